@@ -15,7 +15,7 @@ WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public clients/svelte/src clients/
 	$(WEB)/index.html $(WEB)/vite.config.ts
 DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 
-# One stage after the other, in the order given, whatever -j says.
+# Stages run one after the other, in the given order, whatever -j says.
 .NOTPARALLEL:
 .PHONY: run release web cluster events test build lint unit shared doc-examples instructions openapi clients browser mobile firefox replay-few replay torture torture-few torture-planted simulate simulate-wide contract-moto fleet bench bench-quick clean help
 
@@ -40,7 +40,7 @@ cluster: web $(TOOLS)/ready ## three nodes with Redis, a DynamoDB API and nginx,
 events: ## print the events of all rooms of the server on this machine, as they happen; Ctrl-C ends
 	$(firstword $(wildcard target/release/parlance target/quick/parlance target/debug/parlance)) events
 
-# The test runner comes last: its summary is what one wants to see at the end.
+# The test runner comes last, so that its summary is at the end of the output.
 test: build lint doc-examples instructions openapi clients browser replay-few torture-few shared unit ## all tests and lints
 
 build: web
@@ -75,7 +75,7 @@ instructions: build $(TOOLS)/ready ## what a message costs in instructions, agai
 openapi: build $(TOOLS)/ready ## what /openapi.json says, and the server by it
 	tools/check-openapi $(DEBUG_SERVER) $(TOOLS)/venv/bin
 
-# Each generated and checked in its own way, and then all held against the same promises.
+# Each client is generated and checked in its own way, then all are tested against the same promises.
 clients: build $(TOOLS)/clients ## the clients in other languages, against the server that was built
 	cd clients/ts && npm run --silent build && npm run --silent check && npm run --silent size && npm run --silent docs
 	cd clients/ts && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
@@ -98,7 +98,7 @@ browser: build $(TOOLS)/ready clients/react/node_modules/.package-lock.json ## t
 	cd clients/ts && npm run --silent build
 	cd clients/react && npm run --silent build && npm run --silent check && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
 
-# Not a part of `make test`: a workspace of its own, whose first build takes minutes.
+# Not part of `make test`: a workspace of its own, whose first build takes minutes.
 mobile: build ## the client for mobile apps: its tests, conformance through Python, an example in Kotlin
 	tools/check-mobile $(DEBUG_SERVER)
 
@@ -113,7 +113,7 @@ replay: ## replay all logs in DIR against a server of its own, with a kill -9 in
 	$(CARGO) build --release --locked -p parlance-server -p parlance-trials
 	./target/release/parlance-trials replay $(DIR) --kill
 
-# A planted bug needs a build that lets it be planted.
+# A planted bug needs a build that supports planting.
 torture: $(TOOLS)/ready ## a cluster under faults, every promise checked: SEED=, DURATION= seconds, PLANT= a bug to find
 ifdef PLANT
 	$(CARGO) build --locked --workspace --all-targets
@@ -146,9 +146,9 @@ bench-quick: ## less of that without the others, below five minutes: for before 
 	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
 	./target/release/parlance-bench measure --quick --results target/bench-quick
 
-# What moto (pip install "moto[server]") gets wrong, and what is skipped for it: its transactions are not isolated.
-# Each copies the tables and puts the copy back when it is refused, so of several at once more than one succeeds
-# (of_16_creations_one_is_new), and the tables change under the copying (rooms_are_written_side_by_side).
+# Known defects of moto (pip install "moto[server]"), for which tests are skipped: its transactions are not
+# isolated. Each copies the tables and restores the copy when it is refused, so that several concurrent ones can
+# succeed (of_16_creations_one_is_new), and tables change while they are copied (rooms_are_written_side_by_side).
 MOTO_PORT ?= 28793
 contract-moto: ## the contract of the store on moto, a second DynamoDB API; needs moto_server
 	moto_server -H 127.0.0.1 -p $(MOTO_PORT) >/dev/null 2>&1 & moto=$$!; trap "kill $$moto" EXIT; \
@@ -164,23 +164,23 @@ simulate-wide: ## the same with tiny pages and caches, callers who vanish and st
 simulate: ## whole nodes in simulated time, one run for each of SEEDS seeds from FROM on
 	$(CARGO) run --locked -p parlance-sim -- --seeds $(SEEDS) --from $(FROM)
 
-# What the lints and tests need beside Rust: in this folder, not on the machine.
+# Tools for lints and tests besides Rust: installed in this folder, not on the machine.
 $(TOOLS)/ready: tools/package-lock.json tools/install
 	tools/install $(TOOLS)
 	touch $@
 
-# Says what is needed, where the shell would only say what it did not find.
+# Names the missing program, where the shell would only report that something was not found.
 NEEDS_NODE = node -e 'const [major, minor] = process.versions.node.split(".").map(Number); \
 	process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' 2> /dev/null && command -v npm > /dev/null \
 	|| { echo "the web app and the clients need Node 20.19 or later, with npm: https://nodejs.org/" >&2; exit 1; }
 
-# Not `npm ci`: it insists on the builds for other platforms, which not every mirror has.
+# Not `npm ci`: it requires the builds for other platforms, which not every mirror has.
 clients/%/node_modules/.package-lock.json: clients/%/package-lock.json
 	@$(NEEDS_NODE)
 	npm install --no-save --no-fund --no-audit --loglevel=error --prefix clients/$*
 	touch $@
 
-# The types of the contract, which the web app is checked against.
+# The types of the contract, against which the web app is checked.
 clients/ts/src/gen/chat_pb.ts: clients/ts/node_modules/.package-lock.json proto/chat.proto
 	cd clients/ts && npm run --silent generate
 	touch $@

@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 
 use crate::{Cluster, Http, eventually};
 
-/// The load balancers that `deploy/` has a configuration for, and tests can run.
+/// Load balancers that `deploy/` has a configuration for, and that tests can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `deploy/nginx/nginx.conf`.
@@ -20,8 +20,8 @@ pub enum Kind {
 /// All of them.
 pub const BALANCERS: [Kind; 2] = [Kind::Nginx, Kind::Haproxy];
 
-/// A real load balancer in front of a cluster, with the configuration that `deploy/` has,
-/// other than addresses and folders. Dropping it ends it.
+/// A real load balancer in front of a cluster, with the configuration in `deploy/` except
+/// for addresses and folders. Stops when dropped.
 pub struct Balancer {
     _child: Child,
     grpc: u16,
@@ -30,7 +30,8 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// In front of the nodes that `cluster` has now: three, as in the configuration.
+    /// Starts one in front of the current nodes of `cluster`: three, as in the
+    /// configuration.
     pub async fn start(kind: Kind, cluster: &Cluster) -> Self {
         let dir = tempfile::Builder::new().prefix("balancer-of-parlance-").tempdir().expect("a folder");
         let (program, file) = match kind {
@@ -39,7 +40,7 @@ impl Balancer {
         };
         let configuration = std::fs::read_to_string(deploy().join(file)).expect("deploy/ is there");
         let http = free_port();
-        // HAProxy has one port for both.
+        // HAProxy uses one port for both.
         let grpc = if kind == Kind::Nginx { free_port() } else { http };
         let configuration = adapt(&configuration, cluster, grpc, http, dir.path());
         let path = dir.path().join("configuration");
@@ -76,7 +77,7 @@ pub fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
 }
 
-/// Debian keeps servers where ordinary users do not look.
+/// Debian's paths of servers, which are not in every `PATH`.
 fn find(program: &str) -> PathBuf {
     let sbin = Path::new("/usr/sbin").join(program);
     if sbin.is_file() { sbin } else { program.into() }
@@ -96,14 +97,14 @@ fn adapt(configuration: &str, cluster: &Cluster, grpc: u16, http: u16, dir: &Pat
         .replace("127.0.0.1:8090", &format!("127.0.0.1:{grpc}"))
         .replace("/run/parlance", &format!("{dir}/run"))
         .replace("/tmp/parlance", &format!("{dir}/tmp"))
-        // One process, so that ending it ends all of it.
+        // A single process, so that killing it stops everything.
         .replace("worker_processes auto;", "worker_processes 1; master_process off;");
     assert_eq!(cluster.nodes.len(), 3, "as in the configuration");
     for (number, node) in cluster.nodes.iter().enumerate() {
         let placeholder = format!("127.0.0.1:808{}", number + 1);
         assert!(text.contains(&placeholder), "the configuration has no {placeholder}");
         text = text.replace(&placeholder, &node.address());
-        // HAProxy asks the admin listener.
+        // HAProxy probes the admin listener.
         let admin = node.admin();
         let port = admin.rsplit(':').next().expect("it has a port");
         text = text.replace(&format!(" port 909{}\n", number + 1), &format!(" port {port}\n"));
@@ -111,8 +112,8 @@ fn adapt(configuration: &str, cluster: &Cluster, grpc: u16, http: u16, dir: &Pat
     text
 }
 
-/// A port that is free, below those from which connections go out. Each process of a
-/// test looks from another place on.
+/// A free port below the range of outgoing connections. Each test process starts
+/// searching at another one.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = 10_000 + (std::process::id().wrapping_mul(31) % 20_000) as u16;

@@ -5,7 +5,7 @@ use tokio::process::Command;
 
 use crate::within;
 
-/// The `parlance` binary: `PARLANCE_BIN`, or the one that was built beside this test.
+/// The `parlance` binary: `PARLANCE_BIN`, or the one built next to this test.
 pub fn parlance() -> PathBuf {
     let binary = std::env::var_os("PARLANCE_BIN").map_or_else(beside_this_test, PathBuf::from);
     assert!(
@@ -23,7 +23,7 @@ fn beside_this_test() -> PathBuf {
     profile.join("parlance")
 }
 
-/// Runs `parlance` with these arguments until it ends by itself.
+/// Runs `parlance` with these arguments until it exits.
 pub async fn run_to_end(arguments: &[&str]) -> Output {
     let mut command = Command::new(parlance());
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);

@@ -7,14 +7,14 @@ use tokio::process::{Child, Command};
 use crate::balancer::free_port;
 use crate::{eventually, within};
 
-/// A broker that speaks Kafka, in a process of its own, which keeps everything in memory. Dropping it ends it.
+/// A Kafka broker in its own process, which keeps everything in memory. Stops when dropped.
 pub struct Broker {
     port: u16,
     child: Option<Child>,
 }
 
 impl Broker {
-    /// A place for a broker, at which there is none yet.
+    /// An address without a running broker.
     pub fn absent() -> Self {
         Self { port: free_port(), child: None }
     }
@@ -37,7 +37,7 @@ impl Broker {
         eventually("the broker listens", async || TcpStream::connect(self.address()).await.ok()).await;
     }
 
-    /// Has it stand still: it accepts connections and never answers; or go on.
+    /// Suspends it, so that it accepts connections and never answers; or resumes it.
     pub async fn stall(&self, stalled: bool) {
         let pid = self.child.as_ref().and_then(Child::id).expect("it runs").to_string();
         let signal = if stalled { "-STOP" } else { "-CONT" };
@@ -56,7 +56,7 @@ pub fn tools() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools")
 }
 
-/// Where Python's packages are in it.
+/// The path of Python packages in it.
 fn packages() -> PathBuf {
     let mut found =
         std::fs::read_dir(tools().join("venv/lib")).expect("make .tools/ready installs Python's packages");

@@ -8,14 +8,14 @@ use tokio::process::Command;
 
 use crate::{Http, Launch, Person, Server, Signer, claims, eventually, now, parlance, within};
 
-/// Nodes that share a DynamoDB API, a Redis and a key, each a process of its own.
-/// Dropping it kills them all.
+/// Nodes that share a DynamoDB API, a Redis and a key, each in its own process. Dropping it
+/// kills them all.
 pub struct Cluster {
     /// The nodes, by number.
     pub nodes: Vec<Server>,
-    /// What keeps everything; [`Dynamodb::plan`] makes it fail.
+    /// The store; [`Dynamodb::plan`] injects faults.
     pub dynamodb: Dynamodb,
-    /// Through which the nodes hear of each other.
+    /// The registry that connects the nodes.
     pub redis: RedisServer,
     setup: Setup,
     signer: Signer,
@@ -23,22 +23,22 @@ pub struct Cluster {
     _dir: TempDir,
 }
 
-/// What a cluster is to be like.
+/// Options of a cluster.
 #[derive(Clone, Default)]
 pub struct Setup {
-    /// Further options of each node.
+    /// Additional options of each node.
     pub options: Vec<String>,
-    /// Another way to Redis than the straight one, such as a proxy that is cut.
+    /// Another URL of Redis, such as that of a proxy that can be cut.
     pub redis: Option<String>,
 }
 
 impl Cluster {
-    /// With this many nodes, without limits per user.
+    /// Starts this many nodes, without rate limits.
     pub async fn start(nodes: usize) -> Self {
         Self::start_with(nodes, Setup::default()).await
     }
 
-    /// With nodes like this.
+    /// Starts nodes with this setup.
     pub async fn start_with(nodes: usize, setup: Setup) -> Self {
         let dir = tempfile::Builder::new().prefix("parlance-cluster-").tempdir().expect("a place for keys");
         let secret = b"a secret that the nodes of a test share".to_vec();
@@ -68,8 +68,8 @@ impl Cluster {
         self.nodes.len() - 1
     }
 
-    /// Starts one more node, with these options too, that reaches Redis at this URL; returns its
-    /// number.
+    /// Starts one more node with additional options, which reaches Redis at this URL; returns
+    /// its number.
     pub async fn add_at(&mut self, redis: &str, options: &[&str]) -> usize {
         let mut launch = self.launch();
         let at = launch.options.iter().position(|option| option == "--redis").expect("it has redis");
@@ -80,12 +80,12 @@ impl Cluster {
         self.nodes.len() - 1
     }
 
-    /// What `parlance tables` says to this.
+    /// The output of `parlance tables` for this command.
     pub async fn tables(&self, command: &str) -> String {
         self.run(&["tables", command]).await
     }
 
-    /// What `parlance` says to these arguments, beside the nodes.
+    /// The output of `parlance` for these arguments, next to the running nodes.
     pub async fn run(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(parlance());
         command.args(arguments).envs(self.environment()).stdin(Stdio::null()).kill_on_drop(true);
@@ -95,7 +95,7 @@ impl Cluster {
         said
     }
 
-    /// How one of the nodes is started, for a test that starts its own.
+    /// The launch options of a node, for a test that starts its own.
     pub fn launch(&self) -> Launch {
         let redis = self.setup.redis.clone().unwrap_or_else(|| self.redis.url());
         let key = self.key.to_string_lossy();
@@ -106,34 +106,34 @@ impl Cluster {
         Launch { options, environment: self.environment(), is_edge: false }
     }
 
-    /// What points the AWS client of a node to the DynamoDB API here.
+    /// Environment variables that point an AWS client to this DynamoDB API.
     pub fn environment(&self) -> Vec<(String, String)> {
         dynamodb::environment(&self.dynamodb.endpoint())
     }
 
-    /// A token that every node takes, for an hour.
+    /// A token that every node accepts, for an hour.
     pub fn token(&self, user: &str) -> String {
         self.signer.token(&claims(user, now() + 3600))
     }
 
-    /// The same for a service of the app, which may do more than a user.
+    /// Like [`Self::token`], for a service of the app with more permissions.
     pub fn service_token(&self, user: &str) -> String {
         let mut claims = claims(user, now() + 3600);
         claims["scope"] = "service".into();
         self.signer.token(&claims)
     }
 
-    /// Someone who talks to node number `node`.
+    /// A user who talks to node number `node`.
     pub fn person(&self, node: usize, id: &str) -> Person {
         self.nodes[node].person_with(id, &self.token(id))
     }
 
-    /// Someone who talks to whatever is at this address, such as a load balancer.
+    /// A user who talks to this address, such as that of a load balancer.
     pub fn person_at(&self, address: &str, id: &str) -> Person {
         Person::new(address, id, &self.token(id))
     }
 
-    /// Waits until a node welcomes clients.
+    /// Waits until a node accepts clients.
     pub async fn ready(&self, node: usize) {
         let http = Http::new(self.nodes[node].admin());
         eventually("the node is ready", async || {
@@ -142,24 +142,24 @@ impl Cluster {
         .await;
     }
 
-    /// Ends a node as a crash would.
+    /// Kills a node, like a crash.
     pub async fn kill(&mut self, node: usize) {
         self.nodes[node].kill().await;
     }
 
-    /// Starts a node again that has ended, where it was.
+    /// Restarts a stopped node at the same address.
     pub async fn start_again(&mut self, node: usize) {
         self.nodes[node].start_again().await;
         self.ready(node).await;
     }
 
-    /// Drains a node, which must say 0, and starts it again.
+    /// Drains a node, which must exit with 0, and restarts it.
     pub async fn restart(&mut self, node: usize) {
         self.nodes[node].stop().await;
         self.start_again(node).await;
     }
 
-    /// One node after the other.
+    /// Restarts one node after the other.
     pub async fn rolling_restart(&mut self) {
         for node in 0..self.nodes.len() {
             self.restart(node).await;

@@ -2,18 +2,18 @@ use std::collections::HashMap;
 
 use parlance_proto::v1::{Cursor, Event, Gap, GapReason};
 
-/// What moves a reader of a room forward.
+/// An item that advances a reader of a room.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub enum Item {
     /// The next event.
     Event(Event),
-    /// Events that are not pushed.
+    /// Events that were not pushed.
     Gap(Gap),
 }
 
 impl Item {
-    /// The room that it is of.
+    /// The room of the item.
     pub fn room(&self) -> &str {
         match self {
             Self::Event(event) => &event.room_id,
@@ -21,7 +21,7 @@ impl Item {
         }
     }
 
-    /// Whether a reader who got it has come to `seq` of `room`.
+    /// Whether a reader who got it has reached `seq` of `room`.
     pub fn reaches(&self, room: &str, seq: u64) -> bool {
         let to = match self {
             Self::Event(event) => event.seq,
@@ -31,8 +31,8 @@ impl Item {
     }
 }
 
-/// Checks the promise to every session: in each room, each event or gap begins right
-/// after what came before it, from the cursor on that the client gave, or from 0.
+/// Checks the promise to every session: in each room, each event or gap starts right
+/// after the previous one, beginning at the client's cursor, or at 0.
 #[derive(Debug, Default)]
 pub struct Contiguity {
     rooms: HashMap<String, Position>,
@@ -41,23 +41,23 @@ pub struct Contiguity {
 #[derive(Debug, Default, Clone, Copy)]
 struct Position {
     reached: u64,
-    /// A gap without an end was named: anything may follow.
+    /// After an open-ended gap: any event may follow.
     open: bool,
 }
 
 impl Contiguity {
-    /// A session that begins with these cursors.
+    /// A session that starts with these cursors.
     pub fn from_cursors(cursors: &[Cursor]) -> Self {
         let position = |cursor: &Cursor| Position { reached: cursor.seq, open: false };
         Self { rooms: cursors.iter().map(|cursor| (cursor.room_id.clone(), position(cursor))).collect() }
     }
 
-    /// How far this room has come.
+    /// The position reached in this room.
     pub fn reached(&self, room: &str) -> u64 {
         self.rooms.get(room).map_or(0, |position| position.reached)
     }
 
-    /// What to resume with.
+    /// The cursors to resume with.
     pub fn cursors(&self) -> Vec<Cursor> {
         let cursor = |(room, position): (&String, &Position)| Cursor {
             room_id: room.clone(),
@@ -67,7 +67,7 @@ impl Contiguity {
         self.rooms.iter().map(cursor).collect()
     }
 
-    /// Takes the next event or gap; panics if it does not follow.
+    /// Checks the next event or gap; panics if it does not follow.
     pub fn follow(&mut self, item: &Item) {
         let position = self.rooms.entry(item.room().to_owned()).or_default();
         let (from, to) = match item {
@@ -86,7 +86,8 @@ impl Contiguity {
         let follows = from == expected || (position.open && from > expected);
         assert!(follows, "{item:?} does not follow {}", position.reached);
         assert!(to >= from || (to == 0 && matches!(item, Item::Gap(_))), "{item:?} is not a range");
-        // What cannot be read yet follows where it began, once it can.
+        // After an unreadable gap, events follow from its start once they are
+        // readable.
         let open = to == 0 && gap_reason != GapReason::Unreadable;
         *position = Position { reached: to.max(position.reached), open };
     }

@@ -12,10 +12,10 @@ use parlance_proto::v1::{
 
 use crate::{Contiguity, Item, Person, fresh, within};
 
-/// One `Chat` stream, said hello on. Every event and gap that it brings is checked for
-/// [`Contiguity`]; what comes while a test waits for something else is kept.
+/// One `Chat` stream after hello. Every event and gap is checked for [`Contiguity`];
+/// items that arrive while a test waits for something else are kept.
 pub struct Conversation {
-    /// None once it has ended.
+    /// `None` once it has ended.
     connection: Option<Connection>,
     welcome: Welcome,
     contiguity: Contiguity,
@@ -29,7 +29,7 @@ pub struct Conversation {
 /// How the server ended a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct End {
-    /// The status; `None` where it ended in good order.
+    /// The status; `None` if it ended normally.
     pub failure: Option<Failure>,
     /// The close code, on a WebSocket.
     pub close: Option<u16>,
@@ -46,7 +46,7 @@ impl Conversation {
         Ok(conversation)
     }
 
-    /// Says hello and takes the welcome.
+    /// Sends hello and waits for the welcome.
     ///
     /// # Errors
     /// The refusal.
@@ -70,7 +70,7 @@ impl Conversation {
         }
     }
 
-    /// Connects, and leaves it to the test to say hello, or not.
+    /// Connects without sending hello.
     ///
     /// # Errors
     /// The refusal of the stream.
@@ -92,17 +92,17 @@ impl Conversation {
         })
     }
 
-    /// What the server said to hello.
+    /// The server's answer to hello.
     pub fn welcome(&self) -> &Welcome {
         &self.welcome
     }
 
-    /// What to resume with, and how far each room has come.
+    /// The positions reached, and the cursors to resume with.
     pub fn contiguity(&self) -> &Contiguity {
         &self.contiguity
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request, and waits for the answer.
     ///
     /// # Errors
     /// The refusal.
@@ -112,7 +112,7 @@ impl Conversation {
         Ok(R::response(answer).expect("the answer is to what was asked"))
     }
 
-    /// Asks, and does not wait. Returns the id of the reply to come.
+    /// Sends a request without waiting. Returns the id of its reply.
     pub async fn send(&mut self, operation: Operation) -> String {
         let request_id = fresh("frame");
         let frame = ClientFrame {
@@ -124,8 +124,8 @@ impl Conversation {
         request_id
     }
 
-    /// Sends this many messages to a room, as many at a time as the server takes; returns
-    /// the last one's seq.
+    /// Sends this many messages to a room, as many concurrently as the server accepts;
+    /// returns the last seq.
     pub async fn flood(&mut self, room: &str, count: usize, text: impl Fn(usize) -> String) -> u64 {
         let in_flight = self.welcome.limits.as_ref().map_or(1, |limits| limits.max_in_flight as usize);
         let mut waiting = VecDeque::new();
@@ -146,19 +146,19 @@ impl Conversation {
         last
     }
 
-    /// Sends any frame. If the stream has ended, [`Self::end`] tells why.
+    /// Sends any frame. If the stream has ended, [`Self::end`] returns why.
     pub async fn send_frame(&mut self, frame: ClientFrame) {
         if let Some(connection) = &self.connection {
             let _ = within("the frame goes out", connection.send(frame)).await;
         }
     }
 
-    /// The answer to an earlier frame, if it has come.
+    /// The answer to an earlier frame, if it has arrived.
     pub fn answered(&mut self, id: &str) -> Option<Result<Answer, Failure>> {
         self.replies.remove(id)
     }
 
-    /// The reply to the frame of this id.
+    /// Waits for the reply to the frame with this id.
     ///
     /// # Errors
     /// The refusal.
@@ -181,7 +181,7 @@ impl Conversation {
         }
     }
 
-    /// The next event; it must come before any gap.
+    /// The next event, before any gap.
     pub async fn event(&mut self) -> Event {
         match self.item().await {
             Item::Event(event) => event,
@@ -189,7 +189,7 @@ impl Conversation {
         }
     }
 
-    /// The next gap; it must come before any event.
+    /// The next gap, before any event.
     pub async fn gap(&mut self) -> Gap {
         match self.item().await {
             Item::Gap(gap) => gap,
@@ -197,7 +197,7 @@ impl Conversation {
         }
     }
 
-    /// Takes events and gaps until `room` has come to `seq`, and returns the events of
+    /// Receives events and gaps until `room` has reached `seq`, and returns the events of
     /// that room.
     pub async fn events_up_to(&mut self, room: &str, seq: u64) -> Vec<Event> {
         let mut events = Vec::new();
@@ -225,7 +225,7 @@ impl Conversation {
         }
     }
 
-    /// The word that the server is about to go.
+    /// Waits for the announcement that the server is draining.
     pub async fn draining(&mut self) -> Draining {
         loop {
             if let Some(draining) = self.draining.take() {
@@ -235,7 +235,7 @@ impl Conversation {
         }
     }
 
-    /// Whether [`Self::draining`] would return at once.
+    /// Whether [`Self::draining`] would return immediately.
     pub fn was_sent_away(&self) -> bool {
         self.draining.is_some()
     }
@@ -250,7 +250,7 @@ impl Conversation {
         self.end.clone().expect("it has ended")
     }
 
-    /// Waits until the connection breaks without a word of the server's.
+    /// Waits until the connection breaks without a close from the server.
     pub async fn cut_off(&mut self) {
         let connection = self.connection.as_mut().expect("it is open");
         let broken = async {
@@ -267,7 +267,7 @@ impl Conversation {
         self.connection = None;
     }
 
-    /// What came and was not taken: after [`Self::end`], everything.
+    /// Items received but not consumed: after [`Self::end`], everything.
     pub fn untaken(&self) -> &VecDeque<Item> {
         &self.items
     }
@@ -305,7 +305,7 @@ impl Conversation {
             Err(error) => Some(error),
         };
         self.connection = None;
-        // On a WebSocket the status comes as a last reply to nothing in particular.
+        // On a WebSocket the status arrives as a last reply without a request.
         let last = self.replies.remove("").and_then(Result::err);
         self.end = Some(match error {
             None => End { failure: None, close: None },

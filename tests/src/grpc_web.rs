@@ -7,11 +7,11 @@ use tonic::{Code, Status};
 
 use crate::{Http, within};
 
-/// Set in the first byte of a frame that holds trailers.
+/// Set in the first byte of a trailers frame.
 const TRAILERS: u8 = 0x80;
 
-/// A call over grpc-web as a browser makes it, by hand: HTTP/1.1, messages framed with
-/// a flag and a length, trailers as the last frame.
+/// A grpc-web call as made by a browser, implemented by hand: HTTP/1.1, messages
+/// framed with a flag and a length, trailers as the last frame.
 pub struct GrpcWeb {
     headers: HeaderMap,
     body: Incoming,
@@ -24,7 +24,7 @@ impl GrpcWeb {
         Self::call_encoded(http, token, path, &request.encode_to_vec()).await
     }
 
-    /// The same with a request that is encoded.
+    /// Like [`Self::call`], with an encoded request.
     pub async fn call_encoded(http: &Http, token: Option<&str>, path: &str, message: &[u8]) -> Self {
         let length = u32::try_from(message.len()).expect("a request is small").to_be_bytes();
         let body = [&[0], length.as_slice(), message].concat();
@@ -47,11 +47,10 @@ impl GrpcWeb {
 
     /// The next message, or the status at the end.
     ///
-    /// # Errors
-    /// The code; OK where all is well.
+    /// # Errors The code; OK on success.
     pub async fn message<M: Message + Default>(&mut self) -> Result<M, Code> {
         if let Some(status) = self.headers.get("grpc-status") {
-            // An answer of nothing but headers.
+            // An answer that consists of headers only.
             return Err(Code::from_bytes(status.as_bytes()));
         }
         let (flag, frame) = within("a frame comes", self.frame()).await;
@@ -63,7 +62,7 @@ impl GrpcWeb {
         Err(Code::from_bytes(status.expect("trailers hold the status").trim().as_bytes()))
     }
 
-    /// How a unary call ended, its answer left aside.
+    /// The status of a unary call, ignoring its answer.
     pub async fn status(&mut self) -> Status {
         let of = |headers: &HeaderMap| Status::from_header_map(headers);
         if let Some(status) = of(&self.headers) {

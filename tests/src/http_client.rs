@@ -16,14 +16,14 @@ pub struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// A request about to be sent.
+/// A request to be sent.
 pub struct Call<'h> {
     http: &'h Http,
     builder: http::request::Builder,
     body: Bytes,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.
@@ -35,7 +35,7 @@ pub struct Answer {
 }
 
 impl Http {
-    /// To `host:port`.
+    /// Creates a client of `host:port`.
     pub fn new(address: String) -> Self {
         Self { address, client: Client::builder(TokioExecutor::new()).build_http() }
     }
@@ -60,13 +60,13 @@ impl Call<'_> {
         self
     }
 
-    /// In the name of whoever has this token.
+    /// Authenticates with this token.
     #[must_use]
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
-    /// With a body as it is.
+    /// With a raw body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
@@ -79,7 +79,7 @@ impl Call<'_> {
         self.header("content-type", "application/json").body(body.to_string())
     }
 
-    /// Sends it, and reads the answer to its end.
+    /// Sends it, and reads the whole answer.
     ///
     /// # Errors
     /// A connection that cannot be made or breaks.
@@ -90,7 +90,7 @@ impl Call<'_> {
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.to_bytes() })
     }
 
-    /// Sends it, and leaves the body to be read.
+    /// Sends it, and returns before the body is read.
     ///
     /// # Errors
     /// A connection that cannot be made or breaks.
@@ -99,7 +99,7 @@ impl Call<'_> {
         within("the answer comes", self.http.client.request(request)).await
     }
 
-    /// Sends it; the server must be there.
+    /// Sends it; the server must be reachable.
     pub async fn answer(self) -> Answer {
         self.send().await.expect("the server answers")
     }

@@ -13,11 +13,11 @@ use prost::encoding::{bytes, int32};
 
 use crate::{Cluster, Server, fresh};
 
-/// What only the later version knows, wherever it is.
+/// The content that only the later version knows, in all places.
 pub const LATER: &[u8] = b"of a later version";
 
-/// A server of a later version, by what it leaves in the store: it writes there what this
-/// version does not know. It publishes nothing.
+/// A later version of the server, simulated by its writes to the store: it writes what this version does not
+/// know. It publishes nothing.
 pub struct LaterVersion(Arc<dyn Store>);
 
 /// An event that it writes.
@@ -28,18 +28,18 @@ pub enum Later<'a> {
     Message(&'a str),
     /// Someone is added in an unknown role.
     Added(&'a str),
-    /// The past is opened in an unknown way.
+    /// The history is opened in an unknown way.
     Settings(&'a str),
 }
 
 impl LaterVersion {
-    /// In the place of a server with a data directory, which must have ended.
+    /// Replaces a stopped server on its data directory.
     pub fn instead_of(server: &Server) -> Self {
         let store = Embedded::open(&server.data().join("store"), Options::default());
         Self(Arc::new(store.expect("its server has ended")))
     }
 
-    /// Beside the nodes of a cluster.
+    /// Runs next to the nodes of a cluster.
     pub async fn beside(cluster: &Cluster) -> Self {
         let options = DynamoOptions::emulator(cluster.dynamodb.endpoint());
         Self(Arc::new(Dynamo::connect(&options).await.expect("the tables are there")))
@@ -90,8 +90,7 @@ impl LaterVersion {
         first
     }
 
-    /// What it reads of its own events from `first` on: the seqs of those that are not as it has
-    /// written them.
+    /// Reads its own events from `first` on; returns the seqs of those that differ from what it wrote.
     pub async fn changed(&self, room: &str, first: u64, written: &[Later<'_>]) -> Vec<u64> {
         let id = RoomId::parse(room).expect("a room's id");
         let stored = self.0.room(&id).await.expect("the store answers").expect("the room is there");
@@ -104,14 +103,14 @@ impl LaterVersion {
     }
 }
 
-/// A number that no other call returns: chunks of two rooms with one nonce would be one request to the store.
+/// A unique number: chunks of two rooms with one nonce would be one request to the store.
 #[expect(clippy::disallowed_methods, reason = "of a test, which nothing is to repeat")]
 fn unique() -> u64 {
     RandomState::new().hash_one(0)
 }
 
 impl Later<'_> {
-    /// As this version takes it, and its encoding.
+    /// The body as this version interprets it, and its encoding.
     fn body(&self, now: &Settings) -> (Body, Vec<u8>) {
         match self {
             Self::Kind => (Body::Other, field(99, LATER)),

@@ -1,11 +1,11 @@
-//! What the end-to-end tests stand on: the real `parlance` binary as a child process,
-//! and people who talk to it through its doors.
+//! Helpers for the end-to-end tests: the real `parlance` binary as a child process,
+//! and users who talk to it over every transport.
 //!
-//! A test starts a [`Server`], makes a [`Person`] or two, lets each open a
-//! [`Conversation`] through some [`Door`], and states what comes. Nothing sleeps:
+//! A test starts a [`Server`], creates a few [`Person`]s, lets each open a
+//! [`Conversation`] through some [`Door`], and states what arrives. Nothing sleeps:
 //! [`eventually`] and [`within`] wait for conditions, with a deadline.
 //!
-//! A failing test prints what its server wrote.
+//! A failing test prints its server's output.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "tests talk to whoever runs them")]
 #![allow(clippy::missing_panics_doc, reason = "panicking is how a test fails")]
 
@@ -46,10 +46,10 @@ pub use server::{Launch, Server};
 pub use tokens::{Signer, claims};
 pub use wait::{DEADLINE, eventually, fresh, now, within};
 
-/// All the ways in.
+/// All transports.
 pub const DOORS: [Door; 3] = [Door::Grpc, Door::WebSocketJson, Door::WebSocketBinary];
 
-/// Plays the same scenario through every door, one after the other.
+/// Runs the same scenario over every transport, one after the other.
 pub async fn for_each_door(scenario: impl AsyncFn(Door)) {
     for door in DOORS {
         // Shown if the test fails.

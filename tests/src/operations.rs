@@ -6,8 +6,8 @@ use serde_json::{Value, json as object};
 
 use crate::fresh;
 
-/// One unary call of the contract, with a request that is complete: whatever is wrong
-/// with it is who asks.
+/// A unary call of the contract with a complete request: if it is refused, the caller
+/// is the reason.
 pub struct Operation {
     /// `Service/Method`.
     pub method: &'static str,
@@ -26,7 +26,7 @@ const fn operation(
     Operation { method, rest: (verb, path), request }
 }
 
-/// Every unary call there is; a test compares the list with the contract.
+/// All unary calls; a test compares the list with the contract.
 #[rustfmt::skip]
 pub static OPERATIONS: [Operation; 37] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
@@ -68,7 +68,7 @@ pub static OPERATIONS: [Operation; 37] = [
     operation("ServerService/GetServer", Method::GET, "/v1/server", "{}"),
 ];
 
-/// Variants of those calls that others may make.
+/// Variants of those calls with other permissions.
 #[rustfmt::skip]
 pub static VARIANTS: [(&str, Operation); 2] = [
     ("RoomService/SetRole to owner", operation("RoomService/SetRole", Method::PATCH, "/v1/rooms/ROOM/members/bob", r#"{"userId": "bob", "role": "ROLE_OWNER", "requestId": "op"}"#)),
@@ -76,14 +76,14 @@ pub static VARIANTS: [(&str, Operation); 2] = [
 ];
 
 impl Operation {
-    /// The one of this method, or the variant of this name.
+    /// The operation with this method, or the variant with this name.
     pub fn named(method: &str) -> &'static Self {
         let variant = VARIANTS.iter().find(|(name, _)| *name == method).map(|(_, operation)| operation);
         let plain = || OPERATIONS.iter().find(|operation| operation.method.ends_with(method));
         variant.or_else(plain).expect("the method is listed")
     }
 
-    /// Whether it is about one room.
+    /// Whether it refers to a room.
     pub fn has_room(&self) -> bool {
         self.rest.1.contains("ROOM")
     }
@@ -98,8 +98,7 @@ impl Operation {
         self.rest.1.replace("ROOM", room).replace("=op", &format!("={}", fresh("op")))
     }
 
-    /// The request as JSON, under a fresh id; the body of the REST form where that has
-    /// one.
+    /// The request as JSON with a fresh id; the body of the REST form if that has one.
     pub fn json(&self, room: &str) -> Value {
         let mut request: Value = serde_json::from_str(self.request).expect("the table holds JSON");
         for id in ["requestId", "clientMessageId"] {
@@ -113,7 +112,7 @@ impl Operation {
         request
     }
 
-    /// The same about the message at `seq`, where it is about one.
+    /// Like [`Self::json`] for the message at `seq`, if it refers to one.
     pub fn json_of(&self, room: &str, seq: u64) -> Value {
         let mut request = self.json(room);
         if let Some(target) = request.get_mut("seq") {
@@ -122,17 +121,17 @@ impl Operation {
         request
     }
 
-    /// The path of the REST form about the message at `seq`.
+    /// The path of the REST form for the message at `seq`.
     pub fn rest_path_of(&self, room: &str, seq: u64) -> String {
         self.rest_path(room).replace("/messages/4", &format!("/messages/{seq}"))
     }
 
-    /// The request as gRPC carries it.
+    /// The request in its gRPC encoding.
     pub fn encoded(&self, room: &str) -> Vec<u8> {
         self.encode(&self.json(room))
     }
 
-    /// A request in JSON as gRPC carries it.
+    /// Converts a JSON request to its gRPC encoding.
     pub fn encode(&self, request: &Value) -> Vec<u8> {
         let (service, method) = self.method.split_once('/').expect("a service and a method");
         let service = json::pool().get_service_by_name(&format!("parlance.v1.{service}"));
@@ -148,7 +147,7 @@ impl Operation {
         self.frame_of(request_id, &self.json(room))
     }
 
-    /// A request in JSON as a frame of `Chat`.
+    /// Converts a JSON request to a frame of `Chat`.
     pub fn frame_of(&self, request_id: &str, request: &Value) -> ClientFrame {
         let method = self.method.split_once('/').expect("a service and a method").1;
         let name = method[..1].to_lowercase() + &method[1..];

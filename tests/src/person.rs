@@ -14,10 +14,10 @@ use tonic::{Request, Status};
 
 use crate::{Conversation, fresh};
 
-/// A page of 200 messages of 16 KiB, and then some.
+/// A page of 200 messages of 16 KiB, with some slack.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
-/// Someone with a token, and the unary calls in their name over gRPC.
+/// A user with a token, and their unary calls over gRPC.
 #[derive(Clone)]
 pub struct Person {
     /// Their user id.
@@ -28,7 +28,7 @@ pub struct Person {
     channel: Channel,
 }
 
-/// Signs each call.
+/// Adds the token to each call.
 #[derive(Clone)]
 pub struct Bearer(String);
 
@@ -45,7 +45,7 @@ type Signed = InterceptedService<Channel, Bearer>;
 impl Person {
     pub(crate) fn new(address: &str, id: &str, token: &str) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address is a uri");
-        // Lazily: it finds its server again after a restart.
+        // Lazy: it reconnects after a restart of its server.
         let channel = endpoint.tcp_nodelay(true).connect_lazy();
         Self { id: id.to_owned(), token: token.to_owned(), address: address.to_owned(), channel }
     }
@@ -55,23 +55,23 @@ impl Person {
         Self::new(address, id, &token)
     }
 
-    /// Messages.
+    /// The chat service.
     pub fn chat(&self) -> ChatServiceClient<Signed> {
         ChatServiceClient::with_interceptor(self.channel.clone(), Bearer(self.token.clone()))
             .max_decoding_message_size(MAX_ANSWER)
     }
 
-    /// People.
+    /// The user service.
     pub fn users(&self) -> UserServiceClient<Signed> {
         UserServiceClient::with_interceptor(self.channel.clone(), Bearer(self.token.clone()))
     }
 
-    /// Rooms.
+    /// The room service.
     pub fn rooms(&self) -> RoomServiceClient<Signed> {
         RoomServiceClient::with_interceptor(self.channel.clone(), Bearer(self.token.clone()))
     }
 
-    /// The inbox.
+    /// The inbox service.
     pub fn inbox(&self) -> InboxServiceClient<Signed> {
         InboxServiceClient::with_interceptor(self.channel.clone(), Bearer(self.token.clone()))
     }
@@ -81,7 +81,7 @@ impl Person {
         self.resume(door, &[]).await
     }
 
-    /// Opens a stream that goes on after these cursors.
+    /// Opens a stream that resumes from these cursors.
     pub async fn resume(&self, door: Door, cursors: &[Cursor]) -> Conversation {
         match Conversation::open(&self.address, &self.token, door, cursors).await {
             Ok(conversation) => conversation,
@@ -89,7 +89,7 @@ impl Person {
         }
     }
 
-    /// Opens a stream and says nothing.
+    /// Opens a stream without sending hello.
     pub async fn connect_silently(&self, door: Door) -> Conversation {
         match Conversation::silent(&self.address, &self.token, door).await {
             Ok(conversation) => conversation,
@@ -97,12 +97,12 @@ impl Person {
         }
     }
 
-    /// Begins a group of this person and these others; returns its id.
+    /// Creates a group of this person and these others; returns its id.
     pub async fn group(&self, others: &[&Person]) -> String {
         self.room(RoomKind::Group, others).await
     }
 
-    /// Begins a channel; returns its id.
+    /// Creates a channel; returns its id.
     pub async fn channel(&self) -> String {
         self.room(RoomKind::Channel, &[]).await
     }
@@ -124,7 +124,7 @@ impl Person {
         self.chat().send_message(request).await.expect("a member may send").into_inner().seq
     }
 
-    /// A message to a room, with an id of its own.
+    /// A message to a room, with a fresh id.
     pub fn message(room: &str, text: &str) -> v1::SendMessageRequest {
         v1::SendMessageRequest {
             target: Some(Target::RoomId(room.to_owned())),
@@ -134,7 +134,7 @@ impl Person {
         }
     }
 
-    /// Adds someone to a room of this person's.
+    /// Adds someone to a room owned by this person.
     pub async fn add(&self, room: &str, other: &Person) -> u64 {
         let user_ids = vec![other.id.clone()];
         let request_id = fresh("add");
@@ -144,7 +144,7 @@ impl Person {
         added.into_inner().outcome.expect("the answer says where").seq
     }
 
-    /// Removes someone from a room of this person's.
+    /// Removes someone from a room owned by this person.
     pub async fn remove(&self, room: &str, other: &Person) -> u64 {
         let request = v1::RemoveMemberRequest {
             room_id: room.to_owned(),
@@ -156,7 +156,7 @@ impl Person {
         removed.into_inner().outcome.expect("the answer says where").seq
     }
 
-    /// Says that everything up to `seq` has arrived.
+    /// Acknowledges everything up to `seq`.
     pub async fn acknowledge(&self, room: &str, seq: u64) {
         let request_id = fresh("acknowledge");
         let request = v1::AcknowledgeDeliveryRequest { room_id: room.to_owned(), seq, request_id };
@@ -179,13 +179,13 @@ impl Person {
         }
     }
 
-    /// Where this person has a room.
+    /// A cursor of this room.
     pub fn cursor(room: &str, seq: u64) -> Cursor {
         Cursor { room_id: room.to_owned(), seq, epoch: 0 }
     }
 }
 
-/// The text of an event that is a message.
+/// The text of a message event.
 pub fn text_of(event: &Event) -> &str {
     match &event.body {
         Some(Body::Message(message)) => &message.text,

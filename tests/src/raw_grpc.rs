@@ -10,7 +10,7 @@ use tonic::{Request, Status};
 
 use crate::within;
 
-/// gRPC with messages that are whatever bytes the test says, to methods by their path.
+/// gRPC with arbitrary bytes as messages, to methods by path.
 pub struct RawGrpc {
     channel: Channel,
     authorization: Option<String>,
@@ -23,7 +23,7 @@ impl RawGrpc {
         Self { channel: endpoint.connect_lazy(), authorization: authorization.map(ToOwned::to_owned) }
     }
 
-    /// A unary call of `/package.Service/Method`.
+    /// Makes a unary call of `/package.Service/Method`.
     ///
     /// # Errors
     /// The status.
@@ -33,10 +33,9 @@ impl RawGrpc {
         Ok(within("the call is answered", call).await?.into_inner())
     }
 
-    /// `Chat` with these messages.
+    /// Opens `Chat` with these messages.
     ///
-    /// # Errors
-    /// The status, where the stream is refused.
+    /// # Errors The status, if the stream is refused.
     pub async fn chat(
         &self,
         messages: impl Stream<Item = Vec<u8>> + Send + 'static,

@@ -10,10 +10,10 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::within;
 
-/// A WebSocket on which a test says whatever it likes.
+/// A WebSocket that can send anything.
 pub struct RawWebSocket {
     socket: WebSocketStream<TcpStream>,
-    /// What the server said to the handshake.
+    /// The headers of the handshake response.
     pub handshake: HeaderMap,
 }
 
@@ -27,13 +27,13 @@ impl RawWebSocket {
         Self::connect_over(socket, address, headers).await
     }
 
-    /// In the name of whoever has this token.
+    /// Connects with this token.
     pub async fn signed_in(address: &str, token: &str) -> Self {
         let bearer = format!("Bearer {token}");
         Self::connect(address, &[("authorization", &bearer)]).await.expect("the token is good")
     }
 
-    /// Over a socket that the test has prepared.
+    /// Connects over an existing socket.
     ///
     /// # Errors
     /// Status and stable reason of a refused handshake.
@@ -71,12 +71,12 @@ impl RawWebSocket {
         self.send(Message::binary(bytes)).await;
     }
 
-    /// Sends a text message whose bytes are no text.
+    /// Sends a text message that is not valid UTF-8.
     pub async fn text_of_bytes(&mut self, bytes: Vec<u8>) {
         self.send(Message::Frame(Frame::message(bytes, OpCode::Data(Data::Text), true))).await;
     }
 
-    /// Sends a message; if the connection has ended, reading tells why.
+    /// Sends a message; if the connection has ended, reading returns why.
     pub async fn send(&mut self, message: Message) {
         let _ = within("the message goes out", self.socket.send(message)).await;
     }
@@ -89,15 +89,15 @@ impl RawWebSocket {
         }
     }
 
-    /// Says hello and takes the welcome.
+    /// Sends hello and waits for the welcome.
     pub async fn hello(&mut self) {
         self.text(r#"{"hello": {}}"#).await;
         let welcome = self.json().await;
         assert!(welcome["welcome"]["sessionId"].is_string(), "{welcome}");
     }
 
-    /// The next reply's request id, and code and stable reason of its error. Skips what
-    /// else comes.
+    /// The next reply's request id, and code and stable reason of its error. Skips
+    /// other frames.
     pub async fn refused(&mut self) -> (String, u64, String) {
         loop {
             let reply = self.json().await["reply"].take();
@@ -121,7 +121,7 @@ impl RawWebSocket {
         }
     }
 
-    /// Code and reason with which the server closes, whatever it says before.
+    /// Code and reason of the server's close, after any other frames.
     pub async fn closed(&mut self) -> (u16, String) {
         loop {
             match self.next().await {

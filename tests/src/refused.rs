@@ -3,9 +3,9 @@ use std::fmt::Debug;
 use parlance_proto::error::Failure;
 use tonic::{Code, Status};
 
-/// What an operation can fail with.
+/// An error of an operation.
 pub trait Refused {
-    /// In the terms of the contract.
+    /// In the contract's form.
     fn failure(self) -> Failure;
 }
 
@@ -21,7 +21,7 @@ impl Refused for Status {
     }
 }
 
-/// The code and the stable reason of what must have failed.
+/// The code and the stable reason of an operation that must have failed.
 pub fn refused<T: Debug, E: Refused>(result: Result<T, E>) -> (Code, String) {
     match result {
         Ok(answer) => panic!("was not refused: {answer:?}"),

@@ -10,26 +10,25 @@ use tokio::process::{Child, Command};
 
 use crate::{Cluster, Http, Person, eventually, parlance, within};
 
-/// A server of this test's own, on free ports and a fresh data directory. Dropping it
-/// kills it.
+/// A server of this test, on free ports and a fresh data directory. Dropping it kills it.
 pub struct Server {
     child: Child,
     launch: Launch,
     data: TempDir,
     listening: Listening,
     output: Output,
-    /// What it keeps everything in, if not in its data directory.
+    /// Its store and registry, if it does not use its data directory.
     shared: Option<Box<Cluster>>,
 }
 
 /// How to start a server.
 #[derive(Clone, Default)]
 pub struct Launch {
-    /// Other options than the listeners and the data directory.
+    /// Options other than the listeners and the data directory.
     pub options: Vec<String>,
-    /// Environment variables, beside those that the test has.
+    /// Environment variables in addition to those of the test.
     pub environment: Vec<(String, String)>,
-    /// It keeps nothing, and has no data directory.
+    /// Whether it keeps no data, and has no data directory.
     pub is_edge: bool,
 }
 
@@ -41,17 +40,16 @@ struct Listening {
     edges: Option<SocketAddr>,
 }
 
-/// How long it drains unless a test says otherwise: long enough to see it, and not long
-/// enough to wait for.
+/// Default drain time in tests: long enough to be observed, short enough to wait for.
 const DRAIN_SECONDS: &str = "2";
 
-/// What the server has written so far, on both streams.
+/// The server's output so far, on both streams.
 #[derive(Clone, Default)]
 struct Output(Arc<Mutex<String>>);
 
 impl Server {
-    /// Without limits per user: in local mode; or, where the environment asks for it by
-    /// `PARLANCE_TEST_STORE=dynamodb`, as the one node of a cluster.
+    /// Starts a server without rate limits: in local mode; or with `PARLANCE_TEST_STORE=dynamodb`, as
+    /// the only node of a cluster.
     pub async fn start() -> Self {
         if std::env::var("PARLANCE_TEST_STORE").is_ok_and(|store| store == "dynamodb") {
             let mut cluster = Box::pin(Cluster::start(1)).await;
@@ -62,18 +60,18 @@ impl Server {
         Self::start_with(&["--user-rate", "0"]).await
     }
 
-    /// With other options than the listeners and the data directory.
+    /// Starts a server with options other than the listeners and the data directory.
     pub async fn start_with(options: &[&str]) -> Self {
         let options = options.iter().map(ToString::to_string).collect();
         Self::launch(Launch { options, ..Launch::default() }).await
     }
 
-    /// A bridge in front of nodes, which are `host:port` each, as [`Self::edges`] says.
+    /// Starts a bridge in front of nodes, `host:port` each, as returned by [`Self::edges`].
     pub async fn start_edge(nodes: &[&str]) -> Self {
         Self::start_edge_with(nodes, &[]).await
     }
 
-    /// The same with further options.
+    /// Like [`Self::start_edge`], with additional options.
     pub async fn start_edge_with(nodes: &[&str], options: &[&str]) -> Self {
         let urls: Vec<_> = nodes.iter().map(|node| format!("http://{node}")).collect();
         let role = ["--role", "bridge", "--api-url", &urls.join(",")].map(ToOwned::to_owned);
@@ -99,7 +97,7 @@ impl Server {
         server
     }
 
-    /// What a server says that must not start this way.
+    /// The output of a server that must refuse to start this way.
     pub async fn refused(launch: Launch) -> String {
         let data = tempfile::Builder::new().prefix("parlance-test-").tempdir().expect("a place for data");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -110,7 +108,7 @@ impl Server {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    /// `host:port` of its doors.
+    /// `host:port` for clients.
     pub fn address(&self) -> String {
         self.listening.clients.to_string()
     }
@@ -120,7 +118,7 @@ impl Server {
         self.listening.operators.to_string()
     }
 
-    /// `host:port` for bridges, where it was started with `--edge-listen`.
+    /// `host:port` for bridges, if it was started with `--edge-listen`.
     pub fn edges(&self) -> String {
         self.listening.edges.expect("it takes edges").to_string()
     }
@@ -135,24 +133,23 @@ impl Server {
         self.data.path().join("data")
     }
 
-    /// Plain HTTP to its doors.
+    /// Plain HTTP to its client listener.
     pub fn http(&self) -> Http {
         Http::new(self.address())
     }
 
-    /// Everything it has written so far.
+    /// Its output so far.
     pub fn output(&self) -> String {
         self.output.0.lock().expect("nobody panics with it").clone()
     }
 
-    /// A new person.
+    /// A new user.
     pub async fn person(&self, id: &str) -> Person {
         let token = self.shared.as_ref().map(|cluster| cluster.token(id));
         self.person_or_created(id, token).await
     }
 
-    /// A service of the app, which may do what takes its scope; without tokens of the app's, everyone
-    /// may.
+    /// A service of the app with its scope; without the app's tokens, everyone has it.
     pub async fn service(&self, id: &str) -> Person {
         let token = self.shared.as_ref().map(|cluster| cluster.service_token(id));
         self.person_or_created(id, token).await
@@ -166,7 +163,7 @@ impl Server {
         person
     }
 
-    /// Whoever `token` names.
+    /// The user of `token`.
     pub fn person_with(&self, id: &str, token: &str) -> Person {
         Person::new(&self.address(), id, token)
     }
@@ -179,36 +176,36 @@ impl Server {
         assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{name}");
     }
 
-    /// Waits for it to end by itself.
+    /// Waits until it exits on its own.
     pub async fn exited(&mut self) -> ExitStatus {
         within("the server ends", self.child.wait()).await.expect("its status is known")
     }
 
-    /// Ends it politely; it must say 0.
+    /// Stops it gracefully; it must exit with 0.
     pub async fn stop(&mut self) {
         self.signal("TERM").await;
         assert_eq!(self.exited().await.code(), Some(0));
     }
 
-    /// Ends it at once, as a crash would: SIGKILL.
+    /// Kills it immediately, like a crash: SIGKILL.
     pub async fn kill(&mut self) {
         self.child.kill().await.expect("it can be killed");
     }
 
-    /// Starts it again, after its end, on the same ports and data.
+    /// Restarts it after it has ended, on the same ports and data.
     pub async fn start_again(&mut self) {
         self.child = spawn(&self.launch, self.data.path(), self.listening);
         self.wait_until_it_serves().await;
     }
 
-    /// Stops it and starts it again with other options.
+    /// Stops it and restarts it with other options.
     pub async fn restart_with(&mut self, options: &[&str]) {
         self.stop().await;
         self.launch.options = options.iter().map(ToString::to_string).collect();
         self.start_again().await;
     }
 
-    /// Its resident memory now, bytes.
+    /// Its current resident memory, bytes.
     pub fn resident_bytes(&self) -> u64 {
         let pid = self.child.id().expect("it runs");
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("linux tells");
@@ -217,7 +214,7 @@ impl Server {
         resident.and_then(|kb| kb.trim().parse::<u64>().ok()).expect("VmRSS in kB") * 1024
     }
 
-    /// Reads where it listens from what it prints, and asks for its health.
+    /// Reads its addresses from its output, and checks its health.
     async fn wait_until_it_serves(&mut self) {
         let stderr = self.child.stderr.take().expect("it is piped");
         let errors = tokio::spawn(self.output.clone().drain(BufReader::new(stderr)));
@@ -229,7 +226,7 @@ impl Server {
             panic!("the server ended with {status}");
         };
         self.listening = listening;
-        // Started again, it is to be found where it was.
+        // After a restart it must be reachable at the same address.
         let at = self.launch.options.iter().position(|option| option == "--edge-listen");
         if let (Some(at), Some(edges)) = (at, listening.edges) {
             self.launch.options[at + 1] = edges.to_string();
@@ -260,7 +257,7 @@ impl Output {
         text.push('\n');
     }
 
-    /// Reads to the end, so that the pipe never fills.
+    /// Reads to the end, so that the pipe never fills up.
     async fn drain(self, stream: BufReader<impl AsyncRead + Unpin>) {
         let mut lines = stream.lines();
         while let Ok(Some(line)) = lines.next_line().await {
@@ -268,7 +265,7 @@ impl Output {
         }
     }
 
-    /// Where it listens, once all of that is printed.
+    /// Its addresses, once all of them are printed.
     async fn addresses(&self, stdout: &mut BufReader<impl AsyncRead + Unpin>) -> Option<Listening> {
         let after = |line: &str, words: &str| -> Option<SocketAddr> {
             let rest = line.split_once(words)?.1.split_once("://")?.1;

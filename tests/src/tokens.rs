@@ -5,14 +5,14 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
-/// Before an Ed25519 and a P-256 public key, to make a SubjectPublicKeyInfo of it.
+/// Prefixes that turn an Ed25519 or P-256 public key into a SubjectPublicKeyInfo.
 const ED25519_SPKI: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const P256_SPKI: &[u8] = &[
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
-/// Signs tokens as an app's own backend would.
+/// Signs tokens like an app's own backend.
 pub enum Signer {
     /// With a shared secret.
     Hs256(Vec<u8>),
@@ -59,12 +59,12 @@ impl Signer {
         self.token_that_says(algorithm, claims)
     }
 
-    /// A token that names its key.
+    /// A token with a key id.
     pub fn token_of(&self, kid: &str, claims: &Value) -> String {
         self.sign(json!({"alg": "ES256", "kid": kid}), claims)
     }
 
-    /// The public P-256 key as key sets have it.
+    /// The public P-256 key as in key sets.
     pub fn jwk(&self, kid: &str) -> Value {
         let Self::Es256(pair) = self else { panic!("of P-256 only") };
         let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
@@ -72,7 +72,7 @@ impl Signer {
         json!({"kty": "EC", "crv": "P-256", "use": "sig", "kid": kid, "x": text(x), "y": text(y)})
     }
 
-    /// A token that names whatever algorithm in its header. `none` is not signed.
+    /// A token with any algorithm in its header. `none` is not signed.
     pub fn token_that_says(&self, algorithm: &str, claims: &Value) -> String {
         self.sign(json!({"alg": algorithm, "typ": "JWT"}), claims)
     }
@@ -98,7 +98,7 @@ impl Signer {
     }
 }
 
-/// The claims of a user whose token ends then, seconds since the Unix epoch.
+/// The claims of a user with this expiry, seconds since the Unix epoch.
 pub fn claims(user: &str, expires_at: u64) -> Value {
     json!({"sub": user, "exp": expires_at})
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use parlance_core::{Clock as _, SystemClock};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-/// How long anything may take that should take milliseconds. The machine may be busy
-/// with compiling.
+/// Deadline for anything that should take milliseconds. The machine may be busy
+/// compiling.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How often a condition is looked at.
+/// How often a condition is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Waits until `condition` yields something, at most [`DEADLINE`].
+/// Waits until `condition` returns something, at most [`DEADLINE`].
 pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     let mut look = interval(LOOK_EVERY);
@@ -26,7 +26,7 @@ pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Optio
     }
 }
 
-/// What `future` comes to, within [`DEADLINE`].
+/// Awaits `future`, at most [`DEADLINE`].
 pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
     match timeout(DEADLINE, future).await {
         Ok(output) => output,
@@ -34,7 +34,7 @@ pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
     }
 }
 
-/// An id that no other call has returned in this test.
+/// A unique id within this test.
 pub fn fresh(prefix: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     format!("{prefix}-{}", NEXT.fetch_add(1, Ordering::Relaxed))

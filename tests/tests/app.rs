@@ -1,4 +1,4 @@
-//! What an app's own backend does: rooms of its own ids, data of its own, in its own right and as its users.
+//! The app's own backend: rooms with its own ids, its own data, acting for itself and as its users.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use http::Method;
@@ -9,7 +9,7 @@ use parlance_tests::{DOORS, Person, Server, Signer, claims, fresh, now};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A node that takes tokens of the app's, with its backend and two of its users.
+/// A node that accepts the app's tokens, with its backend and two of its users.
 struct App {
     server: Server,
     backend: Person,
@@ -40,7 +40,7 @@ impl App {
         Self { server, backend, alice, bob, _dir: dir }
     }
 
-    /// A REST call of the backend's, for itself or as a user.
+    /// A REST call of the backend, for itself or as a user.
     async fn rest(
         &self,
         verb: Method,
@@ -60,7 +60,7 @@ impl App {
         (answer.status, answer.json())
     }
 
-    /// A group with an id of the app's own, which alice owns and bob is in.
+    /// A group with an id chosen by the app, owned by alice, with bob as a member.
     async fn order(&self, id: &str) -> Value {
         let body = json!({
             "roomId": id, "kind": "ROOM_KIND_GROUP", "ownerId": "alice", "memberIds": ["bob"],
@@ -82,7 +82,7 @@ async fn the_app_makes_rooms_of_its_own_ids_and_acts_in_them() {
     let (status, refused) = app.rest(Method::POST, "/v1/rooms", None, Some(other)).await;
     assert_eq!((status, &refused["error"]["reason"]), (409, &json!("room_exists")));
 
-    // People see it as any room, and choose no ids.
+    // For users it is like any room, but they cannot choose ids.
     let mut at_bob = app.bob.connect(Door::WebSocketJson).await;
     let room = app.bob.rooms().get_room(v1::GetRoomRequest { room_id: "order-42".to_owned() }).await.unwrap();
     let room = room.into_inner().room.unwrap();
@@ -96,7 +96,7 @@ async fn the_app_makes_rooms_of_its_own_ids_and_acts_in_them() {
     };
     assert_eq!(app.bob.rooms().create_room(own).await.unwrap_err().code(), tonic::Code::PermissionDenied);
 
-    // It says something without being a member.
+    // The app sends a message without being a member.
     let paid = json!({"clientMessageId": "1", "text": "paid", "kind": "system", "data": {"cents": 500}});
     let (status, sent) = app.rest(Method::POST, "/v1/rooms/order-42/messages", None, Some(paid)).await;
     assert_eq!(status, 200, "{sent}");
@@ -109,7 +109,7 @@ async fn the_app_makes_rooms_of_its_own_ids_and_acts_in_them() {
     let Some(Body::Message(message)) = &event.body else { unreachable!() };
     assert_eq!((event.actor_id.as_str(), event.service_id.as_str()), ("backend", ""));
     assert_eq!((message.kind.as_str(), message.data.as_ref().unwrap().fields.len()), ("system", 1));
-    // And reads what people say.
+    // And reads what users write.
     app.bob.say("order-42", "thank you").await;
     let (_, listed) = app.rest(Method::GET, "/v1/rooms/order-42/messages", None, None).await;
     let texts: Vec<_> =
@@ -131,7 +131,7 @@ async fn the_app_acts_as_its_users_through_every_door() {
         let frame = v1::ClientFrame { request_id: id.clone(), as_user: "bob".to_owned(), operation };
         backend.send_frame(frame).await;
         backend.reply(&id).await.unwrap();
-        // With the rights of that user.
+        // With that user's permissions.
         let update = v1::UpdateRoomRequest {
             room_id: "order-1".to_owned(),
             title: Some("x".to_owned()),
@@ -159,7 +159,7 @@ async fn the_app_acts_as_its_users_through_every_door() {
     assert_eq!(status, 200, "{sent}");
     let last = app.bob.log("order-1").await.pop().unwrap();
     assert_eq!((last.actor_id.as_str(), last.service_id.as_str()), ("alice", "backend"));
-    // Their rooms, their inbox, and the direct room of two of them.
+    // Their rooms, their inbox, and their direct room.
     let (_, rooms) = app.rest(Method::GET, "/v1/rooms", Some("bob"), None).await;
     assert_eq!(rooms["rooms"][0]["roomId"], json!("order-1"));
     let (status, _) = app.rest(Method::GET, "/v1/users/alice/direct/bob", None, None).await;
@@ -261,7 +261,7 @@ async fn a_deleted_room_is_gone_at_once() {
     assert!(rooms.rooms.is_empty());
     let inbox = app.bob.inbox().list_inbox(v1::ListInboxRequest::default()).await.unwrap().into_inner();
     assert!(inbox.entries.is_empty());
-    // A device that comes back is told of the end and of nothing before it.
+    // A device that reconnects gets the removal and nothing before it.
     for door in DOORS {
         let mut stream = app.bob.resume(door, &[Person::cursor("order-9", 0)]).await;
         let gap = stream.gap().await;

@@ -1,5 +1,5 @@
-//! Peers that want to do harm: the server lives, holds little for them, sends them away, and others are
-//! served meanwhile. Each attack is on a server of its own; `make attack` runs them alone.
+//! Hostile peers: the server survives, holds little for them, disconnects them, and keeps serving
+//! others. Each attack uses its own server; `make attack` runs only these.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::Duration;
@@ -9,10 +9,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Longer than any patience with a peer nobody knows, on a busy machine.
+/// Longer than any timeout for unauthenticated peers, on a busy machine.
 const SENT_AWAY: Duration = Duration::from_secs(60);
 
-/// What one attacker may make the server hold, bytes. Unbounded, each of these attacks took hundreds.
+/// What one attacker may make the server hold, bytes. Without limits, each of these attacks took
+/// hundreds of megabytes.
 const BUDGET: u64 = 64 << 20;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -23,7 +24,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [length, &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Headers of a request, each as a literal that nobody has to remember.
+/// Headers of a request, each as a literal without indexing.
 fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
     let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
     fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
@@ -33,7 +34,7 @@ fn get(path: &str) -> Vec<u8> {
     headers(&[(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "127.0.0.1")])
 }
 
-/// A connection of HTTP/2 whose streams have a window of nothing.
+/// An HTTP/2 connection whose streams have an empty window.
 async fn connect(server: &Server) -> TcpStream {
     let mut io = TcpStream::connect(server.address()).await.unwrap();
     // It may be refused already.
@@ -41,7 +42,7 @@ async fn connect(server: &Server) -> TcpStream {
     io
 }
 
-/// Reads until the server has had enough: it resets the stream, says goodbye, or is gone.
+/// Reads until the server resets the stream, sends GOAWAY, or closes the connection.
 async fn is_sent_away(io: &mut TcpStream) {
     const RST_STREAM: u8 = 3;
     const GOAWAY: u8 = 7;
@@ -73,7 +74,7 @@ impl Pair {
         Self { alice, bob, room }
     }
 
-    /// What one says, the other gets, over every door.
+    /// Messages are delivered over every transport.
     async fn talk(&self) {
         for door in DOORS {
             let sent = self.alice.say(&self.room, "still here").await;
@@ -93,7 +94,7 @@ async fn responses_that_nobody_reads_are_given_up() {
     for _ in 0..10 {
         let mut io = connect(&server).await;
         for stream in 0..500 {
-            // What is refused, or ends the connection, is as good.
+            // A refusal or a closed connection is acceptable, too.
             let _ = io.write_all(&frame(1, 5, 1 + 2 * stream, &get("/openapi.json"))).await;
         }
         attackers.push(io);
@@ -121,7 +122,7 @@ async fn frames_that_achieve_nothing_end_the_connection() {
         let (mut reading, mut writing) = connect(&server).await.into_split();
         let flood = nothing.repeat(10_000);
         let flooding = async { while writing.write_all(&flood).await.is_ok() {} };
-        // Read, so that it is not the answers that stop it.
+        // Answers are read, so that they are not what stops the attacker.
         let answers = async { while reading.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {} };
         timeout(SENT_AWAY, Box::pin(async { tokio::join!(flooding, answers) }))
             .await
@@ -163,7 +164,7 @@ async fn idle_connections_leave_capacity_for_others() {
     for _ in 0..100 {
         idle.push(connect(&server).await);
     }
-    // A quarter of the connections is what one address has without an identity.
+    // An address may have a quarter of all connections without an identity.
     let mut refused = 0;
     for io in &mut idle[40..] {
         let ended = async { while io.read(&mut [0; 256]).await.is_ok_and(|read| read > 0) {} };

@@ -1,4 +1,4 @@
-//! The audit log says from where who has decided about others.
+//! The audit log contains the client address of every decision about other users.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use http::Method;
@@ -7,11 +7,11 @@ use parlance_tests::{Person, RawWebSocket, Server, eventually};
 use serde_json::json;
 use tonic::Request;
 
-/// What a client claims, or a proxy says.
+/// The header set by clients and proxies.
 const FORWARDED: &str = "x-forwarded-for";
 
-/// Renames a room through gRPC, REST and WebSocket, at each door from another address, and says from which
-/// addresses the log of `logging` has it.
+/// Renames a room over gRPC, REST and WebSocket, from another address each, and returns the addresses in
+/// the log of `logging`.
 async fn rename(doors: &Server, logging: &Server, alice: &Person, room: &str) -> Vec<String> {
     let bearer = format!("Bearer {}", alice.token);
     let mut asked = Vec::new();
@@ -57,7 +57,7 @@ fn client_of(line: &str) -> String {
     rest.split_whitespace().next().unwrap_or_default().to_owned()
 }
 
-/// The line without colours.
+/// Removes colours from the line.
 fn strip(line: &str) -> String {
     let mut plain = String::new();
     let mut parts = line.split('\u{1b}');

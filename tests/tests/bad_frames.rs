@@ -1,4 +1,4 @@
-//! Frames out of order, frames that are none, and peers that do not stop.
+//! Frames out of order, malformed frames, and peers that do not stop sending them.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
 
-/// How long a connection may be silent, and some for a busy machine.
+/// How long a connection may be silent, plus slack for a busy machine.
 const SILENCE: Duration = Duration::from_secs(10);
 const AND_SOME: Duration = Duration::from_secs(8);
 
@@ -32,7 +32,7 @@ async fn a_frame_before_hello_and_hello_twice() {
         let mut conversation = alice.connect_silently(door).await;
         let early = conversation.call(Person::message(&room, "early")).await;
         assert_eq!(refused(early), reason(Code::FailedPrecondition, "hello_required"));
-        // A hello that is refused is none: another may follow.
+        // A refused hello does not count: another may follow.
         let bad = Hello { device_id: "a b".to_owned(), cursors: Vec::new() };
         let id = conversation.send(Asked::Hello(bad)).await;
         let refusal = conversation.reply(&id).await;
@@ -61,7 +61,7 @@ async fn operations_that_do_not_exist() {
         conversation.call(v1::ListRoomsRequest::default()).await.unwrap();
     })
     .await;
-    // One of a later version.
+    // A frame of a later version.
     let mut socket = RawWebSocket::signed_in(&server.address(), &alice.token).await;
     socket.hello().await;
     socket.text(r#"{"requestId": "8", "foretell": {"what": "rain"}}"#).await;
@@ -99,7 +99,7 @@ async fn json_that_is_none() {
         socket.text(text).await;
         assert_eq!(socket.refused().await, (id.to_owned(), 3, "malformed_json".to_owned()), "{text:.60}");
     }
-    // It lives on, in either form.
+    // The connection stays open, in either encoding.
     socket.text(r#"{"requestId": "10", "listRooms": {}}"#).await;
     assert_eq!(socket.json().await["reply"]["requestId"], "10");
 }
@@ -150,13 +150,13 @@ async fn whoever_asks_too_often_is_told_when_to_come_back() {
         let answer = server.http().get("/v1/rooms").bearer(&person.token).answer().await;
         assert_eq!(answer.refused(), (429, "rate_limited".to_owned()));
         assert_eq!(answer.headers["retry-after"], "1");
-        // Others are not concerned.
+        // Others are not affected.
         server.person(&fresh("patient")).await.channel().await;
     })
     .await;
 }
 
-/// Whoever says nothing is not waited for, at whatever point they fall silent.
+/// Silent peers are disconnected, at whatever point they fall silent.
 #[tokio::test]
 async fn peers_that_say_nothing_are_dropped() {
     let server = Server::start().await;
@@ -169,7 +169,7 @@ async fn peers_that_say_nothing_are_dropped() {
         assert_eq!((failure.code, failure.reason.as_str()), (Code::DeadlineExceeded, "hello_timeout"));
         assert_eq!(end.close, (door != Door::Grpc).then_some(1008));
     };
-    // Nothing; half of what begins HTTP/2; half a request.
+    // Nothing; half of the HTTP/2 preface; half a request.
     let silent_socket = async |begun: &str| {
         let mut socket = TcpStream::connect(&address).await.unwrap();
         socket.write_all(begun.as_bytes()).await.unwrap();
@@ -190,7 +190,8 @@ async fn peers_that_say_nothing_are_dropped() {
     assert_eq!(server.http().get("/healthz").answer().await.status, 200);
 }
 
-/// How much more the server may hold after a storm than before: allocators keep some.
+/// How much more memory the server may hold after a storm than before: allocators
+/// keep some.
 const MAX_GROWTH: u64 = 48 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -204,14 +205,15 @@ async fn after_a_storm_of_bad_peers_the_server_serves_in_little_memory() {
     let storm = async |times: usize| {
         for number in 0..times {
             let door = DOORS[number % 3];
-            // Gone before the welcome; right after it; in the middle of a frame.
+            // Disconnects before the welcome; right after it; in the middle of a
+            // frame.
             let mut early = bob.connect_silently(door).await;
             early.send(Asked::Hello(Hello::default())).await;
             drop(early);
             drop(bob.connect(door).await);
             let mut socket = TcpStream::connect(server.address()).await.unwrap();
             socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x10").await.unwrap();
-            // Too large, no frame, no token.
+            // Too large, not a frame, no token.
             let mut socket = RawWebSocket::signed_in(&server.address(), &bob.token).await;
             socket.text("{").await;
             socket.binary(vec![0xff; 200_000]).await;
@@ -233,7 +235,7 @@ async fn after_a_storm_of_bad_peers_the_server_serves_in_little_memory() {
         text.lines().any(|line| line == "parlance_sessions 0").then_some(())
     })
     .await;
-    // After the grace.
+    // After the grace period.
     eventually("bob is offline", async || {
         let asked = v1::GetPresenceRequest { user_ids: vec!["bob".to_owned()] };
         let presence = alice.users().get_presence(asked).await.unwrap().into_inner().presences.remove(0);

@@ -1,4 +1,4 @@
-//! Ids that are none, or of nobody and nothing.
+//! Malformed ids, and ids of nonexistent users and rooms.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::collections::HashSet;
@@ -78,7 +78,7 @@ async fn rooms_and_people_that_do_not_exist() {
     for_each_door(async |door| {
         let mut conversation = alice.connect(door).await;
         for method in OPERATIONS.iter().filter(|operation| operation.has_room()) {
-            // These look at the people first.
+            // These check the users first.
             if method.method.ends_with("AddMembers") {
                 continue;
             }
@@ -126,7 +126,8 @@ async fn what_hello_may_not_say() {
     .await;
 }
 
-/// Guessable request ids do not make guessable rooms: an outsider cannot even tell that one exists.
+/// Guessable request ids do not make guessable rooms: a non-member cannot even find out that one
+/// exists.
 #[tokio::test]
 async fn ids_of_groups_and_channels_cannot_be_computed() {
     let mut seen = HashSet::new();
@@ -144,7 +145,7 @@ async fn ids_of_groups_and_channels_cannot_be_computed() {
             assert!(!is_repeat && seen.insert(room.clone()), "{room} is the same on two servers");
             assert_eq!(create(kind, request).await, (room, true));
         }
-        // SHA-256 of "alice" and "1", each with its length before it.
+        // SHA-256 of "alice" and "1", each with a length prefix.
         let room_id = "rf41aab86fe0e6f3245e32d572d2460af".to_owned();
         assert!(!seen.contains(&room_id));
         let request = v1::GetRoomRequest { room_id };

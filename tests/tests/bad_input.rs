@@ -1,5 +1,5 @@
-//! Input that is not as it must be: each kind gets its own error, changes nothing, and
-//! the connection lives on where it can.
+//! Invalid input: each kind gets its own error, changes nothing, and leaves the
+//! connection open if possible.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use futures::StreamExt;
@@ -33,7 +33,7 @@ fn fields<T: std::fmt::Debug>(result: Result<T, Failure>) -> (Code, String, Vec<
     (failure.code, failure.reason, failure.fields.into_iter().map(|(field, _)| field).collect())
 }
 
-/// A frame whose text holds these bytes instead of one letter.
+/// A frame with these bytes in place of one letter of the text.
 fn frame_with(bytes: &[u8], room: &str) -> Vec<u8> {
     let message = Person::message(room, "@");
     let frame = ClientFrame {
@@ -69,7 +69,7 @@ async fn text_that_is_not_utf8() {
         }
     };
     assert_eq!(refused::<(), _>(Err(end)), reason(Code::InvalidArgument, "malformed_frame"));
-    // The same as a unary call: the request is the frame's second field.
+    // Likewise as a unary call: the request is the frame's second field.
     let message = ClientFrame::decode(&*frame_with(b"?", &room)).unwrap();
     let Some(Asked::SendMessage(message)) = message.operation else { panic!() };
     let mut encoded = message.encode_to_vec();
@@ -77,7 +77,7 @@ async fn text_that_is_not_utf8() {
     let answer = grpc.unary("/parlance.v1.ChatService/SendMessage", encoded).await;
     assert_eq!(refused(answer), reason(Code::InvalidArgument, "malformed_frame"));
 
-    // A binary message is one frame: the next may be good.
+    // A binary message is one frame: the next one may be valid.
     let mut socket = RawWebSocket::signed_in(&server.address(), &alice.token).await;
     socket.hello().await;
     socket.binary(bytes).await;
@@ -85,7 +85,7 @@ async fn text_that_is_not_utf8() {
     let mut refusal = None;
     let answer = loop {
         match socket.next().await.unwrap() {
-            // Answered in kind; what happens in the room comes in between.
+            // Answered in the same encoding; events of the room may arrive in between.
             Message::Binary(bytes) => match v1::ServerFrame::decode(bytes).unwrap().frame {
                 Some(Frame::Reply(reply)) => refusal = Some(reply),
                 other => assert!(matches!(other, Some(Frame::Event(_))), "{other:?}"),
@@ -98,7 +98,7 @@ async fn text_that_is_not_utf8() {
     let reply = refusal.unwrap();
     let Some(Answer::Error(error)) = reply.result else { panic!("no refusal: {reply:?}") };
     assert_eq!((&*reply.request_id, error.code, &*error.reason), ("7", 3, "malformed_frame"));
-    // A text message is a promise of utf-8, by the protocol.
+    // The WebSocket protocol requires UTF-8 in text messages.
     socket.text_of_bytes(b"{\"requestId\": \"\xff\"}".to_vec()).await;
     assert_eq!(socket.closed().await, (1007, "not_utf8".to_owned()));
 
@@ -135,7 +135,7 @@ async fn a_frame_that_is_too_large() {
         server.http().call(http::Method::POST, &path).bearer(&alice.token).body(large + "x").answer().await;
     assert_eq!(call.refused(), (413, "body_too_large".to_owned()));
 
-    // The largest that there may be: 2,000 cursors.
+    // The largest allowed hello: 2,000 cursors.
     let cursors: Vec<_> = (0..2_000).map(|number| Person::cursor(&format!("r{number:0>32}"), 1)).collect();
     for door in DOORS {
         let mut conversation = alice.resume(door, &cursors).await;
@@ -178,7 +178,7 @@ async fn cursors_from_the_future() {
             assert_eq!((gap.from_seq, gap.to_seq, gap.reason()), (1, 2, v1::GapReason::Restored));
             assert_eq!((&gap.room_id, gap.epoch), (&room, conversation.welcome().heads[0].epoch));
         }
-        // Elsewhere nothing tells how far ahead it is.
+        // No error reveals how far ahead of a foreign room's head it is.
         let mut conversation = alice.resume(door, &[Person::cursor(&foreign, u64::MAX - 1)]).await;
         assert_eq!(conversation.gap().await.reason(), v1::GapReason::NotMember);
         for seq in [3, u64::MAX] {
@@ -195,7 +195,7 @@ async fn cursors_from_the_future() {
             let request = v1::GetMessageRequest { room_id: room.clone(), seq };
             assert_eq!(refused(conversation.call(request).await), missing);
         }
-        // Nothing is there, and that is no error.
+        // There is nothing to return, which is not an error.
         let (room_id, seq) = (room.clone(), u64::MAX);
         let request =
             v1::ListMessagesRequest { room_id, after_seq: Some(seq), before_seq: seq, page_size: 0 };
@@ -211,7 +211,8 @@ async fn cursors_from_the_future() {
     assert_eq!(alice.log(&room).await.len(), 2);
 }
 
-/// Posts a message with a misspelt field; the answer's status, reason and fields.
+/// Posts a message with a misspelt field; returns status, reason and fields of the
+/// answer.
 async fn misspelt(address: &str, person: &Person, room: &str, lenient: bool) -> (u16, String, Vec<String>) {
     let body = json!({"clientMessageId": fresh("m"), "text": "x", "fromUser": "bob"});
     let http = Http::new(address.to_owned());
@@ -259,11 +260,11 @@ async fn unknown_fields_are_refused_unless_the_client_has_them_ignored() {
             assert_eq!(reply["listRooms"]["rooms"][0]["roomId"], room, "{reply}");
         }
     }
-    // Refused messages were not sent.
+    // Refused messages were not stored.
     assert_eq!(alice.log(&room).await.len(), 4);
 }
 
-/// Also what is refused before an operation sees it has a reason that programs can read.
+/// Errors raised before an operation also have a machine-readable reason.
 #[tokio::test]
 async fn refusals_of_the_transport_have_reasons() {
     let server = Server::start().await;

@@ -1,4 +1,4 @@
-//! What happens to a message after it was sent.
+//! Edits, deletions and reactions.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_proto::v1;
@@ -75,7 +75,7 @@ async fn edits_replies_and_reactions_are_events_and_show_in_history() {
         assert_eq!(message(&now).changed_seq, removed);
         let waves = v1::Reaction { emoji: "👋".to_owned(), user_ids: vec![bob.id.clone()] };
         assert_eq!(message(&now).reactions, [waves]);
-        // Catching up brings the present form too, and the edit after it.
+        // Catching up returns the present form too, and the edit after it.
         let mut again = alice.resume(door, &[Person::cursor(&room, seq - 1)]).await;
         assert_eq!(text_of(&again.event().await), "hello");
         assert_eq!(again.event().await.seq, edited);
@@ -83,7 +83,7 @@ async fn edits_replies_and_reactions_are_events_and_show_in_history() {
     .await;
 }
 
-/// The events of a room as this person gets them by every way there is.
+/// The events of a room as returned to this person by every available method.
 async fn everything(person: &Person, room: &str, head: u64) -> Vec<v1::Event> {
     let mut events = person.log(room).await;
     let request = v1::ListMessagesRequest { room_id: room.to_owned(), ..Default::default() };
@@ -100,7 +100,7 @@ async fn deleted_text_never_leaves_again() {
     let mut server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let room = alice.group(&[&bob]).await;
-    // Someone listens, so that the room's recent events are kept in memory.
+    // An open session keeps the room's recent events in memory.
     let mut listener = bob.connect(Door::Grpc).await;
     let mut at_alice = alice.connect(Door::Grpc).await;
     let seq = alice.say(&room, "first secret").await;
@@ -154,7 +154,8 @@ async fn who_may_change_what() {
         assert_eq!(alice.log(&room).await.len(), head);
     })
     .await;
-    // The owner may delete what others wrote, and nobody goes on with what is deleted.
+    // The owner may delete messages of others, and deleted messages cannot be changed
+    // any more.
     alice.chat().delete_message(delete(&room, of_bob)).await.unwrap();
     let gone = (Code::FailedPrecondition, "message_deleted".to_owned());
     assert_eq!(refused(alice.chat().add_reaction(react(&room, of_bob, "x")).await), gone);

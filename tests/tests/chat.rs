@@ -1,4 +1,4 @@
-//! Two people talk.
+//! Two people chat.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use futures::StreamExt;
@@ -113,7 +113,7 @@ async fn presence_typing_and_receipts_reach_the_others() {
     .await;
 }
 
-/// A phone reads, a laptop lowers its badge: also in a room that is too large for other signals.
+/// Reading on a phone lowers the badge on a laptop, even in rooms too large for other signals.
 #[tokio::test]
 async fn what_was_read_reaches_ones_other_devices() {
     let server = Server::start().await;
@@ -208,8 +208,8 @@ async fn who_has_finished_sending_still_gets_the_answers() {
     assert!(frames.iter().all(Result::is_ok), "it ends in good order");
 }
 
-/// What one connection sends without waiting is decided in that order: a person who
-/// types fast on a slow line is not shuffled.
+/// Pipelined sends of one connection are decided in order: fast typing on a slow connection is
+/// not shuffled.
 #[tokio::test]
 async fn pipelined_sends_keep_their_order() {
     let server = Server::start().await;

@@ -1,4 +1,4 @@
-//! Nodes whose clocks differ from the servers' that all nodes share.
+//! Nodes whose clocks differ from the clocks of the shared servers.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::Duration;
@@ -7,15 +7,15 @@ use parlance_faults::dynamodb::{self, Proxy};
 use parlance_proto::v1::GetUserRequest;
 use parlance_tests::{Answer, Cluster, Http, Launch, Server, eventually, now};
 
-/// By how much a clock is wrong.
+/// The error of a clock.
 const WRONG: Duration = Duration::from_secs(600);
 
 fn text(answer: &Answer) -> String {
     String::from_utf8_lossy(&answer.body).into_owned()
 }
 
-/// The answers of the store are the only clock that a test can set: that it is ahead is the same as
-/// that the node is behind.
+/// Tests can only set the clock in the store's answers: a store that is ahead is equivalent to a
+/// node that is behind.
 #[tokio::test]
 async fn a_node_with_a_wrong_clock_is_not_ready_and_stamps_within_the_bound() {
     let mut cluster = Cluster::start(1).await;
@@ -47,7 +47,7 @@ async fn a_node_with_a_wrong_clock_is_not_ready_and_stamps_within_the_bound() {
     bob.say(&room, "by the wrong clock").await;
     let log = alice.log(&room).await;
     let sent_at = |seq: u64| log[seq as usize - 1].at.unwrap().seconds as u64;
-    // It goes by the clock of the store, and half a minute less.
+    // It follows the store's clock, minus half a minute.
     let ahead = sent_at(before + 1) - started;
     assert!((560..=600).contains(&ahead), "{ahead}");
 

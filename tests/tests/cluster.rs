@@ -1,5 +1,4 @@
-//! Several nodes on one store and one registry: how they start, what they refuse, and
-//! what their readiness says.
+//! Several nodes on one store and one registry: startup, refusals and readiness.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::Duration;
@@ -16,7 +15,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus}
 async fn nodes_discover_each_other() {
     let cluster = Cluster::start(3).await;
     let (alice, bob) = (cluster.person(0, "alice"), cluster.person(1, "bob"));
-    // A user exists with the first call in their name.
+    // A user is created by their first call.
     bob.users().get_user(GetUserRequest { user_id: "me".to_owned() }).await.unwrap();
     let mut at_bob = bob.connect(DOORS[0]).await;
     let room = alice.group(&[&bob]).await;
@@ -62,7 +61,7 @@ async fn the_tables_are_checked_before_a_node_starts() {
     assert!(said.contains("nothing_users is missing") && said.contains("tables create"), "{said}");
 }
 
-/// The emulator looks whether a signature is there, and not at what it says.
+/// The emulator requires a signature, but does not verify it.
 const UNSIGNED: &str = "AWS4-HMAC-SHA256 Credential=a/20260101/eu-central-1/dynamodb/aws4_request, \
                         SignedHeaders=host;x-amz-date;x-amz-target, Signature=00";
 
@@ -127,15 +126,15 @@ async fn readiness_says_when_redis_is_away_and_when_it_is_back() {
     let page = http.get("/metrics").answer().await;
     let page = String::from_utf8_lossy(&page.body).into_owned();
     assert!(page.contains("parlance_ready 0") && page.contains("parlance_missing{what=\"registry\"} 1"));
-    // What it can do without, it does.
+    // Everything that does not need Redis works.
     let alice = cluster.person(0, "alice");
     let room = alice.channel().await;
     alice.say(&room, "with redis away").await;
-    // That nobody is online is not known.
+    // An empty answer would wrongly mean that nobody is online.
     let ids = vec!["alice".to_owned()];
     let presence = alice.users().get_presence(GetPresenceRequest { user_ids: ids }).await.unwrap_err();
     assert_eq!(presence.code(), tonic::Code::Unavailable, "{presence}");
-    // Nobody else would serve its clients, for all that it knows.
+    // As far as it knows, nobody else could serve its clients.
     says(200, "without registry: out of reach").await;
     cluster.redis.restart().await.unwrap();
     eventually("nothing is missing any more", async || {
@@ -173,7 +172,7 @@ async fn readiness_says_when_the_store_fails_every_call() {
         (answer.status == 503 && text.contains("overloaded")).then_some(())
     })
     .await;
-    // The empty name is what most probes ask for.
+    // Most probes use the empty name.
     let address = format!("http://{}", cluster.nodes[0].address());
     let channel = Endpoint::from_shared(address).unwrap().connect_lazy();
     for service in ["", "parlance.v1.ChatService"] {
@@ -212,7 +211,7 @@ async fn simultaneous_sessions_queue_before_the_store() {
         let person = cluster.person(0, &format!("person-{number}"));
         coming.spawn(async move { drop(person.connect(DOORS[1]).await) });
     }
-    // Whoever connects is welcomed, or panics.
+    // Every client is welcomed, or panics.
     within("all are welcomed", coming.join_all()).await;
     let most = cluster.dynamodb.tally().most_at_once;
     assert!((50..200).contains(&most), "{most} requests at a time");

@@ -1,4 +1,4 @@
-//! Commands of the Rust client, while its server and its own process end in the middle.
+//! Commands of the Rust client, while its server and its own process are killed.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use parlance_tests::{Door, Server, text_of, within};
 const LIVES: usize = 6;
 const EACH: usize = 12;
 
-/// A process that queues messages until its end, which may come at any moment: its tasks are dropped where they stand.
+/// A process that queues messages until it is killed at any moment: its tasks are dropped where they are.
 fn live(address: String, token: String, store: PathBuf, room: String, life: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -25,13 +25,13 @@ fn live(address: String, token: String, store: PathBuf, room: String, life: usiz
         for number in 0..EACH {
             let message: v1::SendMessageRequest = Message::to_room(&room, format!("{life}/{number}")).into();
             let queued = session.submit(message).await.unwrap();
-            // Another place in each life: the rest is queued, and perhaps on the wire.
+            // At another position in each life: the remaining commands are queued, and perhaps in flight.
             if number + 2 == EACH - life {
                 let _ = queued.done().await;
             }
         }
     });
-    // A write that is under way ends as it would in a process that is killed: done or not, and the file is free.
+    // A write in progress ends as in a killed process: complete or not, and the file is unlocked.
     runtime.shutdown_timeout(Duration::from_secs(10));
 }
 
@@ -59,7 +59,7 @@ async fn each_message_is_there_once_and_in_order_whoever_is_killed() {
     let last =
         within("it is queued", session.submit(v1::SendMessageRequest::from(Message::to_room(&room, "last"))))
             .await;
-    // Behind all others of its room.
+    // Queued after all others of its room.
     within("all is sent", last.unwrap().done()).await.unwrap();
     let alice = server.person_with("alice", &alice.token);
     let log = alice.log(&room).await;

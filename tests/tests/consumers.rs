@@ -1,4 +1,5 @@
-//! `parlance consumers`: operators see and steer what hands events on.
+//! `parlance consumers`: operators inspect and control consumers of the change
+//! feed.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::process::Output;
@@ -20,7 +21,7 @@ async fn said(server: &Server, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// How the only consumer stands.
+/// The state of the only consumer.
 async fn state(server: &Server) -> String {
     let listed = said(server, &["list"]).await;
     let line = listed.lines().nth(1).expect("there is one").to_owned();
@@ -91,7 +92,7 @@ async fn what_cannot_be_done_is_said() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && stderr.contains(why), "{arguments:?}: {stderr}");
     }
-    // A page in the browser of an operator.
+    // A page in an operator's browser.
     let admin = Http::new(server.admin());
     let page = admin.get("/consumers").header("origin", "http://evil.example").send().await.unwrap();
     assert_eq!(page.status, 403);

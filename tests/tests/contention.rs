@@ -1,4 +1,4 @@
-//! Several nodes that write one room at once.
+//! Several nodes that write one room concurrently.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 
 use crate::fleet::{is_message, person, session};
 
-/// Whoever loses a race for a room has to read before it tries again, and far from the store it
-/// would lose all of them; the room's home, too, that others hand on to.
+/// A node that loses a race for a room has to read before it retries, so with a slow store it
+/// would lose all of them; even the room's home that others forward to.
 #[tokio::test]
 async fn who_is_far_from_the_store_gets_through_where_another_writes() {
     let mut cluster = Cluster::start(1).await;
@@ -34,7 +34,7 @@ async fn who_is_far_from_the_store_gets_through_where_another_writes() {
     let (trying, _) = session(&cluster, "far", &[1]);
     let mut writers = JoinSet::new();
     let mut rooms = Vec::new();
-    // Enough that each node is the home of one.
+    // Enough for each node to be the home of one.
     for _ in 0..6 {
         let room = near.group(&[&far]).await;
         for _ in 0..2 {
@@ -63,7 +63,7 @@ async fn who_is_far_from_the_store_gets_through_where_another_writes() {
     .await;
 }
 
-/// Operations of every kind that change a room, as someone sends them who waits for no answer.
+/// Operations of every kind that change a room, pipelined.
 fn mixed(room: &str, number: u64) -> Operation {
     let (room_id, request_id) = (room.to_owned(), fresh("mixed"));
     let message = Person::message(room, &format!("number {number}"));
@@ -82,7 +82,7 @@ fn mixed(room: &str, number: u64) -> Operation {
     }
 }
 
-/// Sends go to the room's home while others of the same person's commands cannot.
+/// Sends are forwarded to the room's home, while other commands of the same user cannot be.
 #[tokio::test]
 async fn pipelined_commands_keep_their_order_under_contention() {
     let mut cluster = Cluster::start(1).await;
@@ -94,11 +94,11 @@ async fn pipelined_commands_keep_their_order_under_contention() {
     cluster.nodes.push(Server::launch(Launch { environment, ..cluster.launch() }).await);
     cluster.ready(1).await;
     let people = [person(&cluster, 0, "near").await, person(&cluster, 1, "far").await];
-    // Enough that each node is the home of one.
+    // Enough for each node to be the home of one.
     let mut rooms = Vec::new();
     for _ in 0..4 {
         let room = people[0].group(&[&people[1]]).await;
-        // Created, two members; then a message of each, which is edited.
+        // Created, two members; then a message of each, and an edit of it.
         for person in &people {
             person.say(&room, "the first").await;
         }
@@ -112,7 +112,7 @@ async fn pipelined_commands_keep_their_order_under_contention() {
             let any_forwarded = any_forwarded.clone();
             conversations.spawn(async move {
                 let (mut seqs, mut failed, mut round) = (Vec::new(), 0, 0);
-                // On a fast machine the two hardly meet in the first rounds.
+                // On a fast machine the two hardly compete in the first rounds.
                 while round < 6 || !any_forwarded.load(Ordering::SeqCst) {
                     let mut ids = Vec::new();
                     for number in 0..40 {
@@ -138,7 +138,7 @@ async fn pipelined_commands_keep_their_order_under_contention() {
             });
         }
     }
-    // Meanwhile a node takes over as the home of some rooms, and dies.
+    // Meanwhile a node becomes the home of some rooms, and is killed.
     let third = cluster.add().await;
     cluster.kill(third).await;
     cluster.nodes.truncate(third);
@@ -157,7 +157,7 @@ async fn pipelined_commands_keep_their_order_under_contention() {
     .await;
 }
 
-/// Whether a node has forwarded a command to another.
+/// Whether a node has forwarded a command.
 async fn forwards(cluster: &Cluster) -> bool {
     for node in &cluster.nodes {
         let page = Http::new(node.admin()).get("/metrics").answer().await;

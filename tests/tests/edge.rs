@@ -1,4 +1,4 @@
-//! Bridges: WebSocket and REST in processes of their own, in front of nodes.
+//! Bridges: WebSocket and REST in their own processes, in front of nodes.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::collections::HashSet;
@@ -20,12 +20,12 @@ async fn edge_of(node: &Server) -> Server {
     Server::start_edge(&[&node.edges()]).await
 }
 
-/// A node that takes bridges.
+/// A node that accepts bridges.
 async fn node() -> Server {
     Server::start_with(&["--user-rate", "0", "--role", "api", "--edge-listen", "127.0.0.1:0"]).await
 }
 
-/// What a metric says at `server`; 0 where nothing was counted yet.
+/// The value of a metric at `server`; 0 if nothing was counted yet.
 async fn metric(server: &Server, name: &str) -> f64 {
     let page = Http::new(server.admin()).get("/metrics").answer().await;
     let page = String::from_utf8_lossy(&page.body).into_owned();
@@ -45,7 +45,7 @@ async fn conversation_through_a_bridge() {
         let sent = at_alice.call(Person::message(&room, &format!("through {door}"))).await.unwrap();
         let events = at_bob.events_up_to(&room, sent.seq).await;
         assert_eq!(text_of(events.last().unwrap()), format!("through {door}"));
-        // The node's own door sees the same.
+        // The node's own listener shows the same.
         assert_eq!(alice.log(&room).await.last().unwrap().seq, sent.seq);
     }
     let message = json!({"toUser": "bob", "clientMessageId": "by-rest", "text": "hello"});
@@ -84,7 +84,7 @@ async fn bridge_leaves_authentication_to_the_node() {
             if let Some(value) = &authorization {
                 call = call.header("authorization", value);
             }
-            // Who a bridge claims to be speaking for counts nowhere.
+            // Identity headers of clients of a bridge are ignored.
             let call = call.header("x-forwarded-for", "127.0.0.1").header("x-user-id", "alice");
             let answer = call.answer().await;
             if answer.status == 200 { (200, String::new()) } else { answer.refused() }
@@ -93,7 +93,8 @@ async fn bridge_leaves_authentication_to_the_node() {
     assert_eq!(me(Some(&format!("Bearer {}", alice.token))).await.0, 200);
     assert_eq!(me(Some("Bearer nonsense")).await, (401, "token_invalid".to_owned()));
     assert_eq!(me(None).await, (401, "token_missing".to_owned()));
-    // A node in local mode gives tokens to whoever is on its machine: not through a bridge.
+    // A node in local mode issues tokens to clients on its own machine, but not through a
+    // bridge.
     let http = edge.http();
     let mint = http.call(http::Method::POST, "/v1/users").json(&json!({"userId": "mallory"}));
     assert_eq!(mint.answer().await.refused(), (401, "token_missing".to_owned()));
@@ -127,7 +128,7 @@ async fn message_is_encoded_as_json_once_for_all_sockets() {
     for _ in 0..SOCKETS {
         sockets.push(at_edge.connect(Door::WebSocketJson).await);
     }
-    // Whatever the welcomes and the past cost is over once each has a first message.
+    // After a first message, the cost of welcomes and history is over.
     let first = alice.say(&room, "first").await;
     for socket in &mut sockets {
         socket.events_up_to(&room, first).await;
@@ -142,7 +143,7 @@ async fn message_is_encoded_as_json_once_for_all_sockets() {
         assert_eq!(events.len(), MESSAGES);
     }
     let made = metric(&edge, "parlance_bridge_frames_to_json_total").await - before;
-    // Signals, such as alice's presence, are the same for all too.
+    // Signals, such as alice's presence, are shared by all, too.
     let at_most = 2 * MESSAGES;
     assert!((MESSAGES..=at_most).contains(&(made as usize)), "{made} times for {MESSAGES} messages");
 }
@@ -180,7 +181,7 @@ async fn draining_node_moves_its_clients_and_bridge_stays() {
     let end = at_edge.end().await;
     assert_eq!(end.close, Some(1001), "{end:?}");
     assert_eq!(node.exited().await.code(), Some(0));
-    // The bridge says what is missing, and finds the node when it is back.
+    // The bridge reports what is missing, and reconnects to the node.
     let admin = Http::new(edge.admin());
     let red = eventually("the edge is not ready", async || {
         let answer = admin.get("/readyz").answer().await;
@@ -212,7 +213,7 @@ async fn killed_node_closes_sockets_with_1001() {
     assert_eq!(unary.refused(), (503, "no_node".to_owned()));
 }
 
-/// Two nodes that take bridges, on one store, and a bridge in front of them.
+/// Two nodes that accept bridges, on one store, and a bridge in front of them.
 async fn two_nodes() -> (Cluster, Server) {
     let options = ["--role", "api", "--edge-listen", "127.0.0.1:0"].map(ToOwned::to_owned).into();
     let cluster = Cluster::start_with(2, Setup { options, ..Setup::default() }).await;
@@ -234,7 +235,7 @@ async fn hung_node_is_left_within_seconds() {
     }
     let hung = sockets[0].welcome().node_id.clone();
     let healthy = sockets.iter().position(|socket| socket.welcome().node_id != hung).unwrap();
-    // The node that welcomed the first stops answering.
+    // The node that welcomed the first client stops answering.
     let mut number = None;
     for (index, node) in cluster.nodes.iter().enumerate() {
         let direct = node.person_with("alice", &alice.token).connect(Door::Grpc).await;
@@ -246,7 +247,7 @@ async fn hung_node_is_left_within_seconds() {
     let end = sockets[0].end().await;
     let failure = end.failure.unwrap();
     assert_eq!((failure.code, failure.reason.as_str()), (tonic::Code::Unavailable, "node_lost"));
-    // The other node serves everyone from here on, and the bridge says that it does.
+    // The other node serves everyone from now on, and the bridge reports ready.
     for n in 0..8 {
         let socket = alice.connect(WEBSOCKETS[n % 2]).await;
         assert_ne!(socket.welcome().node_id, hung);
@@ -254,7 +255,7 @@ async fn hung_node_is_left_within_seconds() {
         assert_eq!(me.status, 200, "{me:?}");
     }
     assert_eq!(Http::new(edge.admin()).get("/readyz").answer().await.status, 200);
-    // Sessions on it go on.
+    // Its sessions continue.
     create_room(&mut sockets[healthy]).await;
     cluster.nodes[number.unwrap()].signal("CONT").await;
     eventually("it is connected again", async || {
@@ -274,7 +275,7 @@ async fn create_room(socket: &mut Conversation) {
 async fn node_that_is_not_ready_gets_no_new_sessions() {
     let options = ["--role", "api", "--edge-listen", "127.0.0.1:0"].map(ToOwned::to_owned).into();
     let cluster = Cluster::start_with(1, Setup { options, ..Setup::default() }).await;
-    // The second one has a way of its own to the store.
+    // The second one reaches the store through its own proxy.
     let store = cluster.dynamodb.endpoint().trim_start_matches("http://").parse().unwrap();
     let way = Proxy::start("127.0.0.1:0".parse().unwrap(), store).unwrap();
     let mut launch = cluster.launch();
@@ -287,7 +288,7 @@ async fn node_that_is_not_ready_gets_no_new_sessions() {
         (admin.get("/readyz").answer().await.status == 503).then_some(())
     })
     .await;
-    // Held open, so that the fewest streams are on the other node each time.
+    // Kept open, so that the other node always has the fewest streams.
     eventually("new sessions go to the node that is ready", async || {
         let mut sockets = Vec::new();
         for n in 0..6 {
@@ -318,7 +319,8 @@ async fn draining_bridge_announces_it_and_answers_operations_in_flight() {
         delays.insert(delay);
     }
     assert!(delays.len() > 10, "they come back at different times: {delays:?}");
-    // Told to leave, whoever stays is served on until then: the last to go sees this.
+    // Clients that were told to leave are still served until their time; the last one to
+    // leave sees this.
     let latest = delays.iter().max().copied().unwrap();
     let seq = alice.say(&room, "while they leave").await;
     let mut seen = 0;

@@ -36,7 +36,8 @@ fn from_cursor(cursor: &str) -> StreamEventsRequest {
     StreamEventsRequest { cursor: cursor.to_owned(), ..Default::default() }
 }
 
-/// A consumer as docs/events.md describes one: it drops repeats, and refuses holes.
+/// A consumer as described in docs/events.md: it drops duplicates, and rejects
+/// gaps.
 #[derive(Default)]
 pub(super) struct Consumer {
     last: BTreeMap<String, (u64, u64)>,
@@ -117,7 +118,7 @@ async fn a_killed_server_loses_nothing_of_a_stream() {
     consumer.read_to(&mut stream, &room, seq).await;
     let mut head = 0;
     for number in 0..3 {
-        // Not read before it is killed.
+        // Not read before the consumer is killed.
         for text in ["one", "two", "three"] {
             head = alice.say(&room, &format!("{text} {number}")).await;
         }

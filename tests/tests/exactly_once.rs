@@ -1,4 +1,4 @@
-//! However often something is asked, it is done once.
+//! A request is carried out once, however often it is sent.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use futures::future::join_all;
@@ -12,7 +12,7 @@ use parlance_tests::{DOORS, Door, Operation, Person, Server, fresh, refused, wit
 use serde_json::Value;
 use tonic::Code;
 
-/// The answer to a retry: the first one, flagged.
+/// The answer to a retry: the first one, flagged as a repeat.
 fn repeat(first: &SendMessageResponse) -> SendMessageResponse {
     SendMessageResponse { is_repeat: true, ..first.clone() }
 }
@@ -86,7 +86,7 @@ async fn a_late_retry_is_recognised_or_told_to_catch_up_first() {
     let first = alice.chat().send_message(message.clone()).await.unwrap().into_inner();
     let mut at_bob = bob.connect(Door::WebSocketBinary).await;
     at_bob.flood(&room, 4_000, |number| number.to_string()).await;
-    // Not in anybody's memory after this.
+    // Removes it from all caches.
     server.kill().await;
     server.start_again().await;
     let retry = async |after_seq| {
@@ -104,7 +104,8 @@ async fn a_late_retry_is_recognised_or_told_to_catch_up_first() {
     let ahead = (Code::OutOfRange, "cursor_ahead".to_owned());
     assert_eq!(refused(retry(Some(head + 1)).await), ahead);
 
-    // The client pages the room by itself: it finds the one, and not the other.
+    // The client pages through the room on its own: it finds one of the
+    // messages, but not the other.
     let dialer = Dialer::new(Door::Grpc, server.address());
     let (session, updates) = Session::start(Config::new(dialer, alice.token.clone()));
     drop(updates);
@@ -153,7 +154,7 @@ async fn other_changes_are_done_once_too() {
     }
     let alice = server.person_with("alice", &alice.token);
     assert_eq!(alice.log(&room).await, log);
-    // A room that is created twice is created once.
+    // Two identical requests create one room.
     let create = v1::CreateRoomRequest {
         kind: v1::RoomKind::Group.into(),
         member_ids: vec![bob.id.clone()],
@@ -195,12 +196,12 @@ async fn an_id_stands_for_one_thing_only() {
         assert_eq!(refused(at_alice.call(send).await), reused);
     }
     assert_eq!(alice.log(&room).await.len(), log.len() + 1, "one edit");
-    // Ids are one's own: bob's is another message, even with the same id.
+    // Ids are per user: bob's message with the same id is another one.
     let sent = bob.connect(Door::Grpc).await.call(message).await.unwrap();
     assert!(!sent.is_repeat && sent.seq > other);
 }
 
-/// Where an answer says that the change stands.
+/// The position of a change in its answer.
 fn outcome(answer: Answer) -> Value {
     let reply = v1::Reply { request_id: String::new(), result: Some(answer) };
     let json: Value =

@@ -1,4 +1,4 @@
-//! What newcomers type, and what they are told.
+//! First commands of new users, and their output.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_tests::{Launch, Server, Signer, claims, now, run_to_end};
@@ -6,7 +6,8 @@ use tempfile::TempDir;
 
 const SECRET: &[u8] = b"a secret of more than 32 bytes: 0123456789";
 
-/// What a command that must fail says; the whole text is for when something is missing.
+/// The error output of a command that must fail; the whole text helps if something is
+/// missing.
 async fn complaint(arguments: &[&str]) -> String {
     let output = run_to_end(arguments).await;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -35,7 +36,7 @@ async fn tokens_that_no_server_takes_are_not_made() {
     check(&said, &["parlance serve", "--data-dir", data.to_str().unwrap()]);
     assert!(!data.exists(), "nothing was created");
 
-    // A directory whose server was in local mode once, and has a key now.
+    // A data directory whose server was in local mode once, and has a key now.
     let secret = secret(&dir);
     let mut server = Server::start_with(&["--user-rate", "0"]).await;
     let (data, local) = (server.data(), ["token", "alice"]);
@@ -80,7 +81,7 @@ async fn chat_says_why_it_cannot_begin() {
     check(&complaint(&["chat", "#lobby", "--server", nobody]).await, &["parlance serve", nobody]);
 }
 
-/// The line for others is copied as it stands.
+/// The line for others can be copied literally.
 #[tokio::test]
 async fn the_line_that_chat_prints_for_others_works() {
     let server = Server::start().await;

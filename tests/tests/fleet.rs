@@ -1,4 +1,5 @@
-//! Several nodes as one: people on different nodes, and nodes that come and go.
+//! A fleet of several nodes: users on different nodes, and nodes that start and
+//! stop.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::collections::BTreeSet;
@@ -9,14 +10,14 @@ use parlance_proto::v1::event::Body;
 use parlance_proto::v1::{Event, GetUserRequest};
 use parlance_tests::{Cluster, Person, text_of, within};
 use tokio::task::JoinSet;
-/// Someone new, who is a user from now on.
+/// A new user.
 pub(super) async fn person(cluster: &Cluster, node: usize, id: &str) -> Person {
     let person = cluster.person(node, id);
     person.users().get_user(GetUserRequest { user_id: "me".to_owned() }).await.unwrap();
     person
 }
 
-/// A session as apps have it: it goes from node to node by itself.
+/// A session as used by apps: it reconnects to other nodes on its own.
 pub(super) fn session(cluster: &Cluster, user: &str, nodes: &[usize]) -> (Session, Updates) {
     let dialers: Vec<_> =
         nodes.iter().map(|node| Dialer::new(Door::Grpc, cluster.nodes[*node].address())).collect();
@@ -24,7 +25,7 @@ pub(super) fn session(cluster: &Cluster, user: &str, nodes: &[usize]) -> (Sessio
     Session::start(Config { dialers, ..config })
 }
 
-/// Waits until a session is open, and returns the node that it is on.
+/// Waits until a session is open, and returns its node.
 pub(super) async fn connected(updates: &mut Updates) -> String {
     loop {
         if let Update::Connected(welcome) = within("a session opens", updates.recv()).await.unwrap() {
@@ -48,7 +49,7 @@ async fn member_added_on_one_node_is_notified_on_another() {
     let after = alice.say(&room, "after").await;
     let events = at_bob.events_up_to(&room, after).await;
     assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [added, after]);
-    // And of being removed, and of nothing after that.
+    // The removal is delivered, and nothing after it.
     let removed = alice.remove(&room, &bob).await;
     assert_eq!(at_bob.event().await.seq, removed);
     alice.say(&room, "without bob").await;
@@ -108,7 +109,7 @@ async fn rolling_restart_under_load_is_invisible() {
             let mut sent = Vec::new();
             while !*stopped.borrow_and_update() {
                 let text = format!("{user} {}", sent.len());
-                // No error gets here that is not final.
+                // The client only returns permanent errors here.
                 session.send_message(Message::to_room(&room, &text)).await.unwrap();
                 sent.push(text);
             }
@@ -145,7 +146,7 @@ async fn rolling_restart_under_load_is_invisible() {
         sent.extend(texts);
         sessions.push(session);
     }
-    // The last word of all.
+    // The last message of all.
     let last = sessions[0].send_message(Message::to_room(&room, "the end")).await.unwrap();
     sent.insert("the end".to_owned());
     let log = alice.log(&room).await;
@@ -174,14 +175,14 @@ async fn a_wiped_and_a_restarted_redis_lose_nothing() {
     let mut last = alice.say(&room, "before").await;
     at_bob.events_up_to(&room, last).await;
     cluster.redis.flushall().await.unwrap();
-    // Nobody is registered now, and nobody knows.
+    // Nobody is registered now, and the nodes do not know yet.
     last = alice.say(&room, "after the wipe").await.max(last);
     at_bob.events_up_to(&room, last).await;
     cluster.redis.kill().await.unwrap();
     for number in 0..5 {
         last = alice.say(&room, &format!("without redis {number}")).await;
     }
-    // From the store, while it is away.
+    // From the store, while the registry is away.
     at_bob.events_up_to(&room, last).await;
     let carol = person(&cluster, 1, "carol").await;
     let mut at_carol = carol.connect(Door::Grpc).await;

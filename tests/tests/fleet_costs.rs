@@ -1,4 +1,4 @@
-//! What delivery between nodes costs, and rooms that outgrow being looked up.
+//! The cost of delivery between nodes, and rooms that outgrow lookups.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_client::transport::Door;
@@ -43,25 +43,25 @@ async fn room_outgrows_member_lookups_while_members_join() {
         );
         drop(added);
         came.push(at_late);
-        // Each size of the room is spoken in.
+        // A message is sent at each size of the room.
         let seq = alice.say(&room, "who is here?").await;
         at_first.events_up_to(&room, seq).await;
         for conversation in &mut came {
             conversation.events_up_to(&room, seq).await;
         }
     }
-    // Now it costs one message for all, and no lookup.
+    // Now it costs one message for all nodes, and no lookup.
     let (looked_up, published) = (lookups(&cluster).await, cluster.redis.calls("publish").await.unwrap());
     for _ in 0..50 {
         alice.say(&room, "hello all").await;
     }
     let published = cluster.redis.calls("publish").await.unwrap() - published;
-    // The rest is heartbeats.
+    // The rest are heartbeats.
     assert!((50..80).contains(&published), "{published} for 50 messages");
     assert!(lookups(&cluster).await - looked_up < 30);
 }
 
-/// Scripts run so far: lookups, and what the heartbeats come to.
+/// Scripts run so far: lookups and heartbeats.
 async fn lookups(cluster: &Cluster) -> u64 {
     cluster.redis.calls("evalsha").await.unwrap()
 }
@@ -89,7 +89,7 @@ async fn a_message_costs_one_lookup_and_one_publish_for_each_node() {
     for conversation in &mut conversations {
         conversation.events_up_to(&room, last).await;
     }
-    // Four people on each of two other nodes; the rest is heartbeats, of three nodes.
+    // Four users on each of two other nodes; the rest are heartbeats of three nodes.
     assert!((100..160).contains(&looked_up), "{looked_up} lookups for 100 messages");
     assert!((200..260).contains(&published), "{published} publishes for 100 messages");
 }

@@ -1,4 +1,4 @@
-//! Who is online, across nodes and their ends.
+//! Presence across nodes, including nodes that end.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn typing_receipts_and_presence_cross_nodes() {
     assert!(!presence.online);
 }
 
-/// Bob goes on with a new session, here or on another node: for alice he was never away.
+/// Bob reconnects with a new session, here or on another node: for alice he was never offline.
 #[tokio::test]
 async fn session_that_reconnects_within_seconds_signals_no_presence() {
     let cluster = Cluster::start(2).await;
@@ -67,8 +67,7 @@ async fn session_that_reconnects_within_seconds_signals_no_presence() {
     assert!(!is_online().await);
 }
 
-/// The lease of a node that is killed, what clearing up after it takes, and the time in which its
-/// users may come back.
+/// The lease of a killed node, plus its cleanup, plus the grace period of its users.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test]
@@ -105,7 +104,7 @@ async fn users_of_a_killed_node_go_offline_unless_they_come_back() {
     assert!(!told.contains(&("back".to_owned(), false)), "{told:?}");
 }
 
-/// Others have taken the node for dead, and its users for gone.
+/// Others have considered the node dead, and its users offline.
 #[tokio::test]
 async fn users_of_a_node_that_was_cut_off_are_online_again() {
     let mut cluster = Cluster::start(1).await;

@@ -1,4 +1,5 @@
-//! What else stands at the one port: grpc-web, reflection, health; and the operators' port.
+//! The other protocols on the client port: grpc-web, reflection, health; and the admin
+//! port.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use futures::StreamExt;
@@ -67,7 +68,7 @@ async fn grpc_web_refuses_with_the_same_statuses() {
     assert_eq!(call.message::<v1::SendMessageResponse>().await, Err(Code::InvalidArgument));
 }
 
-/// Nobody can say hello twice on a stream that only listens, so a bad one ends it.
+/// A `Subscribe` stream cannot send a second hello, so an invalid one ends it.
 #[tokio::test]
 async fn subscribe_with_a_bad_hello_ends_with_its_status() {
     let server = Server::start().await;
@@ -98,7 +99,7 @@ async fn reflection_lists_the_services() {
     }
 }
 
-/// Tools show details of errors only where they can look up their types.
+/// Tools can only display error details whose types they can look up.
 #[tokio::test]
 async fn reflection_knows_the_details_of_errors() {
     let server = Server::start().await;

@@ -1,4 +1,4 @@
-//! Rooms that their members have hidden from their own lists.
+//! Rooms hidden by their members.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_client::transport::Door;
@@ -6,7 +6,7 @@ use parlance_proto::v1;
 use parlance_proto::v1::signal::Signal;
 use parlance_tests::{Conversation, Server, for_each_door, fresh};
 
-/// The rooms of the inbox, each with whether it is hidden; those of the list of rooms are the same.
+/// The rooms of the inbox, each with whether it is hidden; the list of rooms has the same ones.
 async fn inbox(at: &mut Conversation, include_hidden: bool) -> Vec<(String, bool)> {
     let inbox = at.call(v1::ListInboxRequest { include_hidden, ..Default::default() }).await.unwrap();
     let inbox: Vec<_> =
@@ -57,7 +57,7 @@ async fn hidden_room_reappears_with_next_message() {
             assert_eq!(listed(&mut at_alice, false).await, None);
             assert_eq!(listed(&mut at_alice, true).await, Some(true));
             assert!(inbox(&mut at_alice, false).await.iter().any(|(id, _)| *id == other));
-            // For bob nothing has changed, and what is no message changes nothing for alice.
+            // Nothing changes for bob, and events other than messages change nothing for alice.
             let mut at_bob = bob.connect(door).await;
             assert_eq!(listed(&mut at_bob, false).await, Some(false));
             let react = v1::AddReactionRequest {
@@ -75,7 +75,7 @@ async fn hidden_room_reappears_with_next_message() {
             let seq = bob.say(&room, "after").await;
             at_alice.events_up_to(&room, seq).await;
             assert_eq!(listed(&mut at_alice, false).await, Some(false));
-            // And by oneself.
+            // And explicitly by the user.
             at_alice.call(set_hidden(&room, true)).await.unwrap();
             assert_eq!(listed(&mut at_alice, false).await, None);
             at_alice.call(set_hidden(&room, false)).await.unwrap();

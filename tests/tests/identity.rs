@@ -1,5 +1,4 @@
-//! Nobody does anything without saying who they are, nor where they do not belong: each
-//! operation of the contract, one by one.
+//! Every operation of the contract requires an identity, and access to its room.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use http::Method;
@@ -30,9 +29,10 @@ async fn without_a_token_nothing_is_done_through_any_door() {
     for (bearer, expected) in bearers {
         let (grpc, http) = (RawGrpc::new(&server.address(), bearer), server.http());
         for operation in &OPERATIONS {
-            // Local mode makes tokens for whoever has none; a bad one is still refused.
+            // Local mode issues tokens to users without one; an invalid token is still
+            // refused.
             let is_first = operation.method == "UserService/CreateUser" && bearer.is_none();
-            // What is for everyone looks at no token.
+            // Public operations ignore the token.
             if is_first || operation.method == "ServerService/GetServer" {
                 continue;
             }
@@ -59,7 +59,7 @@ async fn without_a_token_nothing_is_done_through_any_door() {
     assert_eq!(alice.log(&room).await, log);
 }
 
-/// What someone can see of a room, to compare.
+/// A person's view of a room, for comparison.
 async fn state(person: &Person, room: &str) -> String {
     let members = v1::ListMembersRequest { room_id: room.to_owned(), ..Default::default() };
     let members = person.rooms().list_members(members).await.unwrap().into_inner();
@@ -67,7 +67,7 @@ async fn state(person: &Person, room: &str) -> String {
     format!("{:?}\n{members:?}\n{inbox:?}", person.log(room).await)
 }
 
-/// Asks through a frame of `Chat`.
+/// Sends the operation as a frame of `Chat`.
 async fn ask(conversation: &mut Conversation, operation: &Operation, room: &str) -> (Code, String) {
     conversation.send_frame(operation.frame(operation.method, room)).await;
     match conversation.reply(operation.method).await {
@@ -99,10 +99,10 @@ async fn in_a_room_that_is_not_ones_own_nothing_is_seen_or_done() {
         let before = (state(&alice, &room).await, state(&bob, &room).await);
         for operation in OPERATIONS.iter().filter(|operation| operation.has_room()) {
             let expected = match (kind, operation.method) {
-                // A channel is there for all to see and join.
+                // A channel is visible and open to everyone.
                 (RoomKind::Channel, "RoomService/GetRoom") => reason(Code::Ok, ""),
                 (RoomKind::Channel, "RoomService/JoinRoom") => continue,
-                // That two people talk is not for others to know.
+                // Others must not learn that two users have a direct room.
                 (RoomKind::Direct, _) => reason(Code::NotFound, "room_not_found"),
                 _ => reason(Code::PermissionDenied, "not_member"),
             };
@@ -139,7 +139,7 @@ async fn who_was_removed_keeps_what_they_saw_and_nothing_else() {
                 "ChatService/GetMessage" | "ChatService/ListMessages" | "ChatService/ListEvents" => {
                     reason(Code::Ok, "")
                 }
-                // One who has left already leaves again for nothing.
+                // Leaving again after leaving has no effect.
                 "RoomService/LeaveRoom" => reason(Code::Ok, ""),
                 "RoomService/JoinRoom" => reason(Code::PermissionDenied, "not_joinable"),
                 _ => reason(Code::PermissionDenied, "not_member"),

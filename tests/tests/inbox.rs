@@ -1,4 +1,4 @@
-//! What waits for one: unread counts, and more rooms than fit on a page.
+//! The inbox: unread counts, and more rooms than fit on a page.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_proto::v1::{self, InboxEntry};
@@ -15,7 +15,7 @@ async fn mark_read(conversation: &mut Conversation, room: &str, seq: u64) -> u64
     conversation.call(request).await.unwrap().unread_count
 }
 
-/// Not only the present membership counts: what one saw in an earlier one is still there to see.
+/// Messages seen during an earlier membership are still visible to a member who returns.
 #[tokio::test]
 async fn the_last_message_of_an_earlier_membership_is_shown_to_who_comes_back() {
     let server = Server::start().await;
@@ -37,7 +37,8 @@ async fn the_last_message_of_an_earlier_membership_is_shown_to_who_comes_back() 
     assert_eq!(text_of(&last), "seen");
 }
 
-/// Unread is the head's message count less the count at one's mark, wherever it is told.
+/// The unread count is the head's message count minus the count at the mark, wherever it is
+/// reported.
 #[tokio::test]
 async fn unread_is_arithmetic() {
     let server = Server::start().await;
@@ -84,7 +85,7 @@ async fn unread_is_arithmetic() {
     .await;
 }
 
-/// How far the others are is known before the first of their receipts comes.
+/// The positions of others are known before their first receipt arrives.
 #[tokio::test]
 async fn receipts_are_there_to_be_asked_for() {
     let server = Server::start().await;
@@ -148,8 +149,8 @@ async fn receipts_are_there_to_be_asked_for() {
     .await;
 }
 
-/// A receipt is sent once and may be lost: what it said is there to be asked for, for those who came
-/// after it, too. Whoever was removed neither gives receipts nor is named.
+/// A receipt is sent once and may be lost: its content can be read later, also by new members.
+/// Removed users neither send receipts nor appear in the answer.
 #[tokio::test]
 async fn receipts_that_were_not_heard_are_there_to_be_asked_for() {
     let server = Server::start().await;
@@ -160,7 +161,7 @@ async fn receipts_that_were_not_heard_are_there_to_be_asked_for() {
         let room = alice.group(&[&bob]).await;
         let last = alice.say(&room, "before carol").await;
         let mut at_bob = bob.connect(door).await;
-        // Nobody hears of these.
+        // Nobody receives these.
         mark_read(&mut at_bob, &room, last).await;
         bob.acknowledge(&room, last).await;
         let added = alice.add(&room, &carol).await;
@@ -181,7 +182,7 @@ async fn receipts_that_were_not_heard_are_there_to_be_asked_for() {
         let mut at_alice = alice.connect(door).await;
         let request = v1::MarkReadRequest { room_id: room.clone(), seq: added, request_id: fresh("mark") };
         assert_eq!(at_bob.call(request).await.unwrap_err().reason, "not_member");
-        // The next receipt that alice hears of is carol's, not one of bob's.
+        // The next receipt that alice gets is carol's, not one of bob's.
         mark_read(&mut carol.connect(door).await, &room, added).await;
         let heard = loop {
             if let v1::signal::Signal::Receipt(receipt) = at_alice.signal().await {
@@ -252,7 +253,7 @@ async fn more_rooms_than_fit_on_a_page() {
             }
         }
         assert_eq!(inbox, made);
-        // Each room is pushed from its beginning on, whatever the order among them.
+        // Each room is pushed from its beginning, in any order of rooms.
         for _ in 0..3 * ROOMS {
             at_bob.event().await;
         }

@@ -1,4 +1,4 @@
-//! Nodes that cannot reach Redis: one alone, or all of them.
+//! Nodes that cannot reach Redis: a single one, or all of them.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::Duration;
@@ -8,11 +8,11 @@ use parlance_proto::v1::GetUserRequest;
 use parlance_tests::{Cluster, DOORS, Door, Http, Person, Server, eventually};
 use tokio::net::TcpStream;
 
-/// How long an event may take from its acknowledgement: until the lease of its node has ended, and
-/// others look.
+/// Maximum delay of an event after its acknowledgement: until the lease of its node has expired
+/// and others read the store.
 const SOON: Duration = Duration::from_secs(25);
 
-/// Two nodes that soon send their clients away, each with a way to Redis of its own.
+/// Two nodes with a short isolation time, each with its own proxy to Redis.
 async fn cluster() -> (Cluster, [TcpProxy; 2]) {
     let mut cluster = Cluster::start(0).await;
     let address = cluster.redis.address();
@@ -48,7 +48,7 @@ async fn node_cut_off_alone_sends_its_clients_away_until_it_is_back() {
     let mut at_others = [alice.connect(Door::WebSocketJson).await, alice.connect(Door::Grpc).await];
     let mut at_bob = bob.connect(DOORS[0]).await;
     ways[0].refuse();
-    // What is acknowledged meanwhile reaches the others, to the last message.
+    // Acknowledged messages reach the other node, including the last one.
     let mut last = 0;
     while let Ok(sent) = at_alice.call(Person::message(&room, "is anybody there?")).await {
         last = sent.seq;
@@ -65,11 +65,11 @@ async fn node_cut_off_alone_sends_its_clients_away_until_it_is_back() {
         session.end().await;
     }
     readiness_is(&cluster, 0, 503, "out of reach for this node alone").await;
-    // Who comes is refused by the first packet, and tries the next node.
+    // New clients are refused at the TCP level, and try the next node.
     let address = cluster.nodes[0].address();
     eventually("the door is closed", async || TcpStream::connect(&address).await.is_err().then_some(()))
         .await;
-    // The other node has noticed nothing.
+    // The other node is not affected.
     readiness_is(&cluster, 1, 200, "ready").await;
     assert!(!at_bob.was_sent_away());
 
@@ -82,7 +82,7 @@ async fn node_cut_off_alone_sends_its_clients_away_until_it_is_back() {
     again.events_up_to(&room, seq).await;
 }
 
-/// A node that is started while only it is cut off: nobody looks for what it writes.
+/// A node that is isolated from its start: nobody looks for its writes.
 #[tokio::test]
 async fn node_that_never_reached_redis_keeps_nobody() {
     let mut cluster = Cluster::start(1).await;
@@ -108,7 +108,7 @@ async fn redis_away_for_all_nodes_sends_nobody_away() {
     let room = alice.group(&[&bob]).await;
     let (mut at_alice, mut at_bob) = (alice.connect(DOORS[0]).await, bob.connect(DOORS[1]).await);
     cluster.redis.kill().await.unwrap();
-    // Long after a node that is alone would have sent them away.
+    // Long after an isolated node would have drained them.
     for node in [0, 1] {
         readiness_is(&cluster, node, 200, "without registry: out of reach").await;
     }

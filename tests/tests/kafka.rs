@@ -1,4 +1,4 @@
-//! Events leave over Kafka: a real broker, and a consumer that is not ours, which proves that none is missing.
+//! Delivery to Kafka: a real broker, and an independent consumer that proves completeness.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use parlance_tests::{Broker, Person, Server, deploy, eventually, fresh, tools};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// A file that names the broker's topic, which is created.
+/// A configuration file with the broker's topic, which is created.
 fn file(broker: &Broker, more: &str) -> (TempDir, String) {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("kafka.toml");
@@ -21,7 +21,7 @@ fn file(broker: &Broker, more: &str) -> (TempDir, String) {
     (dir, path.to_str().unwrap().to_owned())
 }
 
-/// Some rooms, and their last events.
+/// Rooms with their last events.
 struct Rooms(BTreeMap<String, u64>);
 
 impl Rooms {
@@ -42,8 +42,8 @@ impl Rooms {
         }
     }
 
-    /// Reads the topic with the Python example, which ends with an error at a hole. It ends by itself once it
-    /// has as many events as there are.
+    /// Reads the topic with the Python example, which fails on a gap. It exits once it has as many events as
+    /// there are.
     async fn are_in(&self, broker: &Broker, dir: &Path) {
         let all: u64 = self.0.values().sum();
         let mut example = Command::new(tools().join("venv/bin/python"));
@@ -85,7 +85,7 @@ async fn a_broker_that_is_away_or_does_not_answer_holds_nobody_up_and_loses_noth
     rooms.say(&alice, 5).await;
     broker.stall(true).await;
     rooms.say(&alice, 10).await;
-    // Nor the end of the server.
+    // Nor does it delay the server's shutdown.
     server.stop().await;
     server.start_again().await;
     rooms.say(&alice, 2).await;

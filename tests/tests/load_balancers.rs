@@ -18,12 +18,12 @@ use parlance_tests::{
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-/// Where a door is.
+/// The address for a transport.
 fn at(balancer: &Balancer, door: Door) -> String {
     if door == Door::Grpc { balancer.grpc() } else { balancer.http() }
 }
 
-/// Someone who goes through the balancer.
+/// A user who connects through the balancer.
 fn person(cluster: &Cluster, balancer: &Balancer, id: &str) -> Person {
     cluster.person_at(&balancer.grpc(), id)
 }
@@ -67,14 +67,14 @@ async fn rest(balancer: &Balancer, token: &str, room: &str) {
     );
 }
 
-/// A stream of events, as a browser reads it.
+/// A stream of events as read by a browser.
 async fn grpc_web(balancer: &Balancer, cluster: &Cluster, room: &str) {
     let (http, token) = (Http::new(balancer.http()), cluster.token("bob"));
     let request = v1::SubscribeRequest { hello: Some(v1::Hello::default()) };
     let mut stream = GrpcWeb::call(&http, Some(&token), "/parlance.v1.ChatService/Subscribe", &request).await;
     let welcome: v1::ServerFrame = stream.message().await.unwrap();
     assert!(matches!(welcome.frame, Some(Frame::Welcome(_))), "{welcome:?}");
-    // It must not wait in a buffer for more to come.
+    // It must not wait in a buffer for further data.
     let sent = person(cluster, balancer, "alice").say(room, "to a browser").await;
     loop {
         let frame: v1::ServerFrame = stream.message().await.unwrap();
@@ -86,7 +86,7 @@ async fn grpc_web(balancer: &Balancer, cluster: &Cluster, room: &str) {
     }
 }
 
-/// An application that sends as fast as it is answered, and checks what it sees.
+/// An application that sends as fast as it is answered, and checks what it receives.
 struct Application {
     sending: JoinHandle<BTreeMap<u64, String>>,
     receiving: JoinHandle<Vec<u64>>,
@@ -129,7 +129,7 @@ impl Application {
         Self { sending, receiving, acknowledged }
     }
 
-    /// Waits until some more messages are acknowledged.
+    /// Waits until more messages are acknowledged.
     async fn goes_on(&self) {
         let before = self.acknowledged.load(Ordering::Relaxed);
         eventually("the application goes on", async || {
@@ -139,7 +139,7 @@ impl Application {
     }
 }
 
-/// Three applications, one through each door, in a room; while they talk, `trouble`.
+/// Three applications in a room, one per transport; runs `trouble` while they talk.
 async fn talk_through(kind: parlance_tests::Kind, trouble: impl AsyncFn(&mut Cluster, &[Application])) {
     println!("through {kind:?}");
     let mut cluster = Cluster::start(3).await;
@@ -227,7 +227,7 @@ async fn lost_redis_does_not_stop_the_service() {
                     red.insert(number);
                 }
             }
-            // All the while somebody answers.
+            // Requests are answered throughout.
             let me = http.get("/v1/users/me").bearer(&alice.token).answer().await;
             assert_eq!(me.status, 200, "{me:?}");
             (red.len() == 3).then_some(())
@@ -251,7 +251,7 @@ async fn hung_node_loses_its_clients_behind_haproxy() {
             node.signal("STOP").await;
         }
     }
-    // The node itself says nothing.
+    // The node itself sends nothing.
     idle.cut_off().await;
     assert_ne!(alice.connect(Door::WebSocketJson).await.welcome().node_id, hung);
 }
@@ -263,7 +263,7 @@ async fn client_that_does_not_read_blocks_no_other() {
         println!("through {kind:?}");
         let balancer = Balancer::start(kind, &cluster).await;
         for door in DOORS {
-            // Someone new, who has nothing to catch up on.
+            // A new user without anything to catch up on.
             let name = format!("{kind:?}-{door:?}").to_lowercase();
             let room = person(&cluster, &balancer, &name).channel().await;
             let someone = cluster.person_at(&at(&balancer, door), &name);
@@ -272,7 +272,7 @@ async fn client_that_does_not_read_blocks_no_other() {
                 stuck.push(someone.connect(door).await);
             }
             let mut reading = someone.connect(door).await;
-            // Straight to a node: this is about those who read.
+            // Directly to a node: this test is about the readers.
             let mut sending = cluster.person(0, &name).connect(Door::Grpc).await;
             let last = sending.flood(&room, 900, |number| format!("{number:03000}")).await;
             reading.events_up_to(&room, last).await;

@@ -47,7 +47,7 @@ mod visibility;
 mod webhooks;
 mod workers;
 
-/// Cargo finds files beside this one by themselves only where each is a binary of its own.
+/// Cargo only discovers files next to this one if each is a binary of its own.
 #[test]
 fn every_file_of_tests_is_part_of_this_binary() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");

@@ -1,20 +1,20 @@
-//! Peers that ask for much and read nothing: what they hold is bounded, and nobody
-//! waits for them.
+//! Peers that request a lot and read nothing: what they hold is bounded, and they
+//! delay nobody.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_client::Request;
 use parlance_proto::v1;
 use parlance_tests::{DOORS, Door, Person, Server, text_of};
 
-/// The largest text there is, and the largest page: would be 3.2 MB.
+/// Maximum text size; a page of maximum size would be 3.2 MB.
 const TEXT: usize = 16 * 1024;
 const PAGE: u32 = 200;
 
-/// Connections through each door, each asking for as much as may be in flight.
+/// Connections per transport, each with the maximum number of requests in flight.
 const CONNECTIONS: usize = 4;
 const IN_FLIGHT: usize = 64;
 
-/// What a page may come to; see `limits.rs` of the api.
+/// Maximum size of a page; see `limits.rs` of the api.
 const PAGE_BYTES: u64 = 128 * 1024;
 
 fn page(room: &str) -> v1::ListMessagesRequest {
@@ -27,7 +27,7 @@ async fn answers_to_peers_that_never_read_are_bounded() {
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let room = alice.group(&[&bob]).await;
     let head = alice.connect(DOORS[0]).await.flood(&room, PAGE as usize, |_| "x".repeat(TEXT)).await;
-    // Once for the caches.
+    // Once to warm the caches.
     let events = bob.resume(Door::Grpc, &[Person::cursor(&room, 0)]).await.events_up_to(&room, head).await;
     assert_eq!(events.len() as u64, head);
     let before = server.resident_bytes();
@@ -41,7 +41,7 @@ async fn answers_to_peers_that_never_read_are_bounded() {
             stuck.push(conversation);
         }
     }
-    // Others go on as if nothing were: reading, writing, coming.
+    // Others continue unaffected: reading, writing, connecting.
     let mut peak = 0;
     for door in DOORS.into_iter().cycle().take(60) {
         let mut conversation = alice.resume(door, &[Person::cursor(&room, head)]).await;
@@ -55,7 +55,7 @@ async fn answers_to_peers_that_never_read_are_bounded() {
     println!("{} MB, then at most {} MB; all pages are {} MB", before >> 20, peak >> 20, pages >> 20);
     assert!(peak < before + 2 * pages, "{} MB, then {} MB", before >> 20, peak >> 20);
 
-    // And once they read, all of it is there.
+    // And once they read, everything arrives.
     let sent = alice.say(&room, "the last").await;
     for conversation in &mut stuck {
         let events = conversation.events_up_to(&room, sent).await;

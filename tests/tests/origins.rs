@@ -1,4 +1,4 @@
-//! Which web pages may talk to a server, and where it may listen.
+//! Which web pages may use a server, and where it may listen.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use http::Method;
@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 const GRPC_WEB: &str = "/parlance.v1.UserService/CreateUser";
 
-/// Asks through all doors that a page can use, as a page of `origin` that reached the
-/// server under the name of `host`. Returns the statuses and reasons.
+/// Connects over all transports available to a page, as a page of `origin` that reached the
+/// server under the name `host`. Returns the statuses and reasons.
 async fn ask(server: &Server, host: Option<&str>, origin: Option<&str>, token: &str) -> Vec<(u16, String)> {
     let http = server.http();
     let headers: Vec<_> = [("host", host), ("origin", origin)]
@@ -58,7 +58,7 @@ async fn in_local_mode_only_this_machine_is_known() {
         let answers = ask(&server, None, Some(origin), &token).await;
         assert_eq!(answers, all(403, "origin_not_allowed"), "{origin}");
     }
-    // A name that its owner lets point to this machine.
+    // A name that its owner points to this machine.
     for host in ["evil.example", "localhost.evil.example:80", "10.0.0.1"] {
         assert_eq!(ask(&server, Some(host), None, &token).await, all(403, "host_not_allowed"), "{host}");
         let own = format!("http://{host}");
@@ -153,7 +153,8 @@ async fn without_a_key_a_server_stays_on_this_machine() {
     assert!(!data.exists(), "nothing was begun");
 }
 
-/// Answers to native gRPC say nothing that only browsers need: each connection would keep it.
+/// Native gRPC answers omit headers that only browsers need: each connection would store
+/// them.
 #[tokio::test]
 async fn only_browsers_are_told_of_origins() {
     let server = Server::start().await;

@@ -1,4 +1,4 @@
-//! Who may do what in a room, and what each of them reads, through every door.
+//! Permissions of every actor on every operation, and the events each can read, over every transport.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::collections::HashMap;
@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 const SECRET: &[u8] = b"a secret of more than 32 bytes: 0123456789";
 
-/// Whoever calls. The room is bob's from its beginning, as it is the owner's and the admin's; the
-/// newcomer was added after the message that operations are about.
+/// The callers. Bob, the owner and the admin are members from the beginning; the newcomer was added after the message that
+/// operations refer to.
 const ACTORS: [&str; 9] =
     ["anonymous", "outsider", "bob", "newcomer", "removed", "banned", "admin", "owner", "service"];
 
@@ -44,7 +44,7 @@ const UNSEEN: &str = "message_not_found";
 const SHUT: &str = "not_joinable";
 const NONE: &str = "room_not_found";
 
-/// How each operation ends in a group that shows newcomers nothing of the past.
+/// The result of each operation in a group that hides its history from newcomers.
 #[rustfmt::skip]
 const GROUP: [(&str, [&str; 9]); 39] = [
     // Service/Method                     anonymous outsider bob           newcomer removed banned  admin         owner           service
@@ -89,7 +89,7 @@ const GROUP: [(&str, [&str; 9]); 39] = [
     ("ServerService/GetServer",           [OK,       OK,     OK,           OK,      OK,     OK,     OK,           OK,             OK]),
 ];
 
-/// What ends otherwise in a channel, which is there for all to see and join.
+/// Differing results in a channel, which is visible and open to everyone.
 #[rustfmt::skip]
 const CHANNEL: [(&str, [&str; 9]); 2] = [
     // Service/Method                     anonymous outsider bob newcomer removed    banned    admin owner service
@@ -97,7 +97,7 @@ const CHANNEL: [(&str, [&str; 9]); 2] = [
     ("RoomService/JoinRoom",              [NO_TOKEN, OK,     OK, OK,      "removed", "banned", OK,   OK,   OK]),
 ];
 
-/// A node with a bridge in front of it, and everyone who calls.
+/// A node with a bridge in front of it, and all callers.
 struct Stage {
     node: Server,
     edge: Server,
@@ -105,16 +105,16 @@ struct Stage {
     _dir: TempDir,
 }
 
-/// A room in which everyone is what they are called.
+/// A room in which all actors have their roles.
 struct Scene {
     room: String,
-    /// The message that operations are about.
+    /// The message that operations refer to.
     message: u64,
-    /// The first event that the newcomer, the removed and the banned see, and all other additions.
+    /// The first event visible to the newcomer, the removed and the banned; and all other additions.
     added: u64,
-    /// The last one that the removed sees.
+    /// The last event visible to the removed.
     removed: u64,
-    /// The last one that the banned sees.
+    /// The last event visible to the banned.
     banned: u64,
 }
 
@@ -187,7 +187,7 @@ impl Stage {
         Scene { room, message, added, removed, banned }
     }
 
-    /// How `operation` ends for `actor` through `way`: "ok" or the reason.
+    /// The result of `operation` for `actor` through `way`: "ok" or the reason.
     async fn call(
         &self,
         operation: &Operation,
@@ -242,10 +242,10 @@ impl Stage {
         }
     }
 
-    /// Calls what the rows say in rooms of a kind, and compares.
+    /// Runs the rows in rooms of a kind, and compares the results.
     async fn check(&self, kind: RoomKind, rows: &[(&str, [&str; 9])]) {
         let mut streams = HashMap::new();
-        // Where everything is refused, nothing changes.
+        // If everything is refused, nothing changes.
         let untouched = self.scene(kind).await;
         let before = self.person("owner").log(&untouched.room).await;
         let mut wrong = Vec::new();
@@ -254,7 +254,7 @@ impl Stage {
             for (actor, expected) in ACTORS.into_iter().zip(expected) {
                 for way in DOORS {
                     let is_stream = matches!(way, Way::WebSocket | Way::EdgeWebSocket);
-                    // Nobody has a stream without a token, not even for what needs none.
+                    // Streams require a token, even for operations that do not.
                     let expected = if is_stream && actor == "anonymous" { &NO_TOKEN } else { expected };
                     let changes = *expected == OK && operation.has_room() && operation.rest.0 != Method::GET;
                     let own = if changes { Some(self.scene(kind).await) } else { None };
@@ -387,10 +387,10 @@ async fn everyone_reads_what_is_theirs_and_no_more() {
                 let of_log: Vec<_> = of_log.into_iter().filter(|seq| expected.contains(seq)).collect();
                 assert_eq!(seqs(&listed.unwrap().messages), of_log, "{who}");
                 if name == "service" {
-                    // It reads any room, and is pushed those that it is in.
+                    // It can read any room, but only gets pushes of its own rooms.
                     continue;
                 }
-                // And what a stream brings that goes on after nothing.
+                // Also on a stream without cursors.
                 let mut stream = person.resume(door, &[Person::cursor(room, 0)]).await;
                 assert_eq!(seqs(&stream.events_up_to(room, to).await), expected, "{who}");
             }

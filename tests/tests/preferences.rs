@@ -1,4 +1,4 @@
-//! What users set for their rooms, the filters of the inbox, and the unread total.
+//! Users' preferences for their rooms, inbox filters, and the unread total.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_client::transport::Door;
@@ -46,7 +46,7 @@ async fn preferences_are_ones_own_and_reach_ones_other_devices() {
         assert_eq!(pinned, v1::RoomPreferences { pinned: true, ..Default::default() });
         let expected = v1::RoomPreferencesChanged { room_id: room.clone(), preferences: Some(pinned) };
         assert_eq!(next_signal(&mut at_phone).await, expected);
-        // What is not named stays.
+        // Fields that are not named stay unchanged.
         let muted =
             set(&mut at_phone, v1::SetRoomPreferencesRequest { muted: Some(true), ..change(&room) }).await;
         assert_eq!(muted, v1::RoomPreferences { pinned: true, muted: true, ..Default::default() });
@@ -80,7 +80,7 @@ async fn muting_ends_in_the_future_or_not_at_all() {
         let error = at_alice.call(wrong).await.unwrap_err();
         assert_eq!(error.fields[0].0, "muted_until");
     }
-    // Nothing of that was carried out.
+    // None of this was applied.
     assert_eq!(set(&mut at_alice, change(&room)).await.muted_until, time(4_000_000_000));
 }
 
@@ -114,7 +114,7 @@ async fn the_inbox_is_filtered_and_counted() {
         assert_eq!(total(&mut at_alice, false).await, (3, 3));
         let all = sorted(vec![first.clone(), second.clone(), third.clone()]);
         assert_eq!(listed(&mut at_alice, unread.clone()).await, all);
-        // Read by a mark that moves: the room is as others again.
+        // Cleared by moving the mark: the room is like others again.
         let say = bob.say(&third, "four").await;
         let read = v1::MarkReadRequest { room_id: third.clone(), seq: say, ..Default::default() };
         at_alice.call(read).await.unwrap();

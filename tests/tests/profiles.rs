@@ -1,4 +1,4 @@
-//! Names that change while others look at them.
+//! Profile changes while others are connected.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_client::transport::Door;
@@ -11,7 +11,7 @@ fn rename(name: &str) -> v1::UpdateUserRequest {
     v1::UpdateUserRequest { user_id, name, request_id: fresh("rename"), ..Default::default() }
 }
 
-/// The next profile that `at` is told of: whose, and the name.
+/// The next profile change received by `at`: user and name.
 async fn next_profile(at: &mut Conversation) -> (String, String) {
     loop {
         if let Signal::UserUpdated(user) = at.signal().await {
@@ -37,7 +37,7 @@ async fn a_rename_reaches_those_who_share_a_room_and_ones_own_sessions() {
         let expected = (bob.id.clone(), "Robert".to_owned());
         assert_eq!(next_profile(&mut at_alice).await, expected);
         assert_eq!(next_profile(&mut at_phone).await, expected);
-        // Whoever shares no room with bob hears of others only.
+        // Users who share no room with bob are not notified.
         dan.users().update_user(rename("Daniel")).await.unwrap();
         assert_eq!(next_profile(&mut at_carol).await, (dan.id.clone(), "Daniel".to_owned()));
     })

@@ -1,4 +1,4 @@
-//! The unary calls: the same over REST, gRPC and as frames of `Chat`.
+//! The unary calls: identical over REST, gRPC and as frames of `Chat`.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use http::Method;
@@ -29,7 +29,7 @@ async fn every_unary_call_answers_alike_through_every_door() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     server.person("mallory").await;
-    // Their direct room is one of the things that are asked for.
+    // One of the calls asks for their direct room.
     let target = Some(Target::ToUser("mallory".to_owned()));
     alice
         .chat()
@@ -40,7 +40,7 @@ async fn every_unary_call_answers_alike_through_every_door() {
     let grpc = RawGrpc::new(&server.address(), Some(&format!("Bearer {}", alice.token)));
     let mut chat = alice.connect(Door::WebSocketJson).await;
     for operation in &OPERATIONS {
-        // Each on a room of its own, so that none stands in another's way.
+        // Each on its own room, so that they do not affect each other.
         let room = async || {
             let room = alice.group(&[&bob]).await;
             assert_eq!(alice.say(&room, "hello").await, 4);

@@ -1,5 +1,5 @@
-//! Coming back: with cursors, without, and after one's membership has changed. Every
-//! conversation checks by itself that what it gets leaves no hole; see `Contiguity`.
+//! Reconnecting: with cursors, without, and after a change of membership. Every
+//! conversation checks that it has no gaps; see `Contiguity`.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_proto::v1::event::Body;
@@ -41,7 +41,7 @@ async fn cursors_give_missed_events_then_live_ones() {
         let mut before = bob.connect(door).await;
         let seen = alice.say(&room, "seen").await;
         assert_eq!(before.events_up_to(&room, seen).await.len(), 4, "created, two members, a message");
-        // The rooms come in any order.
+        // The rooms arrive in any order.
         let quiet_head = 3;
         while before.contiguity().reached(&quiet) < quiet_head {
             before.item().await;
@@ -114,7 +114,7 @@ async fn returning_member_has_a_gap_in_between() {
     .await;
 }
 
-/// Leaving and coming back while connected is the same as seen by the stream.
+/// Leaving and rejoining while connected, as seen by the stream.
 #[tokio::test]
 async fn a_session_follows_its_user_out_of_a_room_and_back() {
     let server = Server::start().await;
@@ -123,7 +123,7 @@ async fn a_session_follows_its_user_out_of_a_room_and_back() {
         let room = alice.channel().await;
         let mut at_bob = bob.connect(door).await;
         let joined = at_bob.call(join(&room)).await.unwrap().outcome.unwrap().seq;
-        // A channel's history is open to who joins, but not pushed.
+        // A channel's history is visible to new members, but not pushed.
         assert_eq!(named(&at_bob.gap().await), (1, joined - 1, GapReason::TooLong));
         assert_eq!(at_bob.event().await.seq, joined);
 
@@ -171,7 +171,7 @@ async fn removal_is_the_last_event_of_a_room() {
         alice.say(&room, "behind bob's back").await;
         let mut alice_types = alice.connect(door).await;
         alice_types.call(v1::SendTypingRequest { room_id: room.clone() }).await.unwrap();
-        // Whatever was to come of the first room would have come before this.
+        // Anything else of the first room would have arrived before this.
         let mark = alice.say(&other, "a mark").await;
 
         let mut last = None;
@@ -186,7 +186,7 @@ async fn removal_is_the_last_event_of_a_room() {
         assert_eq!(last.seq, removed);
         assert!(matches!(last.body, Some(Body::MemberRemoved(removed)) if removed.user_id == bob.id));
 
-        // Nor when coming back: the cursor gets the removal, and no head.
+        // Nor on reconnect: the cursor gets the removal, but no head.
         let mut again = bob.resume(door, &[Person::cursor(&room, removed - 1)]).await;
         assert!(again.welcome().heads.iter().all(|head| head.room_id != room));
         assert_eq!(again.events_up_to(&room, removed).await.len(), 1);
@@ -210,7 +210,7 @@ async fn cursors_of_foreign_rooms_get_an_open_gap() {
             ..Default::default()
         };
         let direct = alice.rooms().create_room(direct).await.unwrap().into_inner().room.unwrap().room_id;
-        // One that exists, one that can be computed, one that is made up: all the same.
+        // An existing one, a computable one, and an invented one: all the same.
         let foreign = [room, direct, "r0123".to_owned()];
         let cursors = foreign.each_ref().map(|room| Person::cursor(room, 7));
         let mut at_eve: Conversation = eve.resume(door, &cursors).await;
@@ -229,7 +229,7 @@ async fn cursors_of_foreign_rooms_get_an_open_gap() {
     .await;
 }
 
-/// A room that was restored from a backup has another epoch: seqs may mean other events.
+/// A restored room has another epoch: seqs may refer to other events.
 #[tokio::test]
 async fn a_cursor_of_another_epoch_starts_over() {
     let server = Server::start().await;
@@ -261,13 +261,13 @@ async fn more_than_is_pushed_at_once_is_a_gap_to_page() {
     }
 }
 
-/// The epoch that `parlance restored` says it has raised.
+/// The epoch printed by `parlance restored`.
 fn raised(said: &str) -> u64 {
     let epoch = said.split_once("the epoch is ").and_then(|(_, rest)| rest.split(' ').next());
     epoch.and_then(|epoch| epoch.parse().ok()).unwrap_or_else(|| panic!("no epoch: {said}"))
 }
 
-/// Whoever holds a room as `before` reads it anew in this epoch, and the room goes on.
+/// A client with the room in state `before` reads it again in this epoch, and continues.
 async fn room_is_read_anew(alice: &Person, room: &str, before: &v1::Cursor, epoch: u64) {
     assert!(epoch > before.epoch, "{epoch} after {}", before.epoch);
     for_each_door(async |door| {
@@ -277,7 +277,7 @@ async fn room_is_read_anew(alice: &Person, room: &str, before: &v1::Cursor, epoc
         assert_eq!((gap.epoch, head.epoch), (epoch, epoch));
         let seq = alice.say(room, "and on").await;
         assert_eq!(conversation.event().await.seq, seq);
-        // Who has read it anew goes on as ever.
+        // After that it resumes as usual.
         let cursor = v1::Cursor { epoch: head.epoch, ..Person::cursor(room, head.seq) };
         let mut again = alice.resume(door, &[cursor]).await;
         assert_eq!(again.event().await.seq, seq);
@@ -285,7 +285,7 @@ async fn room_is_read_anew(alice: &Person, room: &str, before: &v1::Cursor, epoc
     .await;
 }
 
-/// Where a client that is connected now has a room.
+/// The cursor of a client that is connected now.
 async fn held(person: &Person, room: &str) -> v1::Cursor {
     let head = person.connect(Door::Grpc).await.welcome().heads[0].clone();
     assert_eq!(head.room_id, room);
@@ -338,7 +338,7 @@ async fn events_ahead_of_the_head_are_an_empty_page() {
             let empty = v1::ListEventsResponse { head_seq: head, ..Default::default() };
             assert_eq!(page, empty, "from {from_seq}");
         }
-        // What lies ahead of the upper end is not waited for either.
+        // Nor does it wait for events beyond the upper bound.
         let request =
             v1::ListEventsRequest { room_id: room.clone(), from_seq: head, to_seq: u64::MAX, page_size: 0 };
         let page = at_bob.call(request).await.unwrap();

@@ -1,4 +1,4 @@
-//! Tokens that are revoked, and keys that an issuer publishes.
+//! Revoked tokens, and keys published by an issuer.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tonic::Code;
 
 const SECRET: &[u8] = b"a secret of more than 32 bytes: 0123456789";
 
-/// Within which sessions end.
+/// Deadline for sessions to end.
 const SOON: Duration = Duration::from_secs(5);
 
 async fn keyed() -> (Server, Signer, TempDir) {
@@ -41,7 +41,7 @@ async fn open(server: &Server, user: &str, token: &str) -> Vec<Conversation> {
     conversations
 }
 
-/// All of them end in time, for that reason.
+/// All of them end in time, with this reason.
 async fn all_end(conversations: Vec<Conversation>) {
     let since = Instant::now();
     for mut conversation in conversations {
@@ -91,7 +91,7 @@ async fn what_was_begun_with_revoked_tokens_ends_and_nothing_else() {
     all_end(of_bob).await;
     assert_eq!(whoami(&server, &later).await, Ok(()));
 
-    // It outlasts the process.
+    // It survives a restart.
     server.stop().await;
     server.start_again().await;
     assert_eq!(whoami(&server, &first).await, revoked());
@@ -99,7 +99,7 @@ async fn what_was_begun_with_revoked_tokens_ends_and_nothing_else() {
     assert_eq!(whoami(&server, &later).await, Ok(()));
 }
 
-/// A frame of the conversation's that names whom it acts as.
+/// A frame of the conversation with `as_user`.
 async fn list_as(conversation: &mut Conversation, user: &str) {
     let id = fresh("as");
     let operation = Some(v1::client_frame::Operation::ListRooms(v1::ListRoomsRequest::default()));
@@ -151,14 +151,14 @@ async fn pages_in_a_browser_cannot_revoke() {
     assert_eq!(of_a_page.answer().await.status, 415);
     let elsewhere = post("application/json").header("origin", "https://evil.example");
     assert_eq!(elsewhere.answer().await.status, 403);
-    // A name that such a page lets point here.
+    // A name that such a page points here.
     let rebound = |path: &'static str| admin.get(path).header("host", "evil.example:9090");
     for path in ["/metrics", "/consumers"] {
         assert_eq!(rebound(path).answer().await.status, 403, "{path}");
     }
     let rebound = admin.call(http::Method::POST, "/revocations").header("host", "evil.example:9090");
     assert_eq!(rebound.json(&json!({"everyone": true})).answer().await.status, 403);
-    // Load balancers have names of their own.
+    // Load balancers use other host names.
     for path in ["/healthz", "/readyz"] {
         assert_eq!(admin.get(path).header("host", "parlance").answer().await.status, 200, "{path}");
     }

@@ -1,5 +1,5 @@
-//! The seam between catching up and live, hammered: rooms in which people never stop
-//! talking, and readers who never stop connecting anew.
+//! The transition from catching up to live: rooms with constant traffic, and readers
+//! who constantly reconnect.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::collections::HashMap;
@@ -17,12 +17,12 @@ use tokio::task::JoinSet;
 const ROOMS: usize = 3;
 const CONNECTIONS: usize = 200;
 
-/// Talks in all rooms until told to stop; returns how much was said.
+/// Sends to all rooms until stopped; returns the number of messages.
 async fn write(writer: Person, door: Door, rooms: Vec<String>, stop: Arc<AtomicBool>) -> usize {
     let mut conversation = writer.connect(door).await;
     let mut said = 0;
     while !stop.load(Ordering::Relaxed) {
-        // A few at a time, so that appends hold several events.
+        // Some concurrently, so that appends contain several events.
         let mut waiting = Vec::new();
         for room in &rooms {
             for _ in 0..said % 4 {
@@ -41,7 +41,7 @@ async fn write(writer: Person, door: Door, rooms: Vec<String>, stop: Arc<AtomicB
     said
 }
 
-/// How far a reader has come, and all that it has got.
+/// A reader's position, and everything received.
 #[derive(Default)]
 struct Read {
     events: HashMap<String, Vec<Event>>,
@@ -58,15 +58,15 @@ impl Read {
     }
 }
 
-/// Connects again and again, each time reading on for a while from where it was.
+/// Reconnects repeatedly, each time reading for a while from its position.
 async fn read(reader: Person, door: Door, server: String, mut random: u64) -> Read {
     let mut read = Read::default();
     for _ in 0..CONNECTIONS {
-        // A linear congruential generator: any will do, if it is the same on each run.
+        // A linear congruential generator: the same sequence on each run.
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let cursors = read.contiguity.cursors();
         if random >> 61 == 0 {
-            // Gone before the welcome.
+            // Disconnects before the welcome.
             let connection = Dialer::new(door, &*server).connect(&reader.token).await.unwrap();
             let operation = Some(Operation::Hello(Hello { device_id: String::new(), cursors }));
             connection

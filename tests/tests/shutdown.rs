@@ -1,4 +1,4 @@
-//! How a server ends, and what that costs nobody.
+//! Graceful shutdown, without losses.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use parlance_tests::{
     within,
 };
 
-/// In-flight sends of one session when the signal comes.
+/// In-flight sends of one session when the signal arrives.
 const SENDS: usize = 40;
 
 #[tokio::test]
@@ -49,14 +49,14 @@ async fn operations_in_flight_are_answered_or_retryable() {
         }
         server.signal("TERM").await;
         conversation.end().await;
-        // What was answered before the end is kept by the conversation.
+        // Answers before the end are kept by the conversation.
         let mut answered = Vec::new();
         for (id, request) in &sent {
             match conversation.answered(id) {
                 Some(Ok(Answer::SendMessage(reply))) => {
                     answered.push((request.client_message_id.clone(), reply.seq));
                 }
-                // Came in too late: to be sent again elsewhere.
+                // Arrived too late: to be sent again elsewhere.
                 Some(Err(failure)) => assert_eq!(failure.reason, "draining", "{door}"),
                 None => {}
                 other => panic!("{door}: {other:?}"),
@@ -98,19 +98,19 @@ async fn sessions_are_served_on_until_they_were_told_to_leave() {
         latest = latest.max(Some((delay, number)));
     }
     delays.sort();
-    // Spread: no half a second in which more than a third of them come back.
+    // Spread: at most a third of them reconnect within any half second.
     let most = delays.iter().map(|start| {
         let end = *start + Duration::from_millis(500);
         delays.iter().filter(|delay| (start..&end).contains(delay)).count()
     });
     assert!(most.max() <= Some(10), "{delays:?}");
-    // Who is told to stay longest sends on, and sees what is sent.
+    // The client with the longest delay keeps sending and receiving.
     let (_, number) = latest.unwrap();
     let mut staying = conversations.swap_remove(number);
     let sent = staying.call(Person::message(&room, "still here")).await.expect("it is served on");
     let events = staying.events_up_to(&room, sent.seq).await;
     assert_eq!(text_of(events.last().unwrap()), "still here");
-    // Those who leave when they are told do not hold it up, and those who stay are ended.
+    // Clients that leave on time do not delay it, and the others are disconnected.
     drop(conversations);
     staying.end().await;
     assert_eq!(server.exited().await.code(), Some(0));
@@ -120,7 +120,7 @@ async fn sessions_are_served_on_until_they_were_told_to_leave() {
 async fn readiness_goes_red_while_health_stays_green() {
     let mut server = Server::start().await;
     let alice = server.person("alice").await;
-    // A peer that does not answer the close keeps the server in its drain for a while.
+    // A peer that does not answer the close keeps the server draining for a while.
     let mut lingering = RawWebSocket::signed_in(&server.address(), &alice.token).await;
     lingering.hello().await;
     let http = Http::new(server.admin());
@@ -222,7 +222,7 @@ async fn startup_errors_are_readable() {
     assert!(String::from_utf8_lossy(&taken.stderr).contains(&address));
 }
 
-/// The texts of a room, by rising seq.
+/// The texts of a room, in ascending order.
 async fn messages(person: &Person, room: &str) -> Vec<String> {
     let log = person.log(room).await;
     log.iter()

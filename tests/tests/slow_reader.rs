@@ -1,5 +1,5 @@
-//! People who do not read, in a room where everybody talks: they cost nobody else
-//! anything, the server a bounded amount, and themselves nothing but time.
+//! Clients that do not read, in a busy room: they cost others nothing, the server a
+//! bounded amount, and themselves only time.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::Duration;
@@ -9,16 +9,16 @@ use tokio::time::Instant;
 use parlance_proto::v1::GapReason;
 use parlance_tests::{DOORS, Door, Person, Server, text_of, within};
 
-/// Far more than sockets hold: 20 MB.
+/// Far more than the sockets hold: 20 MB.
 const MESSAGES: usize = 20_000;
 const BYTES: usize = 1_000;
 
-/// What the server may take for it. Its caches and the room's recent events are in
-/// this; three times 20 MB waiting for slow readers would not be.
+/// Allowed memory growth of the server, including its caches and the room's recent
+/// events, but not three times 20 MB queued for slow readers.
 const MAX_GROWTH: u64 = 64 * 1024 * 1024;
 
-/// How long a message may take to who does read. It takes milliseconds; the machine may
-/// be busy.
+/// How long a message may take to clients that do read. It takes milliseconds; the
+/// machine may be busy.
 const PROMPT: Duration = Duration::from_secs(5);
 
 fn text(number: usize) -> String {
@@ -32,13 +32,13 @@ async fn slow_readers_affect_nobody_and_miss_nothing() {
         (server.person("alice").await, server.person("bob").await, server.person("slow").await);
     let room = alice.group(&[&bob, &slow]).await;
     let start = [Person::cursor(&room, 4)];
-    // They say hello and then read nothing: their windows close.
+    // They send hello and then read nothing: their windows close.
     let mut stuck = Vec::new();
     for door in DOORS {
         stuck.push(slow.resume(door, &start).await);
     }
     let mut quick = bob.resume(Door::WebSocketBinary, &start).await;
-    // The sender's own events are read on the way, as an app would.
+    // The sender reads its own events in between, like an app.
     let mut sender = alice.resume(Door::Grpc, &start).await;
     sender.flood(&room, 100, text).await;
     let before = server.resident_bytes();
@@ -68,15 +68,15 @@ async fn slow_readers_affect_nobody_and_miss_nothing() {
         assert_eq!(events.len() as u64, head - 4);
         assert_eq!(events.iter().filter(|event| text_of(event).len() == BYTES).count(), MESSAGES + 100);
     }
-    // And then they are among those who read.
+    // After that they get new messages like everyone else.
     alice.say(&room, "back among us").await;
     for conversation in &mut stuck {
         assert_eq!(text_of(&conversation.event().await), "back among us");
     }
 }
 
-/// Whoever stops in the middle of catching up leaves nothing locked behind. Where
-/// exactly they stop is up to the windows, so there are many of them.
+/// A reader that stops in the middle of catching up leaves nothing locked. The windows
+/// decide where exactly it stops, so there are many of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reader_that_stops_catching_up_blocks_no_other() {
     let server = Server::start().await;
@@ -86,7 +86,8 @@ async fn reader_that_stops_catching_up_blocks_no_other() {
     let head = at_alice.flood(&room, 3_000, |number| "x".repeat(300 + number * 7 % 1_400)).await;
     let mut stopped = Vec::new();
     for number in 0..80 {
-        // Over gRPC, where they are small: the sockets of the system hold megabytes.
+        // Over gRPC, whose windows are small: the system's socket buffers hold
+        // megabytes.
         let mut conversation = bob.resume(Door::Grpc, &[Person::cursor(&room, number * 7)]).await;
         conversation.event().await;
         stopped.push(conversation);
@@ -100,7 +101,7 @@ async fn reader_that_stops_catching_up_blocks_no_other() {
     }
 }
 
-/// However far behind one is: what came after one's removal is not for one's eyes.
+/// However far behind a user is: events after their removal are not visible to them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn removed_slow_reader_sees_events_before_removal() {
     let server = Server::start().await;

@@ -1,5 +1,5 @@
-//! What reaches sessions on other nodes while Redis is slow, or refuses some commands: everything,
-//! within seconds.
+//! Delivery to sessions on other nodes while Redis is slow, or refuses some commands: everything
+//! arrives within seconds.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::Duration;
@@ -10,11 +10,11 @@ use parlance_faults::TcpProxy;
 use parlance_proto::v1::GetUserRequest;
 use parlance_tests::{Cluster, Conversation, DOORS, Door, Http, Person, eventually};
 
-/// How long an event may take from its acknowledgement: publishing fails for three seconds until
-/// other nodes are informed, and a busy machine needs its time.
+/// Maximum delay of an event after its acknowledgement: publishing fails for three seconds before
+/// other nodes are informed, and a busy machine needs some time.
 const SOON: Duration = Duration::from_secs(15);
 
-/// Two nodes, each with a way to Redis of its own.
+/// Two nodes, each with its own proxy to Redis.
 async fn cluster() -> (Cluster, [TcpProxy; 2]) {
     let mut cluster = Cluster::start(0).await;
     let address = cluster.redis.address();
@@ -25,7 +25,7 @@ async fn cluster() -> (Cluster, [TcpProxy; 2]) {
     (cluster, ways)
 }
 
-/// People on the two nodes with an open session each, in a group of theirs.
+/// Users on the two nodes with an open session each, in a common group.
 struct Pair {
     people: [Person; 2],
     sessions: [Conversation; 2],
@@ -43,7 +43,7 @@ impl Pair {
         Self { people, sessions, room }
     }
 
-    /// Says something, and waits until both sessions have it.
+    /// Sends a message, and waits until both sessions have it.
     async fn exchange(&mut self, speaker: usize, text: &str) {
         let seq = self.people[speaker].say(&self.room, text).await;
         let said = Instant::now();
@@ -59,13 +59,13 @@ async fn every_session_gets_every_event_while_redis_is_slow() {
     let (cluster, ways) = cluster().await;
     let mut pair = Pair::open(&cluster, DOORS[0]).await;
     pair.exchange(0, "at first").await;
-    // To Redis and back: long enough for every command to time out, and within the time-out.
+    // Round trip to Redis: long enough for every command to time out, and within the timeout.
     for (millis, slow) in [(300, &ways[..]), (500, &ways[..1]), (500, &ways[1..]), (200, &ways[..])] {
         for way in slow {
             way.delay(Duration::from_millis(millis));
         }
         let started = Instant::now();
-        // Into the time when the nodes have noticed, and beyond.
+        // Past the time when the nodes have noticed.
         while started.elapsed() < Duration::from_secs(6) {
             for speaker in [0, 1] {
                 pair.exchange(speaker, &format!("after {:?}, {millis} ms", started.elapsed())).await;
@@ -77,7 +77,7 @@ async fn every_session_gets_every_event_while_redis_is_slow() {
     }
 }
 
-/// The last thing said before a stall, during it, and nothing after it.
+/// The last message is sent before or during a stall, and none after it.
 #[tokio::test]
 async fn short_stalls_hide_nothing_in_a_quiet_room() {
     let (cluster, ways) = cluster().await;
@@ -94,7 +94,7 @@ async fn short_stalls_hide_nothing_in_a_quiet_room() {
     }
 }
 
-/// Heartbeats succeed, and every lookup fails: nothing is lost that could be counted.
+/// Heartbeats succeed, but every lookup fails: no message is sent whose number could be missing.
 #[tokio::test]
 async fn failed_publishes_are_reported() {
     let mut cluster = Cluster::start(0).await;

@@ -1,11 +1,11 @@
-//! Fleets that share a Redis or tables, and nodes that are of no fleet that is there.
+//! Fleets that share a Redis or tables, and nodes of other fleets.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_proto::v1::send_message_request::Target;
 use parlance_proto::v1::{GetPresenceRequest, GetUserRequest, SendMessageRequest};
 use parlance_tests::{Cluster, Door, Launch, Person, Server, Setup};
 
-/// How nodes of `cluster` are started, but for these options.
+/// The launch options of nodes of `cluster`, except for these.
 fn with(cluster: &Cluster, options: &[&str]) -> Launch {
     let mut launch = cluster.launch();
     for pair in options.chunks(2) {
@@ -55,7 +55,7 @@ async fn a_node_of_another_store_or_key_is_refused_until_the_fleet_has_ended() {
     assert!(store.contains("with another store") && store.contains("--redis-prefix"), "{store}");
     assert!(!store.contains("key for tokens"), "{store}");
     assert!(token.contains("with another key for tokens") && !token.contains("another store"), "{token}");
-    // Nothing of the refused ones is left: the fleet goes on, and grows.
+    // Refused nodes leave nothing behind: the fleet continues, and grows.
     let [alice, bob] = people(&cluster).await;
     let room = alice.group(&[&bob]).await;
     alice.say(&room, "still here").await;
@@ -74,7 +74,7 @@ async fn tables_are_served_by_one_prefix_at_a_time() {
     let moved = with(&cluster, &["--redis-prefix", "moved:"]);
     let said = Server::refused(moved.clone()).await;
     assert!(said.contains("begin with `parlance:`") && said.contains("start again in"), "{said}");
-    // One of two nodes does not end the claim, the last one does.
+    // The first of two nodes to stop does not end the claim, the last one does.
     cluster.nodes[0].stop().await;
     let said = Server::refused(moved.clone()).await;
     assert!(said.contains("served by another fleet"), "{said}");
@@ -97,7 +97,7 @@ async fn two_fleets_on_one_redis_are_isolated() {
     let _at_alice = alice.connect(Door::Grpc).await;
     assert!(online(&bob, "alice").await);
     assert!(!online(&bob_there, "alice").await);
-    // The direct room of two people has the same id everywhere.
+    // A direct room of two users has the same id everywhere.
     let first = to_bob(&alice, "production first").await;
     let second = to_bob(&alice_there, "staging first").await;
     assert_eq!(first, second);

@@ -1,4 +1,5 @@
-//! TLS at the server's own door, with what ships: the `parlance` client on the other end.
+//! TLS at the server's own listener, with the shipped client: `parlance chat` on the
+//! other end.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::process::{Output, Stdio};
@@ -14,7 +15,7 @@ async fn with_tls(certificate: &Certificate) -> Server {
     Server::start_with(&options).await
 }
 
-/// `parlance chat`, which trusts this certificate.
+/// Starts `parlance chat` with this trusted certificate.
 fn chat(server: &Server, certificate: Option<&Certificate>, more: &[&str]) -> Child {
     let mut command = Command::new(parlance());
     command.arg("chat").args(more).arg("--server").arg(format!("https://{}", server.address()));
@@ -25,9 +26,9 @@ fn chat(server: &Server, certificate: Option<&Certificate>, more: &[&str]) -> Ch
     command.spawn().unwrap()
 }
 
-/// Types a line, and waits for the end.
+/// Types a line, and waits for the exit.
 async fn say(mut client: Child, line: &str) -> Output {
-    // It may have ended before: its output says why.
+    // It may have exited before: its output says why.
     let _ = client.stdin.take().unwrap().write_all(format!("{line}\n").as_bytes()).await;
     within("the client ends", client.wait_with_output()).await.unwrap()
 }
@@ -43,7 +44,7 @@ async fn people_talk_through_tls_and_go_on_with_a_renewed_certificate() {
 
     let mut bob = chat(&server, Some(&certificate), &["#tls", "--user", "bob"]);
     let mut shown = BufReader::new(bob.stdout.take().unwrap()).lines();
-    // Then the channel is there: whoever comes before makes one of their own.
+    // The channel exists from now on: a client before that would create its own.
     let mut status = BufReader::new(bob.stderr.take().unwrap()).lines();
     within("it is there", async {
         while !status.next_line().await.unwrap().unwrap().contains("talking to #tls") {}
@@ -67,7 +68,7 @@ async fn people_talk_through_tls_and_go_on_with_a_renewed_certificate() {
         sent.status.success().then_some(())
     })
     .await;
-    // Who was there still is.
+    // Existing connections stay open.
     within("it is shown", async { while !shown.next_line().await.unwrap().unwrap().contains("renewed") {} })
         .await;
 }

@@ -1,4 +1,4 @@
-//! Which tokens are good, and for what.
+//! Accepted tokens, and their permissions.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may give up, and say where")]
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tonic::Code;
 
 const SECRET: &[u8] = b"a secret of more than 32 bytes: 0123456789";
 
-/// A server that verifies tokens of this signer's.
+/// A server that verifies tokens of this signer.
 async fn server_for(signer: &Signer, options: &[&str]) -> (Server, TempDir) {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("key");
@@ -48,7 +48,7 @@ async fn anyone_learns_how_to_sign_in_and_the_limits() {
     }
 }
 
-/// What a token comes to: a stream through each door, a unary call, a REST call.
+/// Checks a token with a stream over each transport, a unary call, and a REST call.
 async fn check(server: &Server, token: &str, expected: Result<(), &str>) {
     let expected = expected.map_err(|reason| (Code::Unauthenticated, reason.to_owned()));
     for door in DOORS {
@@ -79,7 +79,7 @@ async fn with_a_public_key() {
         let (server, _dir) = server_for(&signer, &[]).await;
         check(&server, &signer.token(&claims("alice", now() + 60)), Ok(())).await;
         check_bad_tokens(&server, &signer).await;
-        // The public key is no secret: nobody signs with it.
+        // The public key is not a secret: tokens signed with it are refused.
         let confused = Signer::Hs256(signer.public_pem().into_bytes());
         check(&server, &confused.token(&claims("alice", now() + 60)), Err("token_invalid")).await;
     }
@@ -175,13 +175,13 @@ async fn scopes_say_who_may_list_and_make_users() {
         }
     })
     .await;
-    // And without a token there is none to be had.
+    // No token can be obtained without a token.
     let path = "/parlance.v1.UserService/CreateUser";
     let answer = RawGrpc::new(&server.address(), None).unary(path, Vec::new()).await;
     assert_eq!(refused(answer), (Code::Unauthenticated, "token_missing".to_owned()));
 }
 
-/// The server allows clocks to differ by a minute.
+/// The server allows a clock skew of a minute.
 #[tokio::test]
 async fn a_session_ends_with_its_token() {
     let signer = Signer::Hs256(SECRET.to_vec());
@@ -207,7 +207,7 @@ async fn a_session_ends_with_its_token() {
 async fn token_may_have_no_expiry() {
     let signer = Signer::Hs256(SECRET.to_vec());
     let (server, _dir) = server_for(&signer, &[]).await;
-    // Milliseconds taken for seconds, and the end of the scale.
+    // Milliseconds instead of seconds, and the end of the range.
     for end in [4_102_444_800_000, i64::MAX as u64, u64::MAX] {
         println!("until {end}");
         check(&server, &signer.token(&claims("alice", end)), Ok(())).await;
@@ -258,8 +258,8 @@ async fn the_command_makes_tokens_in_local_mode() {
     let token = String::from_utf8(output.stdout).unwrap();
     check(&server, token.trim(), Ok(())).await;
 
-    // The key is the server's own, so a token for another user is refused nowhere but
-    // where it is not signed with it.
+    // The key is the server's own, so a token for another user is only refused if it
+    // is not signed with it.
     let key = std::fs::read(data.join("local.key")).unwrap();
     let signer = Signer::Hs256(key);
     let local = |expires_at| json!({"sub": "alice", "exp": expires_at, "iss": "parlance-local"});

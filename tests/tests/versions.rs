@@ -1,5 +1,5 @@
-//! A fleet while it is updated, and after it was rolled back: a later version has written events
-//! that this one does not know.
+//! A fleet during an update, and after a rollback: a later version has written events that this
+//! one does not know.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_proto::v1::event::Body;
@@ -11,7 +11,7 @@ use parlance_tests::{
 use prost::Message;
 use tonic::Code;
 
-/// Whether what is unknown is in it.
+/// Whether it contains the unknown data.
 fn shows_unknown(message: &impl Message) -> bool {
     message.encode_to_vec().windows(LATER.len()).any(|part| part == LATER)
 }
@@ -20,7 +20,7 @@ fn page(room: &str) -> v1::ListEventsRequest {
     v1::ListEventsRequest { room_id: room.to_owned(), ..Default::default() }
 }
 
-/// The next events up to `seq`, each whole as far as the door can carry it.
+/// The next events up to `seq`, each complete as far as the transport supports it.
 async fn whole(conversation: &mut Conversation, door: Door, room: &str, seq: u64) -> Vec<v1::Event> {
     let events = conversation.events_up_to(room, seq).await;
     if door != Door::WebSocketJson {
@@ -85,7 +85,7 @@ async fn rolled_back_and_forward_nothing_is_lost_and_nobody_locked_out() {
     .await;
     let latest = alice.say(&room, "the last").await;
 
-    // Rolled forward again, the later version finds its own.
+    // After upgrading again, the later version reads its own data.
     server.stop().await;
     let later = LaterVersion::instead_of(&server);
     assert!(later.changed(&room, first, &written).await.is_empty());
@@ -109,14 +109,14 @@ async fn nodes_of_two_versions_write_one_room() {
         there.events_up_to(&room, before).await;
         let written = [Later::Kind, Later::Message("with more"), Later::Settings("A room"), Later::Kind];
         let first = later.write(&room, "bob", &written).await;
-        // A node finds it when it writes, and the other through what that one publishes.
+        // One node finds it when it writes, and the other through that node's publish.
         let said = alice.say(&room, "after").await;
         assert_eq!(said, first + 4);
         for conversation in [&mut here, &mut there] {
             let events = whole(conversation, door, &room, said).await;
             assert_eq!(kinds(&events), ["unknown", "message", "changed", "unknown", "message"]);
         }
-        // What is unknown stays through an edit, and goes with a deletion.
+        // Unknown data survives an edit, and is removed by a deletion.
         let (room_id, request_id) = (room.clone(), fresh("edit"));
         let (seq, text) = (first + 1, "edited".to_owned());
         let edit =

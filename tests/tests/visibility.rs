@@ -1,5 +1,5 @@
-//! What a member sees has a time: for who has left, that of leaving; for who came later, what
-//! was said since.
+//! Each member sees the history as of a point in time: former members as of leaving; new
+//! members from joining on.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_proto::v1::event::Body;
@@ -50,7 +50,7 @@ fn message(event: &v1::Event) -> &v1::Message {
     }
 }
 
-/// What one sees of a message: its text, whether it was deleted, how many emoji.
+/// The visible form of a message: its text, whether it was deleted, how many emoji.
 fn form(event: &v1::Event) -> (u64, &str, bool, usize) {
     let message = message(event);
     (event.seq, &message.text, message.deleted, message.reactions.len())
@@ -68,8 +68,8 @@ async fn paged(conversation: &mut Conversation, room: &str) -> Vec<v1::Event> {
     events.into_iter().filter(|event| matches!(event.body, Some(Body::Message(_)))).collect()
 }
 
-/// Alice and bob talk, bob is removed, and alice changes everything. Whatever bob asks at
-/// `bob`, which may be another node, is as it was.
+/// Alice and bob chat, bob is removed, and alice changes everything. All answers to bob at
+/// `bob`, possibly another node, are as before.
 async fn changes_after_removal_are_not_seen(alice: &Person, bob: &Person) {
     let room = alice.group(&[bob]).await;
     update(alice, &room, titled("before")).await;
@@ -119,7 +119,7 @@ async fn changes_after_removal_are_not_seen(alice: &Person, bob: &Person) {
         now.iter().filter(|event| matches!(event.body, Some(Body::Message(_)))).map(form).collect();
     assert_eq!(now[..2], [(twice, "three", false, 0), (once, "changed", false, 1)]);
 
-    // And for one who is a member again.
+    // And for a member who returned.
     alice.add(&room, bob).await;
     let again = bob.log(&room).await;
     let again: Vec<_> =
@@ -173,7 +173,7 @@ async fn changes_of_messages_from_before_one_joined_come_without_content() {
         let hidden = alice.say(&room, "not for bob").await;
         let joined = alice.add(&room, &bob).await;
         let shown = alice.say(&room, "for bob").await;
-        // One who is there already, one who is told live, and one who catches up.
+        // A connected member, one that receives it live, and one who catches up.
         let (mut at_carol, mut at_bob) = (carol.connect(door).await, bob.connect(door).await);
         at_bob.events_up_to(&room, shown).await;
         at_carol.events_up_to(&room, shown).await;
@@ -199,7 +199,7 @@ async fn changes_of_messages_from_before_one_joined_come_without_content() {
         assert_eq!(contents(bob.log(&room).await), blank);
         assert_eq!(contents(carol.log(&room).await), whole);
 
-        // Who was there before, too, sees what was said then.
+        // An earlier member also sees what was said then.
         let seen = alice.remove(&room, &carol).await;
         let unseen = alice.say(&room, "not for carol").await;
         alice.add(&room, &carol).await;
@@ -216,7 +216,7 @@ async fn changes_of_messages_from_before_one_joined_come_without_content() {
         };
         assert_eq!(of(at_carol.events_up_to(&room, head).await), ["", "for carol"]);
         assert_eq!(of(carol.log(&room).await), ["", "for carol"]);
-        // An answer shows the seq of what it answers, and no more.
+        // A reply reveals the seq of the original message, but no more.
         let reply = v1::SendMessageRequest { reply_to_seq: hidden, ..Person::message(&room, "an answer") };
         let reply = alice.chat().send_message(reply).await.unwrap().into_inner().seq;
         let seen = bob.log(&room).await.into_iter().find(|event| event.seq == reply).unwrap();
@@ -315,7 +315,7 @@ async fn presence_of_whoever_was_removed_is_not_told_to_the_room() {
         drop(at_bob);
         let went = v1::signal::Signal::Presence(v1::Presence { user_id: bob.id.clone(), online: false });
         assert_eq!(at_carol.signal().await, went);
-        // Told at once to all: alice hears of something later first.
+        // Sent to all at the same time: alice must receive something later first.
         let marker = alice.group(&[&carol]).await;
         at_alice.call(v1::SendTypingRequest { room_id: marker.clone() }).await.unwrap();
         let dan = server.person(&fresh("dan")).await;

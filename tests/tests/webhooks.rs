@@ -1,4 +1,4 @@
-//! Events are posted to webhooks: signed, in order, and none is lost, whatever becomes of either side.
+//! Delivery to webhooks: signed, in order, and complete, whatever happens to either side.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// What an endpoint answers.
+/// How an endpoint answers.
 #[derive(Clone, PartialEq)]
 pub(super) enum Mode {
     Accept,
@@ -69,7 +69,7 @@ impl Endpoint {
         self.shared.posts.lock().unwrap().len()
     }
 
-    /// Seqs of the events of a room that were accepted, repeats left out; they must be in order.
+    /// Seqs of a room's accepted events without duplicates; they must be in order.
     fn seqs(&self, room: &str) -> Vec<u64> {
         let mut seqs: Vec<u64> = Vec::new();
         for post in self.shared.accepted.lock().unwrap().iter().filter(|post| post["data"]["roomId"] == room)
@@ -110,14 +110,14 @@ async fn answer(
     Ok(response)
 }
 
-/// A server that posts to `endpoints`, and its file of webhooks.
+/// A server that posts to `endpoints`, and its webhooks file.
 pub(super) async fn server(endpoints: &[&Endpoint], more: &str) -> (Server, TempDir) {
     let (dir, path) = file(endpoints, more);
     let server = Server::start_with(&["--user-rate", "0", "--webhooks", &path]).await;
     (server, dir)
 }
 
-/// A file of webhooks in a folder of its own, and its path.
+/// A webhooks file in its own folder, and its path.
 pub(super) fn file(endpoints: &[&Endpoint], more: &str) -> (TempDir, String) {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("secret"), SECRET).unwrap();
@@ -196,7 +196,7 @@ async fn an_endpoint_that_never_answers_holds_nobody_up() {
     let head = alice.say(&room, "hello").await;
     working.has_all(&room, head).await;
     eventually("it was tried", async || (hanging.posts() > 0).then_some(())).await;
-    // Nor the end of the server.
+    // Nor does it delay the server's shutdown.
     server.stop().await;
     hanging.set(Mode::Accept);
     server.start_again().await;
@@ -237,7 +237,7 @@ async fn redirects_are_not_followed_and_an_endpoint_that_is_gone_is_left_alone()
     let head = alice.say(&room, "still there?").await;
     other.has_all(&room, head).await;
     assert_eq!((endpoint.posts(), elsewhere.posts()), (posts, 0));
-    // A restart with it in the file asks once more.
+    // A restart with the endpoint in the file enables it again.
     endpoint.set(Mode::Accept);
     server.stop().await;
     server.start_again().await;

@@ -1,4 +1,4 @@
-//! Events leave a cluster from its change feed, whichever node is there to hand them on.
+//! Delivery of events by a cluster, by whichever node is available.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::Duration;
@@ -12,22 +12,22 @@ use tokio::time::Instant;
 use crate::events::{Consumer, from_beginning, open};
 use crate::webhooks::{Endpoint, Mode, PRIVATE, file};
 
-/// From the end of the process that handed events on until another one does.
+/// Time from the end of the delivering process until another one takes over.
 const REPLACED_WITHIN: Duration = Duration::from_secs(15);
 
-/// A first call makes someone a user.
+/// The first call creates the user.
 async fn registered(person: &Person) {
     let request = GetUserRequest { user_id: "me".to_owned() };
     person.users().get_user(request).await.unwrap();
 }
 
-/// The node that hands events on; there is never a second one.
+/// The delivering node; there is never a second one.
 async fn owner(cluster: &Cluster, of: &[usize]) -> usize {
     let servers: Vec<&Server> = of.iter().map(|node| &cluster.nodes[*node]).collect();
     of[owner_among(&servers).await]
 }
 
-/// The same among `servers`.
+/// Likewise among `servers`.
 async fn owner_among(servers: &[&Server]) -> usize {
     eventually("a process hands events on", async || {
         let mut owners = Vec::new();
@@ -68,7 +68,7 @@ async fn a_killed_node_is_replaced_and_nothing_is_lost() {
     let taken = killed.elapsed();
     assert!(taken < REPLACED_WITHIN, "after {taken:?}");
     let left: Vec<usize> = (0..3).filter(|node| *node != first).collect();
-    // Asked to stop, it gives the consumer up itself.
+    // On shutdown it releases the consumer's lease itself.
     let second = owner(&cluster, &left).await;
     let third = left.into_iter().find(|node| *node != second).unwrap();
     cluster.nodes[second].stop().await;
@@ -103,7 +103,7 @@ async fn workers_deliver_what_nodes_write_and_replace_each_other() {
     endpoint.has_all(&room, head).await;
     let taken = killed.elapsed();
     assert!(taken < REPLACED_WITHIN, "after {taken:?}");
-    // Started again it waits for its turn.
+    // After a restart it waits for the lease.
     workers[first].start_again().await;
     workers[1 - first].stop().await;
     let head = alice.say(&room, "after the stop").await;

@@ -13,16 +13,16 @@ use tokio::sync::Mutex;
 use crate::node::Node;
 use crate::token;
 
-/// The connections of a node's clients come in so many shares.
+/// The connections of a node's clients are divided into this many shares.
 pub const SHARES: u8 = 3;
 
 const TABLE_PREFIX: &str = "torture_";
 
-/// Half of the time that a node may take to end is for its clients to leave: shorter than
-/// by default, since a run has many of these.
+/// The first half of it is for clients to leave: shorter than by default, since a run has
+/// many restarts.
 const DRAIN_SECONDS: &str = "4";
 
-/// Where a node is reached: straight, and through proxies that break on purpose.
+/// Addresses of a node: direct, and through proxies that inject failures.
 #[derive(Debug, Clone)]
 pub struct NodeAddresses {
     pub direct: String,
@@ -32,27 +32,27 @@ pub struct NodeAddresses {
 #[derive(Debug)]
 pub struct Cluster {
     pub nodes: Vec<Mutex<Node>>,
-    /// By node, those of its shares of clients.
+    /// By node, the proxies of its shares of clients.
     pub client_proxies: Vec<Vec<TcpProxy>>,
-    /// None: one node with its embedded store.
+    /// `None`: one node with its embedded store.
     pub shared: Option<Shared>,
     addresses: Vec<NodeAddresses>,
     program: PathBuf,
     environment: Vec<(String, String)>,
-    /// The shared secret; gone with the cluster.
+    /// The shared secret, deleted with the cluster.
     _secret: tempfile::NamedTempFile,
 }
 
-/// What the nodes share.
+/// What all nodes share.
 #[derive(Debug)]
 pub struct Shared {
     pub redis: Mutex<RedisServer>,
-    /// Each node's way to Redis.
+    /// Each node's proxy to Redis.
     pub redis_proxies: Vec<TcpProxy>,
     pub dynamodb: Dynamodb,
 }
 
-/// How a cluster is made.
+/// Options of a cluster.
 #[derive(Debug)]
 pub struct Options<'a> {
     pub program: &'a Path,
@@ -93,13 +93,13 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A further node like this one, with tables of that prefix.
+    /// Starts another node like this one, with tables of that prefix.
     pub async fn start_node(&self, like: usize, table_prefix: &str) -> Result<Node> {
         let arguments = self.arguments(like, table_prefix);
         Node::start(&self.program, &arguments, &self.environment).await
     }
 
-    /// A further node of this fleet.
+    /// Starts another node of this fleet.
     pub async fn start_like_the_others(&self) -> Result<Node> {
         self.start_node(0, TABLE_PREFIX).await
     }
@@ -121,7 +121,7 @@ impl Cluster {
         arguments
     }
 
-    /// Takes a node in, with proxies in front of it.
+    /// Adds a node, with proxies in front of it.
     async fn add(&mut self, node: Node) -> Result<()> {
         let address: SocketAddr = node.address().parse()?;
         let mut proxies = Vec::new();
@@ -139,7 +139,7 @@ impl Cluster {
         &self.addresses
     }
 
-    /// `host:port` of a node's doors.
+    /// `host:port` of a node for clients.
     pub fn address(&self, node: usize) -> &str {
         &self.addresses[node].direct
     }
@@ -153,7 +153,7 @@ impl Cluster {
         Ok(sum)
     }
 
-    /// Has everything work again, and checks that every node is still there.
+    /// Ends all faults, and checks that every node is alive.
     pub async fn heal(&self) -> Result<()> {
         self.client_proxies.iter().flatten().for_each(TcpProxy::pass);
         if let Some(shared) = &self.shared {
@@ -166,13 +166,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Ends everything in good order.
+    /// Stops everything gracefully.
     pub async fn end(self) -> Result<()> {
         let ends = self.nodes.into_iter().map(|node| async move { node.into_inner().end().await });
         futures::future::try_join_all(ends).await.map(drop)
     }
 
-    /// What the nodes logged last.
+    /// The end of each node's log.
     pub async fn last_words(&self) -> String {
         let mut words = String::new();
         for (index, node) in self.nodes.iter().enumerate() {

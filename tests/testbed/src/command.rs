@@ -5,8 +5,8 @@ use anyhow::{Result, bail};
 use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Runs `command` of the program `name` until it has come to an end, or someone interrupts it. Then,
-/// too, it ends the servers that it started: they go with the future.
+/// Runs `command` of the program `name` to completion, or until it is interrupted. The servers that
+/// it started stop with the future in either case.
 #[expect(clippy::print_stderr, reason = "a command line tool prints")]
 pub async fn run_command(name: &str, command: impl Future<Output = Result<bool>>) -> ExitCode {
     let result = tokio::select! {

@@ -1,5 +1,5 @@
-//! Servers as child processes, for tests and measurements: one alone ([`ServerProcess`]), or a
-//! [`Cluster`] with Redis, a DynamoDB API and proxies that fail on request.
+//! Servers as child processes, for tests and measurements: a single one ([`ServerProcess`]),
+//! or a [`Cluster`] with Redis, a DynamoDB API and proxies that fail on request.
 
 mod cluster;
 mod command;

@@ -1,5 +1,5 @@
-//! One node of a cluster: a process that is killed, paused and asked to end, and comes
-//! back on the same ports.
+//! One node of a cluster: a process that can be killed, paused and stopped, and
+//! restarts on the same ports.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,7 +72,7 @@ impl Node {
         self.child.kill().await.context("cannot kill a node")
     }
 
-    /// SIGTERM, and the wait for its end in good order.
+    /// Sends SIGTERM, and waits for a clean exit.
     pub async fn end(&mut self) -> Result<()> {
         self.expect_alive()?;
         self.signal("TERM").await?;
@@ -86,14 +86,14 @@ impl Node {
         }
     }
 
-    /// Starts again what has ended.
+    /// Restarts it after it has ended.
     pub async fn start_again(&mut self) -> Result<()> {
         self.child = spawn(&self.program, &self.arguments, &self.environment, self.folder.path())?;
         self.wait_until_healthy().await
     }
 
-    /// `name` as `kill` knows it: signals other than SIGKILL need unsafe code or a
-    /// dependency.
+    /// Sends a signal by its name in `kill`: signals other than SIGKILL need unsafe
+    /// code or a dependency.
     pub async fn signal(&self, name: &str) -> Result<()> {
         let pid = self.pid()?;
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().await?;
@@ -101,7 +101,7 @@ impl Node {
         Ok(())
     }
 
-    /// A node that ended by itself is a failure whatever else holds.
+    /// A node that exited on its own is a failure in any case.
     pub fn expect_alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             Some(status) => bail!("a node ended by itself with {status}\n{}", self.last_words()),

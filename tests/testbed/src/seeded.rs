@@ -1,4 +1,4 @@
-/// Random numbers that a seed repeats (splitmix64).
+/// Seeded random numbers (splitmix64).
 #[derive(Debug)]
 pub struct Seeded(u64);
 
@@ -7,7 +7,7 @@ impl Seeded {
         Self(seed)
     }
 
-    /// A number below `bound`; 0 where that is 0.
+    /// A number below `bound`; 0 if that is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

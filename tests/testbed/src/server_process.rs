@@ -1,5 +1,5 @@
-//! A server of our own: started on free ports with a fresh data directory, killed or
-//! stopped by its own process id.
+//! A server process: started on free ports with a fresh data directory, killed or stopped
+//! by its process id.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -15,14 +15,14 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, interval, timeout, timeout_at};
 
-/// How long the server may take until it serves, recovery of its data included.
+/// How long the server may take to serve, including recovery of its data.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long it may take to drain and exit.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Ports that servers get here. Below the ephemeral ones: a client that connects to a
-/// closed ephemeral port again and again may end up connected to itself.
+/// Ports for servers. Below the ephemeral ones: a client that repeatedly connects to a
+/// closed ephemeral port may end up connected to itself.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A running server.
@@ -33,12 +33,12 @@ pub struct ServerProcess {
     address: String,
     admin: String,
     child: Child,
-    /// Its data and its log; gone when this is dropped.
+    /// Its data and its log, deleted on drop.
     folder: TempDir,
 }
 
 impl ServerProcess {
-    /// Starts `program` in local mode, without limits per user, and waits until it serves.
+    /// Starts `program` in local mode, without rate limits, and waits until it serves.
     pub async fn start(program: &Path, extra: &[&str]) -> Result<Self> {
         let mut attempts = 0;
         loop {
@@ -66,25 +66,26 @@ impl ServerProcess {
         Ok(server)
     }
 
-    /// `host:port` of its doors.
+    /// `host:port` for clients.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Kills it without warning and starts it again on the same ports and data.
+    /// Kills it without warning and restarts it on the same ports and data.
     pub async fn kill_and_restart(&mut self) -> Result<()> {
         self.child.kill().await.context("cannot kill the server")?;
         self.child = spawn(&self.program, &self.arguments, &[], self.folder.path())?;
         self.wait_until_healthy().await
     }
 
-    /// Asks it to stop and waits for it to exit with 0.
+    /// Stops it and waits until it exits with 0.
     pub async fn stop(mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             return Err(self.died(status));
         }
         let pid = self.child.id().context("the server has no process id")?;
-        // Signals other than SIGKILL need unsafe code or a dependency; a shell knows them.
+        // Signals other than SIGKILL need unsafe code or a dependency; a shell can send
+        // them.
         let sent = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().await?;
         ensure!(sent.success(), "cannot signal the server");
         let Ok(status) = timeout(STOP_DEADLINE, self.child.wait()).await else {
@@ -105,7 +106,7 @@ impl ServerProcess {
         metric(&self.arguments, name).await
     }
 
-    /// Resident memory now, bytes.
+    /// Its current resident memory, bytes.
     pub fn resident_bytes(&self) -> Result<u64> {
         resident_bytes(self.pid()?)
     }
@@ -140,7 +141,7 @@ impl ServerProcess {
     }
 }
 
-/// Resident memory of a process now, bytes.
+/// Current resident memory of a process, bytes.
 pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -168,7 +169,7 @@ pub fn spawn(
 ) -> Result<Child> {
     let log = File::options().create(true).append(true).open(folder.join(LOG))?;
     let mut command = Command::new(program);
-    // What configures the caller's own server is not meant for this one.
+    // Variables that configure the caller's own server must not affect this one.
     for (key, _) in std::env::vars_os() {
         if key.to_string_lossy().starts_with("PARLANCE_") {
             command.env_remove(key);
@@ -214,8 +215,7 @@ pub(crate) async fn metric(arguments: &[String], name: &str) -> Result<f64> {
     values.map(|line| Ok(line.rsplit(' ').next().context("no value")?.parse::<f64>()?)).sum()
 }
 
-/// Two ports of `PORTS` on which nobody listens, from a place that differs from run to
-/// run.
+/// Two free ports of `PORTS`; the search starts at another one in each run.
 pub fn free_ports() -> Result<(u16, u16)> {
     let size = PORTS.end - PORTS.start;
     let first = (SystemClock.now().0 as u32 ^ std::process::id().wrapping_mul(7919)) % u32::from(size);
@@ -228,7 +228,7 @@ pub fn free_ports() -> Result<(u16, u16)> {
     }
 }
 
-/// The server to start: as told, or `parlance` beside this program.
+/// The server to start: `told`, or `parlance` next to this program.
 pub fn server_program(told: Option<PathBuf>) -> Result<PathBuf> {
     let program = match told {
         Some(program) => program,

@@ -1,4 +1,4 @@
-//! Tokens as an application's own backend would sign them: HS256.
+//! Tokens signed like those of an application's own backend: HS256.
 
 use anyhow::Result;
 use base64::Engine as _;
@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parlance_core::{Clock as _, SystemClock};
 use ring::hmac;
 
-/// Any secret of at least 32 bytes does: it guards a run on loopback.
+/// Any secret of at least 32 bytes: it only protects a run on loopback.
 pub const SECRET: &str = "the-secret-of-a-run-that-lasts-minutes";
 
 /// Longer than any run.

@@ -1,4 +1,4 @@
-//! Unary calls, to set a run up and to read it back.
+//! Unary calls for setting up a run and reading it back.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
-/// How long one call is tried again while a node says that it cannot now.
+/// How long a call is retried while a node reports a temporary failure.
 const DEADLINE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// A connection to one node, on which every user may call.
+/// A connection to one node, shared by all users.
 #[derive(Debug, Clone)]
 pub struct Unary {
     channel: Channel,
@@ -89,7 +89,7 @@ impl Unary {
     }
 }
 
-/// Calls until there is an answer other than "not now".
+/// Retries until there is an answer other than a temporary failure.
 async fn patiently<Q, R, F, A>(token: &str, request: Q, call: F) -> Result<R>
 where
     Q: Clone,

@@ -1,8 +1,8 @@
-//! `parlance-trials`: real servers under faults, and real conversations through them, with every
-//! message accounted for.
+//! `parlance-trials`: real servers under faults, and recorded conversations replayed through
+//! them, with every message accounted for.
 // The output of these commands is their purpose: tables on stdout, progress on stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
-// Memberships are lists of ranges, often of one.
+// Memberships are lists of ranges, often with a single one.
 #![allow(clippy::single_range_in_vec_init, reason = "such a list is meant")]
 
 mod replay;
@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use parlance_testbed::run_command;
 
-/// Replays real conversations through a Parlance server and checks that every message arrived
-/// everywhere, once and in order; or tortures a cluster and checks every promise.
+/// Replays recorded conversations through a Parlance server and checks that every message
+/// arrived everywhere, once and in order; or tortures a cluster and checks every promise.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {

@@ -1,16 +1,16 @@
-//! User ids for nicks.
+//! User ids for IRC nicks.
 //!
-//! A nick may be any bytes; a user id is 1 to 64 of ASCII letters, digits and a few signs.
-//! The rule:
+//! A nick may be any bytes; a user id is 1 to 64 ASCII letters, digits and a few signs.
+//! The encoding:
 //!
-//! 1. ASCII letters, digits and `-` stand for themselves; every other byte becomes `_XX`,
-//!    its value as two upper-case hexadecimal digits. `D[4]ni` is `D_5B4_5Dni`.
-//! 2. What would be longer than 64 bytes is cut to 47, and ends in `.` and the first 16
+//! 1. ASCII letters, digits and `-` are kept; every other byte becomes `_XX`, its value as
+//!    two upper-case hexadecimal digits. `D[4]ni` is `D_5B4_5Dni`.
+//! 2. A result longer than 64 bytes is cut to 47, and ends in `.` and the first 16
 //!    hexadecimal digits of the SHA-256 of the nick.
-//! 3. The nick `me`, which means oneself in the contract, becomes `_6De`.
+//! 3. The nick `me`, which refers to the caller in the contract, becomes `_6De`.
 //!
-//! So ids of different nicks differ (for cut ones: but for a collision of 64 bits), and no
-//! id that holds another sign, such as `:`, is the id of a nick.
+//! Thus ids of different nicks differ (for cut ones, except for a collision of 64 bits),
+//! and no id with another sign, such as `:`, is the id of a nick.
 
 use std::fmt::Write;
 
@@ -43,9 +43,9 @@ pub(super) fn user_id(nick: &[u8]) -> String {
     id
 }
 
-/// The name to show for a nick (or the title for a file name): its text, lossily where it
-/// is not UTF-8, cut to what a name may have. Empty where nothing is left to see, for
-/// which the server shows the id.
+/// The display name for a nick (or the title for a file name): its text, lossily decoded
+/// if it is not UTF-8, cut to the maximum length. Empty if nothing visible is left, in
+/// which case the server shows the id.
 pub(super) fn display_name(nick: &[u8]) -> String {
     let name = String::from_utf8_lossy(nick);
     let fits = |end: &usize| name.is_char_boundary(*end);
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(display_name(&[b'\xff'; 300]).len(), 255);
     }
 
-    /// Undoes the rule for ids that are not cut.
+    /// Decodes ids that were not cut.
     fn nick_of(id: &str) -> Vec<u8> {
         let mut nick = Vec::new();
         let mut bytes = id.bytes();

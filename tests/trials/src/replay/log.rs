@@ -1,6 +1,6 @@
 //! IRC logs, line by line, as bytes.
 
-/// What a line says.
+/// A parsed line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     /// `[HH:MM] <nick> text`, or `[HH:MM]  * nick action`, whose text is `* nick action`.
@@ -11,13 +11,13 @@ pub(super) enum Line<'a> {
     Leave { nick: &'a [u8] },
     /// `=== old is now known as new`.
     Rename { old: &'a [u8], new: &'a [u8] },
-    /// Any other line that begins with `===`: topics, modes.
+    /// Any other line that starts with `===`: topics, modes.
     Notice,
-    /// Nothing at all.
+    /// An empty line.
     Empty,
-    /// A message of nobody: `[HH:MM] <> text`.
+    /// A message without a nick: `[HH:MM] <> text`.
     Nameless,
-    /// None of these.
+    /// Anything else.
     Unknown,
 }
 
@@ -28,7 +28,7 @@ pub(super) fn lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
     lines.into_iter().flatten().map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// Reads a line.
+/// Parses a line.
 pub(super) fn parse(line: &[u8]) -> Line<'_> {
     if line.is_empty() {
         return Line::Empty;
@@ -44,7 +44,7 @@ pub(super) fn parse(line: &[u8]) -> Line<'_> {
     }
 }
 
-/// What follows `[HH:MM]` and spaces; seconds may be there.
+/// The text after `[HH:MM]` and spaces; seconds are optional.
 fn after_time(line: &[u8]) -> Option<&[u8]> {
     let time = line.strip_prefix(b"[")?;
     let end = time.iter().position(|byte| *byte == b']')?;
@@ -52,8 +52,8 @@ fn after_time(line: &[u8]) -> Option<&[u8]> {
     is_time.then(|| trim_spaces(&time[end + 1..], true, false))
 }
 
-/// `nick> text`. A nick may hold `>` if it holds no space, or spaces if it holds no `>`.
-/// Spaces around it are padding.
+/// `nick> text`. A nick may contain `>` if it contains no space, or spaces if it contains
+/// no `>`. Spaces around it are padding.
 fn parse_message(said: &[u8]) -> Line<'_> {
     let ends = |at: &usize| said[*at] == b'>' && matches!(said.get(at + 1), None | Some(b' '));
     let Some(end) = (0..said.len()).find(ends) else { return Line::Unknown };
@@ -88,8 +88,8 @@ fn parse_notice(notice: &[u8]) -> Line<'_> {
     }
 }
 
-/// The nick in `nick [host] has joined ...`; without a host only one that holds no space,
-/// or any sentence would do.
+/// The nick in `nick [host] has joined ...`; without a host only a nick without spaces, or
+/// any sentence would match.
 fn who<'a>(notice: &'a [u8], did: &[u8]) -> Option<&'a [u8]> {
     let (who, _) = split_once(notice, did)?;
     let who = trim_spaces(who, true, true);

@@ -1,4 +1,4 @@
-//! `parlance-trials replay`: real conversations through a real server, every message
+//! `parlance-trials replay`: recorded conversations through a real server, every message
 //! accounted for.
 
 mod escape;
@@ -33,52 +33,52 @@ use self::run::{Run, lock};
 use self::verifier::Tally;
 use parlance_testbed::{ServerProcess, server_program};
 
-/// How long deliveries may stand still before what is missing counts as lost.
+/// How long there may be no deliveries before missing messages count as lost.
 const SETTLE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Replays a folder of IRC logs and verifies every message.
 ///
-/// Every nick logs in as a user, half over gRPC, half over WebSocket (JSON and binary
-/// in turn). Each *.log becomes a room; its members come, speak and go as the log says,
-/// each line after the one before was acknowledged, all rooms side by side. Every
+/// Every nick logs in as a user, half over gRPC, half over WebSocket (alternating JSON
+/// and binary). Each *.log becomes a room; its members join, speak and leave as logged,
+/// each line after the previous one was acknowledged, all rooms concurrently. Every
 /// session checks its stream; at the end each room's history and each user's inbox are
-/// read back. Lines: `[HH:MM] <nick> text`, `[HH:MM]  * nick action`,
-/// `=== nick [host] has joined #channel` (left, quit), `=== old is now known as new`.
+/// read back. Lines: `[HH:MM] <nick> text`, `[HH:MM] * nick action`, `=== nick [host]
+/// has joined #channel` (left, quit), `=== old is now known as new`.
 ///
-/// Exits with 0 only if everything that can be sent was acknowledged, nothing was lost,
+/// Exits with 0 only if every valid message was acknowledged, nothing was lost,
 /// duplicated or out of order, and all unread counts are right.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder with the logs, *.log.
     dir: PathBuf,
-    /// The server to start, on free ports, with fresh data. Default: `parlance` beside
+    /// The server to start, on free ports, with fresh data. Default: `parlance` next to
     /// this program.
     #[arg(long, value_name = "PATH")]
     server_bin: Option<PathBuf>,
-    /// Use the server that runs there, in local mode and without rate limits, instead of
-    /// starting one.
+    /// Use a running server, in local mode and without rate limits, instead of starting
+    /// one.
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["server_bin", "kill"])]
     endpoint: Option<String>,
-    /// Kill the server (SIGKILL) once half of the messages are acknowledged, and start
-    /// it again on the same ports and data.
+    /// Kill the server (SIGKILL) once half of the messages are acknowledged, and restart
+    /// it on the same ports and data.
     #[arg(long)]
     kill: bool,
-    /// Replay at most this many logs, in the order of their names.
+    /// Replay at most this many logs, sorted by name.
     #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
     rooms: usize,
-    /// Users that are in every room from the start and only listen.
+    /// Users who are in every room from the start and only listen.
     #[arg(long, value_name = "N", default_value_t = 2)]
     listeners: usize,
-    /// Chooses who marks what as read.
+    /// Seed for the choice of read marks.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Also write the report there, as JSON.
+    /// Also write the report to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// Runs the replay; whether everything is as it must be.
+/// Runs the replay; returns whether all checks passed.
 pub(crate) async fn run(args: Args) -> Result<bool> {
     let logs = plan::logs(&args.dir)?;
     let (mut server, address, run_id) = match &args.endpoint {
@@ -173,7 +173,7 @@ async fn log_in(run: &Arc<Run>, address: &str) -> Result<()> {
     result
 }
 
-/// Plays all rooms side by side, and kills the server once on the way if that is asked.
+/// Plays all rooms concurrently, and kills the server once in between if requested.
 async fn play(
     run: &Arc<Run>,
     mut server: Option<&mut ServerProcess>,
@@ -212,7 +212,7 @@ async fn play(
     Ok((played, restarts))
 }
 
-/// Waits until everything has come to everyone, or nothing more comes.
+/// Waits until everything has reached everyone, or nothing more arrives.
 async fn settle(run: &Arc<Run>) -> Result<()> {
     let users = 0..run.plan.users.len();
     let total: u64 = users.clone().map(|user| lock(&run.user(user).streams).total()).sum();
@@ -242,7 +242,7 @@ async fn settle(run: &Arc<Run>) -> Result<()> {
     Ok(())
 }
 
-/// Tells this run from others on the same server.
+/// Distinguishes this run from others on the same server.
 fn unique_run_id() -> String {
     format!("replay-{:x}-{:x}", SystemClock.now().0, std::process::id())
 }

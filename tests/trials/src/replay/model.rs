@@ -1,19 +1,19 @@
-//! What each user's unread count of a room must be: arithmetic on what was acknowledged.
+//! The expected unread counts of each user, computed from what was acknowledged.
 
 use std::collections::HashMap;
 
 use super::plan::User;
 
-/// One room, as its acknowledged events make it.
+/// One room, according to its acknowledged events.
 #[derive(Debug, Default)]
 pub(super) struct Model {
     /// The last seq acknowledged.
     head: u64,
-    /// Seqs of the messages, rising.
+    /// Seqs of the messages, in ascending order.
     messages: Vec<u64>,
-    /// How far each member has read.
+    /// Each member's read mark.
     members: HashMap<User, Mark>,
-    /// Marks of those who left: rejoining never moves one back.
+    /// Marks of former members: rejoining never moves one back.
     left: HashMap<User, Mark>,
 }
 
@@ -58,7 +58,7 @@ impl Model {
     }
 
     /// `user` sent the message at `seq`, and has read up to it. Returns whether the seq
-    /// follows on what was acknowledged before.
+    /// directly follows what was acknowledged before.
     pub(super) fn sent(&mut self, user: User, seq: u64) -> bool {
         let follows = seq > self.head;
         self.event(seq);
@@ -75,7 +75,7 @@ impl Model {
         }
     }
 
-    /// What `user` has not read; `None` for who is not a member.
+    /// Unread messages of `user`; `None` for a non-member.
     pub(super) fn unread(&self, user: User) -> Option<u64> {
         self.members.get(&user).map(|mark| self.message_count() - mark.message_count)
     }

@@ -1,4 +1,4 @@
-//! What is to be replayed: the logs as users, rooms and steps.
+//! The plan of a replay: the logs as users, rooms and steps.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -14,28 +14,28 @@ use super::log::{self, Line};
 use super::unsendable::{Reason, Unsendable};
 use parlance_testbed::Seeded;
 
-/// A user by its place in [`Plan::users`].
+/// A user, as an index into [`Plan::users`].
 pub(super) type User = usize;
 
-/// Everything that is to happen, known before anything does.
+/// Everything that will happen, known in advance.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// Begins the ids of this run.
+    /// Prefix of the ids of this run.
     run: String,
     /// The creator of the rooms, then the listeners, then every nick.
     pub(super) users: Vec<PlannedUser>,
-    /// One for each file.
+    /// One per file.
     pub(super) rooms: Vec<PlannedRoom>,
     /// Lines that cannot be sent.
     pub(super) unsendable: Vec<Unsendable>,
     /// Lines read.
     pub(super) lines: u64,
-    /// Lines that say nothing to send: joins, leaves, renames, notices.
+    /// Lines without a message: joins, leaves, renames, notices.
     pub(super) other_lines: u64,
 }
 
 impl Plan {
-    /// The id of a message: of its room and place.
+    /// The id of a message, derived from its room and place.
     pub(super) fn message_id(&self, room: usize, place: usize) -> String {
         format!("{}-{room}-{place}", self.run)
     }
@@ -47,7 +47,7 @@ impl Plan {
         place.parse().ok().filter(|place| *place < self.rooms.get(room).map_or(0, |room| room.messages.len()))
     }
 
-    /// Messages that are to be sent.
+    /// Number of messages to send.
     pub(super) fn messages(&self) -> u64 {
         self.rooms.iter().map(|room| room.messages.len() as u64).sum()
     }
@@ -62,26 +62,27 @@ pub(super) struct PlannedUser {
 
 #[derive(Debug, Default)]
 pub(super) struct PlannedRoom {
-    /// The file's name, for people.
+    /// The file's name, for display.
     pub(super) file: String,
     pub(super) title: String,
     /// The id of the request that creates the room.
     pub(super) request_id: String,
     pub(super) steps: Vec<Step>,
     pub(super) messages: Vec<PlannedMessage>,
-    /// Which messages, by their place in `messages`, each user is a member for.
+    /// The messages, by their place in `messages`, during which each user is a
+    /// member.
     pub(super) memberships: HashMap<User, Vec<Range<usize>>>,
 }
 
 #[derive(Debug)]
 pub(super) struct PlannedMessage {
-    /// Line of the file, from 1.
+    /// Line number in the file, from 1.
     pub(super) line: usize,
     pub(super) sender: User,
     pub(super) text: String,
 }
 
-/// One thing that happens in a room; each waits for the one before.
+/// One step in a room; each waits for the previous one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     Join(User),
@@ -95,26 +96,26 @@ pub(super) enum Step {
     },
 }
 
-/// How often someone marks the room read: after one message in this many.
+/// A member marks the room as read after one message in this many.
 const MESSAGES_PER_MARK: u64 = 16;
 
-/// How far behind the head a mark lies at most, events.
+/// Maximum distance of a mark from the head, in events.
 const MARK_BEHIND: u64 = 40;
 
-/// What shapes a plan beside the logs.
+/// Options of a plan besides the logs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Options<'a> {
     /// At most this many files.
     pub(super) rooms: usize,
     pub(super) listeners: usize,
     pub(super) seed: u64,
-    /// The server's limit, bytes.
+    /// The server's limit in bytes.
     pub(super) max_text_bytes: usize,
-    /// Distinguishes this run's users and rooms on a server that had others.
+    /// Distinguishes this run's users and rooms on a server with others.
     pub(super) run: &'a str,
 }
 
-/// The logs of a folder, in the order of their names.
+/// The logs of a folder, sorted by name.
 pub(super) fn logs(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut logs = Vec::new();
@@ -152,7 +153,7 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn new(options: Options<'a>) -> Self {
         let mut plan = Plan { run: options.run.to_owned(), ..Plan::default() };
-        // Ids of nicks hold no colon.
+        // Ids of nicks contain no colon.
         plan.users.push(PlannedUser {
             id: format!("{}:creator", options.run),
             name: "replay".to_owned(),
@@ -258,7 +259,7 @@ impl<'a> Builder<'a> {
 
 struct RoomBuilder {
     room: PlannedRoom,
-    /// Members now, but for the creator.
+    /// Current members, except for the creator.
     members: BTreeSet<User>,
 }
 
@@ -286,7 +287,8 @@ impl RoomBuilder {
     }
 }
 
-/// Half come by gRPC, half by WebSocket, of which every other one speaks JSON.
+/// Half connect over gRPC, half over WebSocket, of which every other one uses
+/// JSON.
 fn door(number: usize) -> Door {
     match number % 4 {
         0 | 2 => Door::Grpc,
@@ -306,7 +308,7 @@ mod tests {
         builder.plan
     }
 
-    /// The steps of the only room, but for marks.
+    /// The steps of the only room, except for marks.
     fn steps(plan: &Plan) -> Vec<Step> {
         let steps = plan.rooms[0].steps.iter().copied();
         steps.filter(|step| !matches!(step, Step::MarkRead { .. })).collect()
@@ -347,7 +349,7 @@ mod tests {
             ]
         );
         assert_eq!(plan.lines, plan.unsendable.len() as u64 + plan.rooms[0].messages.len() as u64);
-        // Logged in all the same, but not in the room.
+        // Logged in nevertheless, but not in the room.
         assert_eq!(plan.users.len(), 3);
         assert_eq!(steps(&plan), [Step::Join(2), Step::Send(0)]);
     }

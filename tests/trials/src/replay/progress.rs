@@ -1,4 +1,4 @@
-//! A progress bar for people, plain lines for logs.
+//! A progress bar on terminals, plain lines for logs.
 
 use std::io::{IsTerminal, stderr};
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Shows how far `done` is towards `total`.
+    /// Starts showing the progress of `done` towards `total`.
     pub(super) fn start(
         phase: &'static str,
         total: u64,
@@ -56,7 +56,7 @@ struct Display {
     phase: &'static str,
     total: u64,
     began: Instant,
-    /// On a terminal.
+    /// Set on a terminal.
     bar: Option<ProgressBar>,
 }
 

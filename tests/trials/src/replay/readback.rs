@@ -1,4 +1,4 @@
-//! Reading everything back: the history of each room, and everyone's inbox.
+//! Reads everything back: the history of each room, and everyone's inbox.
 
 use std::collections::HashMap;
 
@@ -13,23 +13,23 @@ use super::run::Run;
 use super::stream::as_planned;
 use super::verifier::{Tally, Verifier};
 
-/// Reads at a time.
+/// Concurrent reads.
 const AT_ONCE: usize = 32;
 
 const PAGE: u32 = 200;
 
-/// Which way to page.
+/// The direction of paging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Forward,
     Backward,
 }
 
-/// Pages every room forward and backward, and holds it against what was sent and
+/// Pages every room forward and backward, and compares it with what was sent and
 /// acknowledged.
 pub(super) async fn histories(run: &Run, played: &[Played]) -> Result<Tally> {
     let mut sum = Tally::default();
-    // By listeners where there are any: the creator and they see all.
+    // As a listener if there are any: the creator and they can read everything.
     let readers = run.plan.users.iter().take_while(|user| user.id.contains(':')).count();
     for (room, played) in played.iter().enumerate() {
         for (direction, offset) in [(Direction::Forward, 0), (Direction::Backward, 1)] {
@@ -40,7 +40,7 @@ pub(super) async fn histories(run: &Run, played: &[Played]) -> Result<Tally> {
     Ok(sum)
 }
 
-/// All messages of a room, by rising seq.
+/// All messages of a room, in ascending order.
 async fn history(run: &Run, reader: User, room: usize, direction: Direction) -> Result<Vec<v1::Event>> {
     let mut pages: Vec<Vec<v1::Event>> = Vec::new();
     let room_id = run.room_id(room).to_owned();
@@ -97,8 +97,8 @@ fn compare(run: &Run, room: usize, played: &Played, events: &[v1::Event]) -> Tal
     verifier.tally()
 }
 
-/// Reads everyone's inbox and returns how many unread counts are not as the model has
-/// them; a room that is there or missing by mistake counts too.
+/// Reads everyone's inbox and returns how many unread counts differ from the model;
+/// an extra or missing room counts, too.
 pub(super) async fn inboxes(run: &Run, played: &[Played]) -> Result<u64> {
     let users = futures::stream::iter(0..run.plan.users.len());
     let wrong = users.map(|user| Box::pin(inbox(run, user, played))).buffer_unordered(AT_ONCE);

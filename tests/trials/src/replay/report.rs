@@ -1,4 +1,4 @@
-//! What a replay came to, as a table and as JSON.
+//! The results of a replay, as a table and as JSON.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use super::run::Latencies;
 use super::unsendable::{Reason, Unsendable};
 use super::verifier::Tally;
 
-/// Lines of each kind that are named in the table; the JSON has all.
+/// Lines of each kind listed in the table; the JSON has all.
 const NAMED: usize = 3;
 
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) sent: u64,
     pub(super) acknowledged: u64,
-    /// What came on everyone's streams.
+    /// Messages received on all streams.
     pub(super) streams: Tally,
-    /// What was read back, each room forward and backward.
+    /// Messages read back, each room forward and backward.
     pub(super) history: Tally,
     pub(super) unread_wrong: u64,
     pub(super) latencies: Latencies,
@@ -33,7 +33,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Whether everything is as it must be.
+    /// Whether all checks passed.
     pub(super) fn is_clean(&self, plan: &Plan) -> bool {
         self.acknowledged == plan.messages()
             && self.adds_up(plan)
@@ -43,7 +43,7 @@ impl Report {
             && self.problem_count == 0
     }
 
-    /// Every line read was sent, or could not be, or says nothing to send.
+    /// Every line read was sent, or could not be sent, or has no message.
     fn adds_up(&self, plan: &Plan) -> bool {
         self.sent + plan.unsendable.len() as u64 + plan.other_lines == plan.lines
     }

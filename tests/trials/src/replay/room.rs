@@ -1,4 +1,4 @@
-//! Playing one room: its steps in order, each after the one before has been answered.
+//! Plays one room: its steps in order, each after the previous one was answered.
 
 use anyhow::{Context, Result};
 use parlance_client::{ClientError, Message};
@@ -8,19 +8,19 @@ use super::model::Model;
 use super::plan::{Step, User};
 use super::run::Run;
 
-/// What came of a room.
+/// The result of a room.
 #[derive(Debug, Default)]
 pub(super) struct Played {
     pub(super) model: Model,
-    /// Unread counts in answers to marks that were not as the model has them.
+    /// Unread counts in answers to marks that differ from the model.
     pub(super) unread_wrong: u64,
 }
 
-/// Creates all rooms, by the first user of the plan, in the plan's order.
+/// Creates all rooms as the first user of the plan, in the plan's order.
 pub(super) async fn create_rooms(run: &Run) -> Result<Vec<String>> {
     let mut ids = Vec::with_capacity(run.plan.rooms.len());
     for planned in &run.plan.rooms {
-        // So that whatever comes to someone from a time when they were away is a leak.
+        // So that any message from before a user joined is a leak.
         let history_visibility = v1::HistoryVisibility::SinceJoined.into();
         let settings =
             v1::RoomSettings { title: planned.title.clone(), history_visibility, ..Default::default() };
@@ -38,7 +38,7 @@ pub(super) async fn create_rooms(run: &Run) -> Result<Vec<String>> {
     Ok(ids)
 }
 
-/// Plays a room to its end. What goes wrong is noted, and the next step follows.
+/// Plays a room to its end. Failures are recorded, and the next step follows.
 pub(super) async fn play(run: &Run, room: usize) -> Played {
     let mut played = Played::default();
     // The creator: the room and its membership are the first two events.

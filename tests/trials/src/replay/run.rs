@@ -1,4 +1,5 @@
-//! What the tasks of a replay share: the plan, the sessions, and what has come so far.
+//! State shared by the tasks of a replay: the plan, the sessions, and what has arrived
+//! so far.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +14,10 @@ use tokio::time::{Instant, timeout};
 use super::plan::{Plan, User};
 use super::stream::Streams;
 
-/// How long one operation may take, with a restart of the server in between.
+/// Timeout of one operation, including a restart of the server.
 const OPERATION_DEADLINE: Duration = Duration::from_secs(120);
 
-/// Problems that are kept to be shown; the others are counted.
+/// Problems kept for display; others are only counted.
 const SHOWN_PROBLEMS: usize = 20;
 
 /// Latencies up to an hour, microseconds.
@@ -25,26 +26,26 @@ const LONGEST_LATENCY: u64 = 3_600_000_000;
 /// One replay.
 pub(super) struct Run {
     pub(super) plan: Plan,
-    /// One for each user of the plan.
+    /// One per user of the plan.
     pub(super) users: OnceLock<Vec<Online>>,
-    /// The server's ids of the rooms, and which room each is.
+    /// The server's ids of the rooms, and their indices.
     rooms: OnceLock<(Vec<String>, HashMap<String, usize>)>,
     began: Instant,
     /// When each message was first sent, microseconds after `began`, by room and place.
     sent_at: Vec<Vec<AtomicU64>>,
     pub(super) sent: AtomicU64,
     pub(super) acknowledged: AtomicU64,
-    /// Messages that came to someone as they should.
+    /// Messages delivered correctly.
     pub(super) delivered: AtomicU64,
     /// Connections lost by sessions.
     pub(super) reconnects: AtomicU64,
-    /// Half of the messages are acknowledged.
+    /// Notified when half of the messages are acknowledged.
     pub(super) half_way: Notify,
     latencies: Mutex<Latencies>,
     problems: Mutex<(Vec<String>, u64)>,
 }
 
-/// A user who is logged in.
+/// A logged-in user.
 pub(super) struct Online {
     pub(super) session: Session,
     pub(super) streams: std::sync::Arc<Mutex<Streams>>,
@@ -97,12 +98,12 @@ impl Run {
         &self.rooms.get().unwrap_or_else(|| unreachable!("the rooms are created by now")).0[room]
     }
 
-    /// Which of our rooms this is.
+    /// The index of this room, if it is one of ours.
     pub(super) fn room_of(&self, room_id: &str) -> Option<usize> {
         self.rooms.get()?.1.get(room_id).copied()
     }
 
-    /// Carries out an operation of a user, within a deadline.
+    /// Executes an operation of a user, within a deadline.
     pub(super) async fn call<R: Request>(&self, user: User, request: R) -> Result<R::Response, ClientError> {
         match timeout(OPERATION_DEADLINE, self.user(user).session.call(request)).await {
             Ok(result) => result,
@@ -110,13 +111,13 @@ impl Run {
         }
     }
 
-    /// A message goes out for the first time.
+    /// Records that a message is sent for the first time.
     pub(super) fn sending(&self, room: usize, place: usize) {
         self.sent.fetch_add(1, Ordering::Relaxed);
         self.sent_at[room][place].store(self.now(), Ordering::Relaxed);
     }
 
-    /// A message was acknowledged.
+    /// Records that a message was acknowledged.
     pub(super) fn acknowledged(&self, room: usize, place: usize) {
         let latency = self.since_sending(room, place);
         lock(&self.latencies).acknowledged.saturating_record(latency);
@@ -126,7 +127,7 @@ impl Run {
         }
     }
 
-    /// A message came to someone.
+    /// Records that a message was delivered.
     pub(super) fn delivered(&self, room: usize, place: usize) {
         let latency = self.since_sending(room, place);
         lock(&self.latencies).delivered.saturating_record(latency);
@@ -137,7 +138,7 @@ impl Run {
         lock(&self.latencies).clone()
     }
 
-    /// Notes that something went wrong that is not in any count.
+    /// Records a problem that is not part of any count.
     pub(super) fn problem(&self, problem: String) {
         let mut problems = lock(&self.problems);
         problems.1 += 1;
@@ -146,7 +147,7 @@ impl Run {
         }
     }
 
-    /// The first problems, and how many there were.
+    /// The first problems, and their total number.
     pub(super) fn problems(&self) -> (Vec<String>, u64) {
         lock(&self.problems).clone()
     }
@@ -160,7 +161,7 @@ impl Run {
     }
 }
 
-/// What a panicking task left behind is still what it counted.
+/// The counts left by a panicking task are still valid.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

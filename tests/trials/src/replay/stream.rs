@@ -1,4 +1,4 @@
-//! One user's stream: every update, checked as it comes.
+//! One user's stream: every update is checked as it arrives.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -14,13 +14,13 @@ use super::plan::{Plan, User};
 use super::run::{Run, lock};
 use super::verifier::{Taken, Tally, Verifier};
 
-/// What has come to one user.
+/// What has reached one user.
 #[derive(Debug)]
 pub(super) struct Streams {
     user: User,
-    /// By room, those that the user is ever in.
+    /// By room, for all rooms that the user is ever in.
     rooms: HashMap<usize, Verifier>,
-    /// Gaps that the stream named: room, first and last seq. To be paged.
+    /// Gaps reported by the stream: room, first and last seq. To be paged.
     pub(super) gaps: Vec<(usize, u64, u64)>,
 }
 
@@ -33,7 +33,7 @@ impl Streams {
         Self { user, rooms: rooms.collect(), gaps: Vec::new() }
     }
 
-    /// Messages that must come in all.
+    /// Total number of expected messages.
     pub(super) fn total(&self) -> u64 {
         self.rooms.values().map(Verifier::total).sum()
     }
@@ -46,7 +46,7 @@ impl Streams {
         sum
     }
 
-    /// A message came, on the stream or out of a page.
+    /// Checks a message received on the stream or in a page.
     pub(super) fn message(&mut self, run: &Run, room: usize, event: &v1::Event, paged: bool) {
         let Some(Body::Message(message)) = &event.body else { return };
         let verifier = self.rooms.entry(room).or_insert_with(|| Verifier::new(Vec::new()));
@@ -66,7 +66,7 @@ impl Streams {
     fn gap(&mut self, run: &Run, gap: &v1::Gap) {
         let Some(room) = run.room_of(&gap.room_id) else { return };
         match gap.reason() {
-            // Not there to be had; what should have been is missed all the same.
+            // Not available; messages that should have arrived still count as missing.
             v1::GapReason::NotMember | v1::GapReason::Retention => {}
             _ => self.gaps.push((room, gap.from_seq, gap.to_seq)),
         }
@@ -82,7 +82,7 @@ impl Streams {
     }
 }
 
-/// The place of a message in the plan, if it is what was sent there.
+/// The place of a message in the plan, if it equals what was sent there.
 pub(super) fn as_planned(
     plan: &Plan,
     room: usize,
@@ -95,7 +95,7 @@ pub(super) fn as_planned(
     same.then_some(place)
 }
 
-/// Takes a user's updates until the session ends. Tells once it is connected.
+/// Consumes a user's updates until the session ends. Reports once it is connected.
 pub(super) async fn consume(
     run: Arc<Run>,
     streams: Arc<Mutex<Streams>>,
@@ -130,7 +130,7 @@ pub(super) async fn consume(
     }
 }
 
-/// Reads the events that a user's stream named as gaps, and counts them as having come.
+/// Reads the events in gaps of a user's stream, and counts them as received.
 pub(super) async fn page_gaps(run: &Run, user: User) -> Result<()> {
     let gaps = std::mem::take(&mut lock(&run.user(user).streams).gaps);
     for (room, from, to) in gaps {

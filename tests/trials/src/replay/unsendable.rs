@@ -7,7 +7,7 @@ use parlance_core::{Text, TextError};
 pub(super) struct Unsendable {
     /// The room, by its place in the plan.
     pub(super) room: usize,
-    /// Line of the file, from 1.
+    /// Line number in the file, from 1.
     pub(super) line: usize,
     pub(super) reason: Reason,
 }
@@ -17,17 +17,17 @@ pub(super) struct Unsendable {
 pub(super) enum Reason {
     /// The line is empty.
     Empty,
-    /// It is no line of a log.
+    /// It is not a valid line of a log.
     Unparsable,
-    /// It is said by nobody.
+    /// It has no nick.
     Nameless,
-    /// Its text holds only white space, or nothing.
+    /// Its text contains only white space, or nothing.
     Blank,
-    /// Its text holds a control character, or one that changes the direction of others.
+    /// Its text contains a control character, or a direction override.
     Control,
     /// Its text is not UTF-8.
     NotUtf8,
-    /// Its text is longer than the server takes.
+    /// Its text is longer than the server accepts.
     TooLong,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Reason {
 }
 
 impl Reason {
-    /// The text as it can be sent to a server that takes at most `max_bytes`.
+    /// The text to send to a server that accepts at most `max_bytes`.
     pub(super) fn check(text: &[u8], max_bytes: usize) -> Result<&str, Self> {
         if text.len() > max_bytes {
             return Err(Self::TooLong);

@@ -1,4 +1,4 @@
-//! Logging everyone in.
+//! Logs everyone in.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,16 +14,16 @@ use super::plan::{PlannedUser, User};
 use super::run::{Online, Run};
 use super::stream::{Streams, consume};
 
-/// Logins at a time: more only queue up in the server.
+/// Concurrent logins: more would only queue up in the server.
 const LOGINS_AT_ONCE: usize = 64;
 
 const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Updates that wait for one user's check: bursts of a few rooms.
+/// Queue length for one user's updates: bursts of a few rooms.
 const UPDATE_QUEUE: usize = 256;
 
-/// Logs every user of the plan in and starts to check their streams. `on_login` is told
-/// of each.
+/// Logs in every user of the plan and starts to check their streams. `on_login` is
+/// called for each.
 pub(super) async fn log_in(run: &Arc<Run>, address: &str, on_login: impl Fn()) -> Result<()> {
     ensure_descriptors(run.plan.users.len())?;
     let logins = futures::stream::iter(0..run.plan.users.len()).map(|user| {
@@ -58,7 +58,7 @@ async fn open(user: &PlannedUser, address: &str) -> Result<(Session, Updates)> {
     Ok(Session::start(config))
 }
 
-/// The limits that the server has in force, asked by a user of its own.
+/// The server's limits, as announced to a separate user.
 pub(super) async fn limits(address: &str, run: &str) -> Result<v1::Limits> {
     let user = PlannedUser {
         id: format!("{run}:probe"),
@@ -78,7 +78,8 @@ pub(super) async fn limits(address: &str, run: &str) -> Result<v1::Limits> {
     }
 }
 
-/// Each session is a socket here: says so beforehand rather than failing in the middle.
+/// Each session needs a socket: reports a low limit beforehand instead of failing in
+/// the middle.
 fn ensure_descriptors(sessions: usize) -> Result<()> {
     const BESIDE: usize = 200;
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();

@@ -1,22 +1,22 @@
-//! What arrives, held against what must arrive.
+//! Compares received messages with the expected ones.
 
 use std::collections::BTreeSet;
 use std::ops::{AddAssign, Range};
 
-/// What came out of a comparison. All but `delivered` must be zero.
+/// The result of a comparison. All but `delivered` must be zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// Came as they should.
+    /// Received as expected.
     pub(super) delivered: u64,
-    /// Did not come.
+    /// Not received.
     pub(super) lost: u64,
-    /// Came more than once.
+    /// Received more than once.
     pub(super) duplicated: u64,
-    /// Came after a later one.
+    /// Received after a later one.
     pub(super) out_of_order: u64,
-    /// Came to someone who should not have it.
+    /// Received by someone who should not have it.
     pub(super) uninvited: u64,
-    /// Came with another text or sender, or as something that was never sent.
+    /// Received with another text or sender, or never sent at all.
     pub(super) altered: u64,
 }
 
@@ -37,25 +37,24 @@ impl AddAssign for Tally {
     }
 }
 
-/// The messages of one room as one reader gets them. Messages are named by their place
-/// in the plan.
+/// One reader's messages in a room, identified by their place in the plan.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// What must come: ranges that rise and do not touch each other's inside.
+    /// Expected messages: ascending, disjoint ranges.
     expected: Vec<Range<usize>>,
-    /// The next one that must come, or the end of all.
+    /// The next expected one, or the end.
     next: usize,
-    /// Passed over so far.
+    /// Skipped so far.
     missing: BTreeSet<usize>,
     tally: Tally,
 }
 
-/// How a message was taken.
+/// The classification of a received message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It was expected, and is there for the first time.
+    /// Expected, and received for the first time.
     Delivered,
-    /// Anything else; it is in the tally.
+    /// Anything else; counted in the tally.
     Wrong,
 }
 
@@ -66,12 +65,12 @@ impl Verifier {
         Self { expected, next, missing: BTreeSet::new(), tally: Tally::default() }
     }
 
-    /// How many must come in all.
+    /// Total number of expected messages.
     pub(super) fn total(&self) -> u64 {
         self.expected.iter().map(|range| range.len() as u64).sum()
     }
 
-    /// A message came on the stream.
+    /// Classifies a message received on the stream.
     pub(super) fn take(&mut self, place: usize) -> Taken {
         if !self.expected.iter().any(|range| range.contains(&place)) {
             self.tally.uninvited += 1;
@@ -94,31 +93,32 @@ impl Verifier {
         Taken::Delivered
     }
 
-    /// A message was paged, because the stream named a gap there.
+    /// Classifies a message read from a page because of a gap in the stream.
     pub(super) fn take_paged(&mut self, place: usize) -> Taken {
         let known = self.expected.iter().any(|range| range.contains(&place));
         if known && place >= self.next {
             return self.take(place);
         }
         if !self.missing.remove(&place) {
-            // Pages may overlap with what came, and show what was before one's time.
+            // Pages may overlap with received messages, and include messages from
+            // before the user joined.
             return Taken::Wrong;
         }
         self.tally.delivered += 1;
         Taken::Delivered
     }
 
-    /// A message came that is not as it was sent.
+    /// Counts a message that differs from what was sent.
     pub(super) fn altered(&mut self) {
         self.tally.altered += 1;
     }
 
-    /// The same event came twice.
+    /// Counts an event that was received twice.
     pub(super) fn repeated(&mut self) {
         self.tally.duplicated += 1;
     }
 
-    /// What it comes to, now that nothing more comes.
+    /// The final counts, once nothing more arrives.
     pub(super) fn tally(&self) -> Tally {
         let outstanding =
             self.expected.iter().map(|range| range.end.saturating_sub(range.start.max(self.next)) as u64);

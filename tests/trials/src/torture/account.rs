@@ -1,4 +1,4 @@
-//! What nodes still hold once all clients have left, beside a node that never had any.
+//! Compares the resources of nodes, once all clients have left, with a node that never had any.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use tokio::time::{Instant, interval};
 use parlance_testbed::Cluster;
 use parlance_testbed::Node;
 
-/// Rooms stay loaded for a minute, connections to the store are kept for a minute and a half, and
-/// the slowest timer that trims is ten seconds.
+/// Rooms stay loaded for a minute, store connections are kept for a minute and a half, and the
+/// slowest trim timer is ten seconds.
 const WITHIN: Duration = Duration::from_secs(150);
 
-/// More than the control: connections to the store that are kept, and a scrape of the metrics.
+/// Allowed above the control: kept store connections, and a scrape of the metrics.
 const DESCRIPTORS: u64 = 16;
 
-/// More than the control, bytes: what the allocator keeps of a run's peak.
+/// Allowed above the control, bytes: what the allocator keeps of a run's peak.
 const RESIDENT: u64 = 48 * 1024 * 1024;
 
-/// One node's account.
+/// One node's resources.
 #[derive(Debug, Clone, Copy)]
 struct Account {
     sessions: f64,
@@ -45,8 +45,7 @@ impl Account {
     }
 }
 
-/// Waits until every node is back at what one holds that never had a client. Returns those that
-/// are not.
+/// Waits until every node holds no more than one that never had a client. Returns those that do.
 pub(super) async fn check(cluster: &Cluster) -> Result<Vec<String>> {
     let mut control = Box::pin(cluster.start_like_the_others()).await?;
     let deadline = Instant::now() + WITHIN;

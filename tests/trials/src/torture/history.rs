@@ -1,5 +1,5 @@
-//! What happened in a run, as small as it can be kept: a million messages with all their
-//! deliveries stay within a few hundred megabytes. The checker reads this and nothing else.
+//! The history of a run, as compact as possible: a million messages with all their deliveries take a
+//! few hundred megabytes. The checker reads nothing else.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,13 +9,13 @@ use parlance_proto::v1::event::Body;
 
 use super::world::{OpId, User};
 
-/// Milliseconds since the run began, by the one clock of this process.
+/// Milliseconds since the run began, by this process's clock.
 pub(super) type At = u32;
 
-/// A room by its place in the world.
+/// A room, as an index into the world.
 pub(super) type RoomIndex = u16;
 
-/// Everything that a run leaves behind.
+/// The complete history of a run.
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) rooms: Vec<RoomHistory>,
@@ -24,17 +24,17 @@ pub(super) struct History {
     pub(super) faults: Vec<FaultRecord>,
 }
 
-/// A room as it was read back at the end.
+/// A room as read back at the end.
 #[derive(Debug, Default)]
 pub(super) struct RoomHistory {
     pub(super) id: String,
-    /// Members may read all of the past, not only what they were there for.
+    /// Whether members may read the whole history, not only their own intervals.
     pub(super) open_past: bool,
     /// The seq of its last event before the run began.
     pub(super) setup_head: u64,
-    /// The head that the read-back named.
+    /// The head named by the read-back.
     pub(super) head: u64,
-    /// What the read-back returned, as it came.
+    /// The events of the read-back, unmodified.
     pub(super) log: Vec<LogEvent>,
 }
 
@@ -42,17 +42,17 @@ pub(super) struct RoomHistory {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct LogEvent {
     pub(super) seq: u64,
-    /// Of the server's clock, nanoseconds.
+    /// By the server's clock, nanoseconds.
     pub(super) at: i128,
     pub(super) actor: Option<User>,
-    /// The operation that it came of; none for what was there before the run.
+    /// The operation that caused it; `None` for events from before the run.
     pub(super) op: Option<OpId>,
     pub(super) print: u64,
     pub(super) message_count: u64,
     pub(super) body: LogBody,
 }
 
-/// What happened, as far as rules ask for it.
+/// The content, as far as the rules need it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum LogBody {
     Message { text: Text, deleted: bool, reactions: Vec<(u8, User)> },
@@ -65,16 +65,16 @@ pub(super) enum LogBody {
     Other,
 }
 
-/// A text, by the operation that wrote it.
+/// A text, identified by the operation that wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Text {
     Empty,
     Of(OpId),
-    /// Nothing that was ever sent.
+    /// A text that was never sent.
     Foreign,
 }
 
-/// What one client did and saw.
+/// One client's actions and observations.
 #[derive(Debug, Default)]
 pub(super) struct ClientHistory {
     pub(super) sessions: Vec<SessionRecord>,
@@ -82,9 +82,9 @@ pub(super) struct ClientHistory {
     pub(super) pages: Vec<PageRecord>,
     /// The user's inbox at the end.
     pub(super) inbox: Vec<InboxRecord>,
-    /// Events of rooms that the user was never meant to be in: room and seq.
+    /// Events of rooms that the user was never in: room and seq.
     pub(super) strange: Vec<(String, u64)>,
-    /// Tries to connect that failed.
+    /// Failed attempts to connect.
     pub(super) failed_connects: u32,
 }
 
@@ -93,32 +93,32 @@ pub(super) struct ClientHistory {
 pub(super) struct SessionRecord {
     pub(super) node: u8,
     pub(super) opened: At,
-    /// The heads that the welcome named had all come.
+    /// When all heads named by the welcome had been reached.
     pub(super) caught_up: Option<At>,
-    /// None: still open when the run ended.
+    /// `None`: still open when the run ended.
     pub(super) ended: Option<At>,
-    /// When the client did not read: from, to.
+    /// Periods in which the client did not read: from, to.
     pub(super) stalls: Vec<(At, At)>,
-    /// What hello said: the room and everything up to there.
+    /// Cursors in hello, by room.
     pub(super) cursors: HashMap<RoomIndex, u64>,
-    /// The heads that the welcome named.
+    /// Heads in the welcome.
     pub(super) heads: HashMap<RoomIndex, u64>,
-    /// What came, by room, in order.
+    /// Received frames, by room, in order.
     pub(super) rooms: HashMap<RoomIndex, Vec<Frame>>,
-    /// Messages and edits that did not read as their own operation wrote them.
+    /// Messages and edits that differ from what their own operation wrote.
     pub(super) changed: Vec<ChangedText>,
-    /// The server refused to resume: reason.
+    /// The reason for which the server refused to resume.
     pub(super) refused: Option<String>,
 }
 
-/// What came on a stream.
+/// An item received on a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frame {
     Event { seq: u32, at: At, print: u64 },
     Gap { from: u32, to: u32, at: At, reason: v1::GapReason },
 }
 
-/// A message or an edit that came in another form than it was written in.
+/// A message or an edit received in another form than it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ChangedText {
     pub(super) room: RoomIndex,
@@ -128,8 +128,8 @@ pub(super) struct ChangedText {
 }
 
 impl Text {
-    /// The text of an event that is not what its operation wrote; none if it is, or if the event has
-    /// no text or is from before the run.
+    /// The text of an event that differs from what its operation wrote; `None` if it is equal, or if
+    /// the event has no text or is from before the run.
     pub(super) fn changed(event: &v1::Event) -> Option<Self> {
         let text = match &event.body {
             Some(Body::Message(message)) => Self::read(&message.text),
@@ -147,24 +147,24 @@ pub(super) struct OpRecord {
     pub(super) id: OpId,
     pub(super) kind: OpKind,
     pub(super) room: RoomIndex,
-    /// The message or mark that it is about, if any.
+    /// The message or mark that it refers to, if any.
     pub(super) target: u32,
     pub(super) first_sent: At,
     pub(super) attempts: u16,
     pub(super) outcome: Outcome,
-    /// Answers to repeats of what was answered.
+    /// Answers to repeats of an answered operation.
     pub(super) repeats: Vec<Answer>,
 }
 
-/// What became of an operation.
+/// The outcome of an operation.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Outcome {
     /// No answer yet.
     Open,
-    /// The client gave up, as the contract tells it to; it may or may not have happened.
+    /// The client gave up, as the contract requires; it may or may not have been carried out.
     Unknown,
     Done(Answer),
-    /// Refused for good: reason, and whether it may have been carried out before.
+    /// Refused permanently: the reason, and whether it may have been carried out before.
     Refused {
         reason: String,
         at: At,
@@ -175,12 +175,12 @@ pub(super) enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) at: At,
-    /// The first event; 0 where nothing had to change. Of a mark: where it stands.
+    /// The first event; 0 if nothing had to change. For a mark: its position.
     pub(super) seq: u32,
-    /// Of a message: the count with it.
+    /// For a message: the count including it.
     pub(super) message_count: u32,
     pub(super) is_repeat: bool,
-    /// The room that the answer names is the one meant.
+    /// Whether the answer names the right room.
     pub(super) right_room: bool,
 }
 
@@ -206,7 +206,7 @@ impl OpKind {
     }
 }
 
-/// A page of history that a client read in the middle of it all.
+/// A page of history read by a client during the run.
 #[derive(Debug, Clone)]
 pub(super) struct PageRecord {
     pub(super) room: RoomIndex,
@@ -214,9 +214,9 @@ pub(super) struct PageRecord {
     pub(super) answered: At,
     pub(super) head: u64,
     pub(super) from: u64,
-    /// Of messages alone, not of all events.
+    /// Whether it contains messages only, instead of all events.
     pub(super) messages: bool,
-    /// Seq and print.
+    /// Seq and fingerprint.
     pub(super) events: Vec<(u32, u64)>,
 }
 
@@ -231,17 +231,17 @@ pub(super) struct InboxRecord {
     pub(super) read_count: u64,
 }
 
-/// A fault that struck.
+/// An injected fault.
 #[derive(Debug, Clone)]
 pub(super) struct FaultRecord {
     pub(super) name: &'static str,
     pub(super) from: At,
     pub(super) to: At,
-    /// Hints between nodes or the store suffered: deliveries may take until it has passed.
+    /// Whether hints between nodes or the store are impaired: deliveries may take until it ends.
     pub(super) delays_all: bool,
 }
 
-/// What stays the same of an event in whatever form it comes.
+/// A fingerprint of an event that is independent of its form.
 pub(super) fn print(event: &v1::Event) -> u64 {
     let mut hash = DefaultHasher::new();
     (event.seq, &event.actor_id, &event.request_id, event.message_count).hash(&mut hash);

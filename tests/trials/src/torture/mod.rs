@@ -1,6 +1,5 @@
-//! `parlance-trials torture`: a cluster of real nodes on a real Redis and a DynamoDB API,
-//! clients that talk through every door, faults on a seeded schedule, and a checker that
-//! goes through everything that happened.
+//! `parlance-trials torture`: a cluster of real nodes on a real Redis and a DynamoDB API, clients
+//! over every transport, faults on a seeded schedule, and a checker of the whole history.
 
 mod account;
 mod check;
@@ -31,55 +30,55 @@ use self::schedule::Class;
 
 /// Tortures a cluster and checks every promise.
 ///
-/// Starts Redis, a DynamoDB API with a proxy that fails on purpose, and the nodes; has
-/// clients send, change, read, come and go over gRPC and WebSocket while faults strike as
-/// the seed has it; heals everything, reads everything back and goes through all of it.
+/// Starts Redis, a DynamoDB API with a fault-injecting proxy, and the nodes; clients send, change,
+/// read, join and leave over gRPC and WebSocket while faults are injected according to the seed; then
+/// heals everything, reads everything back and checks it.
 ///
-/// Exits with 0 only if every promise held. The same seed makes the same operations and
-/// faults; the hash that is printed says so.
+/// Exits with 0 only if every promise held. The same seed gives the same operations and faults, as
+/// shown by the printed hash.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Chooses what happens.
+    /// The random seed.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// How long faults strike, seconds. Default: what the workload needs.
+    /// How long faults are injected, in seconds. Default: what the workload needs.
     #[arg(long, value_name = "S")]
     duration: Option<u64>,
-    /// Nodes.
+    /// Number of nodes.
     #[arg(long, value_name = "N", default_value_t = 3)]
     nodes: u8,
-    /// Clients, each a user with one connection.
+    /// Number of clients, each a user with one connection.
     #[arg(long, value_name = "C")]
     clients: Option<u16>,
-    /// Rooms.
+    /// Number of rooms.
     #[arg(long, value_name = "R")]
     rooms: Option<u16>,
-    /// Messages a second, as far as the nodes keep up.
+    /// Messages per second, as far as the nodes keep up.
     #[arg(long, value_name = "N")]
     rate: Option<u64>,
-    /// Plants a known bug into the nodes (builds without --release only) and does what
-    /// brings it out: then promises must be broken, and the exit is not 0.
+    /// Plants a known bug in the nodes (builds without --release only) and uses a workload that
+    /// reveals it: promises must be broken then, and the exit code is not 0.
     #[arg(long, value_name = "NAME", value_parser = plant_named)]
     plant: Option<Plant>,
-    /// Does what brings that bug out, without the bug.
+    /// Uses the workload that would reveal this bug, without the bug.
     #[arg(long, value_name = "NAME", value_parser = plant_named, conflicts_with = "plant")]
     like: Option<Plant>,
     /// Plants each known bug in turn; exits with 0 only if every one was found.
     #[arg(long, conflicts_with_all = ["plant", "like", "embedded"])]
     planted: bool,
-    /// One node with its embedded store, and what can strike that.
+    /// One node with its embedded store, and the faults that apply to it.
     #[arg(long)]
     embedded: bool,
-    /// Clients hang up, Redis is slow and another fleet claims it; at the end nodes must hold no more
-    /// than one that never had a client.
+    /// Clients disconnect early, Redis is slow and claimed by another fleet; at the end nodes must
+    /// hold no more than one that never had a client.
     #[arg(long)]
     wide: bool,
-    /// The server to start. Default: `parlance` beside this program.
+    /// The server to start. Default: `parlance` next to this program.
     #[arg(long, value_name = "PATH")]
     server_bin: Option<PathBuf>,
 }
 
-/// Runs the torture; whether every promise held.
+/// Runs the torture; returns whether every promise held.
 pub(crate) async fn run(args: Args) -> Result<bool> {
     if args.planted {
         return Box::pin(find_all(&args)).await;
@@ -87,7 +86,7 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
     Box::pin(torture(&args, args.plant)).await
 }
 
-/// Plants one bug after the other; whether each was found.
+/// Plants one bug after the other; returns whether each was found.
 async fn find_all(args: &Args) -> Result<bool> {
     let mut missed = Vec::new();
     for plant in Plant::REAL {

@@ -1,5 +1,5 @@
-//! What a run is made of: how large a world, what its clients do, what strikes. Everything
-//! at once, or one thing that brings a certain kind of bug out.
+//! The workload of a run: the size of the world, the clients' actions, the faults. Everything at
+//! once, or one focus that reveals a certain kind of bug.
 
 use parlance_planted::Plant;
 
@@ -13,23 +13,22 @@ pub(super) struct Profile {
     pub(super) size: Size,
     pub(super) weights: Weights,
     pub(super) faults: Vec<(Class, u64)>,
-    /// From one fault to the next on average, milliseconds.
+    /// Average interval of faults, milliseconds.
     pub(super) every: At,
-    /// No fault strikes later, milliseconds since the beginning.
+    /// End of fault injection, milliseconds since the beginning.
     pub(super) until: At,
-    /// Messages a second, as far as the nodes keep up.
+    /// Messages per second, as far as the nodes keep up.
     pub(super) rate: u64,
-    /// Operations that a client has unanswered at most.
+    /// Maximum number of unanswered operations per client.
     pub(super) in_flight: usize,
-    /// Seconds that are enough.
+    /// Default duration in seconds.
     pub(super) duration: u64,
 }
 
-/// What a build without optimizations and one with them can do on a small machine,
-/// messages a second.
+/// Messages per second that a small machine achieves, without and with optimisations.
 const RATE: u64 = if cfg!(debug_assertions) { 250 } else { 1_800 };
 
-/// One message after the other, and nothing else.
+/// Only messages, one after the other.
 const JUST_SENDS: Weights = Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
 
 impl Profile {
@@ -66,8 +65,8 @@ impl Profile {
         }
     }
 
-    /// Adds clients who hang up, a Redis that is slow, forgets single keys or is claimed by another
-    /// fleet, and a store that hangs.
+    /// Adds clients that disconnect early, a Redis that is slow, loses single keys or is claimed by
+    /// another fleet, and a store that hangs.
     pub(super) fn widen(&mut self) {
         self.faults.extend([
             (Class::HangUp, 14),
@@ -78,26 +77,27 @@ impl Profile {
         ]);
     }
 
-    /// What brings a planted bug out; without the bug it passes.
+    /// A workload that reveals a planted bug; without the bug it passes.
     pub(super) fn aimed_at(plant: Plant) -> Self {
         let mut profile = Self::everything();
         profile.duration = 40;
         let clients_only =
             vec![(Class::CutClients, 3), (Class::Move, 4), (Class::Stall, 2), (Class::Fresh, 1)];
         match plant {
-            // What was acknowledged and not written dies with its node, or with a write that fails.
+            // Acknowledged but unwritten messages are lost with their node, or with a failing
+            // write.
             Plant::AckBeforeCommit => {
                 profile.faults = vec![(Class::Kill, 3), (Class::StoreErrors, 2), (Class::StoreThrottle, 2)];
                 profile.faults.extend(clients_only);
             }
-            // Few rooms and many who write: nodes race for every seq.
+            // Few rooms and many writers: nodes race for every seq.
             Plant::SkipFence | Plant::MiddleOfChunk => {
                 profile.size = Size { clients: 36, rooms: 4, members: 20, groups_only: true };
                 profile.faults = clients_only;
                 profile.weights.churn = 0;
             }
-            // Nothing strikes, so that everything has to be prompt; rooms so quiet that no
-            // later message shows that one is missing.
+            // No faults, so everything has to be prompt; rooms so quiet that no later message
+            // reveals a missing one.
             Plant::DropPublish => {
                 profile.size = Size { clients: 40, rooms: 100, members: 4, groups_only: true };
                 profile.faults = vec![(Class::Stall, 1)];
@@ -105,8 +105,8 @@ impl Profile {
                 profile.rate = 20;
                 profile.weights = JUST_SENDS;
             }
-            // Wipes, and then nothing that would register anyone again, for longer than
-            // nodes look after one that they have lost sight of.
+            // Wipes, and then nothing that would register users again, for longer than nodes keep
+            // looking after a lost one.
             Plant::IgnoreLostLease => {
                 profile.size = Size { clients: 48, rooms: 60, members: 5, groups_only: true };
                 profile.faults = vec![(Class::RedisFlush, 1)];
@@ -116,8 +116,8 @@ impl Profile {
                 profile.duration = 110;
                 profile.weights = JUST_SENDS;
             }
-            // Nodes die with acknowledged messages that they have not told the others of, and
-            // nobody says anything after them.
+            // Nodes are killed with acknowledged but unpublished messages, and nobody sends
+            // anything after them.
             Plant::AckBeforePublish => {
                 profile.size = Size { clients: 30, rooms: 60, members: 4, groups_only: true };
                 profile.faults = vec![(Class::KillInSilence, 1)];
@@ -126,7 +126,7 @@ impl Profile {
                 profile.duration = 60;
                 profile.weights = JUST_SENDS;
             }
-            // Who has left, and who came later, asks for what is not theirs.
+            // Former and later members request what they may not see.
             Plant::ReadPastHead => {
                 profile.size = Size { clients: 36, rooms: 12, members: 10, groups_only: false };
                 profile.faults = clients_only;
@@ -137,17 +137,17 @@ impl Profile {
                 profile.faults = clients_only;
                 profile.weights.repeat = 20;
             }
-            // Those that only the simulation can make, see `Plant::REAL`, and those of consumers.
+            // Those only possible in the simulation, see `Plant::REAL`, and those of consumers.
             _ => {}
         }
         profile
     }
 
-    /// From one step of a client to its next, microseconds.
+    /// Average interval of a client's steps, microseconds.
     pub(super) fn pace_micros(&self) -> u64 {
         let Weights { send, change, mark, churn, page, repeat, burst } = self.weights;
         let steps = send + change + mark + churn + page + repeat + 1;
-        // Messages in a burst, on average, in halves.
+        // Average number of messages in a burst, in halves.
         let twice = burst + 1;
         u64::from(self.size.clients) * 1_000_000 * send * twice / (2 * steps * self.rate.max(1))
     }
@@ -162,7 +162,7 @@ mod tests {
         let mut profile = Profile::everything();
         profile.weights = Weights { send: 99, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 3 };
         (profile.size.clients, profile.rate) = (10, 100);
-        // Ten clients with two messages a step: five steps a second each, or a little more.
+        // Ten clients with two messages per step: five steps per second each, or slightly more.
         assert_eq!(profile.pace_micros(), 198_000);
     }
 }

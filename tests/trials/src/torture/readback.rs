@@ -1,4 +1,4 @@
-//! Setting rooms up before a run, and reading them and the inboxes back after it.
+//! Sets up rooms before a run, and reads them and the inboxes back after it.
 
 use std::collections::HashSet;
 
@@ -12,10 +12,10 @@ use super::history::{InboxRecord, LogBody, LogEvent, RoomHistory, Text, print};
 use super::world::{self, Kind, OpId, PlannedRoom, User, World};
 use parlance_testbed::Unary;
 
-/// Calls at a time.
+/// Concurrent calls.
 const AT_ONCE: usize = 16;
 
-/// Creates every user and every room, and notes the rooms' ids.
+/// Creates all users and rooms, and records the rooms' ids.
 pub(super) async fn set_up(unary: &Unary, world: &mut World, tokens: &[String]) -> Result<Vec<RoomHistory>> {
     let users = (0..world.clients).map(|user| {
         let token = &tokens[usize::from(user)];
@@ -57,7 +57,7 @@ async fn create(unary: &Unary, room: &PlannedRoom, token: &str) -> Result<RoomHi
     Ok(RoomHistory { id, open_past: room.kind == Kind::Channel, setup_head: head, ..RoomHistory::default() })
 }
 
-/// Reads every room's log back, each through someone who was in it all the time.
+/// Reads every room's log back, each as a user who was a member all the time.
 pub(super) async fn read_logs(
     unary: &Unary,
     world: &World,
@@ -136,7 +136,7 @@ fn reactions(reaction: &v1::Reaction) -> impl Iterator<Item = (u8, User)> {
     reaction.user_ids.iter().map(move |user| (emoji, world::user_of(user).unwrap_or(User::MAX)))
 }
 
-/// Which of ours it is; past them all, none.
+/// Index among our emoji; past the end for others.
 fn emoji(emoji: &str) -> u8 {
     world::EMOJI.iter().position(|known| *known == emoji).unwrap_or(world::EMOJI.len()) as u8
 }

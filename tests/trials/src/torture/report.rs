@@ -1,4 +1,4 @@
-//! What a run prints at its end.
+//! The report printed at the end of a run.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use super::check::Verdict;
 use super::client::Counts;
 use super::history::{ClientHistory, History, OpKind, Outcome};
 
-/// Violations of one rule that are shown.
+/// Violations shown per rule.
 const SHOWN: usize = 5;
 
 pub(super) struct Report<'a> {
@@ -20,7 +20,8 @@ pub(super) struct Report<'a> {
     pub(super) history: &'a History,
     pub(super) counts: &'a Counts,
     pub(super) verdict: &'a Verdict,
-    /// What went wrong beside the promises, such as a node that ended by itself.
+    /// Problems other than broken promises, such as a node that exited on its
+    /// own.
     pub(super) problems: &'a [String],
 }
 

@@ -24,14 +24,14 @@ use parlance_testbed::Unary;
 use parlance_testbed::token;
 use parlance_testbed::{Cluster, SHARES};
 
-/// Once all is healed: how long nothing may move before what is missing counts as lost,
-/// and how long it may take in all.
+/// After healing: how long nothing may change before missing items count as lost, and the
+/// total time limit.
 const STANDSTILL: Duration = Duration::from_secs(15);
 const SETTLE: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
-/// What a run needs to know.
+/// The parameters of a run.
 pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) duration: Duration,
@@ -55,7 +55,7 @@ impl Plan {
         Self { seed, duration, profile, schedule }
     }
 
-    /// The same for the same faults and scripts.
+    /// Equal for equal faults and scripts.
     pub(super) fn hash(&self) -> u64 {
         let mut hash = DefaultHasher::new();
         schedule::hash(&self.schedule, &mut hash);
@@ -64,7 +64,7 @@ impl Plan {
     }
 }
 
-/// What a run leaves behind.
+/// The results of a run.
 pub(super) struct Played {
     pub(super) history: History,
     pub(super) stage: Arc<Stage>,
@@ -74,7 +74,7 @@ pub(super) struct Played {
     pub(super) problems: Vec<String>,
 }
 
-/// Everyone who takes part.
+/// All clients.
 struct Cast {
     clients: Vec<JoinHandle<ClientHistory>>,
     controls: Vec<mpsc::Sender<Control>>,
@@ -82,7 +82,7 @@ struct Cast {
     phase: watch::Sender<Phase>,
 }
 
-/// Plays `plan` on `cluster`.
+/// Runs `plan` on `cluster`.
 pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>) -> Result<Played> {
     let mut world = World::new(plan.seed, plan.profile.size);
     let tokens: Vec<_> =
@@ -164,10 +164,10 @@ fn enter(plan: &Plan, stage: &Arc<Stage>, tokens: &[String]) -> Cast {
     cast
 }
 
-/// What struck, and what went wrong in doing so.
+/// Injected faults, and problems in injecting them.
 type Struck = Arc<Mutex<(Vec<FaultRecord>, Vec<String>)>>;
 
-/// Strikes as scheduled, and waits for the end of the run and of every fault.
+/// Injects the scheduled faults, and waits for the end of the run and of every fault.
 async fn strike_all(
     plan: &Plan,
     stage: &Stage,
@@ -185,7 +185,7 @@ async fn strike_all(
     while under_way.next().await.is_some() {}
 }
 
-/// Carries on with what is under way until then.
+/// Drives running faults until then.
 async fn pass_time<F: Future<Output = ()>>(under_way: &mut FuturesUnordered<F>, until: Instant) {
     let carried_on = async {
         while under_way.next().await.is_some() {}
@@ -218,7 +218,7 @@ async fn strike(
     }
 }
 
-/// Whether every member has every room to its end.
+/// Whether every member has received every room to its end.
 fn all_here(history: &History, stage: &Stage, standings: &[Arc<Standing>]) -> bool {
     history.rooms.iter().zip(0..).all(|(room, index)| {
         check::members_at_end(room).into_iter().all(|user| {
@@ -231,8 +231,8 @@ fn all_here(history: &History, stage: &Stage, standings: &[Arc<Standing>]) -> bo
     })
 }
 
-/// Waits until it holds, or until nothing moves any more: what is missing then is for the
-/// checker to say.
+/// Waits until it holds, or until nothing changes any more: the checker reports what is
+/// missing then.
 async fn wait_until(stage: &Stage, holds: impl Fn() -> bool) {
     let started = Instant::now();
     let moves = || {

@@ -1,4 +1,4 @@
-//! Which fault strikes when, out of the seed.
+//! The seeded schedule of faults.
 
 use std::hash::{Hash, Hasher};
 
@@ -6,27 +6,27 @@ use super::history::At;
 use super::world::User;
 use parlance_testbed::Seeded;
 
-/// One fault. Times are milliseconds.
+/// A fault. Times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Fault {
-    /// `kill -9` of a node, which starts again after a while.
+    /// `kill -9` of a node, which is restarted after a while.
     Kill {
         node: u8,
         down: At,
     },
-    /// `kill -9` of a node, after which nobody says anything until the others must have
-    /// found what it left. It starts again later.
+    /// `kill -9` of a node, after which nobody sends anything until the others must have found its
+    /// writes. It is restarted later.
     KillInSilence {
         node: u8,
     },
-    /// SIGTERM to each node in turn, waiting for its end and starting it again.
+    /// SIGTERM to each node in turn, each followed by its exit and restart.
     Rolling,
-    /// A node is stopped (SIGSTOP) and goes on later, not knowing.
+    /// SIGSTOP of a node, which resumes later without noticing.
     Pause {
         node: u8,
         length: At,
     },
-    /// The TCP connections of a share of one node's clients break.
+    /// The TCP connections of a share of one node's clients are closed.
     CutClients {
         node: u8,
         share: u8,
@@ -36,15 +36,15 @@ pub(super) enum Fault {
         client: User,
         length: At,
     },
-    /// A client drops its connection and goes to another node.
+    /// A client disconnects and connects to another node.
     Move {
         client: User,
     },
-    /// A client hangs up right after it has asked for something.
+    /// A client disconnects right after it has sent an operation.
     HangUp {
         client: User,
     },
-    /// A client forgets everything it has, as a new device would.
+    /// A client drops its state, like a new device.
     Fresh {
         client: User,
     },
@@ -57,29 +57,29 @@ pub(super) enum Fault {
     RedisPause {
         length: At,
     },
-    /// One node does not reach Redis; its connections hang.
+    /// One node cannot reach Redis; its connections hang.
     RedisCutNode {
         node: u8,
         length: At,
     },
-    /// No node does.
+    /// No node can reach Redis.
     RedisCutAll {
         length: At,
     },
-    /// Redis answers, but late: requests and answers take this much longer each way.
+    /// Redis is slow: requests and answers are delayed by this much each way.
     RedisSlow {
         delay: At,
         length: At,
     },
-    /// So many keys are gone, as if they had been evicted.
+    /// This many keys are lost, as if evicted.
     RedisKeysGone {
         count: u32,
     },
-    /// Another fleet, with tables and rooms of its own, uses the same Redis for a while.
+    /// Another fleet, with its own tables and rooms, uses the same Redis for a while.
     Stranger {
         length: At,
     },
-    /// The connections of one node to Redis break once.
+    /// The Redis connections of one node are closed once.
     RedisReset {
         node: u8,
     },
@@ -91,27 +91,27 @@ pub(super) enum Fault {
     StoreErrors {
         count: u32,
     },
-    /// The next writes happen but their answers are lost.
+    /// The next writes are carried out, but their answers are lost.
     StoreLost {
         count: u32,
     },
-    /// Transactions collide.
+    /// Transactions conflict.
     StoreConflicts {
         count: u32,
     },
-    /// Requests to the store take this much longer, for a while.
+    /// Requests to the store are delayed by this much, for a while.
     StoreSlow {
         delay: At,
         length: At,
     },
-    /// The next requests to the store hang for so long.
+    /// The next requests to the store hang for this long.
     StoreStall {
         delay: At,
         count: u32,
     },
 }
 
-/// Kinds of faults, to be weighed against each other.
+/// Classes of faults, weighted against each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Class {
     Kill,
@@ -160,7 +160,7 @@ impl Class {
         matches!(self, StoreThrottle | StoreErrors | StoreLost | StoreConflicts | StoreSlow | StoreStall)
     }
 
-    /// Whether hints between nodes, or the store, suffer for a while.
+    /// Whether hints between nodes, or the store, are impaired for a while.
     pub(super) fn delays_all(self) -> bool {
         self.is_redis() || self.is_store() || self == Self::Pause
     }
@@ -230,39 +230,40 @@ impl Fault {
     }
 }
 
-/// What a schedule is made for.
+/// Parameters of a schedule.
 #[derive(Debug, Clone)]
 pub(super) struct Setting<'a> {
     pub(super) seed: u64,
     pub(super) duration: At,
     pub(super) nodes: u8,
     pub(super) clients: u16,
-    /// Connections to each node come in so many shares that break separately.
+    /// The connections to each node are divided into this many shares that fail separately.
     pub(super) shares: u8,
     pub(super) weights: &'a [(Class, u64)],
-    /// From one fault to the next, on average.
+    /// Average interval of faults.
     pub(super) every: At,
-    /// No fault strikes later.
+    /// End of fault injection.
     pub(super) until: At,
 }
 
-/// Nothing strikes before everyone is connected.
+/// No faults before everyone is connected.
 const QUIET_START: At = 1_000;
 
-/// How long nobody says anything: longer than nodes take to give one of theirs up.
+/// How long nobody sends anything: longer than nodes take to give up on another one.
 pub(super) const SILENCE: At = 13_000;
 
-/// For this part of each period, its beginning, Redis and the store are well: then deliveries must
-/// be prompt whatever happens to nodes and clients. For the rest they suffer.
+/// During this first part of each period, Redis and the store are healthy: deliveries must be
+/// prompt then, whatever happens to nodes and clients. In the rest they may fail.
 const CALM_PERCENT: At = 55;
 const PERIOD: At = 60_000;
 
-/// The faults of a run by rising time.
+/// The faults of a run, in ascending order of time.
 pub(super) fn schedule(setting: &Setting<'_>) -> Vec<(At, Fault)> {
     let mut seeded = Seeded::new(setting.seed ^ 0x6661_756c_7473);
     let mut faults = Vec::new();
     let mut at = QUIET_START;
-    // One node down at a time, and one trouble with Redis: these say when the next may come.
+    // At most one node is down at a time, and Redis has one failure at a time: these are the
+    // earliest times of the next ones.
     let (mut nodes_free, mut redis_free) = (0, 0);
     let period = PERIOD.min(setting.duration);
     let between = |seeded: &mut Seeded, from: At, to: At| from + seeded.below((to - from).into()) as At;
@@ -327,10 +328,10 @@ pub(super) fn schedule(setting: &Setting<'_>) -> Vec<(At, Fault)> {
         };
         match fault {
             Fault::Kill { down, .. } | Fault::Pause { length: down, .. } => nodes_free = at + down + 4_000,
-            // Long enough that what they do about one loss is over before the next.
+            // Long enough for the reaction to one loss to end before the next.
             Fault::KillInSilence { .. } => nodes_free = at + SILENCE + 12_000,
             Fault::Rolling => nodes_free = at + 15_000 * At::from(setting.nodes),
-            // What was asked last is answered that much later.
+            // The last request is answered that much later.
             Fault::RedisSlow { delay, length } => redis_free = at + length + 2 * delay + 2_000,
             Fault::RedisRestart { down: length }
             | Fault::RedisPause { length }

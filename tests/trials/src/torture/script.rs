@@ -1,5 +1,5 @@
-//! What a client asks for, one thing after the other, out of the seed. Rooms and targets
-//! are picks: what they stand for depends on what the client has then.
+//! The seeded operations of a client, in order. Rooms and targets are picks, which are
+//! resolved with the client's state at that time.
 
 use std::hash::{Hash, Hasher};
 
@@ -8,16 +8,16 @@ use parlance_testbed::Seeded;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Step {
-    /// Which of the client's rooms.
+    /// Selects one of the client's rooms.
     pub(super) room: u16,
-    /// Which message, member or size, whatever the action takes.
+    /// Selects a message, member or size, depending on the action.
     pub(super) pick: u16,
     pub(super) action: Action,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Action {
-    /// Several messages at once.
+    /// Sends several messages at once.
     Send {
         burst: u8,
     },
@@ -27,16 +27,16 @@ pub(super) enum Action {
     Unreact,
     MarkRead,
     Delivered,
-    /// Leaves or joins; an owner removes or adds someone.
+    /// Leaves or joins; an owner removes or adds a member.
     Churn,
-    /// Reads a page of the past.
+    /// Reads a page of history.
     Page,
-    /// Asks again what was answered already.
+    /// Repeats an answered operation.
     Repeat,
     Typing,
 }
 
-/// How often each action comes, of their sum.
+/// Relative frequency of each action.
 #[derive(Debug, Clone, Copy, Hash)]
 pub(super) struct Weights {
     pub(super) send: u64,
@@ -45,7 +45,7 @@ pub(super) struct Weights {
     pub(super) churn: u64,
     pub(super) page: u64,
     pub(super) repeat: u64,
-    /// Messages in one burst, at most.
+    /// Maximum number of messages in one burst.
     pub(super) burst: u64,
 }
 
@@ -55,7 +55,7 @@ impl Default for Weights {
     }
 }
 
-/// The steps of one client, without an end.
+/// The endless steps of one client.
 #[derive(Debug)]
 pub(super) struct Script {
     seeded: Seeded,
@@ -107,7 +107,7 @@ impl Iterator for Script {
     }
 }
 
-/// Steps of each client that go into the hash of a run.
+/// Steps of each client included in the hash of a run.
 const HASHED_STEPS: usize = 500;
 
 /// Adds the scripts of all clients to `hash`.

@@ -1,4 +1,4 @@
-//! A second fleet on the same Redis: other tables, the same users, and rooms of the same names.
+//! A second fleet on the same Redis: other tables, the same users, and rooms with the same names.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use parlance_testbed::{Cluster, Unary, token};
 
 const TABLE_PREFIX: &str = "stranger_";
 
-/// Starts a node of another fleet. It is refused, unless Redis has forgotten whose it is: then the
-/// users of the direct rooms write there, for as long as `length`.
+/// Starts a node of another fleet. It is refused, unless Redis has lost its owner: then the users
+/// of the direct rooms write there, for `length`.
 pub(super) async fn visit(cluster: &Cluster, world: &World, length: Duration) -> Result<()> {
     cluster.create_tables(TABLE_PREFIX).await?;
     let Ok(mut stranger) = Box::pin(cluster.start_node(0, TABLE_PREFIX)).await else { return Ok(()) };

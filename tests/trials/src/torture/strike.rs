@@ -1,4 +1,4 @@
-//! How each fault is done to a cluster, and undone.
+//! Injects each fault into a cluster, and undoes it.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use super::stranger::visit;
 use super::world::World;
 use parlance_testbed::{Cluster, Shared};
 
-/// Writes whose answers may be lost: every one that the store makes.
+/// Writes whose answers may be lost: all writes of the store.
 const WRITES: [&str; 3] = ["PutItem", "TransactWriteItems", "UpdateItem"];
 
-/// What has not met a request by then strikes no more.
+/// Faults that have not met a request by then are removed.
 const STRIKES_WITHIN: Duration = Duration::from_secs(2);
 
-/// Requests that a slow store delays at most: the rest passes.
+/// Maximum number of requests delayed by a slow store: others pass.
 const SLOW_REQUESTS: u64 = 2_000;
 
-/// Does `fault`, and undoes it if it is one that lasts. False: it did not apply.
+/// Injects `fault`, and undoes it if it has a duration. False: it did not apply.
 pub(super) async fn strike(
     cluster: &Cluster,
     fault: Fault,

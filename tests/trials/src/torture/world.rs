@@ -1,4 +1,4 @@
-//! Who is in which room before the run begins, out of the seed.
+//! The seeded members of each room before the run.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use parlance_proto::v1;
 use super::history::{RoomIndex, Text};
 use parlance_testbed::Seeded;
 
-/// A user by its place in the world; each has one client.
+/// A user, as an index into the world; each has one client.
 pub(super) type User = u16;
 
-/// Names an operation: the client, and a number of its own. Written `c-n` in hexadecimal,
-/// it is the request id, and the first word of every text.
+/// Identifies an operation: the client, and a number of its own. Written `c-n` in
+/// hexadecimal, it is the request id, and the first word of every text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct OpId {
     pub(super) client: User,
@@ -35,7 +35,7 @@ impl OpId {
         Some(id)
     }
 
-    /// The text that the operation writes: no two are the same, and none can be mistaken.
+    /// The text written by the operation: unique, and unmistakable.
     pub(super) fn text(self) -> String {
         let length = Seeded::new(u64::from(self.client) << 32 | u64::from(self.number)).below(180) as usize;
         format!("{self} {}", &FILLER[..length])
@@ -52,7 +52,7 @@ impl Text {
     }
 }
 
-/// Two hundred bytes of something to say.
+/// Two hundred bytes of filler.
 const FILLER: &str = "the tide goes out and the tide comes in and whoever counts the waves from the pier \
     has to begin again after each of them while the gulls keep a count of their own and never tell \
     anyone the sum ..........";
@@ -69,11 +69,11 @@ pub(super) enum Kind {
 #[derive(Debug, Clone)]
 pub(super) struct PlannedRoom {
     pub(super) kind: Kind,
-    /// The owner first. In a direct room: the two.
+    /// The owner first. In a direct room: both users.
     pub(super) members: Vec<User>,
-    /// As the server has named it, once it is created.
+    /// Assigned by the server on creation.
     pub(super) id: String,
-    /// With which request it is created.
+    /// The request that creates it.
     pub(super) request: String,
 }
 
@@ -91,13 +91,13 @@ impl PlannedRoom {
     }
 }
 
-/// How large the world is.
+/// The size of the world.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Size {
     pub(super) clients: u16,
     pub(super) rooms: u16,
     pub(super) members: u16,
-    /// Only groups of everyone's choice: nobody can leave by themselves.
+    /// Only groups, from which the scripts let nobody leave by themselves.
     pub(super) groups_only: bool,
 }
 
@@ -105,7 +105,7 @@ pub(super) struct Size {
 pub(super) struct World {
     pub(super) clients: u16,
     pub(super) rooms: Vec<PlannedRoom>,
-    /// By user, the rooms that they are ever in.
+    /// By user, all rooms that they are ever in.
     pub(super) rooms_of: Vec<Vec<RoomIndex>>,
 }
 
@@ -131,7 +131,7 @@ impl World {
             }
             rooms.push(PlannedRoom { kind, members, id: String::new(), request: format!("room.{room}") });
         }
-        // Two direct rooms of the same people are one.
+        // Two direct rooms of the same users are one.
         let mut pairs = std::collections::HashSet::new();
         rooms.retain(|room| {
             let mut pair = room.members.clone();
@@ -161,7 +161,7 @@ pub(super) fn user_of(name: &str) -> Option<User> {
     name.strip_prefix('u')?.parse().ok()
 }
 
-/// Every way in has its users.
+/// Distributes the users over all transports.
 pub(super) fn door(user: User) -> Door {
     [Door::Grpc, Door::WebSocketBinary, Door::WebSocketJson, Door::Grpc][user as usize % 4]
 }

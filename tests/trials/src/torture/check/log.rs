@@ -1,4 +1,5 @@
-//! Each room's log by itself: one order without a gap, and messages in their present form.
+//! Each room's log on its own: one order without a gap, and messages in their present
+//! form.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -42,7 +43,7 @@ fn order(room: &RoomHistory, verdict: &mut Verdict) {
     });
 }
 
-/// What a message should read as.
+/// The expected form of a message.
 #[derive(Default)]
 struct Form {
     text: Option<Text>,
@@ -73,7 +74,7 @@ fn present_form(room: &RoomHistory, verdict: &mut Verdict) {
         match &event.body {
             LogBody::Message { text, deleted, reactions } => {
                 let form = forms.get(&event.seq).unwrap_or(&untouched);
-                // What was there before the run has a text of its own.
+                // Messages from before the run have a text of their own.
                 let own = event.op.map(Text::Of).unwrap_or(*text);
                 let wanted = form.text.unwrap_or(own);
                 verdict.check(Rule::PresentForm, *text == wanted && *deleted == form.deleted, || {

@@ -1,5 +1,5 @@
-//! The checker: a history in, what was broken out. It knows what was promised and
-//! nothing of how a server keeps it.
+//! The checker: maps a history to violations. It knows the promises, but not how a server keeps
+//! them.
 
 mod log;
 mod operations;
@@ -19,36 +19,37 @@ use self::view::View;
 use super::history::{History, LogBody, RoomHistory};
 use super::world::User;
 
-/// What is checked.
+/// The checked properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Rule {
-    /// An acknowledged operation stands in the log, once, where the answer said.
+    /// An acknowledged operation is in the log, once, at the answered position.
     Acknowledged,
-    /// No operation stands in the log twice, and nothing that nobody asked for.
+    /// No operation is in the log twice, and nothing that was never requested.
     Once,
-    /// A repeat gets the first answer, and is told so.
+    /// A repeat gets the first answer, flagged as a repeat.
     Repeats,
-    /// What is not answered or refused without reason once all is well.
+    /// Operations that remain unanswered, or are refused without reason, once everything works.
     Answered,
-    /// A room's events are 1 to head without a gap; counts and times do not go back.
+    /// A room's events are 1 to head without a gap; counts and times do not decrease.
     Log,
-    /// A message reads as its last edit, deletion and reactions left it.
+    /// A message has the form left by its last edit, deletion and reactions.
     PresentForm,
     /// Everyone sees the same event at a seq.
     Agreement,
-    /// A text that is delivered was written there, and by a change that its reader may see.
+    /// A delivered text was written in that message, by a change that its reader may see.
     Texts,
-    /// A session's events of a room follow each other; gaps are named, with a true reason.
+    /// A session's events of a room are contiguous; gaps are reported, with a correct reason.
     Streams,
-    /// Nothing reaches who was not a member.
+    /// Nothing reaches non-members.
     Members,
     /// At the end everyone has everything.
     CaughtUp,
-    /// An acknowledged message reaches who is connected within the bound.
+    /// An acknowledged message reaches connected users within the bound.
     Prompt,
-    /// Unread is the head's count less the count at the read mark, less what was deleted since.
+    /// The unread count is the head's count minus the count at the read mark, minus later
+    /// deletions.
     Unread,
-    /// A page holds nothing past the head that it was authorised at.
+    /// A page contains nothing past the head that it was authorised at.
     Pages,
 }
 
@@ -92,14 +93,14 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Violations of one rule that are kept in words; the others are counted.
+/// Violations per rule kept as text; others are only counted.
 const KEPT: usize = 20;
 
-/// What the checker found.
+/// The results of the checker.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     pub(super) violations: BTreeMap<Rule, (u64, Vec<String>)>,
-    /// How often each rule was put to the test.
+    /// How often each rule was checked.
     pub(super) checked: BTreeMap<Rule, u64>,
 }
 
@@ -116,7 +117,7 @@ impl Verdict {
         *self.checked.entry(rule).or_default() += 1;
     }
 
-    /// Counts a test of `rule`, and notes a violation unless `holds`.
+    /// Counts a check of `rule`, and records a violation unless `holds`.
     fn check(&mut self, rule: Rule, holds: bool, text: impl FnOnce() -> String) {
         self.checked(rule);
         if !holds {
@@ -124,7 +125,7 @@ impl Verdict {
         }
     }
 
-    /// Rules that nothing was held against.
+    /// Rules that were never checked.
     pub(super) fn unchecked(&self) -> impl Iterator<Item = Rule> {
         Rule::ALL.into_iter().filter(|rule| !self.checked.contains_key(rule))
     }
@@ -134,7 +135,7 @@ impl Verdict {
     }
 }
 
-/// Who is a member when a room's log ends.
+/// The members at the end of a room's log.
 pub(super) fn members_at_end(room: &RoomHistory) -> Vec<User> {
     let mut members = BTreeSet::new();
     for event in &room.log {

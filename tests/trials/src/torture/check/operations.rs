@@ -1,4 +1,5 @@
-//! Operations against the logs: acknowledged means stored, once, where it was said.
+//! Operations compared with the logs: acknowledged means stored, once, at the answered
+//! position.
 
 use std::collections::HashMap;
 
@@ -7,8 +8,8 @@ use super::super::world::OpId;
 use super::view::{View, spell};
 use super::{Rule, Verdict};
 
-/// Reasons for a refusal that no client here gives cause for: it names only what servers
-/// have told it, and nothing is damaged.
+/// Reasons for a refusal that clients here never cause: they only use values received
+/// from servers, and no data is damaged.
 const UNCALLED_FOR: [&str; 5] =
     ["cursor_ahead", "internal", "outcome_unknown", "request_id_reused", "room_not_found"];
 
@@ -62,8 +63,8 @@ pub(super) fn check(history: &History, view: &View<'_>, verdict: &mut Verdict) {
     }
 }
 
-/// Where each operation stands, by room and seq. Notes those that stand there twice, or
-/// that nobody asked for.
+/// The position of each operation, by room and seq. Reports duplicates, and events that
+/// nobody requested.
 fn stored(history: &History, view: &View<'_>, verdict: &mut Verdict) -> HashMap<OpId, (usize, u64)> {
     let mut stored: HashMap<OpId, (usize, u64)> = HashMap::new();
     for (index, room) in history.rooms.iter().enumerate() {
@@ -162,7 +163,7 @@ fn repeats(op: &OpRecord, first: Answer, verdict: &mut Verdict) {
     }
 }
 
-/// Whoever never left is no stranger.
+/// A user who never left is not a stranger.
 fn excluded(op: &OpRecord, reason: &str, view: &View<'_>, verdict: &mut Verdict) {
     let intervals = view.intervals(op.room, op.id.client);
     if reason == "not_member" && matches!(intervals, [one] if one.joined == 1 && one.left.is_none()) {

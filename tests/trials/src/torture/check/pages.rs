@@ -1,4 +1,4 @@
-//! Pages of history read in the middle of it all.
+//! Pages of history read during the run.
 
 use super::super::history::History;
 use super::view::View;
@@ -22,7 +22,7 @@ pub(super) fn check(history: &History, view: &View<'_>, verdict: &mut Verdict) {
                         format!("client {user}: a page of room {name} holds event {seq} after {after}")
                     });
                 }
-                // Between them lies only what is not the user's to see.
+                // In between are only events that the user may not see.
                 let due = |between: &u64| {
                     view.is_visible(page.room, user, *between)
                         && (!page.messages || view.is_message(page.room, *between))

@@ -1,19 +1,19 @@
-//! Promptness: what is acknowledged reaches everyone who is connected and well within a
-//! bound, unless hints or the store were in trouble around that time.
+//! Promptness: acknowledged messages reach all well-connected users within a bound, unless
+//! hints or the store were impaired around that time.
 
 use super::super::history::{At, Frame, History, OpKind, Outcome, RoomIndex, SessionRecord};
 use super::super::world::User;
 use super::view::{View, spell};
 use super::{Rule, Verdict};
 
-/// From the acknowledgement to the last delivery: below the time after which nodes give
-/// one of theirs up and look for what it may have left.
+/// From the acknowledgement to the last delivery: less than the time after which nodes give
+/// up on another one and look for its writes.
 pub(in super::super) const BOUND: At = 8_000;
 
-/// How long a trouble of Redis or the store is felt after it has passed.
+/// How long a failure of Redis or the store affects deliveries after it has ended.
 pub(in super::super) const RECOVERY: At = 12_000;
 
-/// The acknowledgement of a later seq comes at most this much before that of an earlier
+/// Maximum time by which the acknowledgement of a later seq precedes that of an earlier
 /// one: an operation takes no longer.
 const ASTRAY: At = 60_000;
 
@@ -34,7 +34,7 @@ pub(super) fn check(history: &History, view: &View<'_>, verdict: &mut Verdict) {
     }
 }
 
-/// The times that do not count, by rising start.
+/// The excluded periods, by ascending start.
 fn excused(history: &History) -> Vec<(At, At)> {
     let faults = history.faults.iter().filter(|fault| fault.delays_all);
     let mut excused: Vec<_> = faults.map(|fault| (fault.from, fault.to + RECOVERY)).collect();
@@ -42,7 +42,8 @@ fn excused(history: &History) -> Vec<(At, At)> {
     excused
 }
 
-/// By room: the seqs that have to be prompt and when they were acknowledged, by rising seq.
+/// By room: the seqs that have to be prompt and when they were acknowledged, in ascending
+/// order.
 fn acks(history: &History, excused: &[(At, At)]) -> Vec<Vec<(u64, At)>> {
     let mut acks: Vec<Vec<(u64, At)>> = history.rooms.iter().map(|_| Vec::new()).collect();
     for op in history.clients.iter().flat_map(|client| &client.ops) {
@@ -63,7 +64,7 @@ fn session_room(
     acks: &[(u64, At)],
     verdict: &mut Verdict,
 ) {
-    // Until a session has what it missed, it is not expected to be prompt.
+    // A session is only expected to be prompt once it has caught up.
     let Some(from) = session.caught_up else { return };
     let frames = session.rooms.get(&room).map(Vec::as_slice).unwrap_or_default();
     let late = |seq: u64, acknowledged: At, came: Option<At>| {
@@ -85,7 +86,7 @@ fn session_room(
     let first = acks.partition_point(|(seq, _)| *seq <= after);
     for &(seq, acknowledged) in &acks[first..] {
         let due = acknowledged + BOUND;
-        // Seqs are acknowledged nearly in their order.
+        // Seqs are acknowledged nearly in order.
         if acknowledged > end.saturating_add(ASTRAY) {
             break;
         }
@@ -95,8 +96,8 @@ fn session_room(
         if !view.is_member_at(room, user, seq) || !was_asked(view, room, user, seq, acknowledged) {
             continue;
         }
-        // Who was out again before the session opened is done with the room, however late
-        // the sender learnt of it.
+        // A user who had left before the session opened needs nothing of the room, however
+        // late the sender learns of it.
         let stays = view
             .intervals(room, user)
             .iter()
@@ -124,13 +125,13 @@ fn session_room(
     }
 }
 
-/// Whether the client read all the time.
+/// Whether the client was reading during the whole time.
 fn is_reading(session: &SessionRecord, from: At, to: At) -> bool {
     !session.stalls.iter().any(|(start, end)| *start <= to && from <= end + AFTER_STALL)
 }
 
-/// Who comes into a room gets what is said from then on; when exactly is the membership's
-/// business, so that only those count who had asked before and were answered long since.
+/// A new member gets messages from then on; when exactly depends on the membership, so only
+/// members count whose addition was requested and answered long before.
 fn was_asked(view: &View<'_>, room: RoomIndex, user: User, seq: u64, acknowledged: At) -> bool {
     let interval = view.intervals(room, user).iter().find(|interval| interval.contains(seq));
     interval.is_some_and(|interval| interval.asked == 0 || interval.asked + BOUND <= acknowledged)

@@ -1,5 +1,5 @@
-//! What sessions were sent: each room's events one after the other, gaps named with a true
-//! reason, nothing for strangers, the same for everyone, and everything in the end.
+//! The streams of sessions: each room's events contiguous, gaps with a correct reason,
+//! nothing for strangers, the same for everyone, and everything in the end.
 
 use parlance_core::limits::MAX_CATCH_UP;
 use parlance_proto::v1::GapReason;
@@ -40,7 +40,7 @@ struct Stream<'a> {
 impl Stream<'_> {
     fn check(&self, frames: &[Frame], verdict: &mut Verdict) {
         let mut after = self.session.cursors.get(&self.room).copied().unwrap_or(0);
-        // A gap without an end: whatever comes next follows it.
+        // After an open-ended gap, anything may follow.
         let mut open = false;
         for frame in frames {
             match *frame {
@@ -67,7 +67,8 @@ impl Stream<'_> {
                             )
                         });
                     }
-                    // What cannot be read yet follows where it began, once it can.
+                    // After an unreadable gap, events follow from its start once they are
+                    // readable.
                     open = to == 0 && reason != GapReason::Unreadable;
                     after = after.max(to);
                 }
@@ -87,7 +88,7 @@ impl Stream<'_> {
         });
     }
 
-    /// Why the reason of a gap is not true, if so.
+    /// Why the reason of a gap is wrong, if it is.
     fn wrong_reason(&self, from: u64, to: u64, reason: GapReason, after: u64) -> Option<String> {
         let (view, room, user) = (self.view, self.room, self.user);
         let intervals = view.intervals(room, user);
@@ -118,7 +119,7 @@ impl Stream<'_> {
                 (!rejoined && head.saturating_sub(after) <= MAX_CATCH_UP)
                     .then(|| format!("only {} were missing", head.saturating_sub(after)))
             }
-            // Its end is not known, and it is always followed by what it stands for.
+            // Its end is unknown, and its events always follow later.
             GapReason::Unreadable => (to != 0).then(|| format!("it ends at {to}")),
             GapReason::Retention | GapReason::Restored | GapReason::Unspecified => {
                 Some("that never happened here".to_owned())
@@ -136,7 +137,8 @@ impl Stream<'_> {
     }
 }
 
-/// At the end everyone who is a member has everything, and whoever was has the end of that.
+/// At the end every member has everything, and every former member everything until
+/// leaving.
 fn caught_up(history: &History, view: &View<'_>, verdict: &mut Verdict) {
     for (room, index) in history.rooms.iter().zip(0..) {
         for (user, intervals) in view.members(index) {
@@ -148,7 +150,7 @@ fn caught_up(history: &History, view: &View<'_>, verdict: &mut Verdict) {
             let reached = session.and_then(|session| reached(session, index));
             let wanted = match last.left {
                 None => room.head,
-                // Who has left and names no cursor is done with the room.
+                // A user who has left and names no cursor needs nothing of the room.
                 Some(left) if reached.is_some() => left,
                 Some(_) => continue,
             };
@@ -164,7 +166,7 @@ fn caught_up(history: &History, view: &View<'_>, verdict: &mut Verdict) {
     }
 }
 
-/// How far a session has a room.
+/// A session's position in a room.
 fn reached(session: &SessionRecord, room: RoomIndex) -> Option<u64> {
     let frames = session.rooms.get(&room).map(Vec::as_slice).unwrap_or_default();
     let ends = frames.iter().map(|frame| match frame {

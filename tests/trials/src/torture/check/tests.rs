@@ -1,4 +1,5 @@
-//! A history in which every promise held, and for each rule some in which it did not.
+//! A history in which every promise holds, and for each rule some in which it does
+//! not.
 
 use parlance_proto::v1::GapReason;
 
@@ -9,7 +10,8 @@ use super::super::history::{
 use super::super::world::OpId;
 use super::*;
 
-/// When each event was acknowledged, and came everywhere ten milliseconds later.
+/// When each event was acknowledged; it is delivered everywhere ten milliseconds
+/// later.
 fn acknowledged(seq: u64) -> At {
     seq as At * 1_000
 }
@@ -18,8 +20,8 @@ fn id(client: u16, number: u32) -> OpId {
     OpId { client, number }
 }
 
-/// A room of three. The first writes and edits, the second writes, the third is taken
-/// out, misses a message, comes back and writes.
+/// A room of three. The first writes and edits, the second writes, the third is
+/// removed, misses a message, is added again and writes.
 fn good() -> History {
     let mut history = History::default();
     let mut room = RoomHistory { id: "r".to_owned(), setup_head: 4, head: 11, ..RoomHistory::default() };
@@ -65,7 +67,7 @@ fn good() -> History {
         own.inbox.push(InboxRecord { room: 0, head: 11, message_count: 3, unread, read_seq, read_count });
     }
     history.clients[2].pages.push(page(8, &[5, 6, 7, 8]));
-    // After a reconnect: the message in the form that its edit left.
+    // After a reconnect: the message in its edited form.
     history.clients[1].sessions[0].changed.push(reads(5, id(0, 2)));
     history.rooms.push(room);
     history
@@ -88,13 +90,13 @@ fn done(id: OpId, kind: OpKind, seq: u64, message_count: u32) -> OpRecord {
     }
 }
 
-/// What the third client reads after it was taken out.
+/// A page read by the third client after the removal.
 fn page(head: u64, seqs: &[u32]) -> PageRecord {
     let events = seqs.iter().map(|seq| (*seq, u64::from(*seq) * 7)).collect();
     PageRecord { room: 0, asked: 8_500, answered: 8_600, head, from: 5, messages: false, events }
 }
 
-/// A message that came in the form that an edit left.
+/// A message received in an edited form.
 fn reads(seq: u32, edit: OpId) -> ChangedText {
     ChangedText { room: 0, seq, at: acknowledged(20), text: Text::Of(edit) }
 }
@@ -107,7 +109,7 @@ fn set_outcome(history: &mut History, outcome: Outcome) {
     history.clients[0].ops[0].outcome = outcome;
 }
 
-/// Breaks the good history, and expects that `rule` notices.
+/// Modifies the good history, and expects a violation of `rule`.
 fn breaks(rule: Rule, by: impl Fn(&mut History)) {
     let mut history = good();
     by(&mut history);
@@ -148,7 +150,7 @@ fn nothing_may_be_stored_twice_or_unasked() {
     breaks(Rule::Once, |history| history.rooms[0].log[8].op = Some(id(0, 1)));
     breaks(Rule::Once, |history| history.rooms[0].log[8].op = None);
     breaks(Rule::Once, |history| history.rooms[0].log[8].actor = Some(0));
-    // Refused at the only attempt, and carried out all the same.
+    // Refused at the only attempt, but carried out nevertheless.
     breaks(Rule::Once, |history| {
         set_outcome(history, Outcome::Refused { reason: "needs_role".to_owned(), at: 1 });
     });
@@ -196,7 +198,7 @@ fn messages_must_read_as_they_were_changed() {
     ] {
         breaks(Rule::PresentForm, |history| history.rooms[0].log[4].body = body.clone());
     }
-    // Deleted text does not come back.
+    // Deleted text must not reappear.
     breaks(Rule::PresentForm, |history| {
         history.rooms[0].log[5].body = LogBody::Deleted { target: 5 };
     });
@@ -240,7 +242,7 @@ fn nothing_may_reach_strangers() {
     breaks(Rule::Members, |history| frames(history, 2)[8] = stray);
     breaks(Rule::Members, |history| history.clients[2].pages[0] = page(9, &[5, 6, 7, 8, 9]));
     breaks(Rule::Members, |history| history.clients[2].strange.push(("s".to_owned(), 1)));
-    // Where all of the past is open it may, but not before the user is back.
+    // With open history it may, but not before the user is back.
     let open = |at| {
         let mut history = good();
         history.rooms[0].open_past = true;
@@ -280,7 +282,7 @@ fn deliveries_must_be_prompt_unless_excused() {
     excused(&|history| history.clients[0].sessions[0].stalls.push((10_000, 12_000)));
     excused(&|history| history.clients[0].sessions[0].ended = Some(12_000));
     excused(&|history| history.clients[0].sessions[0].caught_up = Some(20_000));
-    // A node's end excuses nobody on another one.
+    // The end of a node does not excuse delays on another one.
     breaks(Rule::Prompt, |history| {
         late(history);
         history.faults.push(fault(10_000, 11_000, false));
@@ -299,7 +301,7 @@ fn unread_must_be_arithmetic() {
     breaks(Rule::Unread, |history| history.clients[1].inbox.clear());
     // A deleted message is not unread.
     breaks(Rule::Unread, |history| history.rooms[0].log[10].body = LogBody::Deleted { target: 9 });
-    // A mark that was acknowledged counts.
+    // An acknowledged mark counts.
     breaks(Rule::Unread, |history| {
         history.clients[0].ops.push(OpRecord { target: 9, ..done(id(0, 7), OpKind::MarkRead, 9, 0) });
     });
@@ -310,7 +312,7 @@ fn pages_must_end_at_their_head() {
     breaks(Rule::Pages, |history| history.clients[2].pages[0].head = 7);
     breaks(Rule::Pages, |history| history.clients[2].pages[0] = page(8, &[5, 7, 8]));
     breaks(Rule::Pages, |history| history.clients[2].pages[0] = page(8, &[5, 6, 8, 7]));
-    // One of messages leaves out none of these.
+    // A page of messages omits none of these.
     let messages = |history: &mut History, seqs: &[u32]| {
         history.clients[0].pages.push(PageRecord { messages: true, ..page(11, seqs) });
     };
@@ -322,7 +324,7 @@ fn pages_must_end_at_their_head() {
 
 #[test]
 fn texts_that_nobody_wrote_or_that_are_not_for_the_reader_break_a_rule() {
-    // Of another message, of no message, and deleted by nobody.
+    // From another message, from no message, and empty without a deletion.
     for text in [Text::Of(id(1, 2)), Text::Foreign, Text::Empty] {
         breaks(Rule::Texts, |history| {
             history.clients[1].sessions[0].changed.push(ChangedText { text, ..reads(5, id(0, 2)) });

@@ -1,5 +1,5 @@
-//! What delivered messages and edits read as: as they were written, or as a change left them that
-//! their reader may know of.
+//! Texts of delivered messages and edits: as written, or as left by a change that their reader
+//! may know of.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::super::world::User;
 use super::view::{View, spell};
 use super::{Rule, Verdict};
 
-/// Changes of one message: where they stand in the log, and the text that they leave.
+/// Changes of one message: their seqs, and the resulting texts.
 type Changes = HashMap<u64, Vec<(u64, Text)>>;
 
 pub(super) fn check(history: &History, view: &View<'_>, verdict: &mut Verdict) {
@@ -57,7 +57,7 @@ fn why_not(
         Some(LogBody::Edited { target, .. }) => (*target, true),
         _ => (seq, false),
     };
-    // An edit of what one has not seen comes without its text.
+    // An edit of an invisible message has no text.
     if is_edit && changed.text == Text::Empty && !view.is_visible(changed.room, user, message) {
         return None;
     }
@@ -66,7 +66,7 @@ fn why_not(
     if made.is_empty() || (is_edit && changed.text != Text::Empty) {
         return Some("nothing has changed it to that".to_owned());
     }
-    // Whoever has left may hear of deletions still.
+    // Former members may still see deletions.
     let may_know =
         |at: &u64| changed.text == Text::Empty || view.may_know(changed.room, user, *at, changed.at);
     let intervals = view.intervals(changed.room, user);

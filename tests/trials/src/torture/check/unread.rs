@@ -1,4 +1,4 @@
-//! Inboxes at the end against the logs.
+//! Inboxes at the end compared with the logs.
 
 use super::super::history::{ClientHistory, History, InboxRecord, LogBody, OpKind, Outcome, RoomIndex};
 use super::super::world::User;
@@ -26,7 +26,7 @@ pub(super) fn check(history: &History, view: &View<'_>, verdict: &mut Verdict) {
     }
 }
 
-/// The last message of each user, by room and user.
+/// Each user's own messages, by room and user.
 fn own_messages(history: &History) -> Vec<Vec<u64>> {
     let rooms = history.rooms.iter().map(|room| {
         let mut last = vec![0; history.clients.len()];
@@ -42,7 +42,7 @@ fn own_messages(history: &History) -> Vec<Vec<u64>> {
     rooms.collect()
 }
 
-/// Where the read mark must be at least, and may be at most.
+/// The lower and upper bounds of the read mark.
 fn marks(client: &ClientHistory, view: &View<'_>, room: RoomIndex, user: User, sent: u64) -> (u64, u64) {
     let joined = view.intervals(room, user).last().map_or(0, |last| last.joined);
     let mut low = sent.max(joined);

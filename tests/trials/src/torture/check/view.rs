@@ -1,16 +1,16 @@
-//! What follows from the logs alone: who was a member when, and where operations stand.
+//! Facts derived from the logs alone: memberships, and the positions of operations.
 
 use std::collections::HashMap;
 
 use super::super::history::{At, History, LogBody, OpRecord, RoomHistory, RoomIndex};
 use super::super::world::{OpId, User};
 
-/// From joining to leaving.
+/// A period of membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Interval {
     pub(super) joined: u64,
     pub(super) left: Option<u64>,
-    /// The operation that began it was first sent then; 0 for who was there from the start.
+    /// When the operation that started it was first sent; 0 for initial members.
     pub(super) asked: At,
 }
 
@@ -29,7 +29,7 @@ impl<'a> View<'a> {
         Self { members, ops, rooms: &history.rooms }
     }
 
-    /// When `user` was a member, oldest first.
+    /// The memberships of `user`, oldest first.
     pub(super) fn intervals(&self, room: RoomIndex, user: User) -> &[Interval] {
         self.members[room as usize].get(&user).map_or(&[], Vec::as_slice)
     }
@@ -51,14 +51,14 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether the user may have heard by then, `at` that moment, of the change at this seq.
+    /// Whether the user may have known of the change at this seq, at time `at`.
     pub(super) fn may_know(&self, room: RoomIndex, user: User, seq: u64, at: At) -> bool {
         let intervals = self.intervals(room, user);
         let later = |interval: &Interval| interval.joined > seq && interval.asked <= at;
         intervals.iter().any(|interval| interval.contains(seq) || later(interval))
     }
 
-    /// Why the user should not have been shown the event `at` that moment, if so.
+    /// Why the user should not have received the event at time `at`, if so.
     pub(super) fn trespass(&self, room: RoomIndex, user: User, seq: u64, at: At) -> Option<String> {
         if self.is_member_at(room, user, seq) {
             return None;
@@ -67,7 +67,7 @@ impl<'a> View<'a> {
         if !self.rooms[room as usize].open_past {
             return Some(format!("was no member then ({})", spell(intervals)));
         }
-        // All of the past is open to whoever is a member: since when they may have been?
+        // With open history, members may see everything: since when could they be a member?
         match intervals.iter().find(|interval| interval.joined > seq) {
             Some(next) if next.asked <= at => None,
             Some(_) => Some(format!("had left and not come back yet ({})", spell(intervals))),
@@ -75,7 +75,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The print of the event that the log holds there.
+    /// The fingerprint of the event in the log at this seq.
     pub(super) fn print(&self, room: RoomIndex, seq: u64) -> Option<u64> {
         let log = &self.rooms[room as usize].log;
         let event = log.get(usize::try_from(seq).ok()?.checked_sub(1)?)?;
@@ -87,7 +87,7 @@ impl<'a> View<'a> {
         event.is_some_and(|event| matches!(event.body, LogBody::Message { .. }))
     }
 
-    /// The messages after a seq that were deleted.
+    /// Number of deleted messages after a seq.
     pub(super) fn deleted_after(&self, room: RoomIndex, seq: u64) -> u64 {
         let log = &self.rooms[room as usize].log;
         let deleted = log.iter().filter(|event| match event.body {
@@ -116,7 +116,7 @@ fn members(room: &RoomHistory, ops: &HashMap<OpId, &OpRecord>) -> HashMap<User, 
     for event in &room.log {
         match event.body {
             LogBody::Added(user) => {
-                // Who came with the room's first chunk was there from its first event.
+                // Members added by the room's first chunk see it from its first event on.
                 let joined = if event.seq <= room.setup_head { 1 } else { event.seq };
                 let asked = event.op.and_then(|op| ops.get(&op)).map_or(0, |op| op.first_sent);
                 members.entry(user).or_default().push(Interval { joined, left: None, asked });
@@ -132,7 +132,7 @@ fn members(room: &RoomHistory, ops: &HashMap<OpId, &OpRecord>) -> HashMap<User, 
     members
 }
 
-/// When someone was a member, in words.
+/// Memberships as text.
 pub(super) fn spell(intervals: &[Interval]) -> String {
     if intervals.is_empty() {
         return "never was one".to_owned();

@@ -1,4 +1,4 @@
-//! What the server answers, and what follows from it.
+//! The server's answers, and their consequences.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use tonic::Code;
 use super::super::history::{Answer, OpKind, Outcome, PageRecord, print};
 use super::{Client, Counts, Pending, What};
 
-/// Acknowledged operations that are remembered to be asked again.
+/// Acknowledged operations remembered for repeating them.
 const REMEMBERED: usize = 64;
 
-/// Whether the same may be asked again later.
+/// Whether a retry may succeed.
 pub(super) fn is_passing(error: &v1::Error) -> bool {
     match Code::from_i32(error.code) {
         Code::Unavailable | Code::DeadlineExceeded | Code::Aborted => true,
@@ -125,7 +125,7 @@ impl Client {
             What::Op(op) => {
                 self.history.ops[op].outcome = Outcome::Refused { reason: error.reason.clone(), at };
             }
-            // What was acknowledged is so for ever.
+            // An acknowledgement is final.
             What::Repeat(op) => self.history.ops[op].repeats.push(Answer {
                 at,
                 seq: 0,
@@ -137,9 +137,9 @@ impl Client {
         }
     }
 
-    /// Too much was said since the operation was first sent for the server to look
-    /// through. The client has: if everything came by and its own was not in it, it asks
-    /// again from there; otherwise it never learns.
+    /// Too many events since the operation was first sent for the server to search. The
+    /// client has seen them: if it has seen all of them, and its own was not among them,
+    /// it retries from there; otherwise the outcome stays unknown.
     fn catch_up_first(&mut self, frame: u64, mut pending: Pending) {
         let What::Op(op) = pending.what else { return };
         let record = &mut self.history.ops[op];
@@ -151,7 +151,7 @@ impl Client {
                 self.delayed.insert((Instant::now() + Duration::from_millis(100), frame));
             }
             (Some(cursor), Some(after)) if !pending.blind && !pending.seen && cursor == *after => {
-                // What has to be examined is still on its way.
+                // The events to examine have not arrived yet.
                 self.pending.insert(frame, pending);
                 self.delayed.insert((Instant::now() + Duration::from_millis(300), frame));
             }
@@ -160,7 +160,7 @@ impl Client {
     }
 }
 
-/// Where an operation says what its client knew.
+/// The field in which an operation names the head known to the client.
 fn after_seq(operation: &mut Operation) -> Option<&mut u64> {
     match operation {
         Operation::SendMessage(request) => request.after_seq.as_mut(),

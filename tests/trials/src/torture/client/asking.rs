@@ -1,4 +1,4 @@
-//! From a step of the script to operations on their way.
+//! Turns steps of the script into operations.
 
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
@@ -9,17 +9,17 @@ use super::super::script::{Action, Step};
 use super::super::world::{self, Kind, OpId, User};
 use super::{Client, Counts, Pending, What};
 
-/// Pages begin at most this far before the head.
+/// Pages start at most this far before the head.
 const PAGE_BACK: u64 = 400;
 
 impl Client {
-    /// Takes the next step of the script, as far as it can be taken now.
+    /// Executes the next step of the script, as far as possible now.
     pub(super) fn step(&mut self) {
         let Some(step) = self.script.next() else { return };
         let (at, room) = self.rooms.pick(step.room);
         let kind = self.stage.world.rooms[usize::from(room)].kind;
         let known = self.rooms.get(at);
-        // Who is out mostly keeps quiet, and sometimes finds out that it must.
+        // A former member mostly sends nothing, and sometimes gets a refusal.
         let may_ask = known.member || step.pick.is_multiple_of(8);
         match step.action {
             Action::Churn => self.churn(at, room, kind, step.pick),
@@ -107,7 +107,7 @@ impl Client {
 
     fn mark(&mut self, at: usize, room: RoomIndex, step: Step) {
         let cursor = self.rooms.get(at).cursor.unwrap_or(0);
-        // Sometimes behind what has come, as people are.
+        // Sometimes behind the received events, as with real users.
         let seq = cursor.saturating_sub(u64::from(step.pick % 20));
         if seq == 0 {
             return;
@@ -124,7 +124,7 @@ impl Client {
         self.ask(id, kind, room, seq, operation);
     }
 
-    /// Members of channels come and go; owners take others out and bring them back.
+    /// Members of channels join and leave; owners remove others and add them again.
     fn churn(&mut self, at: usize, room: RoomIndex, kind: Kind, pick: u16) {
         let planned = &self.stage.world.rooms[usize::from(room)];
         let (owner, others) = (planned.owner() == self.user, planned.members[1..].to_vec());
@@ -166,7 +166,8 @@ impl Client {
 
     fn page(&mut self, at: usize, room: RoomIndex, pick: u16) {
         let head = self.rooms.get(at).head;
-        // Past the first event: messages after none are the latest ones.
+        // Past the first event: a page without a lower bound returns the latest
+        // messages.
         let from = head.saturating_sub(u64::from(pick) % PAGE_BACK).max(2);
         let room_id = self.rooms.id(at).to_owned();
         let operation = if pick.is_multiple_of(2) {

@@ -1,5 +1,5 @@
-//! A client: one user on one device, who says, changes, reads and leaves things as the
-//! script has it, through whatever happens to its connections, and records all of it.
+//! A client: one user on one device, who sends, changes, reads and leaves according to
+//! the script, despite connection failures, and records everything.
 
 mod answers;
 mod asking;
@@ -26,8 +26,8 @@ use super::script::Script;
 use super::world::{self, User, World};
 use parlance_testbed::{NodeAddresses, Seeded};
 
-/// From dialling to the welcome: long enough that a crowd which comes back to a slow
-/// machine is not sent to the end of the line again.
+/// From connecting to the welcome: long enough that clients reconnecting to a slow
+/// machine do not have to queue again.
 const OPEN_DEADLINE: Duration = Duration::from_secs(45);
 
 /// What the clients of a run share.
@@ -36,14 +36,14 @@ pub(super) struct Stage {
     pub(super) world: World,
     pub(super) began: Instant,
     pub(super) nodes: Vec<NodeAddresses>,
-    /// A client takes a step this often, on average.
+    /// Average interval of a client's steps.
     pub(super) pace: Duration,
-    /// Operations that a client has unanswered at most.
+    /// Maximum number of unanswered operations per client.
     pub(super) in_flight: usize,
     pub(super) counts: Counts,
 }
 
-/// What has happened so far, for progress and the table.
+/// Counts so far, for progress and the table.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) sent: AtomicU64,
@@ -66,38 +66,38 @@ impl Stage {
     }
 }
 
-/// How far the run is.
+/// The phase of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     Run,
-    /// Nothing new is asked; what is unanswered is.
+    /// No new operations; unanswered ones are retried.
     Settle,
     Stop,
 }
 
-/// What a client is told to suffer.
+/// A disturbance of a client.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Control {
     Stall(Duration),
-    /// Says nothing new, and goes on listening.
+    /// Sends nothing new, but keeps listening.
     Silence(Duration),
     Move,
-    /// Asks for something, and leaves before the answer.
+    /// Sends an operation, and disconnects before the answer.
     HangUp,
     Fresh,
 }
 
-/// How a client stands, for whoever waits until all are well.
+/// The state of a client, for waiting until all have settled.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     pub(super) unanswered: AtomicU32,
-    /// How far it has each of its rooms, in the order of [`World::rooms_of`].
+    /// The position in each of its rooms, in the order of [`World::rooms_of`].
     pub(super) reached: Vec<AtomicU64>,
-    /// Which connection it is on; 0 while it has none.
+    /// The number of its connection; 0 while disconnected.
     pub(super) session: AtomicU64,
 }
 
-/// What a client needs to begin.
+/// Parameters of a client.
 pub(super) struct Start {
     pub(super) user: User,
     pub(super) token: String,
@@ -113,39 +113,39 @@ pub(super) struct Client {
     user: User,
     token: String,
     script: Script,
-    /// Delays and sizes that need not repeat exactly.
+    /// Delays and sizes that need not be reproducible.
     chance: Seeded,
     standing: Arc<Standing>,
     control: mpsc::Receiver<Control>,
     phase: watch::Receiver<Phase>,
     rooms: Rooms,
     history: ClientHistory,
-    /// By the number that its frames carry.
+    /// By the number of their frames.
     pending: BTreeMap<u64, Pending>,
     ready: VecDeque<u64>,
     delayed: BTreeSet<(Instant, u64)>,
     next_frame: u64,
     next_op: u32,
-    /// Operations that were acknowledged lately, to be asked again.
+    /// Recently acknowledged operations, to be repeated.
     answered: VecDeque<(usize, Operation)>,
     node: usize,
     next_step: Instant,
 }
 
-/// An operation under way.
+/// An operation in flight.
 struct Pending {
     operation: Operation,
     what: What,
-    /// Events went by unseen since it was first sent.
+    /// Whether events since it was first sent were not seen.
     blind: bool,
     seen: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
-    /// Of this place in the history.
+    /// Index in the history.
     Op(usize),
-    /// What was answered already.
+    /// A repeat of an answered one.
     Repeat(usize),
     Page {
         room: u16,
@@ -182,7 +182,7 @@ impl Client {
         }
     }
 
-    /// Lives until the run stops; returns what happened.
+    /// Runs until the run stops; returns the history.
     pub(super) async fn run(mut self) -> ClientHistory {
         while *self.phase.borrow() != Phase::Stop {
             match timeout(OPEN_DEADLINE, Box::pin(self.open())).await {
@@ -203,7 +203,7 @@ impl Client {
     async fn open(&mut self) -> Result<(Connection, v1::Welcome), ClientError> {
         let addresses = &self.stage.nodes[self.node];
         let user = usize::from(self.user);
-        // Every other client goes through a proxy, where there are any.
+        // Every other client connects through a proxy, if there are any.
         let address = match addresses.shares.len() {
             0 => &addresses.direct,
             shares if user.is_multiple_of(2) => &addresses.shares[user / 2 % shares],
@@ -227,8 +227,8 @@ impl Client {
         }
     }
 
-    /// A refusal that is not about load or the end of a node is on record, and the client
-    /// goes on as a new device.
+    /// A refusal other than for load or a draining node is recorded, and the client
+    /// continues as a new device.
     fn hello_refused(&mut self, error: &v1::Error) {
         if answers::is_passing(error) {
             return;
@@ -247,7 +247,7 @@ impl Client {
         self.forget();
     }
 
-    /// Between two tries.
+    /// Pauses between two attempts.
     async fn rest(&mut self) {
         let delay = Duration::from_millis(50 + self.chance.below(250));
         tokio::select! {
@@ -256,7 +256,7 @@ impl Client {
         }
     }
 
-    /// As a new device would: without anything that came before.
+    /// Continues like a new device: without any earlier state.
     fn forget(&mut self) {
         self.rooms.forget();
         for pending in self.pending.values_mut() {

@@ -1,4 +1,4 @@
-//! What a client has of its rooms.
+//! A client's state of its rooms.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,25 +9,26 @@ use parlance_proto::v1::event::Body;
 use super::super::history::RoomIndex;
 use super::super::world::{self, User, World};
 
-/// Messages that are remembered to be changed or reacted to.
+/// Messages remembered for changes and reactions.
 const REMEMBERED: usize = 32;
 
-/// Comings and goings of one member that one client asks for: the room keeps the last 64
-/// stays of each.
+/// Membership changes of one member requested by one client: the room keeps the last 64
+/// intervals of each.
 const MAX_CHURN: u32 = 40;
 
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Everything up to here came, or was named as a gap; none for a new device.
+    /// Everything up to here was received, or reported as a gap; `None` for a new
+    /// device.
     pub(super) cursor: Option<u64>,
     epoch: u64,
-    /// The highest seq that is known to exist.
+    /// The highest known seq.
     pub(super) head: u64,
     pub(super) member: bool,
-    /// Messages that came lately, and own ones that were acknowledged.
+    /// Recently received messages, and own acknowledged ones.
     pub(super) recent: VecDeque<u64>,
     pub(super) own: VecDeque<u64>,
-    /// Who was taken out and not brought back, as far as is known.
+    /// Removed members who were not added again, as far as is known.
     pub(super) out: Vec<User>,
     churn: HashMap<User, u32>,
 }
@@ -52,7 +53,7 @@ impl Rooms {
         Self { user, known, by_id }
     }
 
-    /// The client's room that `pick` stands for: its place, its index in the world.
+    /// The room selected by `pick`: its place, and its index in the world.
     pub(super) fn pick(&self, pick: u16) -> (usize, RoomIndex) {
         let at = usize::from(pick) % self.known.len();
         (at, self.known[at].0)
@@ -66,7 +67,7 @@ impl Rooms {
         &self.known[at].1
     }
 
-    /// Place and index of a room that the server names.
+    /// Place and index of a room named by the server.
     pub(super) fn find(&self, id: &str) -> Option<(usize, RoomIndex)> {
         let at = *self.by_id.get(id)?;
         Some((at, self.known[at].0))
@@ -87,7 +88,7 @@ impl Rooms {
         self.known.iter().filter_map(|(index, _, known)| Some((*index, known.cursor?))).collect()
     }
 
-    /// Tells how far each room is here.
+    /// Reports the position in each room.
     pub(super) fn report(&self, reached: &[AtomicU64]) {
         for ((.., known), reached) in self.known.iter().zip(reached) {
             reached.store(known.cursor.unwrap_or(0), Ordering::Relaxed);
@@ -148,7 +149,7 @@ impl Known {
         remember(&mut self.own, seq);
     }
 
-    /// Whether one more coming or going of `user` is within bounds.
+    /// Whether another membership change of `user` is within the limit.
     pub(super) fn may_churn(&mut self, user: User) -> bool {
         let churn = self.churn.entry(user).or_default();
         *churn += 1;

@@ -1,4 +1,4 @@
-//! One connection, from the welcome to its end: everything that comes is recorded.
+//! One connection, from the welcome to its end: everything received is recorded.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use super::{Client, Control, Counts, Phase, What};
 /// A session being recorded.
 struct Session {
     record: SessionRecord,
-    /// Heads of the welcome that have not been reached.
+    /// Heads of the welcome that were not reached yet.
     missing: Vec<(RoomIndex, u64)>,
     frames: mpsc::UnboundedSender<v1::ClientFrame>,
-    /// When to leave a node that drains.
+    /// When to leave a draining node.
     leave_at: Option<Instant>,
 }
 
@@ -36,7 +36,7 @@ enum Turn {
 impl Client {
     pub(super) async fn serve(&mut self, connection: Connection, welcome: v1::Welcome) {
         let (sender, mut receiver) = connection.split();
-        // Bounded by the operations under way.
+        // Bounded by the operations in flight.
         let (frames, queue) = mpsc::unbounded_channel();
         let writer = tokio::spawn(write(sender, queue));
         let mut session = self.begin(&welcome, frames);
@@ -66,7 +66,7 @@ impl Client {
         };
         Counts::add(&self.stage.counts.sessions);
         self.standing.session.store(self.history.sessions.len() as u64 + 1, Ordering::Relaxed);
-        // On a new connection everything unanswered goes out again, in order.
+        // On a new connection all unanswered operations are sent again, in order.
         let delayed: Vec<u64> = self.delayed.iter().map(|(_, frame)| *frame).collect();
         self.ready = self.pending.keys().copied().filter(|frame| !delayed.contains(frame)).collect();
         let mut session = Session { record, missing, frames, leave_at: None };
@@ -74,7 +74,7 @@ impl Client {
         session
     }
 
-    /// Serves the connection; whether it ended before the run did.
+    /// Serves the connection; returns whether it ended before the run.
     async fn turns(&mut self, session: &mut Session, receiver: &mut Receiver) -> bool {
         loop {
             self.send_ready(session);
@@ -108,7 +108,7 @@ impl Client {
                         self.step();
                         self.send_ready(session);
                     }
-                    // At some moment of its way to the node, through it and back.
+                    // At any point on its way to the node, through it and back.
                     sleep(Duration::from_micros(self.chance.below(30_000))).await;
                     return true;
                 }
@@ -118,7 +118,8 @@ impl Client {
                 }
                 Turn::Step => {
                     self.step();
-                    // Twice the pace at most, so that clients do not march in step.
+                    // Twice the pace at most, so that clients do not run in
+                    // lockstep.
                     let pace = self.stage.pace.as_micros() as u64;
                     let pause = Duration::from_micros(self.chance.below(2 * pace));
                     self.next_step = (self.next_step + pause).max(Instant::now());
@@ -143,7 +144,7 @@ impl Client {
                 *attempts = attempts.saturating_add(1);
             }
             let operation = Some(pending.operation.clone());
-            // A connection that has ended says so when it is read.
+            // An ended connection is reported when it is read.
             let _ = session.frames.send(v1::ClientFrame {
                 request_id: frame.to_string(),
                 operation,
@@ -190,7 +191,7 @@ impl Client {
         }
     }
 
-    /// One's own operation came by before its answer.
+    /// The client's own event arrived before its answer.
     fn see_own(&mut self, event: &v1::Event) {
         let Some(id) = OpId::parse(&event.request_id).filter(|id| id.client == self.user) else { return };
         for pending in self.pending.values_mut() {
@@ -235,7 +236,7 @@ impl Session {
     }
 }
 
-/// Writes what there is until the connection or the session ends.
+/// Writes queued frames until the connection or the session ends.
 async fn write(sender: Sender, mut queue: mpsc::UnboundedReceiver<v1::ClientFrame>) {
     while let Some(frame) = queue.recv().await {
         if sender.send(frame).await.is_err() {
