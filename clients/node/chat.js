@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** A chat in the terminal, and with --lines one for other programs. */
+/** A chat in the terminal; with --lines, a line interface for other programs. */
 
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -15,7 +15,7 @@ import { inputLines } from "./input.js";
 import { runLines } from "./lines.js";
 import { Session } from "./session.js";
 
-/** Events of the past that are shown at first. */
+/** Number of past events shown at first. */
 const HISTORY = 50n;
 
 const USAGE = `usage: chat.js [--server ADDRESS] (--user NAME | --token-file FILE) (--to USER | --room ID)
@@ -33,7 +33,7 @@ async function terminal({ server, user, "token-file": tokenFile, to, room: roomI
   const freshToken = async () => (tokenFile ? (await readFile(tokenFile, "utf8")).trim() : signUp(server, user));
   const token = await freshToken();
   const room = await findRoom(server, token, { to, roomId });
-  /** Shown as typed; shown again they would only be in the way. @type {Set<string>} */
+  /** Already visible as typed. @type {Set<string>} */
   const typed = new Set();
 
   /** @param {import("./session.js").Update} update */
@@ -75,7 +75,7 @@ async function terminal({ server, user, "token-file": tokenFile, to, room: roomI
 }
 
 /**
- * A token for `userId`; a server in local mode makes one for anyone.
+ * Returns a token for `userId`; a server in local mode issues one for anyone.
  * @param {string} server
  * @param {string} [userId]
  */
@@ -86,7 +86,7 @@ async function signUp(server, userId) {
 }
 
 /**
- * The room as it is now.
+ * Reads the room.
  * @param {string} server
  * @param {string} token
  * @param {{to?: string, roomId?: string}} target
@@ -135,6 +135,6 @@ try {
   if (!(error instanceof Refused || error instanceof Lost)) throw error;
   console.error(`parlance: ${error.message}`);
   process.exitCode = 1;
-  // What is typed now, nobody reads.
+  // Nobody reads further input.
   process.stdin.destroy();
 }

@@ -1,4 +1,4 @@
-/** One `Chat` stream to the server, and the calls beside it. */
+/** One `Chat` stream to the server, and unary calls next to it. */
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -9,30 +9,29 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { backoff, Lost, retryDelay, Unauthenticated } from "./errors.js";
 import { ChatService, ClientFrameSchema, RoomService, UserService } from "./gen/chat_pb.js";
 
-/** How long the server may take to answer hello. */
+/** Timeout of the answer to hello. */
 const WELCOME_TIMEOUT_MS = 15_000;
 
-/** How long it may take for a page. */
+/** Timeout of a page. */
 const PAGE_TIMEOUT_MS = 30_000;
 
-/** How often a wait for the server is interrupted, to look whether it still makes sense. */
+/** How often a wait for the server is interrupted to check whether to continue waiting. */
 const TICK_MS = 1_000;
 
-/** With what the server sends an error along; a proxy's own errors come without. */
+/** Trailer in which the server sends error details; errors of proxies have none. */
 const ERROR_DETAILS = "grpc-status-details-bin";
 
-/** The most that a page may hold. */
+/** Maximum size of a page. */
 const PAGE_SIZE = 200;
 
 /**
- * A peer that vanished without a word is noticed within interval and time-out, and a
- * connection is closed once nothing goes on over it. Not by `abort` of the session
- * manager, nor with `pingIdleConnection`: on a connection that just broke, both end in an
- * error that nothing can catch.
+ * A peer that has vanished is detected within interval plus timeout, and an idle connection is closed. Not with
+ * `abort` of the session manager, nor with `pingIdleConnection`: on a connection that just broke, both cause an
+ * error that cannot be caught.
  */
 const CONNECTION = { pingIntervalMs: 20_000, pingTimeoutMs: 10_000, idleConnectionTimeoutMs: 1_000 };
 
-/** A page of 200 messages of 16 KiB, and what is around them. */
+/** A page of 200 messages of 16 KiB, plus overhead. */
 const MAX_SERVER_FRAME = 32 * 1024 * 1024;
 
 /**
@@ -61,8 +60,8 @@ export function connect(server, token) {
 }
 
 /**
- * What gRPC throws, as `Unauthenticated` or `Lost`. Whatever else is refused, by the server
- * or by a proxy in front of it, may be taken the next time.
+ * Converts an error thrown by gRPC to `Unauthenticated` or `Lost`. Any other refusal, by the server or by a
+ * proxy, may succeed on a retry.
  * @param {unknown} thrown
  */
 export function failure(thrown) {
@@ -81,13 +80,13 @@ export class Connection {
   #frames;
   /** @type {(nextFrame: NextFrame) => void} */
   #start = () => {};
-  /** Made here, because the welcome may come before it is waited for. @type {Promise<NextFrame>} */
+  /** Created here, because the welcome may arrive before it is awaited. @type {Promise<NextFrame>} */
   #started = new Promise((resolve) => (this.#start = resolve));
-  /** When to leave a server that is draining. @type {number | undefined} */
+  /** When to leave a draining server. @type {number | undefined} */
   #leaveAt;
   #waitedMs = 0;
   #heardAtMs = 0;
-  /** Lasts over several calls of `read`. @type {Promise<import("./gen/chat_pb.js").ServerFrame> | undefined} */
+  /** Shared by several calls of `read`. @type {Promise<import("./gen/chat_pb.js").ServerFrame> | undefined} */
   #reading;
 
   /**
@@ -132,36 +131,36 @@ export class Connection {
   }
 
   /**
-   * From now on sends what `nextFrame` gives.
+   * From now on sends the frames returned by `nextFrame`.
    * @param {NextFrame} nextFrame
    */
   sendFrom(nextFrame) {
     this.#start(async (signal) => {
       const frame = await nextFrame(signal);
-      // What a server that drains does not get goes to the next one.
+      // Frames that a draining server does not get are sent to the next one.
       return this.#leaveAt === undefined ? frame : new Promise(() => {});
     });
   }
 
-  /** Time that has been spent waiting for the server; what the application takes does not count. */
+  /** Time spent waiting for the server; excludes time spent in the application. */
   get waitedMs() {
     return this.#waitedMs;
   }
 
-  /** Time that has been waited since something came. */
+  /** Time waited since the last frame arrived. */
   get silenceMs() {
     return this.#waitedMs - this.#heardAtMs;
   }
 
-  /** Whether the server is draining, and its time is over. */
+  /** Whether the server is draining, and its delay is over. */
   get isToLeave() {
     return this.#leaveAt !== undefined && performance.now() >= this.#leaveAt;
   }
 
-  /** The next frame; undefined where none comes for a moment. */
+  /** The next frame; undefined if none arrives for a moment. */
   async read() {
     this.#reading ??= this.#next();
-    // Looked at by a later call, if not by this one.
+    // Handled by a later call, if not by this one.
     this.#reading.catch(() => {});
     const began = performance.now();
     const leftMs = this.#leaveAt === undefined ? TICK_MS : Math.max(0, Math.min(TICK_MS, this.#leaveAt - began));
@@ -176,7 +175,7 @@ export class Connection {
       return frame;
     } catch (error) {
       if (this.#leaveAt === undefined) throw error;
-      // A server that drains may end the stream before the time it has named.
+      // A draining server may end the stream before the announced time.
       throw new Lost("the server is draining", this.#leaveAt - performance.now());
     } finally {
       clearTimeout(timer);
@@ -196,7 +195,7 @@ export class Connection {
   }
 
   /**
-   * Leaves a server that is draining, once that time is over.
+   * Leaves a draining server after the delay.
    * @param {number} delayMs
    */
   leaveAfter(delayMs) {
@@ -204,7 +203,7 @@ export class Connection {
   }
 
   /**
-   * A part of a room's log, page by page, in its order.
+   * Reads a part of a room's log, page by page, in order.
    * @param {string} roomId
    * @param {bigint} fromSeq
    * @param {bigint} toSeq
@@ -223,7 +222,7 @@ export class Connection {
   }
 
   /**
-   * A page; undefined where it is to be asked for later.
+   * A page; undefined if it has to be requested again later.
    * @param {{roomId: string, fromSeq: bigint, toSeq: bigint, pageSize: number}} request
    */
   async #page(request) {
@@ -234,7 +233,7 @@ export class Connection {
       });
     } catch (error) {
       if (ConnectError.from(error).code === Code.ResourceExhausted) return undefined;
-      // Reason enough for another connection: there the server says what one may see by then.
+      // Reason enough to reconnect: the server then announces what may be read by that time.
       throw failure(error);
     }
   }

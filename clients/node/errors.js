@@ -1,11 +1,11 @@
-/** What the server refuses, and when it is worth another try. */
+/** The server's refusals, and when to retry. */
 
 import { Code } from "@connectrpc/connect";
 
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 20_000;
 
-/** The server's final no. `reason` is one of docs/errors.md. */
+/** A permanent refusal. `reason` is listed in docs/errors.md. */
 export class Refused extends Error {
   /**
    * @param {string} reason
@@ -17,10 +17,10 @@ export class Refused extends Error {
   }
 }
 
-/** The server does not take the token, or no longer. */
+/** The server does not accept the token, or no longer does. */
 export class Unauthenticated extends Refused {}
 
-/** The connection ended. Another one is worth a try, after `delayMs`. */
+/** The connection ended. Retry after `delayMs`. */
 export class Lost extends Error {
   /**
    * @param {string} message
@@ -33,7 +33,8 @@ export class Lost extends Error {
 }
 
 /**
- * Before try number `attempt` (from 0) after a failure: doubling, with jitter.
+ * The delay before attempt number `attempt` (from 0) after a failure: doubling, with
+ * jitter.
  * @param {number} attempt
  */
 export function backoff(attempt) {
@@ -41,7 +42,7 @@ export function backoff(attempt) {
 }
 
 /**
- * How long to wait before the same request again; undefined where the refusal is final.
+ * The delay before retrying the same request; undefined if the refusal is permanent.
  * @param {import("./gen/chat_pb.js").Error} error
  * @param {number} refusals how often that was so before
  */
@@ -50,8 +51,8 @@ export function retryDelay(error, refusals) {
   if (error.code === Code.Unavailable || error.code === Code.DeadlineExceeded) {
     return asked ?? backoff(refusals);
   }
-  // A little later than asked, not all at the same moment. A limit that names no delay
-  // is one that waiting does not lift.
+  // Slightly later than asked, so that clients do not retry simultaneously. A limit
+  // without a delay does not go away by waiting.
   if (error.code === Code.ResourceExhausted && asked !== undefined) {
     return asked * (1 + Math.random() / 8);
   }

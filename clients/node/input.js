@@ -1,4 +1,5 @@
-/** The lines of standard input. Not those of readline, which also end at other characters. */
+/** The lines of standard input. Not those of readline, which also splits at other
+ * characters. */
 export async function* inputLines() {
   process.stdin.setEncoding("utf8");
   let rest = "";

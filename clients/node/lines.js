@@ -1,11 +1,10 @@
 /**
- * One room as plain lines, for programs that drive this client.
+ * One room as plain lines, for programs that control this client.
  *
  * In: `send ID TEXT`, `json ID TEXT` with a text in JSON, `token TOKEN`. Out: `ready` once,
- * `event SEQ USER TEXT` for every message of the room from its first on, `sent ID SEQ`,
- * `failed ID REASON`, `restored` when the room starts over, `token` when another token is
- * wanted. At the end of the input it waits for all answers, and for all events up to the
- * highest seq among them.
+ * `event SEQ USER TEXT` for every message of the room from its first on, `sent ID SEQ`, `failed
+ * ID REASON`, `restored` when the room starts over, `token` when another token is needed. At
+ * end of input it waits for all answers, and for all events up to the highest seq among them.
  */
 
 import { EventEmitter, once } from "node:events";
@@ -17,7 +16,7 @@ import { CursorSchema, GapReason } from "./gen/chat_pb.js";
 import { inputLines } from "./input.js";
 import { Session } from "./session.js";
 
-/** Resolves after the end of the input; rejects with `Refused` when the session ends before. */
+/** Resolves after the end of input; rejects with `Refused` if the session ends before. */
 export async function runLines() {
   const { PARLANCE_SERVER: server, PARLANCE_TOKEN: token, PARLANCE_ROOM: roomId } = process.env;
   if (!server || !token || !roomId) {

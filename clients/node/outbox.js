@@ -1,4 +1,4 @@
-/** Messages that the server has not answered yet. */
+/** Messages that have not been answered yet. */
 
 import { randomUUID } from "node:crypto";
 import { EventEmitter, once } from "node:events";
@@ -8,26 +8,26 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { Refused } from "./errors.js";
 import { ClientFrameSchema } from "./gen/chat_pb.js";
 
-/** Messages that wait for their answer; whoever sends another one waits too. */
+/** Maximum number of unanswered messages; further senders wait. */
 const MAX_UNANSWERED = 256;
 
 /**
- * A message on its way.
+ * A message in flight.
  * @typedef {object} Unanswered
  * @property {import("./gen/chat_pb.js").SendMessageRequest} request
  * @property {(response: import("./gen/chat_pb.js").SendMessageResponse) => void} answer
  * @property {(error: Error) => void} fail
- * @property {boolean} tried went out at least once: id and afterSeq are fixed from then on
- * @property {boolean} sent went out on this connection
- * @property {number} sentAtMs when that was, in time waited for the server
+ * @property {boolean} tried was sent at least once: id and afterSeq are fixed from then on
+ * @property {boolean} sent was sent on this connection
+ * @property {number} sentAtMs when it was sent, in time waited for the server
  * @property {number} refusals
- * @property {number} due not to go out before this time
+ * @property {number} due not to be sent before this time
  */
 
 export class Outbox {
-  /** By the requestId of their frames, in the order in which they were made. @type {Map<string, Unanswered>} */
+  /** By the requestId of their frames, in order of creation. @type {Map<string, Unanswered>} */
   #messages = new Map();
-  /** Frames whose answers nobody waits for. @type {import("./gen/chat_pb.js").ClientFrame[]} */
+  /** Frames whose answers are ignored. @type {import("./gen/chat_pb.js").ClientFrame[]} */
   #beside = [];
   #waitedMs = () => 0;
   #events = new EventEmitter();
@@ -37,11 +37,11 @@ export class Outbox {
   /** @type {Error | undefined} */
   #ended;
   #nextKey = 0;
-  /** No two sessions of a user may make the same ids. */
+  /** Two sessions of a user must not generate the same ids. */
   #prefix = randomUUID();
 
   /**
-   * Resolves once the message is answered, on whichever connection that is.
+   * Resolves once the message is answered, on any connection.
    * @param {import("./gen/chat_pb.js").SendMessageRequest} request
    * @returns {Promise<import("./gen/chat_pb.js").SendMessageResponse>}
    */
@@ -66,7 +66,7 @@ export class Outbox {
   }
 
   /**
-   * Acknowledges delivery; nobody waits for the answer.
+   * Acknowledges delivery; the answer is ignored.
    * @param {{roomId: string, seq: bigint}} mark
    */
   acknowledge(mark) {
@@ -75,7 +75,7 @@ export class Outbox {
     this.#changed();
   }
 
-  /** Asks something small, so that the server has something to say. */
+  /** Sends a cheap request, so that the server has to answer. */
   probe() {
     const operation = { case: /** @type {const} */ ("getUser"), value: { userId: "me" } };
     this.#beside.push(create(ClientFrameSchema, { requestId: "probe", operation }));
@@ -83,8 +83,8 @@ export class Outbox {
   }
 
   /**
-   * On a new connection everything unanswered goes out again, in order.
-   * @param {() => number} waitedMs the time that was spent waiting for the server on it
+   * On a new connection all unanswered messages are sent again, in order.
+   * @param {() => number} waitedMs the time spent waiting for the server on it
    */
   reconnected(waitedMs) {
     for (const message of this.#messages.values()) message.sent = false;
@@ -92,7 +92,7 @@ export class Outbox {
     this.#waitedMs = waitedMs;
   }
 
-  /** For how long the oldest message on this connection has not been answered. */
+  /** How long the oldest message on this connection has been unanswered. */
   get longestWaitMs() {
     for (const message of this.#messages.values()) if (message.sent) return this.#waitedMs() - message.sentAtMs;
     return 0;
@@ -125,8 +125,7 @@ export class Outbox {
     for (const [requestId, message] of messages) {
       if (message.sent || message.due > now) continue;
       const { request } = message;
-      // The highest head known before the first try: with it the server recognises a
-      // repeat, however late.
+      // The highest head known before the first attempt: with it the server recognises a repeat at any time.
       if (!message.tried && request.afterSeq === undefined && request.target.case === "roomId") {
         request.afterSeq = rooms.get(request.target.value).head || undefined;
       }
@@ -134,7 +133,7 @@ export class Outbox {
       message.sentAtMs = this.#waitedMs();
       const frame = create(ClientFrameSchema, { requestId, operation: { case: "sendMessage", value: request } });
       if (!limits?.maxFrameBytes || toBinary(ClientFrameSchema, frame).length <= limits.maxFrameBytes) return frame;
-      // The server would end the stream over it, and again on the next one.
+      // The server would close the stream because of it, and so would the next one.
       message.fail(new Refused("frame_too_large", `more than ${limits.maxFrameBytes} bytes`));
     }
     return undefined;
@@ -154,12 +153,12 @@ export class Outbox {
     message.sent = false;
     message.refusals += 1;
     message.due = performance.now() + delayMs;
-    // A timer may be a little early.
+    // A timer may fire slightly early.
     setTimeout(() => this.#changed(), delayMs + 1).unref();
   }
 
   /**
-   * The session is over: nothing will be answered.
+   * The session has ended: nothing will be answered.
    * @param {Error} error
    */
   end(error) {

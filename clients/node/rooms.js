@@ -1,24 +1,24 @@
-/** How far the application has each room. */
+/** The application's position in each room. */
 
 import { create, toBinary } from "@bufbuild/protobuf";
 
 import { CursorSchema } from "./gen/chat_pb.js";
 
-/** Cursors in one hello, by the contract. */
+/** Cursors in one hello, according to the contract. */
 const MAX_CURSORS = 2_000;
 
-/** Bytes of a hello beside its cursors, at most. */
+/** Maximum size of a hello without its cursors, bytes. */
 const HELLO_OVERHEAD = 512;
 
 /** A position in a room's log. */
 class Room {
-  /** The application has everything up to here; undefined until anything came. @type {bigint | undefined} */
+  /** The application has everything up to here; undefined before the first event. @type {bigint | undefined} */
   cursor;
-  /** Changes when the room was restored from a backup; 0 while unknown. */
+  /** Changes when the room is restored from a backup; 0 while unknown. */
   epoch = 0n;
-  /** The highest seq that is known to exist. */
+  /** The highest known seq. */
   head = 0n;
-  /** A gap without an end was named: whatever comes next follows it. */
+  /** After an open-ended gap: any event may follow. */
   openEnded = false;
   /** Acknowledged as delivered up to here, on this connection. */
   acknowledged = 0n;
@@ -36,7 +36,7 @@ class Room {
   }
 
   /**
-   * Seqs mean other events now; nothing held before counts.
+   * Seqs refer to other events now; the previous state is invalid.
    * @param {import("./gen/chat_pb.js").Gap} gap
    */
   restart(gap) {
@@ -46,7 +46,7 @@ class Room {
   }
 
   /**
-   * Whether `seq` is what has to come next.
+   * Whether `seq` is the next expected one.
    * @param {bigint} seq
    */
   follows(seq) {
@@ -82,13 +82,13 @@ export class Rooms {
   advance(roomId, seq) {
     const room = this.get(roomId);
     room.advance(seq);
-    // Rooms are kept in the order in which something came of them.
+    // Rooms are kept in order of their last event.
     this.#rooms.delete(roomId);
     this.#rooms.set(roomId, room);
   }
 
   /**
-   * How far the application has a room, with the epoch that the seq belongs to; undefined where nothing came of it.
+   * The application's position in a room, with the epoch of the seq; undefined before the first event.
    * @param {string} roomId
    */
   cursor(roomId) {
@@ -97,8 +97,8 @@ export class Rooms {
   }
 
   /**
-   * What to say in a hello of at most `maxBytes`: of which rooms something came last. The
-   * others begin with a gap, which is right too.
+   * The cursors for a hello of at most `maxBytes`: those of the most recently active rooms. The others start with a
+   * gap, which is correct, too.
    * @param {number} maxBytes
    */
   cursors(maxBytes) {
@@ -107,7 +107,7 @@ export class Rooms {
     for (const roomId of [...this.#rooms.keys()].reverse()) {
       const cursor = this.cursor(roomId);
       if (!cursor) continue;
-      // With its tag and its length.
+      // Including its tag and length.
       left -= toBinary(CursorSchema, cursor).length + 3;
       if (left < 0 || cursors.length === MAX_CURSORS) break;
       cursors.push(cursor);
@@ -117,12 +117,11 @@ export class Rooms {
 
   /** @param {import("./gen/chat_pb.js").Welcome} welcome */
   welcomed(welcome) {
-    // The last one may have been on its way when the connection broke.
+    // The last one may have been lost with the connection.
     for (const room of this.#rooms.values()) room.acknowledged = 0n;
     for (const head of welcome.heads) {
       const room = this.get(head.roomId);
-      // A changed epoch is learnt from the gap that follows, not here: a connection lost
-      // in between would hide it.
+      // A changed epoch is taken from the following gap, not here: a connection lost in between would hide it.
       room.epoch ||= head.epoch;
       room.learnHead(head.seq);
     }

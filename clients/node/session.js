@@ -37,14 +37,13 @@ const MAX_FRAME_BYTES = 128 * 1024;
 const HIDDEN = new Set([GapReason.RETENTION, GapReason.NOT_MEMBER]);
 
 /**
- * The connection is gone; the next try comes by itself.
+ * The connection was lost; the session reconnects by itself.
  * @typedef {{$typeName: "disconnected", reason: string, retryInMs: number}} Disconnected
  */
 
 /**
- * What a session tells its application. A gap is one that cannot be filled, or that lies
- * before all that the application has of the room, or that says with `RESTORED` that the
- * room starts over.
+ * The updates of a session. A gap is one that cannot be filled, or that precedes the application's events of the
+ * room, or that announces with `RESTORED` that the room starts over.
  * @typedef {import("./gen/chat_pb.js").Welcome
  *   | import("./gen/chat_pb.js").Event
  *   | import("./gen/chat_pb.js").Gap
@@ -52,15 +51,14 @@ const HIDDEN = new Set([GapReason.RETENTION, GapReason.NOT_MEMBER]);
  */
 
 /**
- * Stays connected while `run` runs, and hands every event of a room to `onUpdate` once and
- * in order, whatever happens to the connection.
+ * Stays connected while `run` runs, and passes every event of a room to `onUpdate` once and in order, across
+ * connection failures.
  *
- * `cursors` say what the application has already. Rooms that are not named begin after
- * what the user's devices have acknowledged; what lies before is for the application to
- * page when it wants to.
+ * `cursors` are the application's positions. Rooms without one start after what the user's devices have acknowledged;
+ * the application can page earlier events at any time.
  *
- * `freshToken` gives another token when the server takes the last one no more. Whether a
- * token is over is for the server to say: the clock of this machine may be wrong.
+ * `freshToken` returns another token when the server no longer accepts the last one. Only the server decides whether
+ * a token has expired, since the local clock may be wrong.
  */
 export class Session {
   #server;
@@ -93,18 +91,18 @@ export class Session {
   }
 
   /**
-   * Sends a message. Resolves once it is durable, however many connections that takes;
-   * rejects with `Refused` when the server refuses it for good or the session ends.
+   * Sends a message. Resolves once it is durable, over any number of connections; rejects with `Refused` if the
+   * server refuses it permanently or the session ends.
    *
-   * An application that keeps unsent messages over a restart gives their id, and the head
-   * of the room that it knew before it first sent them.
+   * An application that keeps unsent messages across restarts passes their id, and the head of the room known before
+   * they were first sent.
    * @param {string} roomId
    * @param {string} text
    * @param {{clientMessageId?: string, afterSeq?: bigint}} [again]
    */
   send(roomId, text, again = {}) {
     const target = { case: /** @type {const} */ ("roomId"), value: roomId };
-    // Half a surrogate pair is no text: it becomes U+FFFD.
+    // An unpaired surrogate is not valid text: it becomes U+FFFD.
     text = text.toWellFormed();
     return this.#outbox.send(create(SendMessageRequestSchema, { target, text, ...again }));
   }
@@ -115,8 +113,9 @@ export class Session {
   }
 
   /**
-   * Up to where `onUpdate` has had a room: to be stored with what it did, and given to the next session as one of its
-   * `cursors`. Its epoch is how that session notices a room that was restored from a backup meanwhile.
+   * The position up to which `onUpdate` has processed a room: to be stored together with its effects, and passed to
+   * the next session in `cursors`. Its epoch lets that session detect that the room was restored from a backup
+   * meanwhile.
    * @param {string} roomId
    */
   cursor(roomId) {
@@ -124,8 +123,8 @@ export class Session {
   }
 
   /**
-   * Runs until `close`. Rejects with `Refused` when the server takes neither the token nor
-   * fresh ones; nothing else ends it.
+   * Runs until `close`. Rejects with `Refused` if the server accepts neither the token nor fresh ones; nothing else
+   * ends it.
    */
   async run() {
     let failures = 0;
@@ -148,7 +147,7 @@ export class Session {
         }
         let askedMs = error instanceof Lost ? error.delayMs : 0;
         if (isRefused && refusals++ > 0) askedMs = TOKEN_DELAY_MS * 2 ** (refusals - 2);
-        // A server that welcomes and hangs up is not to be connected to all the time.
+        // A server that disconnects right after the welcome must not cause constant reconnects.
         if (performance.now() - welcomedAt >= STABLE_MS) failures = 0;
         const retryInMs = Math.max(askedMs, backoff(failures++));
         await this.#onUpdate({ $typeName: "disconnected", reason: error.message, retryInMs });
@@ -159,8 +158,8 @@ export class Session {
   }
 
   /**
-   * Asks for a fresh token until there is one. The old one is of no use, and that there is none
-   * for now ends no session.
+   * Requests a fresh token until there is one. The old one is useless, but a temporary failure to get a new one does
+   * not end the session.
    * @param {() => Promise<string>} freshToken
    */
   async #renewToken(freshToken) {
@@ -203,7 +202,7 @@ export class Session {
   }
 
   /**
-   * Serves a connection until it is lost, or until it is time to leave it.
+   * Serves a connection until it is lost, or until it has to be left.
    * @param {Connection} connection
    * @param {import("./gen/chat_pb.js").Welcome} welcome
    */
@@ -234,8 +233,8 @@ export class Session {
   }
 
   /**
-   * The next frame; undefined once it is time to leave. A server may have vanished without a
-   * word, or hang and still answer pings.
+   * The next frame; undefined once it is time to leave. Detects a server that has vanished, or hangs but still
+   * answers pings.
    * @param {Connection} connection
    */
   async #next(connection) {
@@ -259,7 +258,7 @@ export class Session {
       console.error(`parlance: room ${event.roomId}: nothing came between seq ${room.cursor} and ${event.seq}`);
     }
     await this.#onUpdate(event);
-    // Only now: what was not handed over is to come again.
+    // Only now: an event that was not processed has to be delivered again.
     this.#rooms.advance(event.roomId, event.seq);
   }
 
@@ -276,8 +275,7 @@ export class Session {
     }
     if (room.cursor === undefined || HIDDEN.has(gap.reason)) return this.#skip(gap);
     const from = gap.fromSeq > room.cursor ? gap.fromSeq : room.cursor + 1n;
-    // Meanwhile nothing is read from the stream, so that what follows the gap comes after
-    // it. The server holds it.
+    // Meanwhile the stream is not read, so that events after the gap follow it. The server holds them.
     for await (const part of connection.history(gap.roomId, from, gap.toSeq)) {
       if (part.$typeName === "parlance.v1.Event") await this.#takeEvent(part);
       else await this.#skip(part);
@@ -309,8 +307,8 @@ export class Session {
     } else if (error.reason === "catch_up_first" && message.request.afterSeq !== undefined) {
       await this.#lookFor(connection, message, BigInt(error.metadata.head_seq));
     } else if (error.reason === "cursor_ahead") {
-      // The room was restored from a backup, which cannot hold the message: it is from before
-      // there were events up to `afterSeq`.
+      // The room was restored from a backup, which cannot contain the message: the backup is older than the events up
+      // to `afterSeq`.
       message.request.afterSeq = BigInt(error.metadata.head_seq);
       this.#outbox.again(message, 0);
     } else {
@@ -319,8 +317,7 @@ export class Session {
   }
 
   /**
-   * Too much has happened since `afterSeq` for the server to see whether it has the
-   * message already: pages the room to find out.
+   * Too many events since `afterSeq` for the server to search for the message: pages through the room to find out.
    * @param {Connection} connection
    * @param {import("./outbox.js").Unanswered} message
    * @param {bigint} head

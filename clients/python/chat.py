@@ -18,7 +18,7 @@ from outbox import Refused
 from session import Disconnected, Session, Update
 from stubs import pb, services
 
-# Events of the past that are shown at first.
+# Number of past events shown at first.
 HISTORY = 50
 
 
@@ -51,7 +51,7 @@ async def terminal(args: argparse.Namespace) -> None:
     async with connect(args.server) as channel:
         with failures():
             room = await find_room(channel, token, args)
-    # Shown as typed; shown again they would only be in the way.
+    # Already visible as typed.
     typed: set[str] = set()
 
     async def show(update: Update) -> None:
@@ -99,7 +99,7 @@ async def find_room(channel: grpc.aio.Channel, token: str, args: argparse.Namesp
     if args.room:
         response = await rooms.GetRoom(pb.GetRoomRequest(room_id=args.room), metadata=signed_in(token))
     else:
-        # The same two people always yield the same room.
+        # The same two users always yield the same room.
         request = pb.CreateRoomRequest(kind=pb.ROOM_KIND_DIRECT, member_ids=[args.to])
         response = await rooms.CreateRoom(request, metadata=signed_in(token))
     return response.room

@@ -9,30 +9,30 @@ import grpc
 from outbox import UNAUTHENTICATED, Refused, backoff, retry_delay
 from stubs import pb, services
 
-# How long the server may take to answer hello, in seconds.
+# Timeout of the answer to hello, in seconds.
 WELCOME_TIMEOUT = 15.0
 
-# How long it may take for a page.
+# Timeout of a page.
 PAGE_TIMEOUT = 30.0
 
-# How often a wait for the server is interrupted, to look whether it still makes sense.
+# How often a wait for the server is interrupted to check whether to continue waiting.
 TICK = 1.0
 
-# The most that a page may hold.
+# Maximum size of a page.
 PAGE_SIZE = 200
 
 OPTIONS = [
-    # A peer that vanished without a word is noticed within interval and time-out.
+    # A peer that has vanished is detected within interval plus timeout.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
-    # A page of 200 messages of 16 KiB, and what is around them.
+    # A page of 200 messages of 16 KiB, plus overhead.
     ("grpc.max_receive_message_length", 32 * 1024 * 1024),
-    # Every connection is a new one: when to try again is decided here.
+    # Every connection is a new one: retries are decided here.
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
-# With what the server sends an error along; a proxy's own errors come without.
+# Trailer in which the server sends error details; errors of proxies have none.
 ERROR_DETAILS = "grpc-status-details-bin"
 
 
@@ -78,7 +78,7 @@ def failures() -> Iterator[None]:
             raise Unauthenticated(name, details) from error
         raise Lost(f"{name}: {details}") from error
     except asyncio.CancelledError:
-        # The status CANCELLED, as a proxy may send it, is raised as if this task were
+        # A CANCELLED status, as sent by some proxies, is raised as if this task were
         # cancelled.
         task = asyncio.current_task()
         if task and task.cancelling():
@@ -91,13 +91,13 @@ class Connection:
         self._chat = services.ChatServiceStub(channel)
         self._metadata = signed_in(token)
         self._stream = self._chat.Chat(metadata=self._metadata)
-        # When to leave a server that is draining, on the clock of the event loop.
+        # When to leave a draining server, on the clock of the event loop.
         self.leave_at: float | None = None
-        # Seconds that were spent waiting for the server, and what they were when something
-        # came. The time that the application takes does not count.
+        # Seconds spent waiting for the server, and their value when the last frame arrived.
+        # Time spent in the application is excluded.
         self.waited = 0.0
         self._heard_at = 0.0
-        # Lasts over several calls of `read`: a read that is cancelled ends the stream.
+        # Shared by several calls of `read`: cancelling a read would end the stream.
         self._reading: asyncio.Task[pb.ServerFrame] | None = None
 
     @property
@@ -144,7 +144,7 @@ class Connection:
         except Lost:
             if self.leave_at is None:
                 raise
-            # A server that drains may end the stream before the time it has named.
+            # A draining server may end the stream before the announced time.
             raise Lost("the server is draining", self.leave_at - loop.time()) from None
         self._heard_at = self.waited
         return frame
@@ -159,7 +159,7 @@ class Connection:
 
     def close(self) -> None:
         if self._reading:
-            # What it would raise now is nobody's concern.
+            # Errors that it raises from now on are irrelevant.
             self._reading.add_done_callback(lambda reading: reading.cancelled() or reading.exception())
             self._reading.cancel()
 
@@ -170,8 +170,8 @@ class Connection:
             request = pb.ListEventsRequest(
                 room_id=room_id, from_seq=from_seq, to_seq=to_seq, page_size=PAGE_SIZE
             )
-            # A page that is refused is reason enough for another connection: there the server
-            # says what one may see by then.
+            # A refused page is reason enough to reconnect: the server then announces what may
+            # be read by that time.
             with failures():
                 page = await self._page(request)
             if page is None:

@@ -13,7 +13,7 @@ import grpc
 from rooms import Rooms
 from stubs import pb
 
-# Messages that wait for their answer; whoever sends another one waits too.
+# Maximum number of unanswered messages; further senders wait.
 MAX_UNANSWERED = 256
 
 FIRST_DELAY = 0.25
@@ -43,8 +43,8 @@ def retry_delay(error: pb.Error, refusals: int) -> float | None:
     asked = error.retry_delay.ToTimedelta().total_seconds() if error.HasField("retry_delay") else None
     if error.code in (UNAVAILABLE, DEADLINE_EXCEEDED):
         return backoff(refusals) if asked is None else asked
-    # A little later than asked, not all at the same moment. A limit that names no delay
-    # is one that waiting does not lift.
+    # Slightly later than asked, so that clients do not retry simultaneously. A limit
+    # without a delay does not go away by waiting.
     if error.code == RESOURCE_EXHAUSTED and asked is not None:
         return asked * random.uniform(1, 1.125)
     return None
@@ -56,28 +56,28 @@ class Unanswered:
 
     request: pb.SendMessageRequest
     answer: asyncio.Future[pb.SendMessageResponse]
-    # Went out at least once: id and after_seq are fixed from then on.
+    # Was sent at least once: id and after_seq are fixed from then on.
     tried: bool = False
-    # Went out on this connection, when it had been waited for so many seconds.
+    # Was sent on this connection, after waiting for it for this many seconds.
     sent: bool = False
     sent_at: float = 0.0
     refusals: int = 0
-    # Not to go out before this time of the event loop.
+    # Not to be sent before this time of the event loop.
     due: float = 0.0
 
 
 class Outbox:
     def __init__(self) -> None:
-        # By the request_id of their frames, in the order in which they were made.
+        # By the request_id of their frames, in order of creation.
         self._messages: dict[str, Unanswered] = {}
-        # Frames whose answers nobody waits for.
+        # Frames whose answers are ignored.
         self._beside: deque[pb.ClientFrame] = deque()
         self._waited: Callable[[], float] = lambda: 0.0
         self._room_for_more = asyncio.Semaphore(MAX_UNANSWERED)
         self._changed = asyncio.Event()
         self._next_key = 0
         self._ended: Exception | None = None
-        # No two sessions of a user may make the same ids.
+        # Two sessions of a user must not generate the same ids.
         self._prefix = secrets.token_hex(12)
 
     async def send(self, request: pb.SendMessageRequest) -> pb.SendMessageResponse:
@@ -94,7 +94,7 @@ class Outbox:
             try:
                 return await message.answer
             finally:
-                # Also when the caller gives up.
+                # Also if the caller gives up.
                 del self._messages[key]
                 self._changed.set()
 
@@ -134,7 +134,8 @@ class Outbox:
             ready = next(((key, message) for key, message in waiting if message.due <= now), None)
             if ready and under_way < (limits.max_in_flight or MAX_UNANSWERED):
                 frame = self._frame(*ready, rooms)
-                # The server would end the stream over it, and again on the next one.
+                # The server would close the stream because of it, and so would the next
+                # one.
                 if limits.max_frame_bytes and frame.ByteSize() > limits.max_frame_bytes:
                     fail(ready[1], Refused("frame_too_large", f"more than {limits.max_frame_bytes} bytes"))
                     continue
@@ -147,8 +148,8 @@ class Outbox:
 
     def _frame(self, key: str, message: Unanswered, rooms: Rooms) -> pb.ClientFrame:
         request = message.request
-        # The highest head known before the first try: with it the server recognises a
-        # repeat, however late.
+        # The highest head known before the first attempt: with it the server recognises
+        # a repeat at any time.
         if not message.tried and not request.HasField("after_seq") and rooms[request.room_id].head:
             request.after_seq = rooms[request.room_id].head
         message.tried = message.sent = True

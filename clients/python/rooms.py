@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from stubs import pb
 
-# Cursors in one hello, by the contract.
+# Cursors in one hello, according to the contract.
 MAX_CURSORS = 2_000
 
-# Bytes of a hello beside its cursors, at most.
+# Maximum size of a hello without its cursors, bytes.
 HELLO_OVERHEAD = 512
 
 
@@ -16,13 +16,13 @@ HELLO_OVERHEAD = 512
 class Room:
     """A position in a room's log."""
 
-    # The application has everything up to here; None until anything came.
+    # The application has everything up to here; None before the first event.
     cursor: int | None = None
-    # Changes when the room was restored from a backup; 0 while unknown.
+    # Changes when the room is restored from a backup; 0 while unknown.
     epoch: int = 0
-    # The highest seq that is known to exist.
+    # The highest known seq.
     head: int = 0
-    # A gap without an end was named: whatever comes next follows it.
+    # After an open-ended gap: any event may follow.
     open_ended: bool = False
     # Acknowledged as delivered up to here, on this connection.
     acknowledged: int = 0
@@ -52,7 +52,7 @@ class Rooms:
 
     def advance(self, room_id: str, seq: int) -> None:
         """The application has a room up to `seq`."""
-        # Rooms are kept in the order in which something came of them.
+        # Rooms are kept in order of their last event.
         room = self._rooms[room_id] = self._rooms.pop(room_id, None) or Room()
         room.advance(seq)
 
@@ -72,7 +72,7 @@ class Rooms:
             cursor = self.cursor(room_id)
             if cursor is None:
                 continue
-            # With its tag and its length.
+            # Including its tag and length.
             left -= cursor.ByteSize() + 3
             if left < 0 or len(cursors) == MAX_CURSORS:
                 break
@@ -81,11 +81,11 @@ class Rooms:
 
     def welcomed(self, welcome: pb.Welcome) -> None:
         for room in self._rooms.values():
-            # The last one may have been on its way when the connection broke.
+            # The last one may have been lost with the connection.
             room.acknowledged = 0
         for head in welcome.heads:
             room = self[head.room_id]
-            # A changed epoch is learnt from the gap that follows, not here: a
+            # A changed epoch is taken from the following gap, not here: a
             # connection lost in between would hide it.
             room.epoch = room.epoch or head.epoch
             room.head = max(room.head, head.seq)

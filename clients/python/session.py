@@ -13,30 +13,30 @@ from stubs import pb
 
 log = logging.getLogger("parlance")
 
-# Delivery is acknowledged this often at most, in seconds: one mark stands for all before it.
+# Minimum interval between acknowledgements, in seconds: one mark covers all before it.
 ACKNOWLEDGE_INTERVAL = 2.0
 
-# A connection that lasts so long, in seconds, was a good one.
+# A connection that lasts this long, in seconds, counts as good.
 STABLE = 10.0
 
-# After so many seconds of silence something is asked; the answer may take so many.
+# After this many seconds of silence the server is probed; the answer may take as long.
 SILENCE = 25.0
 PROBE_TIMEOUT = 10.0
 
-# How long any answer may take. The server allows itself 20 s.
+# Timeout of any answer. The server allows itself 20 s.
 ANSWER_TIMEOUT = 25.0
 
-# Fresh tokens that may be refused one after the other, and seconds before the second.
+# Maximum number of consecutively refused fresh tokens, and seconds before the second.
 MAX_FRESH_TOKENS = 3
 TOKEN_DELAY = 2.0
 
-# How long a fresh token may take, in seconds.
+# Timeout of a fresh token, in seconds.
 TOKEN_TIMEOUT = 30.0
 
-# Bytes that a frame may have, until the server tells.
+# Maximum frame size in bytes, until the server announces it.
 MAX_FRAME_BYTES = 128 * 1024
 
-# Gaps of events that are gone, or not one's to see. Others can be paged.
+# Gaps of events that are trimmed, or not visible to the user. Others can be paged.
 HIDDEN = {pb.GAP_REASON_RETENTION, pb.GAP_REASON_NOT_MEMBER}
 
 
@@ -48,9 +48,9 @@ class Disconnected:
     retry_in: float
 
 
-# What a session tells its application. A gap is one that cannot be filled, or that lies
-# before all that the application has of the room, or that says with GAP_REASON_RESTORED
-# that the room starts over.
+# The updates of a session. A gap is one that cannot be filled, or that precedes the
+# application's events of the room, or that announces with GAP_REASON_RESTORED that the room
+# starts over.
 Update = pb.Welcome | pb.Event | pb.Gap | Disconnected
 
 
@@ -95,7 +95,7 @@ class Session:
 
         Raises `Refused` when the server refuses it for good or the session ends.
         """
-        # Half a surrogate pair is no text: it becomes U+FFFD.
+        # An unpaired surrogate is not valid text: it becomes U+FFFD.
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         request = pb.SendMessageRequest(
             room_id=room_id, text=text, client_message_id=client_message_id, after_seq=after_seq
@@ -130,7 +130,8 @@ class Session:
                 refusals += 1
             except Lost as lost:
                 reason, asked = str(lost), lost.delay
-            # A server that welcomes and hangs up is not to be connected to all the time.
+            # A server that disconnects right after the welcome must not cause constant
+            # reconnects.
             if welcomed_at is not None and loop.time() - welcomed_at >= STABLE:
                 failures = 0
             delay = max(asked, backoff(failures))
@@ -210,7 +211,7 @@ class Session:
     async def _write(self, connection: Connection, limits: pb.Limits) -> None:
         while True:
             frame = await self._outbox.next_frame(self._rooms, limits)
-            # What a server that drains does not get goes to the next one.
+            # Frames that a draining server does not get are sent to the next one.
             if connection.leave_at is not None or not await connection.write(frame):
                 return
 
@@ -227,7 +228,7 @@ class Session:
         if not room.follows(event.seq):
             log.error("room %s: nothing came between seq %s and %s", event.room_id, room.cursor, event.seq)
         await self._on_update(event)
-        # Only now: what was not handed over is to come again.
+        # Only now: an event that was not processed has to be delivered again.
         self._rooms.advance(event.room_id, event.seq)
 
     async def _take_gap(self, connection: Connection, gap: pb.Gap) -> None:
@@ -239,8 +240,8 @@ class Session:
         if room.cursor is None or gap.reason in HIDDEN:
             await self._skip(gap)
             return
-        # Meanwhile nothing is read from the stream, so that what follows the gap comes
-        # after it. The server holds it.
+        # Meanwhile the stream is not read, so that events after the gap follow it. The server
+        # holds them.
         async for part in connection.history(gap.room_id, max(gap.from_seq, room.cursor + 1), gap.to_seq):
             if isinstance(part, pb.Event):
                 await self._take_event(part)
@@ -271,8 +272,8 @@ class Session:
                 elif reply.error.reason == "catch_up_first" and message.request.HasField("after_seq"):
                     await self._look_for(connection, message, int(reply.error.metadata["head_seq"]))
                 elif reply.error.reason == "cursor_ahead":
-                    # The room was restored from a backup, which cannot hold the message: it is
-                    # from before there were events up to `after_seq`.
+                    # The room was restored from a backup, which cannot contain the message:
+                    # the backup is older than the events up to `after_seq`.
                     message.request.after_seq = int(reply.error.metadata["head_seq"])
                     self._outbox.again(message, delay=0)
                 else:

@@ -10,7 +10,7 @@ from contextlib import suppress
 async def lines() -> AsyncIterator[str]:
     """The lines of standard input, without their ends."""
     loop = asyncio.get_running_loop()
-    # One at a time: what is not read yet waits in the pipe.
+    # One at a time: unread input waits in the pipe.
     queue: asyncio.Queue[str | None] = asyncio.Queue(1)
 
     def hand_over(line: str | None) -> None:
@@ -28,8 +28,8 @@ async def lines() -> AsyncIterator[str]:
                 hand_over(rest.decode(errors="replace"))
             hand_over(None)
 
-    # A thread, because not everything that can be standard input can be waited for; not
-    # one of the loop's own, since the program may end while it reads.
+    # A separate thread, because not every kind of standard input supports asynchronous
+    # reads; not one of the loop's, since the program may end during a read.
     threading.Thread(target=read, daemon=True).start()
     while (line := await queue.get()) is not None:
         yield line

@@ -15,7 +15,8 @@ class CursorTest(unittest.TestCase):
         rooms.advance("r", 7)
         cursor = pb.Cursor(room_id="r", seq=7, epoch=3)
         self.assertEqual(rooms.cursor("r"), cursor)
-        # The next session says the same, and does not take the epoch of another log for its own.
+        # The next session sends the same cursor, and does not mistake the epoch of another log
+        # for its own.
         later = Rooms([cursor])
         later.welcomed(pb.Welcome(heads=[pb.Cursor(room_id="r", seq=20, epoch=4)]))
         self.assertEqual(later.cursors(1_000), [cursor])

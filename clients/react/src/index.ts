@@ -1,5 +1,6 @@
 /**
- * Parlance in React: a headless provider, and hooks over the slices of `@parlance/client`.
+ * Parlance for React: a headless provider, and hooks over the slices of
+ * `@parlance/client`.
  *
  * @module
  */

@@ -3,7 +3,7 @@ import { useCallback, useSyncExternalStore } from "react";
 
 import { useClient } from "./provider.js";
 
-/** Returns a value over all rooms, and renders again when it changes. */
+/** Returns a value over all rooms, and rerenders when it changes. */
 function useClientSlice<Name extends keyof ClientSlices>(name: Name): ClientSlices[Name] {
   const client = useClient();
   const subscribe = useCallback((changed: () => void) => client.subscribe(name, changed), [client, name]);
@@ -11,22 +11,22 @@ function useClientSlice<Name extends keyof ClientSlices>(name: Name): ClientSlic
   return useSyncExternalStore(subscribe, snapshot, snapshot);
 }
 
-/** Returns the rooms that one is a member of and has not hidden, the one with the latest message first. */
+/** Returns the rooms that the user is a member of and has not hidden, most recent message first. */
 export function useRooms(): readonly RoomInfo[] {
   return useClientSlice("rooms");
 }
 
-/** Returns the rooms that one has hidden. */
+/** Returns the rooms that the user has hidden. */
 export function useHiddenRooms(): readonly RoomInfo[] {
   return useClientSlice("hiddenRooms");
 }
 
-/** Returns how many messages are unread, and in how many rooms. */
+/** Returns the number of unread messages, and of rooms with unread messages. */
 export function useUnread(): Unread {
   return useClientSlice("unread");
 }
 
-/** Returns how the connection stands. */
+/** Returns the state of the connection. */
 export function useConnection(): ConnectionState {
   return useClientSlice("connection");
 }

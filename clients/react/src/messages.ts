@@ -3,27 +3,27 @@ import { useEffect, useState } from "react";
 
 import { useRoom, useRoomSlice } from "./room.js";
 
-/** The messages of a room, and how to get more. */
+/** The messages of a room, and functions to load more. */
 export interface Messages {
-  /** Those that are loaded, and after them one's own that are on their way. */
+  /** Loaded messages, followed by the user's own messages in flight. */
   readonly messages: readonly ChatMessage[];
   readonly hasOlder: boolean;
   readonly hasNewer: boolean;
   /** Why the last page could not be loaded. */
   readonly error: unknown;
-  /** Loads a page before what is loaded. */
+  /** Loads the page before the loaded messages. */
   loadOlder(): Promise<void>;
-  /** Loads a page after what is loaded, if that does not reach the end. */
+  /** Loads the page after the loaded messages, unless they reach the end. */
   loadNewer(): Promise<void>;
-  /** Loads the surroundings of a message. */
+  /** Loads the messages around this one. */
   jumpTo(seq: number): Promise<void>;
-  /** Goes back to the end of the room. */
+  /** Returns to the end of the room. */
   jumpToLatest(): Promise<void>;
 }
 
 const NONE: readonly ChatMessage[] = Object.freeze([]);
 
-/** Returns the messages of a room, and loads the latest ones. They are kept as long as the component is mounted. */
+/** Returns the messages of a room, and loads the latest ones. They are kept while the component is mounted. */
 export function useMessages(roomId: string): Messages {
   const room = useRoom(roomId);
   const messages = useRoomSlice(room, "messages") ?? NONE;
@@ -39,7 +39,7 @@ export function useMessages(roomId: string): Messages {
   };
   useEffect(() => {
     if (room && !room.isLoaded) void load((room) => room.loadLatest());
-    // `load` is of the same room.
+    // `load` belongs to the same room.
   }, [room]);
   return {
     messages,

@@ -2,10 +2,12 @@ import { useCallback, useEffect, useMemo, useSyncExternalStore } from "react";
 
 import { useClient } from "./provider.js";
 
-/** Returns those of these people who are online, and keeps it up to date. */
+/** Returns those of these users who are online, and keeps the result up to
+ * date. */
 export function useOnline(userIds: readonly string[]): readonly string[] {
   const client = useClient();
-  // No user id has a space. The same list in another array is the same.
+  // User ids contain no space. An equal list in another array counts as the
+  // same.
   const key = userIds.join(" ");
   const watched = useMemo(() => (key === "" ? [] : key.split(" ")), [key]);
   useEffect(() => {

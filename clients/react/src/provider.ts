@@ -3,24 +3,24 @@ import { createContext, createElement, type ReactNode, useContext, useEffect, us
 
 const ClientContext = createContext<Client | undefined>(undefined);
 
-/** Either a client of the application's own, or the options of one. */
+/** Either a client of the application, or the options for a new one. */
 export type ParlanceProviderProps = { children?: ReactNode } & (
   | {
-      /** A client that the application creates, starts, and closes. */
+      /** A client that the application creates, starts and closes. */
       client: Client;
       options?: never;
     }
   | {
       /**
-       * How to be a client: it is created with the first render, started, and closed when the provider is unmounted.
-       * Later options are ignored: give the provider the id of its user as `key`.
+       * Options for a new client: it is created on the first render, started, and closed when the provider is
+       * unmounted. Later changes are ignored: use the id of the user as `key` of the provider.
        */
       options: ClientOptions;
       client?: never;
     }
 );
 
-/** Makes a client available to the hooks below it. Renders its children and nothing else. */
+/** Makes a client available to the hooks below it. Renders only its children. */
 export function ParlanceProvider({ client, options, children }: ParlanceProviderProps): ReactNode {
   return client ? createElement(ClientContext, { value: client }, children) : createElement(OwnClient, { options, children });
 }
@@ -31,21 +31,21 @@ function OwnClient({ options, children }: { options: ClientOptions; children?: R
   return createElement(ClientContext, { value: owned.client }, children);
 }
 
-/** A client that is open as long as it is used. */
+/** A client that is open while it is used. */
 function own(options: ClientOptions) {
   const client = new Client(options);
   let closing: ReturnType<typeof setTimeout> | undefined;
   const use = () => {
     clearTimeout(closing);
-    // `useConnection` has the error.
+    // `useConnection` returns the error.
     client.start().catch(() => {});
-    // In strict mode it is mounted again at once, and a closed client cannot be started.
+    // In strict mode it is immediately mounted again, and a closed client cannot be restarted.
     return () => void (closing = setTimeout(() => client.close()));
   };
   return { client, use };
 }
 
-/** Returns the client of the provider above. Throws where there is none. */
+/** Returns the client of the nearest provider. Throws if there is none. */
 export function useClient(): Client {
   const client = useContext(ClientContext);
   if (!client) throw new Error("there is no <ParlanceProvider> above");

@@ -4,7 +4,7 @@ import { useCallback, useEffect, useSyncExternalStore } from "react";
 import { useConnection } from "./lists.js";
 import { useClient } from "./provider.js";
 
-/** What is shown of a room that is not known. */
+/** Values shown for an unknown room. */
 const NOTHING: { readonly [Name in Exclude<keyof RoomSlices, "info">]: RoomSlices[Name] } = {
   messages: Object.freeze([]),
   members: Object.freeze([]),
@@ -12,12 +12,12 @@ const NOTHING: { readonly [Name in Exclude<keyof RoomSlices, "info">]: RoomSlice
   typing: Object.freeze([]),
 };
 
-/** Returns a room, for its methods; undefined while it is not known. */
+/** Returns a room, for its methods; undefined while it is unknown. */
 export function useRoom(roomId: string): Room | undefined {
   const client = useClient();
   const subscribe = useCallback(
     (changed: () => void) => {
-      // A room of either list may have become known.
+      // The room may have appeared in either list.
       const offs = [client.subscribe("rooms", changed), client.subscribe("hiddenRooms", changed)];
       return () => offs.forEach((off) => off());
     },
@@ -27,35 +27,35 @@ export function useRoom(roomId: string): Room | undefined {
   return useSyncExternalStore(subscribe, snapshot, snapshot);
 }
 
-/** Returns a value of a room, and renders again when it changes; undefined while the room is not known. */
+/** Returns a value of a room, and rerenders when it changes; undefined while the room is unknown. */
 export function useRoomSlice<Name extends keyof RoomSlices>(room: Room | undefined, name: Name): RoomSlices[Name] | undefined {
   const subscribe = useCallback((changed: () => void) => room?.subscribe(name, changed) ?? (() => {}), [room, name]);
   const snapshot = () => room?.getSnapshot(name);
   return useSyncExternalStore(subscribe, snapshot, snapshot);
 }
 
-/** Returns the title, the counts, and what else is known of a room; undefined while it is not known. */
+/** Returns title, counts and other properties of a room; undefined while it is unknown. */
 export function useRoomInfo(roomId: string): RoomInfo | undefined {
   return useRoomSlice(useRoom(roomId), "info");
 }
 
-/** Returns the members of a room by id, and loads them. Empty until they are there. */
+/** Returns the members of a room by id, and loads them. Empty until they are loaded. */
 export function useMembers(roomId: string): readonly RoomMember[] {
   const room = useRoom(roomId);
   const { status } = useConnection();
   useEffect(() => {
-    // Tried again with the next connection.
+    // Retried on the next connection.
     if (status === "online" && room?.members.length === 0) room.loadMembers().catch(() => {});
   }, [room, status]);
   return useRoomSlice(room, "members") ?? NOTHING.members;
 }
 
-/** Returns how far the others have received and read a room whose messages are shown. */
+/** Returns how far the other members have received and read a room whose messages are shown. */
 export function useReceipts(roomId: string): readonly RoomReceipt[] {
   return useRoomSlice(useRoom(roomId), "receipts") ?? NOTHING.receipts;
 }
 
-/** Returns the ids of those who type in a room, oneself left out. */
+/** Returns the ids of the users typing in a room, except the user's own. */
 export function useTyping(roomId: string): readonly string[] {
   return useRoomSlice(useRoom(roomId), "typing") ?? NOTHING.typing;
 }

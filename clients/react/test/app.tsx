@@ -3,7 +3,7 @@ import { ParlanceProvider, useClient, useClientEvent, useConnection, useMembers,
 import { StrictMode, useState } from "react";
 import { createRoot, type Root } from "react-dom/client";
 
-/** Renders of each component, by name. */
+/** Number of renders of each component, by name. */
 const renders: Record<string, number> = {};
 const count = (name: string) => void (renders[name] = (renders[name] ?? 0) + 1);
 

@@ -52,7 +52,7 @@ afterAll(async () => {
 
 const address = () => `http://127.0.0.1:${(site.address() as AddressInfo).port}`;
 
-/** Someone else, in Node. */
+/** Another user, in Node. */
 async function person(userId: string): Promise<Client> {
   const client = new Client({ url: server.url, token: await server.token(userId), transport: new WebSocketTransport(server.url, WebSocket) });
   onTestFinished(() => client.close());
@@ -60,7 +60,7 @@ async function person(userId: string): Promise<Client> {
   return client;
 }
 
-/** A page with the app, of someone. */
+/** A page with the app, signed in as a user. */
 async function open(token: string, isOwn = false): Promise<Page> {
   const page = await browser.newPage();
   onTestFinished(() => page.close());
@@ -147,7 +147,7 @@ test("a provider closes its own client when it is unmounted, and leaves the appl
   for (const isOwn of [false, true]) {
     const alice = unique("alice");
     const page = await open(await server.token(alice), isOwn);
-    // Presence is signalled to those who share a room.
+    // Presence is signalled to users who share a room.
     await other.openDirectRoom(alice);
     await other.watchPresence([alice]);
     await expect.poll(() => other.isOnline(alice)).toBe(true);

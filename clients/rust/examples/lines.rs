@@ -1,7 +1,7 @@
-//! One room as plain lines, for `tools/conformance`, which says what is read and printed.
+//! One room as plain lines, for `tools/conformance`, which documents input and output.
 //!
-//! `PARLANCE_TRANSPORT` chooses the connection: `grpc` (the default), `websocket` (protobuf)
-//! or `websocket-json`. With `PARLANCE_QUEUE`, a file, messages go through the queue of commands, which is kept there.
+//! `PARLANCE_TRANSPORT` selects the connection: `grpc` (the default), `websocket` (protobuf) or `websocket-json`. With
+//! `PARLANCE_QUEUE`, a file, messages go through the command queue, which is stored there.
 #![allow(clippy::print_stdout, reason = "the lines are the interface")]
 
 use std::env;
@@ -17,7 +17,7 @@ use parlance_client::{
 };
 use tokio::sync::{Mutex, mpsc, watch};
 
-/// Events of a gap that are read at once.
+/// Events of a gap read at once.
 const PAGE_SIZE: u32 = 200;
 
 #[tokio::main]
@@ -28,15 +28,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut config = Config::with_tokens(Dialer::new(door()?, env::var("PARLANCE_SERVER")?), tokens);
     let queue = env::var_os("PARLANCE_QUEUE");
     if let Some(path) = &queue {
-        // Several clients of a test have the same environment.
+        // Several clients of a test share an environment.
         let path = format!("{}.{}", path.to_string_lossy(), std::process::id());
         config.command_store = Some(Arc::new(FileCommandStore::new(path)));
     }
     config.cursors = vec![v1::Cursor { room_id: room.clone(), seq: 0, epoch: 0 }];
     let (session, updates) = Session::start(config);
 
-    // Answers arrive on the stream that carries updates: those are taken as they come, while
-    // the printer waits for pages.
+    // Answers arrive on the same stream as updates: updates are taken as they arrive, while the printer waits for
+    // pages.
     let (taken, waiting) = mpsc::unbounded_channel();
     tokio::spawn(take(updates, taken));
     let progress = watch::Sender::new(Progress::default());
@@ -58,7 +58,7 @@ fn door() -> Result<Door, String> {
     }
 }
 
-/// A token until it is refused, then those that the input gives.
+/// A token until it is refused, then those given by the input.
 struct Tokens {
     last: Mutex<String>,
     fresh: Mutex<mpsc::UnboundedReceiver<String>>,
@@ -77,7 +77,7 @@ impl TokenProvider for Tokens {
     }
 }
 
-/// Seqs up to which the room is printed, and of the last message that was sent.
+/// Seqs up to which the room is printed, and of the last sent message.
 #[derive(Debug, Default)]
 struct Progress {
     printed: u64,
@@ -96,12 +96,12 @@ struct Lines {
     room: String,
     session: Session,
     progress: watch::Sender<Progress>,
-    /// Messages go through the queue of commands.
+    /// Whether messages go through the command queue.
     is_queued: bool,
 }
 
 impl Lines {
-    /// Prints the room in order: what was received, and in place of gaps what is paged.
+    /// Prints the room in order: received events, and paged ones in place of gaps.
     async fn print_all(&self, mut waiting: mpsc::UnboundedReceiver<Update>) -> Result<(), ClientError> {
         let mut is_ready = false;
         while let Some(update) = waiting.recv().await {
@@ -133,7 +133,7 @@ impl Lines {
             self.progress.send_replace(Progress::default());
         }
         let mut from_seq = gap.from_seq;
-        // Without an end: the room is not to be read for now.
+        // Open-ended: the room is temporarily unreadable.
         while from_seq != 0 && from_seq <= gap.to_seq {
             let room_id = self.room.clone();
             let request =
@@ -150,10 +150,10 @@ impl Lines {
         Ok(())
     }
 
-    /// Does what the input says, until it has ended and everything is answered and printed.
+    /// Executes the input until it has ended and everything is answered and printed.
     async fn talk(&self, tokens: mpsc::UnboundedSender<String>) -> Result<(), Box<dyn Error>> {
         let (read, mut lines) = mpsc::unbounded_channel();
-        // The runtime would wait for a thread of its own that reads.
+        // The runtime would wait for a reading thread of its own.
         std::thread::spawn(move || read_lines(&read));
         let mut sending = FuturesUnordered::new();
         loop {
@@ -177,7 +177,7 @@ impl Lines {
             };
             match text {
                 Some(text) => sending.push(self.send(id.to_owned(), text)),
-                // Half a surrogate pair is no text here.
+                // An unpaired surrogate is not valid text.
                 None => println!("failed {id} malformed_text"),
             }
         }
@@ -189,7 +189,7 @@ impl Lines {
         Ok(())
     }
 
-    /// Sends a message and prints how that went.
+    /// Sends a message and prints the result.
     async fn send(&self, id: String, text: String) -> Result<(), ClientError> {
         let message = Message::to_room(&self.room, text).with_id(&id);
         let sent = if self.is_queued {
@@ -213,7 +213,7 @@ impl Lines {
     }
 }
 
-/// Lines end at line feeds only, not at other characters that look like an end.
+/// Lines end at line feeds only, not at other characters that look like line ends.
 fn read_lines(read: &mpsc::UnboundedSender<String>) {
     for line in io::stdin().lock().split(b'\n') {
         let Ok(line) = line.map_err(drop).and_then(|line| String::from_utf8(line).map_err(drop)) else {

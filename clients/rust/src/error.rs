@@ -3,15 +3,15 @@ use std::error::Error;
 use parlance_client_core::{Code, Error as ClientError, Failure};
 use tonic::Status;
 
-/// What a gRPC status means to a client. One that a server sent has no source; one with a
-/// source was made here, out of a broken connection.
+/// Converts a gRPC status. A status sent by a server has no source; one with a source was
+/// created here, from a broken connection.
 pub(crate) fn from_status(status: &Status) -> ClientError {
     if let Some(source) = Error::source(status) {
         return ClientError::Io(innermost(source));
     }
     let read = parlance_proto::error::Failure::from_status(status);
-    // Parlance gives every status details; without them it is the word of a proxy, or of
-    // this library about an answer that is none.
+    // Parlance adds details to every status; one without them comes from a proxy, or from
+    // this library for an invalid answer.
     let is_named = !status.details().is_empty();
     Failure {
         code: Code::from(i32::from(read.code)),
@@ -24,13 +24,13 @@ pub(crate) fn from_status(status: &Status) -> ClientError {
     .into()
 }
 
-/// A token with characters that a header may not hold: no server would take it.
+/// A token with characters that are not allowed in a header: no server would accept it.
 pub(crate) fn unusable_token() -> ClientError {
     let message = "the token holds characters that a header may not";
     Failure::new(Code::Unauthenticated, "token_invalid", message).into()
 }
 
-/// The cause at the bottom, which names what happened ("connection refused").
+/// The innermost cause, which names what happened ("connection refused").
 pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {

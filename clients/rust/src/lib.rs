@@ -1,9 +1,8 @@
 //! The Rust client of Parlance.
 //!
-//! [`Session`] is what applications use: it stays connected, resumes where it was, hands
-//! over every room's events in order and once, and repeats what was not answered. What it
-//! reports comes as a stream of [`Update`]s or through a [`Listener`]. [`transport`] is one
-//! connection of the `Chat` stream, over gRPC or over WebSocket.
+//! [`Session`] is the API for applications: it stays connected, resumes at its position, delivers every room's
+//! events in order and once, and retries unanswered calls. Its reports arrive as a stream of [`Update`]s or
+//! through a [`Listener`]. [`transport`] is a single connection of the `Chat` stream, over gRPC or over WebSocket.
 //!
 //! ```no_run
 //! use parlance_client::transport::{Dialer, Door};
@@ -30,9 +29,8 @@
 //! # }
 //! ```
 //!
-//! A service whose tokens expire gives a [`TokenProvider`]; a session ends only where two
-//! fresh ones in a row are refused. A [`CursorStore`] keeps how far the application has
-//! each room, so that a restart goes on there:
+//! A service with expiring tokens provides a [`TokenProvider`]; a session only ends if two fresh ones in a row are
+//! refused. A [`CursorStore`] keeps the application's position in each room, so that a restart resumes there:
 //!
 //! ```no_run
 //! use std::sync::Arc;

@@ -1,5 +1,5 @@
 /**
- * Parlance in Svelte 5: templates and effects that read a client or a room run again when what they read changes.
+ * Parlance for Svelte 5: templates and effects that read a client or a room rerun when what they read changes.
  *
  * @module
  */

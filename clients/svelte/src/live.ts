@@ -1,12 +1,12 @@
 import type { Room } from "@parlance/client";
 import { createSubscriber } from "svelte/reactivity";
 
-/** However much happens, it is drawn no more often than this. */
+/** Minimum interval between updates of the view. */
 const DRAW_EVERY_MS = 16;
 
 const tracked = new WeakMap<Room, () => void>();
 
-/** The room; whatever reads it through this, in a template or an effect, runs again when anything of it changes. */
+/** The room; templates and effects that read it through this rerun when anything in it changes. */
 export function live(room: Room): Room {
   let track = tracked.get(room);
   if (!track) {

@@ -1,7 +1,7 @@
 import type { Client, ClientSlices, Room, RoomSlices } from "@parlance/client";
 import { createSubscriber } from "svelte/reactivity";
 
-/** A value that is followed by what reads it in a template or an effect; read elsewhere, it is what it is then. */
+/** A reactive value: tracked when read in a template or an effect; elsewhere, its current value. */
 export interface Followed<Value> {
   readonly current: Value;
 }
@@ -23,7 +23,7 @@ export function slice(source: Client | Room, name: string): Followed<unknown> {
   };
 }
 
-/** Those of these people who are online, kept up to date as long as something follows it. */
+/** Those of these users who are online, kept up to date while it is tracked. */
 export function online(client: Client, userIds: readonly string[]): Followed<readonly string[]> {
   const follow = createSubscriber((changed) => {
     client.watchPresence(userIds).catch(() => {});

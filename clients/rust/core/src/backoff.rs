@@ -2,13 +2,14 @@ use std::time::Duration;
 
 use crate::random::Random;
 
-/// First delay: a server that restarts is back within moments.
+/// Initial delay: a restarting server is back within moments.
 const FIRST: Duration = Duration::from_millis(100);
 
-/// Longest delay: what a person would wait for, and no burden on a server that is down.
+/// Longest delay: acceptable to a waiting user, and no burden on a server that is down.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// The delay before try number `attempt` (from 0) after a failure: doubling, with jitter.
+/// The delay before attempt number `attempt` (from 0) after a failure: doubling, with
+/// jitter.
 pub(crate) fn delay(attempt: u32, random: &mut Random) -> Duration {
     random.jittered(FIRST.saturating_mul(1 << attempt.min(16)).min(LONGEST))
 }

@@ -1,4 +1,4 @@
-/// What kind of failure it is: the codes of gRPC, under their numbers.
+/// The kind of a failure: the gRPC codes, with their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i32)]
 #[allow(missing_docs, reason = "the names are those of the contract")]
@@ -23,7 +23,7 @@ pub enum Code {
 }
 
 impl From<i32> for Code {
-    /// Numbers of a later version are [`Code::Unknown`].
+    /// Numbers of later versions are [`Code::Unknown`].
     fn from(number: i32) -> Self {
         match number {
             0 => Self::Ok,

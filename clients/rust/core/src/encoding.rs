@@ -3,7 +3,7 @@ use prost::Message;
 
 use crate::Error;
 
-/// The form in which frames travel on a connection.
+/// The encoding of frames on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// Protobuf: gRPC, and binary messages of a WebSocket.
@@ -13,10 +13,9 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// A client frame as it is sent: protobuf, or UTF-8.
+    /// Encodes a client frame: protobuf, or JSON as UTF-8.
     ///
-    /// # Errors
-    /// [`Error::Protocol`] where a value has no JSON form, such as a time out of range.
+    /// # Errors [`Error::Protocol`] if a value has no JSON form, such as a timestamp out of range.
     pub fn encode(self, frame: &v1::ClientFrame) -> Result<Vec<u8>, Error> {
         match self {
             Self::Protobuf => Ok(frame.encode_to_vec()),
@@ -27,8 +26,7 @@ impl Encoding {
 
     /// Decodes a received server frame. Unknown fields are skipped.
     ///
-    /// # Errors
-    /// [`Error::Protocol`] where it is not one.
+    /// # Errors [`Error::Protocol`] if it is malformed.
     pub fn decode(self, frame: &[u8]) -> Result<v1::ServerFrame, Error> {
         match self {
             Self::Protobuf => {
@@ -46,7 +44,7 @@ impl Encoding {
         }
     }
 
-    /// The size of a frame as it is sent, bytes.
+    /// The encoded size of a frame, bytes.
     ///
     /// # Errors
     /// As for [`Encoding::encode`].
@@ -57,13 +55,13 @@ impl Encoding {
         }
     }
 
-    /// The size that one cursor adds to a hello, bytes: never less than it takes.
+    /// Upper bound for the size that one cursor adds to a hello, bytes.
     pub(crate) fn cursor_size(self, cursor: &v1::Cursor) -> usize {
         match self {
-            // A tag and a length before it, each of one or two bytes.
+            // Plus a tag and a length, one or two bytes each.
             Self::Protobuf => cursor.encoded_len() + 4,
             Self::Json => {
-                // Room ids are ASCII without quotes; another one is escaped to six times its size at most.
+                // Room ids are ASCII without quotes; others are escaped to at most six times their size.
                 let plain = cursor
                     .room_id
                     .bytes()
@@ -92,7 +90,7 @@ mod tests {
         for (id, number) in ids.into_iter().zip([0, 9, u64::MAX, 1_000]) {
             let cursor = v1::Cursor { room_id: id.to_owned(), seq: number, epoch: number };
             for encoding in [Encoding::Protobuf, Encoding::Json] {
-                // The second one: the first brings the name of the field with it.
+                // The second one: the first includes the name of the field.
                 let one = encoding.size(&hello(vec![cursor.clone()])).unwrap();
                 let two = encoding.size(&hello(vec![cursor.clone(); 2])).unwrap();
                 assert!(two - one <= encoding.cursor_size(&cursor), "{id} {encoding:?}");
@@ -108,7 +106,7 @@ mod tests {
         assert_eq!(Encoding::Json.decode(&json).unwrap(), frame);
         assert_eq!(Encoding::Protobuf.decode(&frame.encode_to_vec()).unwrap(), frame);
         assert!(matches!(Encoding::Json.decode(b"{"), Err(Error::Protocol(_))));
-        // A frame of a later version: nothing in it is known here.
+        // A frame of a later version, with an unknown content.
         assert_eq!(Encoding::Json.decode(br#"{"future": {}}"#).unwrap(), v1::ServerFrame { frame: None });
     }
 }

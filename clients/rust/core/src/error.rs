@@ -6,21 +6,21 @@ use parlance_proto::v1;
 
 use crate::Code;
 
-/// Why a server refused something, in the terms of the contract.
+/// A server's refusal, in the contract's form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
     /// The kind of failure.
     pub code: Code,
-    /// The stable reason; `docs/errors.md` lists them. Empty where the status was not made
-    /// by a Parlance server but by a proxy in between.
+    /// The stable reason; listed in `docs/errors.md`. Empty if the status was created by a
+    /// proxy instead of a Parlance server.
     pub reason: String,
     /// For a developer.
     pub message: String,
-    /// Fields at fault: path and description.
+    /// Invalid fields: path and description.
     pub fields: Vec<(String, String)>,
-    /// How long to wait before trying again.
+    /// The delay before a retry.
     pub retry_after: Option<Duration>,
-    /// Facts that belong to the reason.
+    /// Metadata of the reason.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -64,11 +64,11 @@ impl From<v1::Error> for Failure {
 /// Why an operation or a connection failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// The server refused it, and says why.
+    /// The server refused it, with a reason.
     #[error("{0}")]
     Status(Box<Failure>),
-    /// Something in between answered the connection attempt with an HTTP status instead
-    /// of a Parlance server: a proxy, or a server that is not Parlance.
+    /// The connection attempt was answered with an HTTP status, by a proxy or a server
+    /// that is not Parlance.
     #[error("the server's address answered with HTTP status {status}")]
     Http {
         /// The status.
@@ -79,16 +79,16 @@ pub enum Error {
     Closed {
         /// The close code.
         code: u16,
-        /// The reason that came with it.
+        /// The close reason.
         reason: String,
     },
-    /// The connection could not be made, or broke.
+    /// The connection could not be established, or broke.
     #[error("connection lost: {0}")]
     Io(String),
-    /// The other side does not speak the protocol.
+    /// The peer violates the protocol.
     #[error("protocol error: {0}")]
     Protocol(String),
-    /// No token could be had to sign in with.
+    /// There is no token to sign in with.
     #[error("no token: {0}")]
     Token(String),
     /// The command was discarded before it was carried out.
@@ -100,7 +100,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The failure that the server named, if it named one.
+    /// The server's failure, if there is one.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Status(failure) => Some(failure),
@@ -112,12 +112,12 @@ impl Error {
     /// a session, once fresh tokens were refused too.
     pub fn refuses_identity(&self) -> bool {
         self.failure().is_some_and(|failure| {
-            // A proxy's refusal gives no reason of the contract, and passes.
+            // A refusal by a proxy has no reason of the contract, and is temporary.
             failure.code == Code::Unauthenticated && !failure.reason.is_empty()
         })
     }
 
-    /// Whether another token may help. A proxy may have refused this one.
+    /// Whether another token may help. This one may have been refused by a proxy.
     pub(crate) fn wants_fresh_token(&self) -> bool {
         match self {
             Self::Status(failure) => failure.code == Code::Unauthenticated,
@@ -126,7 +126,7 @@ impl Error {
         }
     }
 
-    /// Whether the server ended the connection over something that was sent to it.
+    /// Whether the server closed the connection because of a frame.
     pub(crate) fn blames_a_frame(&self) -> bool {
         match self {
             Self::Status(failure) => {
@@ -139,7 +139,7 @@ impl Error {
         }
     }
 
-    /// How long the server asks to wait before the next try.
+    /// The delay that the server asks for.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.failure()?.retry_after
     }

@@ -1,5 +1,5 @@
-//! Finding out whether an operation was carried out, where too much has happened since
-//! for the server to look: the room is paged, as the contract asks.
+//! Determines whether an operation was carried out when the server can no longer search for it: pages through the
+//! room, as required by the contract.
 
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
@@ -7,21 +7,21 @@ use parlance_proto::v1::client_frame::Operation;
 use crate::Failure;
 use crate::request::{Done, Repeatable, named_seq, repeatable};
 
-/// The most that a page may hold.
+/// Maximum size of a page.
 const PAGE_SIZE: u32 = 200;
 
-/// The part of a room's log that is not yet looked through.
+/// The part of a room's log that was not searched yet.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Examination {
     room_id: String,
     from: u64,
     to: u64,
-    /// Found, and perhaps not to its end.
+    /// The operation as found so far, possibly incomplete.
     done: Option<Done>,
 }
 
 impl Examination {
-    /// What `operation` needs after it was refused so; `None` for other refusals.
+    /// The search that `operation` needs after this refusal; `None` for other refusals.
     pub(crate) fn asked_for(failure: &Failure, operation: &mut Operation) -> Option<Self> {
         if failure.reason != "catch_up_first" {
             return None;
@@ -29,11 +29,11 @@ impl Examination {
         let room_id = failure.metadata.get("room_id")?.clone();
         let to = failure.metadata.get("head_seq")?.parse().ok()?;
         let after = (*repeatable(operation)?.after_seq?)?;
-        // Otherwise there is nothing to move on over, and it would ask for ever.
+        // Otherwise there is nothing to page through, and it would never end.
         (after < to).then_some(Self { room_id, from: after + 1, to, done: None })
     }
 
-    /// The page to ask for next.
+    /// The next page to request.
     pub(crate) fn page(&self) -> Operation {
         Operation::ListEvents(v1::ListEventsRequest {
             room_id: self.room_id.clone(),
@@ -43,12 +43,12 @@ impl Examination {
         })
     }
 
-    /// Looks through a page for what `user` did under `id`.
+    /// Searches a page for the request `id` of `user`.
     pub(crate) fn read(&mut self, page: v1::ListEventsResponse, user: &str, id: &str) -> Finding {
         for event in page.events {
             let own = event.request_id == id && event.actor_id == user;
             match &mut self.done {
-                // All that one request does stands together.
+                // The events of one request are consecutive.
                 Some(done) if own => done.last_seq = event.seq,
                 Some(done) => return Finding::Done(done.clone()),
                 None if own => self.done = Some(Done { last_seq: event.seq, first: event.into() }),
@@ -63,12 +63,12 @@ impl Examination {
     }
 }
 
-/// The reason of a refusal: a seq lies beyond the head of its room.
+/// The reason of a refusal: a seq beyond the head of its room.
 pub(crate) const CURSOR_AHEAD: &str = "cursor_ahead";
 
-/// Lowers the `after_seq` of `operation` to the end of its room, where a restored backup ends before
-/// it. A backup is older than the operation, so it cannot hold it. One that names an event is left alone: that seq
-/// may be another event now. Returns whether anything changed.
+/// Lowers the `after_seq` of `operation` to the end of its room if a restored backup ends before it. The backup is
+/// older than the operation, so it cannot contain it. Operations that refer to an event are left unchanged: its
+/// seq may be another event now. Returns whether anything changed.
 pub(crate) fn restamp(failure: &Failure, operation: &mut Operation) -> bool {
     let head = failure.metadata.get("head_seq").and_then(|head| head.parse().ok());
     let (Some(head), CURSOR_AHEAD) = (head, failure.reason.as_str()) else { return false };
@@ -83,16 +83,16 @@ pub(crate) fn restamp(failure: &Failure, operation: &mut Operation) -> bool {
     is_beyond
 }
 
-/// What paging has shown so far.
+/// The result of paging so far.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Finding {
-    /// There is more to page.
+    /// There are more pages.
     Unfinished,
     /// It was carried out.
     Done(Done),
-    /// It was not, up to there.
+    /// It was not carried out, up to this seq.
     Absent {
-        /// The `after_seq` to try again with.
+        /// The `after_seq` for the next attempt.
         up_to: u64,
     },
 }
@@ -128,13 +128,13 @@ mod tests {
         let mut found = fresh();
         assert_eq!(found.read(page(5..=8, 9), "ann", "r10"), Finding::Unfinished);
         assert_eq!(found.page(), Examination { from: 9, ..fresh() }.page());
-        // Its events lie in two pages.
+        // Its events lie on two pages.
         assert_eq!(found.read(page(9..=10, 11), "ann", "r10"), Finding::Unfinished);
         assert_eq!(found.read(page(11..=14, 0), "ann", "r10"), done(10, 11));
         assert_eq!(fresh().read(page(5..=11, 0), "ann", "r10"), done(10, 11));
-        // Somebody else's request of that name is another.
+        // Another user's request with that id is a different one.
         assert_eq!(fresh().read(page(5..=14, 0), "ann", "r12"), Finding::Absent { up_to: 14 });
-        // A page that does not move on is the last.
+        // A page that makes no progress is the last.
         assert_eq!(fresh().read(page(5..=5, 5), "ann", "r10"), Finding::Absent { up_to: 14 });
     }
 
@@ -150,7 +150,7 @@ mod tests {
         let mut beyond = send(Some(26));
         assert!(restamp(&refusal(CURSOR_AHEAD), &mut beyond));
         assert_eq!(beyond, send(Some(6)));
-        // Never forward, never without a place, and after no other refusal.
+        // Never forward, never without an `after_seq`, and after no other refusal.
         for after in [Some(6), Some(2), None] {
             assert!(!restamp(&refusal(CURSOR_AHEAD), &mut send(after)));
         }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 /// Jitter and ids: a generator that is seeded from outside, so that a session can be
-/// replayed. Nothing that it makes is secret.
+/// replayed. Its output is not secret.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
@@ -18,8 +18,8 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Between half of `delay` and all of it, so that clients which lost the same server
-    /// do not come back in one wave.
+    /// Between half of `delay` and all of it, so that clients of a lost server do not
+    /// reconnect simultaneously.
     pub(crate) fn jittered(&mut self, delay: Duration) -> Duration {
         let half = delay / 2;
         half + half.mul_f64((self.number() % 1024) as f64 / 1024.0)

@@ -4,16 +4,16 @@ use parlance_proto::v1::{Cursor, Event, Gap, GapReason, Welcome};
 
 use crate::Encoding;
 
-/// Cursors in one hello, by the contract.
+/// Cursors in one hello, according to the contract.
 const MAX_CURSORS: usize = 2_000;
 
-/// People whose direct room is remembered: the id is only needed for `after_seq`.
+/// Users whose direct room is remembered: its id is only needed for `after_seq`.
 const MAX_DIRECT: usize = 1_000;
 
-/// A promise about a room's events that the server broke.
+/// A violation of the server's guarantees for a room's events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Violation {
-    /// Events are missing and no gap named them.
+    /// Events are missing without a gap.
     Hole {
         /// The room.
         room_id: String,
@@ -22,54 +22,54 @@ pub enum Violation {
         /// Last seq that is missing.
         to_seq: u64,
     },
-    /// An event came again, or after a later one, on the same connection. It is not
-    /// handed over.
+    /// An event arrived twice, or after a later one, on the same connection. It is not
+    /// delivered.
     Repeat {
         /// The room.
         room_id: String,
         /// The event.
         seq: u64,
-        /// The last one that had come before it.
+        /// The last event received before it.
         after: u64,
     },
 }
 
-/// What is known of each room: how far the application has it, and its head.
+/// The known state of each room: the application's position, and the head.
 #[derive(Debug)]
 pub(crate) struct Rooms {
     rooms: HashMap<String, Position>,
     direct: HashMap<String, String>,
-    /// Counts connections, to tell a repeat from catching up.
+    /// Number of the connection, to distinguish repeats from catching up.
     connection: u64,
-    /// Counts what moved any cursor, to tell which rooms moved last.
+    /// Counts movements of cursors, to find the most recently active rooms.
     moves: u64,
-    /// Whose session this is; empty until the first welcome.
+    /// The session's user; empty until the first welcome.
     user: String,
 }
 
 #[derive(Debug, Default)]
 struct Position {
-    /// Handed to the application up to here; `None` until anything was.
+    /// Delivered to the application up to here; `None` before the first event.
     cursor: Option<u64>,
     epoch: u64,
-    /// The epoch that the server said last; 0 while unknown.
+    /// The last epoch announced by the server; 0 while unknown.
     server_epoch: u64,
-    /// A gap without an end was named: whatever comes next follows it.
+    /// After an open-ended gap: any event may follow.
     open: bool,
-    /// The highest seq known to exist.
+    /// The highest known seq.
     head: u64,
-    /// On which connection the last event came, and which it was.
+    /// The connection on which the last event arrived, and its seq.
     last: (u64, u64),
-    /// When it last moved, in moves of all rooms.
+    /// When it last moved, as a count of all movements.
     moved: u64,
 }
 
-/// What to do with an event or a gap.
+/// How to handle an event or a gap.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// Tell the application of this first.
+    /// Report this to the application first.
     pub(crate) violation: Option<Violation>,
-    /// Hand it over.
+    /// Deliver it.
     pub(crate) deliver: bool,
 }
 
@@ -83,7 +83,8 @@ impl Rooms {
     }
 
     /// The cursors for a hello, as many as fit into `budget` bytes of this encoding: those
-    /// of the rooms that moved last. The others begin with a gap, which is exact too.
+    /// of the most recently active rooms. The others start with a gap, which is correct,
+    /// too.
     pub(crate) fn cursors(&self, encoding: Encoding, budget: usize) -> Vec<Cursor> {
         let mut known: Vec<_> = self
             .rooms
@@ -103,7 +104,8 @@ impl Rooms {
             .collect()
     }
 
-    /// How far the application has a room once it has taken everything handed over so far.
+    /// The application's position in a room once it has processed everything delivered so
+    /// far.
     pub(crate) fn cursor(&self, room_id: &str) -> Option<Cursor> {
         let position = self.rooms.get(room_id)?;
         Some(Cursor { room_id: room_id.to_owned(), seq: position.cursor?, epoch: position.epoch })
@@ -114,29 +116,29 @@ impl Rooms {
         self.user.clone_from(&welcome.user_id);
         for head in &welcome.heads {
             let position = self.position(&head.room_id);
-            // A changed epoch is learnt from the gap that follows, not here: a
-            // connection lost in between would hide it.
+            // A changed epoch is taken from the following gap, not here: a connection lost
+            // in between would hide it.
             if position.epoch == 0 {
                 position.epoch = head.epoch;
             }
             position.server_epoch = head.epoch;
-            // Of another epoch, what was known to exist may not.
+            // In another epoch, seqs that were known may not exist.
             let is_restored = head.epoch != 0 && head.epoch != position.epoch;
             position.head = if is_restored { head.seq } else { position.head.max(head.seq) };
         }
     }
 
-    /// The epoch of what the application has of a room; 0 where unknown.
+    /// The epoch of the application's position in a room; 0 if unknown.
     pub(crate) fn epoch(&self, room_id: &str) -> u64 {
         self.rooms.get(room_id).map_or(0, |position| position.epoch)
     }
 
-    /// The epoch that a room has on the server, as far as it has said so; 0 where unknown.
+    /// The epoch of a room on the server, as last announced; 0 if unknown.
     pub(crate) fn server_epoch(&self, room_id: &str) -> u64 {
         self.rooms.get(room_id).map_or(0, |position| position.server_epoch)
     }
 
-    /// Whose session this is.
+    /// The session's user.
     pub(crate) fn user(&self) -> &str {
         &self.user
     }
@@ -163,7 +165,7 @@ impl Rooms {
         Verdict { violation, deliver: true }
     }
 
-    /// Takes a gap; cuts off what the application has already.
+    /// Processes a gap; cuts off what the application already has.
     pub(crate) fn gap(&mut self, gap: &mut Gap) -> Verdict {
         let position = self.moving(&gap.room_id);
         if gap.epoch != 0 {
@@ -171,7 +173,7 @@ impl Rooms {
             position.server_epoch = gap.epoch;
         }
         if gap.reason() == GapReason::Restored {
-            // Seqs mean other events now; nothing held before counts.
+            // Seqs refer to other events now; the previous state is invalid.
             let (epoch, moved) = (position.epoch, position.moved);
             let cursor = Some(gap.to_seq);
             let server_epoch = position.server_epoch;
@@ -188,7 +190,8 @@ impl Rooms {
         gap.from_seq = gap.from_seq.max(cursor + 1);
         if gap.to_seq == 0 {
             position.cursor = Some(cursor);
-            // An unreadable room goes on where the gap began: a hole there would be one.
+            // An unreadable room continues where the gap started: a hole there would be a
+            // violation.
             position.open |= gap.reason() != GapReason::Unreadable;
         } else {
             position.advance(gap.to_seq);
@@ -196,7 +199,7 @@ impl Rooms {
         Verdict { violation, deliver: true }
     }
 
-    /// The highest seq of a room that is known to exist; `None` for an unknown room.
+    /// The highest known seq of a room; `None` for an unknown room.
     pub(crate) fn head(&self, room_id: &str) -> Option<u64> {
         self.rooms.get(room_id).map(|position| position.head).filter(|head| *head > 0)
     }
@@ -206,7 +209,7 @@ impl Rooms {
         position.head = position.head.max(seq);
     }
 
-    /// The direct room with a person, if a message went there before.
+    /// The direct room with a user, if a message was sent there before.
     pub(crate) fn direct(&self, user_id: &str) -> Option<&str> {
         self.direct.get(user_id).map(String::as_str)
     }
@@ -217,7 +220,7 @@ impl Rooms {
         }
     }
 
-    /// The position of a room that something arrived for.
+    /// The position of a room that received something.
     fn moving(&mut self, room_id: &str) -> &mut Position {
         self.moves += 1;
         let moved = self.moves;

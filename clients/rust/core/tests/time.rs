@@ -1,4 +1,4 @@
-//! What a session does as time passes, on a clock that the test moves.
+//! A session over time, on a clock controlled by the test.
 #![allow(clippy::unwrap_used, reason = "tests may give up")]
 
 use std::time::Duration;
@@ -11,12 +11,12 @@ use parlance_proto::v1::server_frame::Frame;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A core, and the driver's side of it.
+/// A core, and its driver.
 struct Session {
     core: Core,
     now: Duration,
     connection: u64,
-    /// What came out since it was last looked at.
+    /// Outputs since the last check.
     sent: Vec<v1::ClientFrame>,
     answers: Vec<(u64, Result<Answer, Error>)>,
     disconnected: Vec<(Option<Error>, Duration)>,
@@ -48,7 +48,7 @@ impl Session {
         session
     }
 
-    /// The connection that was asked for succeeds, up to the welcome.
+    /// The requested connection succeeds, up to the welcome.
     fn connect(&mut self) {
         let connection = self.connection;
         self.input(Input::Connected { connection });
@@ -66,7 +66,7 @@ impl Session {
         self.input(Input::Lost { connection, error: None });
     }
 
-    /// The server takes the token not, or not any more.
+    /// The server does not accept the token, or no longer does.
     fn refuse_token(&mut self) {
         let (code, reason) = (Code::Unauthenticated.into(), "token_expired".to_owned());
         let error = v1::Error { code, reason, ..Default::default() };
@@ -74,7 +74,7 @@ impl Session {
         self.input(Input::Lost { connection, error });
     }
 
-    /// Ticks once, at the next time that is asked for; returns how long that takes.
+    /// Ticks once, at the next requested time; returns how long that takes.
     fn wait(&mut self) -> Duration {
         let waited = self.core.timeout().unwrap() - self.now;
         self.pass(waited);
@@ -91,7 +91,7 @@ impl Session {
         self.receive(Frame::Reply(v1::Reply { request_id: request_id.to_owned(), result }));
     }
 
-    /// Lets time pass, with ticks where the core asks for them.
+    /// Lets time pass, with ticks when the core requests them.
     fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some(due) = self.core.timeout().filter(|due| *due <= until) {
@@ -155,7 +155,7 @@ fn a_call_that_is_not_answered_in_time_ends_the_connection_and_is_sent_again() {
     let mut session = Session::open();
     session.call(1);
     assert_eq!(session.sent_ids(), ["0"]);
-    // Events come meanwhile: the connection is not silent.
+    // Events arrive meanwhile: the connection is not silent.
     for seq in 1..=25 {
         assert!(session.disconnected.is_empty());
         session.receive(Frame::Event(v1::Event { room_id: "r".to_owned(), seq, ..Default::default() }));
@@ -195,7 +195,7 @@ fn a_server_that_welcomes_and_hangs_up_is_not_stormed() {
         session.pass(due - session.now);
     }
     assert!(session.connects.len() < 20, "{} connections in a minute", session.connects.len());
-    // A connection that lasted makes good.
+    // A connection that lasted resets the delays.
     session.connect();
     session.pass(SECOND * 10);
     session.lose();
@@ -215,7 +215,7 @@ fn a_draining_server_answers_calls_until_it_is_left() {
     session.pass(SECOND * 4);
     assert_eq!(session.connects.len(), 1);
     session.pass(SECOND);
-    // At once: the delay was waited for on the old connection.
+    // Immediately: the delay has already elapsed on the old connection.
     assert_eq!(session.connects, [SECOND, SECOND * 18]);
 }
 
@@ -265,7 +265,8 @@ fn a_second_fresh_token_is_tried_some_seconds_after_the_first_was_refused() {
     session.refuse_token();
     assert!(session.wait() < SECOND, "the first one at once");
     session.refuse_token();
-    // No wake hurries it: whatever refuses the tokens needs time to pass.
+    // A wake does not shorten it: the cause of the refusals needs time to
+    // disappear.
     session.input(Input::Wake);
     assert_eq!(session.connects.len(), 2);
     assert!(session.wait() > SECOND * 2);
@@ -322,7 +323,7 @@ fn every_state_of_a_session_can_be_seen() {
         seen.push(core.connection_state());
     }
     use ConnectionState::*;
-    // A wake does not hurry what the server asked for.
+    // A wake does not shorten the server's delay.
     let expected = [Idle, AwaitingToken, Connecting, Greeting, Online, Draining, Waiting, Waiting, Ended];
     assert_eq!(seen, expected);
     let online: Vec<_> = seen.into_iter().filter(|state| state.is_online()).collect();

@@ -1,4 +1,4 @@
-//! What a session is started with.
+//! Configuration of a session.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,40 +10,39 @@ use super::store::CommandStore;
 use super::tokens::{FixedToken, TokenProvider};
 use crate::transport::Dialer;
 
-/// How a session connects and how much it holds.
+/// Configuration of a session.
 #[derive(Clone)]
 pub struct Config {
-    /// Where to connect, tried in turn; must not be empty.
+    /// Addresses, tried in turn; must not be empty.
     pub dialers: Vec<Dialer>,
-    /// Where the token to sign in with comes from.
+    /// Source of the tokens to sign in with.
     pub tokens: Arc<dyn TokenProvider>,
-    /// Names this device among those of its user; may be empty.
+    /// Identifies this device among those of its user; may be empty.
     pub device_id: String,
-    /// What the application has of each room already, from an earlier session.
+    /// The application's positions from an earlier session.
     pub cursors: Vec<v1::Cursor>,
-    /// Where cursors are kept over restarts; those that it holds are added to `cursors`.
+    /// Storage of cursors across restarts; those in it are added to `cursors`.
     pub cursor_store: Option<Arc<dyn CursorStore>>,
-    /// Acknowledge to the server what was processed, every two seconds: a session without cursors then begins behind
-    /// it, and the senders see that it was delivered.
+    /// Whether to acknowledge processed events to the server, every two seconds: a session without cursors then starts after
+    /// them, and senders see that their messages were delivered.
     pub acknowledge: bool,
-    /// Where commands are kept over restarts, see [`Session::submit`](crate::Session::submit). Without one they live as long as the session.
+    /// Storage of commands across restarts, see [`Session::submit`](crate::Session::submit). Without one they live as long as the
+    /// session.
     pub command_store: Option<Arc<dyn CommandStore>>,
-    /// Updates that wait for the application. While the queue is full nothing is read
-    /// from the connection, replies included, and the server holds the rest.
+    /// Queue length for the application's updates. While it is full, nothing is read from the connection, including replies, and
+    /// the server holds the rest.
     pub update_queue: usize,
-    /// Operations that may be unanswered at once, at most what the server allows;
-    /// further calls wait.
+    /// Maximum number of unanswered operations, at most what the server allows; further calls wait.
     pub max_in_flight: usize,
 }
 
 impl Config {
-    /// One address, a token that stays as it is, no device name, no cursors, and queues
-    /// for a person who chats.
+    /// One address, a fixed token, no device name, no cursors, and queues for an interactive user.
     pub fn new(dialer: Dialer, token: impl Into<String>) -> Self {
         Self::with_tokens(dialer, FixedToken(token.into()))
     }
 
-    /// As [`Config::new`], with tokens that are asked for.
+    /// Like [`Config::new`], with a token provider.
     pub fn with_tokens(dialer: Dialer, tokens: impl TokenProvider) -> Self {
         Self {
             dialers: vec![dialer],

@@ -4,20 +4,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use parlance_proto::v1::Cursor;
 
-/// Keeps how far an application has each room, over restarts of its process. Events are
-/// then handed over at least once: again after a crash where the last seconds were not
-/// stored. Failures are the store's to report.
+/// Stores an application's position in each room across restarts. Events are then
+/// delivered at least once: after a crash, those of the last seconds again. The store
+/// reports its own failures.
 #[async_trait]
 pub trait CursorStore: Send + Sync + 'static {
-    /// All cursors, when a session starts.
+    /// All cursors, called when a session starts.
     async fn load(&self) -> Vec<Cursor>;
 
-    /// Stores cursors of rooms that moved: about once a second, and when the session
-    /// ends. Those of other rooms stay as they are.
+    /// Stores the cursors of rooms that moved: about once a second, and when the
+    /// session ends. Those of other rooms are unchanged.
     async fn save(&self, moved: Vec<Cursor>);
 }
 
-/// What the application has processed and the store does not have yet.
+/// Positions that the application has processed but that are not stored yet.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Processed(Arc<Mutex<HashMap<String, Cursor>>>);
 

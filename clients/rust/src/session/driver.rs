@@ -22,17 +22,17 @@ use crate::ClientError;
 use crate::random::random_number;
 use crate::transport::Connection;
 
-/// How often cursors that moved are stored.
+/// How often moved cursors are stored.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often what was processed is acknowledged to the server: one mark stands for all before it.
+/// How often processed events are acknowledged to the server: one mark covers all before it.
 const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long a cursor store is waited for where the session needs it: to begin, and to end.
-/// Without its cursors rooms begin with a gap.
+/// Timeout of the cursor store at the beginning and the end of a session. Without its cursors,
+/// rooms start with a gap.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the handles of a session share with its driver.
+/// State shared by the handles of a session and its driver.
 pub(super) struct Application {
     pub(super) updates: mpsc::Sender<Item>,
     pub(super) processed: Processed,
@@ -42,7 +42,7 @@ pub(super) struct Application {
     pub(super) calls: Arc<AtomicU64>,
 }
 
-/// The one task of a session: carries out what the core decides.
+/// The single task of a session: executes what the core decides.
 pub(super) struct Driver {
     config: Config,
     /// Boxed: the future that holds it is moved.
@@ -56,12 +56,12 @@ pub(super) struct Driver {
     settled: HashMap<CallId, Settled>,
     discarded: HashMap<CallId, oneshot::Sender<Discarded>>,
     closing: Vec<oneshot::Sender<()>>,
-    /// Processed and not acknowledged: rooms, and how far.
+    /// Processed but not acknowledged: rooms and positions.
     unacknowledged: HashMap<String, u64>,
-    /// What is asked of the store of commands.
+    /// The current request to the command store.
     storing: Option<BoxFuture<'static, Input>>,
     link: Link,
-    /// Updates that the application has no place for yet. Meanwhile nothing is read.
+    /// Updates for which the application's queue has no room yet. Meanwhile nothing is read.
     undelivered: VecDeque<Item>,
     is_paused: bool,
 }
@@ -138,7 +138,7 @@ impl Driver {
                 opened = ready(connecting) => Some(self.connected(opened)),
                 is_open = send(sender, unsent), if can_send => {
                     if !is_open {
-                        // The receiving half says why.
+                        // The receiving half returns the error.
                         *sender = None;
                     }
                     None
@@ -146,7 +146,7 @@ impl Driver {
                 permit = updates.reserve(), if has_undelivered => {
                     match (permit, self.undelivered.pop_front()) {
                         (Ok(permit), Some(item)) => permit.send(item),
-                        // Nobody wants updates any more.
+                        // The application has dropped the updates.
                         _ => self.undelivered.clear(),
                     }
                     None
@@ -170,7 +170,7 @@ impl Driver {
         self.end(saving).await;
     }
 
-    /// Answers whatever still asks, and hands over the last updates.
+    /// Answers all pending calls, and delivers the last updates.
     async fn end(mut self, saving: Option<BoxFuture<'static, ()>>) {
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
@@ -184,7 +184,7 @@ impl Driver {
             }
         };
         let _ = timeout(STORE_TIMEOUT, last).await;
-        // What was queued last is stored, too.
+        // The last queued commands are stored, too.
         let give_up = Instant::now() + STORE_TIMEOUT;
         while let Some(storing) = self.storing.take() {
             let Ok(stored) = timeout_at(give_up, storing).await else { break };
@@ -198,7 +198,7 @@ impl Driver {
                 return;
             }
         }
-        // What the application processes from here on is not stored: it comes again.
+        // Updates processed from now on are not stored, and will be delivered again.
     }
 
     fn input(&mut self, input: Input) {
@@ -218,7 +218,7 @@ impl Driver {
                 Output::Send(frame) => self.link.unsent.push_back(frame),
                 Output::Answer { id, result } => {
                     if let Some(answer) = self.answers.remove(&id) {
-                        // Nobody waiting any more is no error.
+                        // A caller that no longer waits is not an error.
                         let _ = answer.send(result);
                     }
                 }
@@ -345,7 +345,7 @@ impl Driver {
         for (room_id, seq) in std::mem::take(&mut self.unacknowledged) {
             let request = AcknowledgeDeliveryRequest { room_id, seq, ..Default::default() };
             let id = self.application.calls.fetch_add(1, Ordering::Relaxed);
-            // Nobody waits for the answer.
+            // The answer is ignored.
             self.input(Input::Call { id, operation: Operation::AcknowledgeDelivery(request) });
         }
     }

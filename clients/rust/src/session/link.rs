@@ -1,4 +1,4 @@
-//! What the driver does on the network, and waits for.
+//! The driver's network operations.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -15,15 +15,15 @@ use crate::transport::{Connection, Receiver, Sender};
 pub(super) struct Link {
     pub(super) token: Option<BoxFuture<'static, Result<String, String>>>,
     pub(super) connecting: Option<BoxFuture<'static, Result<Connection, ClientError>>>,
-    /// The connection, by its number.
+    /// The number of the connection.
     pub(super) number: u64,
     pub(super) sender: Option<Sender>,
     pub(super) receiver: Option<Receiver>,
-    /// At most what may be in flight, hello and a probe.
+    /// At most the calls in flight, hello and a probe.
     pub(super) unsent: VecDeque<ClientFrame>,
 }
 
-/// Waits until then; for ever without a then.
+/// Waits until then; forever if `None`.
 pub(super) async fn at(then: Option<Instant>) {
     match then {
         Some(then) => sleep_until(then).await,
@@ -31,7 +31,8 @@ pub(super) async fn at(then: Option<Instant>) {
     }
 }
 
-/// Waits for what is under way, if anything is, and takes it away then.
+/// Waits for the operation in progress, if there is one, and removes it when it is
+/// done.
 pub(super) async fn ready<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
     let Some(future) = under_way else { return pending().await };
     let result = future.await;
@@ -39,7 +40,7 @@ pub(super) async fn ready<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T
     result
 }
 
-/// Passes the next frame on once there is a place for it; returns whether there was.
+/// Sends the next frame once there is room; returns whether it was sent.
 pub(super) async fn send(sender: &Option<Sender>, unsent: &mut VecDeque<ClientFrame>) -> bool {
     let Some(sender) = sender else { return pending().await };
     let Some(permit) = sender.reserve().await else { return false };

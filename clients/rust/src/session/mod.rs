@@ -51,15 +51,14 @@ impl Message {
         Self(v1::SendMessageRequest { target: Some(target), text, ..Default::default() })
     }
 
-    /// With an id of the application's own, unique among its user's messages. Otherwise
-    /// the session makes one.
+    /// Sets an id of the application's own, unique among its user's messages. Otherwise the session generates one.
     #[must_use]
     pub fn with_id(mut self, client_message_id: impl Into<String>) -> Self {
         self.0.client_message_id = client_message_id.into();
         self
     }
 
-    /// As an answer to the message at `seq`.
+    /// Marks it as a reply to the message at `seq`.
     #[must_use]
     pub fn in_reply_to(mut self, seq: u64) -> Self {
         self.0.reply_to_seq = seq;
@@ -73,27 +72,26 @@ impl From<Message> for v1::SendMessageRequest {
     }
 }
 
-/// A session: stays connected until it is closed, or until every clone of it is dropped
-/// and every call is answered. Keep one as long as updates are wanted.
+/// A session: stays connected until it is closed, or until every clone is dropped and every call answered. Keep one as long
+/// as updates are needed.
 #[derive(Debug, Clone)]
 pub struct Session {
     commands: mpsc::UnboundedSender<Order>,
     calls: Arc<AtomicU64>,
     state: watch::Receiver<ConnectionState>,
     queued: watch::Receiver<Commands>,
-    /// Begins the ids of commands.
+    /// Prefix of command ids.
     prefix: Arc<str>,
 }
 
 impl Session {
-    /// Starts a session. It connects by itself; the first update tells how that went.
+    /// Starts a session. It connects by itself; the first update reports the result.
     ///
-    /// The updates must be taken as they come, by another task than the one that waits
-    /// for answers, since both arrive on one stream; or be dropped, by whoever needs none.
-    /// The session ends with its last handle: `let (_, updates)` drops it at once.
+    /// The updates must be consumed as they arrive, by another task than the one that waits for answers, since both arrive
+    /// on one stream; or be dropped if they are not needed. The session ends with its last handle: `let (_, updates)` drops
+    /// it immediately.
     ///
-    /// # Panics
-    /// Outside of a tokio runtime, which it runs on.
+    /// # Panics Outside of a tokio runtime.
     #[must_use = "a session ends when its last handle is dropped"]
     pub fn start(config: Config) -> (Self, Updates) {
         let (commands, waiting) = mpsc::unbounded_channel();
@@ -111,14 +109,14 @@ impl Session {
         (session, Updates::new(queue, processed))
     }
 
-    /// Where the session stands now. It is ahead of the updates, which wait for the application.
+    /// The current state of the session. It is ahead of the updates in the queue.
     pub fn state(&self) -> ConnectionState {
-        // Without a driver it has ended, even if that came too suddenly to be said.
+        // Without a driver it has ended, even if that happened too suddenly to be recorded.
         if self.state.has_changed().is_err() { ConnectionState::Ended } else { *self.state.borrow() }
     }
 
-    /// Waits until the session stands where `is_awaited` says, or has ended, and returns where it
-    /// stands then. States that last only for a moment may be missed.
+    /// Waits until `is_awaited` accepts the session's state, or the session has ended, and returns the state then. Brief
+    /// states may be missed.
     pub async fn state_is(&self, mut is_awaited: impl FnMut(ConnectionState) -> bool) -> ConnectionState {
         let mut states = self.state.clone();
         let awaited = states.wait_for(|state| is_awaited(*state) || *state == ConnectionState::Ended).await;
@@ -126,10 +124,9 @@ impl Session {
         awaited.map_or(ConnectionState::Ended, |state| *state)
     }
 
-    /// As [`Session::start`], with callbacks in place of a stream.
+    /// Like [`Session::start`], with callbacks instead of a stream.
     ///
-    /// # Panics
-    /// Outside of a tokio runtime, which it runs on.
+    /// # Panics Outside of a tokio runtime.
     #[must_use = "a session ends when its last handle is dropped"]
     pub fn start_with(config: Config, listener: impl Listener) -> Self {
         let (session, updates) = Self::start(config);
@@ -137,8 +134,7 @@ impl Session {
         session
     }
 
-    /// Sends a message. Returns once it is durable, however many connections that takes:
-    /// its id makes it safe to repeat.
+    /// Sends a message. Returns once it is durable, over any number of connections: its id makes it safe to repeat.
     ///
     /// # Errors
     /// As for [`Session::call`].
@@ -146,24 +142,22 @@ impl Session {
         self.call(message.0).await
     }
 
-    /// Carries out a request. It is repeated when the connection is lost, when the
-    /// server is unavailable, and after the delay that an exhausted limit names; a
-    /// mutation gets an id first, so that a repeat changes nothing. Where too much has
-    /// happened meanwhile for the server to recognise a repeat, the room is paged here.
-    /// Only a typing signal is not repeated: late it would be wrong.
+    /// Executes a request. It is retried when the connection is lost, when the server is unavailable, and after the delay
+    /// given for an exhausted limit; a mutation gets an id first, so that a repeat changes nothing. If too many events have
+    /// happened meanwhile for the server to recognise a repeat, the room is paged here. Only a typing signal is not retried:
+    /// late, it would be wrong.
     ///
-    /// There is no time limit other than the caller's: dropping the future gives up.
+    /// The caller sets the time limit: dropping the future gives up.
     ///
-    /// # Errors
-    /// The server's final refusal, `frame_too_large` for a request with more bytes than a
-    /// frame may have, or the end of the session.
+    /// # Errors The server's permanent refusal, `frame_too_large` for a request that exceeds the maximum frame size, or the
+    /// end of the session.
     pub async fn call<R: Request>(&self, request: R) -> Result<R::Response, ClientError> {
         let answer = self.operate(request.into_operation()).await?;
         let unexpected = || ClientError::Protocol("the answer is to another operation".to_owned());
         R::response(answer).ok_or_else(unexpected)
     }
 
-    /// As [`Session::call`], for an operation that is known only at run time.
+    /// Like [`Session::call`], for an operation known only at run time.
     ///
     /// # Errors
     /// As for [`Session::call`].
@@ -178,25 +172,24 @@ impl Session {
         answer.map_err(|_| ClientError::SessionEnded)?
     }
 
-    /// Reconnects now rather than after the current wait, or probes the open connection. For applications that are told when
-    /// the network changes or the device wakes up. Does nothing once the session has ended.
+    /// Reconnects immediately instead of after the current delay, or probes the open connection. For applications that are
+    /// notified when the network changes or the device wakes up. Does nothing once the session has ended.
     pub fn wake(&self) {
         let _ = self.commands.send(Order::Wake);
     }
 
-    /// Ends the session now: calls that are not answered fail, cursors that moved are
-    /// stored, the connection is dropped. Returns once that is done; the last update
-    /// follows.
+    /// Ends the session: unanswered calls fail, moved cursors are stored, the connection is dropped. Returns once that is
+    /// done; the last update follows.
     pub async fn close(&self) {
         let (closed, done) = oneshot::channel();
         if self.commands.send(Order::Close(closed)).is_ok() {
-            // A driver that has ended meanwhile has done it.
+            // A driver that has ended meanwhile has done so.
             let _ = done.await;
         }
     }
 }
 
-/// Withdraws a call whose caller gives up.
+/// Cancels a call whose caller gives up.
 struct Abandoned<'a> {
     commands: &'a mpsc::UnboundedSender<Order>,
     id: Option<CallId>,

@@ -1,4 +1,4 @@
-//! What the handles of a session ask of its driver.
+//! Requests of a session's handles to its driver.
 
 use parlance_client_core::{CallId, Discarded, NewCommand};
 use parlance_proto::v1::client_frame::Operation;
@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::ClientError;
 
-/// One of them.
+/// A request.
 #[derive(Debug)]
 pub(super) enum Order {
     Call { id: CallId, operation: Operation, answer: oneshot::Sender<Result<Answer, ClientError>> },
@@ -19,5 +19,5 @@ pub(super) enum Order {
     Close(oneshot::Sender<()>),
 }
 
-/// Who waits for the outcome of a command.
+/// The channel for the outcome of a command.
 pub(super) type Settled = oneshot::Sender<Result<Option<Answer>, ClientError>>;

@@ -1,4 +1,4 @@
-//! Changes that are carried out whatever happens meanwhile.
+//! Durable changes.
 
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
@@ -13,23 +13,21 @@ use super::Session;
 use super::orders::Order;
 use crate::ClientError;
 
-/// A change that the queue has taken. Dropping it changes nothing: it is carried out.
+/// A change accepted by the queue. Dropping this does not cancel it.
 #[derive(Debug)]
 pub struct Submitted<R> {
-    /// Its id, for [`Session::retry`] and [`Session::discard`], also after a restart. That of another command where
-    /// that does the same.
+    /// Its id, for [`Session::retry`] and [`Session::discard`], also after a restart. That of another command if it has the
+    /// same effect.
     pub id: String,
     settled: oneshot::Receiver<Result<Option<Answer>, ClientError>>,
     request: PhantomData<fn() -> R>,
 }
 
 impl<R: Change> Submitted<R> {
-    /// Waits until it is carried out. `None` where another command has made it needless: a reaction that was removed again,
-    /// for example.
+    /// Waits until it is carried out. `None` if another command has made it obsolete, such as a removed reaction.
     ///
-    /// # Errors
-    /// The server's final refusal; [`ClientError::Discarded`]; or the end of the session, after which it is still in the
-    /// store, and carried out by the next session.
+    /// # Errors The server's permanent refusal; [`ClientError::Discarded`]; or the end of the session, after which it is still
+    /// in the store, and carried out by the next session.
     pub async fn done(self) -> Result<Option<R::Response>, ClientError> {
         let Some(answer) = self.settled.await.map_err(|_| ClientError::SessionEnded)?? else {
             return Ok(None);
@@ -40,13 +38,12 @@ impl<R: Change> Submitted<R> {
 }
 
 impl Session {
-    /// Queues a change. Returns once it is stored, as far as the store answers in time: from then on it is carried out,
-    /// once, in the order of its room, over as many connections and restarts as it takes.
+    /// Queues a change. Returns once it is stored, if the store answers in time: from then on it is carried out exactly once,
+    /// in the order of its room, over any number of connections and restarts.
     ///
-    /// It replaces or undoes what is queued and has become needless: a lower read mark, an older edit of the same message, the
-    /// opposite reaction. [`Session::commands`] shows what is on its way, and
-    /// [`Update::Command`](crate::Update::Command) what becomes of it. A request with an id of its own that is queued under
-    /// it already is not queued twice.
+    /// It replaces or cancels queued commands that have become obsolete: a lower read mark, an older edit of the same message,
+    /// the opposite reaction. [`Session::commands`] returns pending commands, and [`Update::Command`](crate::Update::Command)
+    /// reports their progress. A request with an explicit id that is already queued is not queued twice.
     ///
     /// # Errors
     /// The end of the session.
@@ -70,7 +67,7 @@ impl Session {
         Ok((id, outcome))
     }
 
-    /// Tries a command again that was refused, and waits until it is carried out. `None` where there is none to try.
+    /// Retries a refused command, and waits until it is carried out. `None` if there is nothing to retry.
     ///
     /// # Errors
     /// As for [`Submitted::done`].
@@ -82,8 +79,7 @@ impl Session {
         outcome.await.map_err(|_| ClientError::SessionEnded)?
     }
 
-    /// Withdraws a command. Returns what that has achieved once the store has forgotten it: what was not on the wire is
-    /// undone.
+    /// Discards a command. Returns the result once the store has deleted it: a command that was not in flight is undone.
     ///
     /// # Errors
     /// The end of the session.
@@ -95,13 +91,13 @@ impl Session {
         outcome.await.map_err(|_| ClientError::SessionEnded)
     }
 
-    /// What is on its way to the server, in the order in which it was issued: a snapshot, for
+    /// Pending commands in the order in which they were issued: a snapshot, for
     /// [`optimistic`](parlance_client_core::optimistic).
     pub fn commands(&self) -> Commands {
         self.queued.borrow().clone()
     }
 
-    /// Waits until what is on its way is as `is_awaited` says, or the session has ended, and returns it.
+    /// Waits until `is_awaited` accepts the pending commands, or the session has ended, and returns them.
     pub async fn commands_are(&self, mut is_awaited: impl FnMut(&Commands) -> bool) -> Commands {
         let mut queued = self.queued.clone();
         let awaited = queued.wait_for(|commands| is_awaited(commands)).await.map(|commands| commands.clone());

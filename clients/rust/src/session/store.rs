@@ -1,4 +1,4 @@
-//! Where commands are kept over restarts.
+//! Storage of commands across restarts.
 
 mod file;
 mod memory;
@@ -9,15 +9,15 @@ use parlance_client_core::{StoreChange, StoredCommand};
 pub use file::FileCommandStore;
 pub use memory::MemoryCommandStore;
 
-/// Keeps what is on its way to the server over restarts of the process. One session uses a store at a time.
+/// Stores pending commands across restarts of the process. One session uses a store at a time.
 ///
-/// One thing is asked of it at a time, and it may take as long as it takes: after 1.5 s the session goes on
-/// without it, and says so as [`Update::Storage`](crate::Update::Storage). What failed is tried again.
+/// One request is made at a time, and it may take any time: after 1.5 s the session continues without it,
+/// and reports that as [`Update::Storage`](crate::Update::Storage). Failed requests are retried.
 #[async_trait]
 pub trait CommandStore: Send + Sync + 'static {
-    /// Everything that is kept.
+    /// Everything stored.
     async fn load(&self) -> Result<Vec<StoredCommand>, String>;
 
-    /// Changes what is kept: all of it or nothing, and durable on return.
+    /// Applies changes atomically; durable on return.
     async fn write(&self, changes: Vec<StoreChange>) -> Result<(), String>;
 }

@@ -1,19 +1,18 @@
 use async_trait::async_trait;
 
-/// Gives a session the token that it signs in with, before every connection.
+/// Provides the token that a session signs in with, before every connection.
 #[async_trait]
 pub trait TokenProvider: Send + Sync + 'static {
-    /// The token to sign in with now. `refused` says that the server did not take the last
-    /// one: then a cached token is of no use. If the fresh one is refused too, another one is
-    /// asked for some seconds later; the session ends where that is refused as well.
+    /// The token to sign in with. `refused` means that the server did not accept the last
+    /// one: a cached token is useless then. If the fresh one is refused too, another one is
+    /// requested some seconds later; if that is refused as well, the session ends.
     ///
-    /// # Errors
-    /// There is none to be had for now, and why; the session tries again later. The same
-    /// holds after 30 seconds without one.
+    /// # Errors There is temporarily no token; the session retries later, as it does after 30
+    /// seconds without an answer.
     async fn token(&self, refused: bool) -> Result<String, String>;
 }
 
-/// A token that stays as it is.
+/// A fixed token.
 pub(super) struct FixedToken(pub(super) String);
 
 #[async_trait]

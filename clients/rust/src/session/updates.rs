@@ -10,16 +10,16 @@ use super::cursors::Processed;
 use super::orders::Order;
 use crate::{ClientError, CommandUpdate, StorageState, Update, Violation};
 
-/// An update, and what the application has of the room after it.
+/// An update, and the application's position in the room after it.
 pub(super) type Item = (Update, Option<Cursor>);
 
-/// The updates of a session, as a [`Stream`]. Taking the next one says that the one before
-/// is processed: from then on its cursor may be stored.
+/// The updates of a session, as a [`Stream`]. Taking the next one marks the previous one as processed: its cursor may
+/// be stored from then on.
 #[derive(Debug)]
 pub struct Updates {
     queue: mpsc::Receiver<Item>,
     processed: Processed,
-    /// Of the update that was taken last.
+    /// The cursor of the last update.
     current: Option<Cursor>,
 }
 
@@ -28,24 +28,24 @@ impl Updates {
         Self { queue, processed, current: None }
     }
 
-    /// The next update; `None` after [`Update::Stopped`]. Cancelling it loses nothing.
+    /// The next update; `None` after [`Update::Stopped`]. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Update> {
         std::future::poll_fn(|context| self.poll_recv(context)).await
     }
 
-    /// How far the application has the room of the last update, once it has processed it: to be kept together with what
-    /// it did, in one transaction, for example, and given to the next session as [`Config::cursors`](crate::Config).
-    /// `None` where the last update was about no room.
+    /// The application's position in the room of the last update, once it has processed it: to be stored together with
+    /// its effects, for example in one transaction, and passed to the next session as
+    /// [`Config::cursors`](crate::Config). `None` if the last update was not about a room.
     pub fn cursor(&self) -> Option<&Cursor> {
         self.current.as_ref()
     }
 
-    /// How many updates wait to be taken.
+    /// The number of queued updates.
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether none waits.
+    /// Whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -61,8 +61,8 @@ impl Updates {
         }))
     }
 
-    /// Hands every update to a listener, until the session has ended. A listener that panics ends it: what it has not
-    /// processed is not passed over.
+    /// Passes every update to a listener, until the session has ended. A listener that panics ends it: an unprocessed
+    /// update must not be skipped.
     pub(super) async fn hand_to(mut self, listener: impl Listener, orders: WeakUnboundedSender<Order>) {
         let ended = EndOfListener(orders);
         while let Some(update) = self.recv().await {
@@ -82,7 +82,7 @@ impl Updates {
     }
 }
 
-/// Closes the session once nobody listens any more.
+/// Closes the session when the listener ends.
 struct EndOfListener(WeakUnboundedSender<Order>);
 
 impl Drop for EndOfListener {
@@ -102,26 +102,26 @@ impl Stream for Updates {
     }
 }
 
-/// Callbacks for what a session reports, see [`Update`]. They are called one after the
-/// other; while one runs, the next waits. Returning says that it is processed.
+/// Callbacks for the updates of a session, see [`Update`]. They are called one after the other. Returning marks the
+/// update as processed.
 #[allow(unused_variables, reason = "by default nothing is done")]
 pub trait Listener: Send + Sync + 'static {
-    /// The session is open, again or for the first time.
+    /// The session is open, for the first time or again.
     fn connected(&self, welcome: Welcome) {}
     /// The next event of a room.
     fn event(&self, event: Event) {}
-    /// Something of the moment.
+    /// A transient signal.
     fn signal(&self, signal: Signal) {}
     /// Events that are not pushed.
     fn gap(&self, gap: Gap) {}
-    /// The server broke its promise.
+    /// The server violated the protocol.
     fn violation(&self, violation: Violation) {}
-    /// Something has happened to a command.
+    /// An update about a command.
     fn command(&self, update: CommandUpdate) {}
-    /// The store of commands works, or has ceased to.
+    /// The command store started or stopped working.
     fn storage(&self, state: StorageState) {}
-    /// The connection is gone; the next try comes in `retry_in`.
+    /// The connection was lost; the next attempt is made after `retry_in`.
     fn disconnected(&self, error: Option<ClientError>, retry_in: std::time::Duration) {}
-    /// The session is over; nothing follows.
+    /// The session has ended; no update follows.
     fn stopped(&self, error: ClientError) {}
 }

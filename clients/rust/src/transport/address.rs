@@ -1,7 +1,7 @@
-/// Where a server is.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// `host:port`, or just `host` where the port is the usual one.
+    /// `host:port`, or just `host` for the default port.
     authority: String,
     pub(super) tls: bool,
 }
@@ -15,7 +15,7 @@ impl Address {
         Self { authority: authority.trim_end_matches('/').to_owned(), tls }
     }
 
-    /// With this scheme, which gets an `s` for TLS.
+    /// The URL with this scheme, plus an `s` for TLS.
     pub(super) fn url(&self, scheme: &str) -> String {
         format!("{scheme}{}://{}", if self.tls { "s" } else { "" }, self.authority)
     }

@@ -16,11 +16,11 @@ use crate::error::{from_status, innermost, unusable_token};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A peer that vanished without a word is noticed within interval and time-out.
+/// A peer that has vanished is detected within interval plus timeout.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection to `address`, made now.
+/// Connects to `address`.
 pub(crate) async fn channel(address: &Address) -> Result<Channel, ClientError> {
     let url = address.url("http");
     let mut endpoint = Endpoint::from_shared(url.clone())
@@ -41,7 +41,7 @@ pub(crate) async fn channel(address: &Address) -> Result<Channel, ClientError> {
         .map_err(|error| ClientError::Io(innermost(&error)))
 }
 
-/// Opens a stream: what is sent into the channel, and what comes.
+/// Opens a stream: returns the sending channel and the receiving half.
 pub(super) async fn connect(
     address: &Address,
     token: &str,
@@ -52,8 +52,8 @@ pub(super) async fn connect(
     let mut request = Request::new(ReceiverStream::new(queue));
     let authorization = MetadataValue::try_from(format!("Bearer {token}")).map_err(|_| unusable_token())?;
     request.metadata_mut().insert("authorization", authorization);
-    // The server may hold its headers back until it has seen `hello`, so the call is
-    // opened beside the caller, who sends it.
+    // The server may hold its headers back until it has received `hello`, which the
+    // caller sends; so the call is opened in a task of its own.
     let opening = tokio::spawn(async move { client.chat(request).await });
     Ok((frames, Inbound::Opening(opening)))
 }

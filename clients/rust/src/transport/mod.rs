@@ -1,4 +1,4 @@
-//! One connection of the `Chat` stream, whichever door it goes through.
+//! One connection of the `Chat` stream, over any transport.
 
 mod address;
 mod grpc;
@@ -16,7 +16,7 @@ use crate::ClientError;
 pub(crate) use address::Address;
 pub(crate) use grpc::channel as grpc_channel;
 
-/// The ways into the server. All carry the same frames.
+/// The transports. All carry the same frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Door {
     /// `ChatService.Chat` over HTTP/2.
@@ -46,7 +46,7 @@ impl fmt::Display for Door {
     }
 }
 
-/// Where and how to connect.
+/// An address and a transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dialer {
     door: Door,
@@ -54,11 +54,11 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    /// Connects to `address` through `door`. With TLS to `https://host` or
-    /// `https://host:port`; without to `http://host:port` or just `host:port`.
+    /// Connects to `address` over the transport `door`. With TLS for `https://host` or
+    /// `https://host:port`; without for `http://host:port` or just `host:port`.
     ///
-    /// Certificates are checked against those that the system trusts; the variables
-    /// `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+    /// Certificates are checked against the system's trusted ones; the variables
+    /// `SSL_CERT_FILE` and `SSL_CERT_DIR` override them.
     pub fn new(door: Door, address: impl AsRef<str>) -> Self {
         Self { door, address: Address::parse(address.as_ref()) }
     }
@@ -67,10 +67,9 @@ impl Dialer {
         self.door.encoding()
     }
 
-    /// Opens a connection of its own. The first frame to send is `hello`.
+    /// Opens a new connection. The first frame to send is `hello`.
     ///
-    /// # Errors
-    /// A server that cannot be reached. A token that is refused shows here or at the
+    /// # Errors The server cannot be reached. A refused token is reported here or at the
     /// first [`Connection::recv`].
     pub async fn connect(&self, token: &str) -> Result<Connection, ClientError> {
         match self.door {
@@ -115,33 +114,33 @@ impl Connection {
         self.receiver.recv().await
     }
 
-    /// Both halves, for different tasks. The connection closes once both are dropped.
+    /// Both halves, for use by different tasks. The connection closes once both are
+    /// dropped.
     pub fn split(self) -> (Sender, Receiver) {
         (self.sender, self.receiver)
     }
 }
 
-/// The half of a connection that sends.
+/// The sending half of a connection.
 #[derive(Debug, Clone)]
 pub struct Sender(mpsc::Sender<ClientFrame>);
 
 impl Sender {
-    /// Hands a frame to the connection; waits while it is behind. Returning says nothing
-    /// about arrival: that is what replies are for.
+    /// Queues a frame; waits while the queue is full. Returning does not mean that it
+    /// has arrived: replies do.
     ///
-    /// # Errors
-    /// The stream has ended; [`Receiver::recv`] tells why.
+    /// # Errors The stream has ended; [`Receiver::recv`] returns why.
     pub async fn send(&self, frame: ClientFrame) -> Result<(), ClientError> {
         self.0.send(frame).await.map_err(|_| ClientError::Io("the stream has ended".to_owned()))
     }
 
-    /// Room for one frame; `None` once the stream has ended.
+    /// Reserves a slot for one frame; `None` once the stream has ended.
     pub(crate) async fn reserve(&self) -> Option<mpsc::Permit<'_, ClientFrame>> {
         self.0.reserve().await.ok()
     }
 }
 
-/// The half of a connection that receives.
+/// The receiving half of a connection.
 #[derive(Debug)]
 pub struct Receiver(Inbound);
 
@@ -152,8 +151,8 @@ enum Inbound {
 }
 
 impl Receiver {
-    /// The next frame, or `None` once the server has ended the stream in good order.
-    /// Cancelling it loses nothing.
+    /// The next frame, or `None` once the server has ended the stream normally.
+    /// Cancel-safe.
     ///
     /// # Errors
     /// The stream broke, or the server ended it with an error.

@@ -26,16 +26,16 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Read and write buffers, bytes; the default of 128 KiB each is allocated at once.
+/// Read and write buffers, bytes; the default of 128 KiB each would be allocated
+/// immediately.
 const BUFFER_BYTES: usize = 4 * 1024;
 
-/// A ping goes out this often, and a server from which nothing came for three of them
-/// is gone.
+/// Interval of pings; a server that was silent for three of them is considered gone.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(45);
 
-/// How long a write may wait for a socket that takes nothing, and the close that follows. A
-/// peer that vanished takes nothing either.
+/// Timeout of a write to a blocked socket, and of the following close. A peer that has
+/// vanished accepts nothing either.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -50,7 +50,7 @@ fn encode(encoding: Encoding, frame: &ClientFrame) -> Result<Message, ClientErro
     })
 }
 
-/// Opens a socket: what is sent into the channel, and what comes.
+/// Opens a socket: returns the sending channel and the receiving half.
 pub(super) async fn connect(
     address: &Address,
     token: &str,
@@ -68,7 +68,7 @@ pub(super) async fn connect(
         .write_buffer_size(BUFFER_BYTES)
         .max_message_size(Some(MAX_SERVER_FRAME))
         .max_frame_size(Some(MAX_SERVER_FRAME));
-    // Boxed: the handshake is kilobytes of state for a moment.
+    // Boxed: the handshake briefly needs kilobytes of state.
     let connector = if address.tls { Connector::Rustls(tls()?) } else { Connector::Plain };
     let connecting = Box::pin(connect_async_tls_with_config(request, Some(config), true, Some(connector)));
     let (socket, _) = match timeout(CONNECT_TIMEOUT, connecting).await {
@@ -83,7 +83,7 @@ pub(super) async fn connect(
     Ok((frames, inbound))
 }
 
-/// What is trusted, read once: it takes a while.
+/// Trusted certificates, loaded once: that takes a while.
 fn tls() -> Result<Arc<ClientConfig>, ClientError> {
     static CONFIG: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(|| {
         let found = rustls_native_certs::load_native_certs();
@@ -101,8 +101,8 @@ fn tls() -> Result<Arc<ClientConfig>, ClientError> {
     CONFIG.clone().map_err(ClientError::Io)
 }
 
-/// Writes until the sending half is dropped or the socket breaks; the reading half
-/// learns of that by itself.
+/// Writes until the sending half is dropped or the socket breaks; the reading half notices
+/// that by itself.
 async fn write(
     mut sink: SplitSink<Socket, Message>,
     mut queue: mpsc::Receiver<ClientFrame>,
@@ -130,7 +130,7 @@ async fn write(
     let _ = timeout(CLOSE_TIMEOUT, sink.close()).await;
 }
 
-/// Several waiting frames go out in one flush.
+/// Several queued frames are sent in one flush.
 async fn write_waiting(
     sink: &mut SplitSink<Socket, Message>,
     queue: &mut mpsc::Receiver<ClientFrame>,
@@ -148,7 +148,7 @@ async fn write_waiting(
 #[derive(Debug)]
 pub(super) struct Inbound {
     stream: SplitStream<Socket>,
-    /// When anything came last, pongs included.
+    /// When data last arrived, including pongs.
     heard: Instant,
 }
 
@@ -178,7 +178,7 @@ impl Inbound {
     }
 }
 
-/// What a WebSocket error means to a client.
+/// Converts a WebSocket error.
 fn broken(error: Error) -> ClientError {
     match error {
         Error::Io(error) => ClientError::Io(error.to_string()),
@@ -194,14 +194,14 @@ fn broken(error: Error) -> ClientError {
     }
 }
 
-/// The handshake was answered with something else than 101: an error of the contract
-/// as JSON, or whatever a server in between says.
+/// The handshake was answered with another status than 101: an error of the contract as
+/// JSON, or an answer of a proxy.
 fn refused(status: u16, body: &[u8]) -> ClientError {
     contract_error(body).map_or(ClientError::Http { status }, ClientError::from)
 }
 
 fn contract_error(body: &[u8]) -> Option<v1::Error> {
-    // The error stands under a key of its own, as on REST.
+    // The error has its own key, as in REST.
     let answer = serde_json::from_slice::<serde_json::Value>(body).ok()?;
     let descriptor = json::pool().get_message_by_name("parlance.v1.Error")?;
     let error = json::from_json(&descriptor, answer.get("error")?.to_string().as_bytes()).ok()?;

@@ -1,4 +1,4 @@
-//! Sessions on tokio, against a server that misbehaves.
+//! Sessions on tokio, against a misbehaving server.
 #![allow(clippy::unwrap_used, reason = "tests may give up")]
 
 mod fake;

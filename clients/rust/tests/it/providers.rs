@@ -1,4 +1,4 @@
-//! What an application gives to a session: tokens, cursors, listeners; and what the session says of itself.
+//! Application-provided parts of a session: tokens, cursors, listeners; and the session's reported state.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use tonic::Status;
 
 use crate::fake::{DOORS, Fake, message_of, next, next_seq, within};
 
-/// Gives the tokens "1", "2", ... and counts how often it was told of a refusal.
+/// Provides the tokens "1", "2", ... and counts reported refusals.
 #[derive(Clone, Default)]
 struct Tokens {
     given: Arc<AtomicU32>,
@@ -81,7 +81,7 @@ async fn a_server_that_welcomes_and_hangs_up_is_left_alone() {
                 }
             });
         }
-        // It doubled four times.
+        // It has doubled four times.
         assert!(delays[4] >= Duration::from_millis(800), "{delays:?}");
     }
 }
@@ -106,7 +106,7 @@ async fn the_size_of_a_frame_is_that_in_its_encoding() {
             peer.reply(request_id, Answer::SendMessage(v1::SendMessageResponse::default())).await;
             (request_id, request) = message_of(peer.recv().await);
         }
-        // In JSON 700 quotes are 1,400 bytes.
+        // In JSON 700 quotes take 1,400 bytes.
         assert_eq!(request.text, "fits");
         peer.reply(request_id, Answer::SendMessage(v1::SendMessageResponse::default())).await;
         let (first, second) = within(sending).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_hello_fits_into_a_frame_however_many_rooms_there_are() {
     }
 }
 
-/// Keeps what it is given.
+/// Keeps saved cursors.
 #[derive(Clone, Default)]
 struct Memory(Arc<Mutex<Vec<v1::Cursor>>>);
 
@@ -163,7 +163,7 @@ async fn cursors_are_stored_once_an_event_is_processed_and_survive_a_restart() {
     peer.event(1).await;
     peer.event(2).await;
     assert_eq!(next_seq(&mut updates).await, 1);
-    // The second one is taken and still being processed: only the first one is stored.
+    // The second one is still being processed: only the first one is stored.
     assert_eq!(next_seq(&mut updates).await, 2);
     within(session.close()).await;
     assert_eq!(next(&mut updates).await, Update::Stopped(ClientError::SessionEnded));
@@ -210,7 +210,7 @@ async fn a_listener_gets_what_the_stream_would() {
     assert_eq!((within(heard.recv()).await, within(heard.recv()).await), (Some(1), Some(2)));
 }
 
-/// Fails at the second event.
+/// Panics at the second event.
 struct Fails(mpsc::UnboundedSender<u64>);
 
 impl Listener for Fails {
@@ -246,7 +246,7 @@ async fn a_listener_that_fails_ends_the_session_and_what_it_failed_at_comes_agai
     assert_eq!(within(heard.recv()).await, Some(2));
 }
 
-/// Fails.
+/// Always fails.
 struct NoTokens;
 
 #[async_trait]
@@ -315,7 +315,7 @@ async fn a_session_says_where_it_stands() {
         peer.send(Frame::Draining(v1::Draining { reconnect_after })).await;
         assert_eq!(within(is(ConnectionState::Draining)).await, ConnectionState::Draining);
         drop(peer);
-        // It stays away for as long as it was asked to.
+        // It stays disconnected for as long as it was asked to.
         assert_eq!(within(is(ConnectionState::Waiting)).await, ConnectionState::Waiting);
         within(session.close()).await;
         assert_eq!(within(is(ConnectionState::Online)).await, ConnectionState::Ended);

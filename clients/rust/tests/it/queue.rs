@@ -1,4 +1,4 @@
-//! Commands over connections and restarts, against a server and a store that misbehave.
+//! Commands across connections and restarts, against a misbehaving server and store.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ async fn what_was_not_answered_goes_out_again_after_a_restart_as_it_was_and_in_o
     }
 }
 
-/// Holds nothing, and answers when it is told to.
+/// Contains nothing, and answers on demand.
 #[derive(Clone, Default)]
 struct Broken {
     hangs: bool,
@@ -162,7 +162,7 @@ async fn a_refusal_reaches_the_caller_and_the_listener_and_can_be_tried_again() 
     let queued = within(session.submit(text("hi"))).await.unwrap();
     let id = queued.id.clone();
     let (request_id, sent) = message_of(peer.recv().await);
-    // What passes is tried again here.
+    // Temporary errors are retried by the client.
     let busy = v1::Error { code: Code::Unavailable.into(), ..Default::default() };
     peer.reply(request_id, Answer::Error(busy)).await;
     let (request_id, again) = message_of(peer.recv().await);

@@ -1,4 +1,4 @@
-//! What a session promises to its application, against a server that misbehaves.
+//! A session's guarantees to its application, against a misbehaving server.
 
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ async fn refused_tokens_end_the_session() {
     let mut fake = Fake::start(Door::Grpc).await;
     let (session, mut updates) = fake.session();
     let sending = tokio::spawn(async move { session.send_message(Message::to_room("r", "hi")).await });
-    // It may have been refused in passing: it is tried once more at once, and again after a while.
+    // The refusal may be temporary: it is retried once immediately, and again after a while.
     for at_once in [true, false] {
         let peer = fake.accept_silently().await;
         peer.fail(Status::unauthenticated("expired")).await;
@@ -141,7 +141,7 @@ async fn a_draining_server_is_left_after_the_delay() {
         let delay = Duration::from_millis(300);
         let reconnect_after = Some(delay.try_into().unwrap());
         peer.send(Frame::Draining(v1::Draining { reconnect_after })).await;
-        // What is in flight is still answered, and so is what comes now: the stream works until then.
+        // Calls in flight are still answered, and so are new ones: the stream works until then.
         peer.reply(request_id, Answer::SendMessage(v1::SendMessageResponse::default())).await;
         within(answered).await.unwrap().unwrap();
         let waiting = tokio::spawn(async move { session.send_message(Message::to_room("r", "2")).await });

@@ -1,4 +1,4 @@
-//! The end of a connection, and what follows.
+//! The end of a connection, and its consequences.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use crate::backoff;
 use crate::session::{Output, Update};
 use crate::{Code, Error, Failure};
 
-/// A connection that lasted this long was a good one. Delays go on doubling until then, so
-/// that a server that welcomes and hangs up is not stormed.
+/// A connection that lasted this long counts as good. Until then delays keep doubling, so
+/// that a server that disconnects right after the welcome is not flooded.
 const STABLE: Duration = Duration::from_secs(10);
 
 impl Core {
-    /// The delay that a draining server asked for is over, on the old connection.
+    /// The delay of a draining server has elapsed on the old connection.
     pub(super) fn drained(&mut self) {
         let is_stable = self.disconnect().is_some_and(|open| self.is_stable(&open));
         let retry_in = if is_stable { Duration::ZERO } else { self.next_delay() };
@@ -24,12 +24,12 @@ impl Core {
         let was_greeting = matches!(self.link, Link::Greeting { .. });
         let mut error = error;
         if let Some(open) = self.disconnect() {
-            // The end of the stream says less than the error before it.
+            // The end of the stream is less specific than the error before it.
             if !matches!(error, Some(Error::Status(_))) {
                 error = open.last_words.or(error);
             }
             if let Some(leave_at) = open.leave_at {
-                // A server that drains may end the stream before the delay is over.
+                // A draining server may end the stream before the delay has elapsed.
                 let mut wait = Failure::new(Code::Unavailable, "draining", "the server is draining");
                 wait.retry_after = Some(leave_at.saturating_sub(self.now));
                 error = Some(wait.into());
@@ -54,11 +54,11 @@ impl Core {
             }
         }
         let delay = self.next_delay();
-        // No wake cuts the pause short.
+        // A wake does not shorten the pause.
         self.rest(error, delay, asked.max(pause));
     }
 
-    /// Leaves the connection, if there is one; returns how it was.
+    /// Leaves the connection, if there is one; returns its state.
     pub(super) fn disconnect(&mut self) -> Option<Open> {
         self.outputs.push(Output::Disconnect);
         let link = std::mem::replace(&mut self.link, Link::Idle);

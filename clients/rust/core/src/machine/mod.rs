@@ -16,17 +16,18 @@ use crate::session::{ConnectionState, Input, Output};
 pub use self::core::Core;
 use self::core::{Link, Open, not_connected};
 
-/// How long a token may take.
+/// Timeout of the token provider.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long connecting may take.
+/// Timeout of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long the server may take to answer hello.
+/// Timeout of the answer to hello.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Core {
-    /// Takes what happened at `now`, a time since any fixed moment, and returns what to do.
+    /// Processes an input that happened at `now`, a time since any fixed moment, and
+    /// returns what to do.
     pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Output> {
         self.now = self.now.max(now);
         self.take(input);
@@ -34,7 +35,7 @@ impl Core {
         std::mem::take(&mut self.outputs)
     }
 
-    /// When to call [`Core::handle`] again at the latest, with [`Input::Tick`].
+    /// When to call [`Core::handle`] with [`Input::Tick`] at the latest.
     pub fn timeout(&self) -> Option<Duration> {
         let link = match &self.link {
             Link::Idle | Link::Ended => None,
@@ -51,7 +52,7 @@ impl Core {
         [link, self.queue.timeout()].into_iter().flatten().min()
     }
 
-    /// Where the session stands after what was passed in.
+    /// The state of the session after the inputs so far.
     pub fn connection_state(&self) -> ConnectionState {
         match &self.link {
             Link::Idle => ConnectionState::Idle,
@@ -65,7 +66,7 @@ impl Core {
         }
     }
 
-    /// Whether [`Update::Stopped`](crate::Update::Stopped) was handed out: nothing follows.
+    /// Whether [`Update::Stopped`](crate::Update::Stopped) was returned: no update follows.
     pub fn is_ended(&self) -> bool {
         matches!(self.link, Link::Ended)
     }
@@ -161,7 +162,7 @@ impl Core {
         }
         self.advance_queue();
         self.send_ready();
-        // Commands that are refused here make room for others of their room.
+        // Commands refused here unblock others of their room.
         self.advance_queue();
         if self.is_finishing && self.outbox.is_empty() && self.queue.is_idle() && !self.is_ended() {
             self.end(&Error::SessionEnded);
@@ -177,7 +178,7 @@ impl Core {
 
     fn wake(&mut self) {
         match &mut self.link {
-            // What the server asked for stands.
+            // The delay asked for by the server still applies.
             Link::Resting { until, not_before } => *until = (*until).min((*not_before).max(self.now)),
             Link::Open(Open { probed: None, .. }) => self.probe(),
             _ => {}

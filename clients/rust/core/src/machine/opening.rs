@@ -9,7 +9,7 @@ use super::core::{Core, Link, Open};
 use crate::session::{Output, Update};
 use crate::{Encoding, Error};
 
-/// The id of the frame: calls have numbers.
+/// The id of the frame: calls use numbers.
 const HELLO: &str = "hello";
 
 impl Core {
@@ -30,7 +30,7 @@ impl Core {
         self.options.addresses[self.address % self.options.addresses.len()]
     }
 
-    /// Says hello, with as many cursors as fit into a frame.
+    /// Sends hello, with as many cursors as fit into a frame.
     pub(super) fn greet(&mut self) {
         if !matches!(self.link, Link::Connecting { .. }) {
             return;
@@ -44,7 +44,7 @@ impl Core {
             operation: Some(Operation::Hello(hello)),
             as_user: String::new(),
         };
-        // The name of the field comes with the first cursor.
+        // The name of the field is included with the first cursor.
         let around = encoding.size(&frame(hello.clone())).unwrap_or_default() + r#""cursors":[],"#.len();
         let budget = self.limits.frame_bytes.saturating_sub(around).min(self.limits.cursor_bytes);
         hello.cursors = self.rooms.cursors(encoding, budget);

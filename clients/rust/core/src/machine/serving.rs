@@ -12,17 +12,17 @@ use crate::rooms::Verdict;
 use crate::session::{Output, Update};
 use crate::{Code, Error, Failure};
 
-/// The id of the frame: calls have numbers.
+/// The id of the frame: calls use numbers.
 const PROBE: &str = "probe";
 
-/// How long the server may take to answer a call: more than its own deadline for one.
+/// Timeout of an answer: more than the server's own deadline.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// After this long without a frame the server is asked something. A proxy answers the
-/// pings of the transport for a server that is gone.
+/// Silence after which the server is probed. A proxy may answer the transport's pings for
+/// a server that is gone.
 const SILENCE: Duration = Duration::from_secs(25);
 
-/// How long that may take.
+/// Timeout of the probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Core {
@@ -58,7 +58,7 @@ impl Core {
                 let asked = draining.reconnect_after.and_then(|delay| delay.try_into().ok());
                 open.leave_at.get_or_insert(now + asked.unwrap_or(Duration::ZERO));
             }
-            // A second welcome means nothing, and a frame of a later version neither.
+            // A second welcome is ignored, and so is a frame of a later version.
             Some(Frame::Welcome(_)) | None => {}
         }
     }
@@ -78,8 +78,8 @@ impl Core {
         }
     }
 
-    /// Sends the calls that are ready, as far as the server takes them. One that the
-    /// server would close the connection over is refused here, or it would do so for ever.
+    /// Sends ready calls, up to the server's limits. A call because of which the server
+    /// would close the connection is refused here, or that would repeat forever.
     pub(super) fn send_ready(&mut self) {
         let Link::Open(open) = &self.link else { return };
         let (max_in_flight, limit, encoding) = (open.max_in_flight, self.limits.frame_bytes, self.encoding());
@@ -102,12 +102,12 @@ impl Core {
         }
     }
 
-    /// When the oldest call on the wire has waited too long.
+    /// When the oldest call in flight times out.
     pub(super) fn answer_due(&self) -> Option<Duration> {
         Some(self.outbox.oldest_sent()?.max(self.reading?) + ANSWER_TIMEOUT)
     }
 
-    /// When the server has to be probed, or has not answered the probe.
+    /// When the server has to be probed, or the probe times out.
     pub(super) fn silence_due(&self, open: &Open) -> Option<Duration> {
         let reading = self.reading?;
         Some(match open.probed {

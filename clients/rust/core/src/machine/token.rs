@@ -1,35 +1,36 @@
-//! Which tokens were refused, and what follows.
+//! Tracks refused tokens, and decides what follows.
 
 use std::time::Duration;
 
-/// Tokens that may be refused in a row: the one that had expired, the fresh one, and one more after a while.
+/// Maximum number of consecutively refused tokens: the expired one, the fresh one, and one more after a
+/// pause.
 const MAX_REFUSED: u32 = 3;
 
-/// The wait before a further fresh token. A refusal may pass by itself, for example once a
-/// clock is right, a new key was read or a cache has let go of the old token.
+/// The pause before another fresh token. A refusal may be temporary, for example until a clock is corrected,
+/// a new key is loaded or a cached token expires.
 const PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 pub(super) struct Token {
     /// The last one was refused.
     pub(super) want_fresh: bool,
-    /// Refused in a row by the server, since the last welcome.
+    /// Consecutive refusals by the server since the last welcome.
     in_a_row: u32,
-    /// Refused by anyone, since the last good connection.
+    /// Refusals by anyone since the last good connection.
     since_good: u32,
 }
 
-/// What follows a refusal.
+/// The consequence of a refusal.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// A fresh token is worth a try, after this pause.
+    /// Try a fresh token, after this pause.
     TryFresh { after: Duration },
-    /// The identity is refused for good.
+    /// The identity is refused permanently.
     Final,
 }
 
 impl Token {
-    /// The token was refused, by the server or by a proxy. Only the server ends a session.
+    /// The token was refused, by the server or by a proxy. Only the server can end a session.
     pub(super) fn refused(&mut self, by_server: bool) -> Refusal {
         self.in_a_row += u32::from(by_server);
         if self.in_a_row >= MAX_REFUSED {
@@ -37,7 +38,7 @@ impl Token {
         }
         self.want_fresh = true;
         self.since_good = self.since_good.saturating_add(1);
-        // A token that is accepted and refused again within seconds is no reason to hurry either.
+        // Also paused for a token that is accepted and refused again within seconds.
         Refusal::TryFresh { after: if self.since_good == 1 { Duration::ZERO } else { PAUSE } }
     }
 
@@ -46,7 +47,7 @@ impl Token {
         self.in_a_row = 0;
     }
 
-    /// The connection was a good one.
+    /// The connection was good.
     pub(super) fn proved(&mut self) {
         self.since_good = 0;
     }

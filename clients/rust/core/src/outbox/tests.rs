@@ -68,7 +68,7 @@ fn only_passing_refusals_are_repeated() {
     let catch_up = Failure::new(Code::FailedPrecondition, "catch_up_first", "");
     assert_eq!(refuse(&mut outbox, 2, catch_up).unwrap(), "catch_up_first");
 
-    // Neither a new connection nor less than the delay makes it ready.
+    // Neither a new connection nor a shorter delay makes it ready.
     outbox.reconnected();
     assert_eq!(send(&mut outbox), [3]);
     outbox.wake(SECOND * 3);
@@ -126,12 +126,12 @@ fn a_restored_room_takes_what_was_sent_to_it_before() {
     assert_eq!(next(&mut outbox), Some(26));
     assert_eq!(reply(&mut outbox, 0, refusal("cursor_ahead", 6)), None);
     assert_eq!(next(&mut outbox), Some(6));
-    // It is restored once more while it is paged.
+    // The room is restored once more while it is paged.
     assert_eq!(reply(&mut outbox, 0, refusal("catch_up_first", 400)), None);
     assert_eq!(next(&mut outbox), None);
     assert_eq!(reply(&mut outbox, 0, refusal("cursor_ahead", 6)), None);
     assert_eq!(next(&mut outbox), Some(6));
-    // A refusal that says nothing new is final.
+    // A refusal without new information is permanent.
     assert!(reply(&mut outbox, 0, refusal("cursor_ahead", 6)).is_some());
 }
 
@@ -140,7 +140,7 @@ fn a_call_that_the_server_hangs_up_over_is_found_and_fails() {
     let mut outbox = outbox(3);
     assert_eq!(send(&mut outbox), [0, 1, 2]);
     assert_eq!(outbox.blame(), None);
-    // One at a time from now on: 0 is answered, 1 is the one.
+    // One at a time from now on: 0 is answered, so 1 is the responsible one.
     outbox.reconnected();
     assert_eq!(send(&mut outbox)[..1], [0]);
     outbox.reconnected();

@@ -1,4 +1,4 @@
-//! A change on its way to the server.
+//! A change that is being delivered to the server.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use parlance_proto::v1::send_message_request::Target;
 use crate::Error;
 use crate::request::room_of;
 
-/// What a command does, as far as it matters to the queue and to what is shown meanwhile.
+/// The kind of a command, as far as it matters to the queue and to the optimistic view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CommandKind {
     /// Sends a message.
@@ -21,9 +21,9 @@ pub enum CommandKind {
     React,
     /// Removes a reaction.
     Unreact,
-    /// Moves one's read mark.
+    /// Moves the user's read mark.
     MarkRead,
-    /// Says how far a room has arrived.
+    /// Acknowledges delivery of a room.
     AcknowledgeDelivery,
     /// Hides a room or shows it.
     Hide,
@@ -35,102 +35,102 @@ pub enum CommandKind {
     Change,
 }
 
-/// How far a command has come.
+/// The progress of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CommandState {
-    /// Not on the wire yet: discarding it undoes it.
+    /// Not sent yet: discarding it undoes it.
     Waiting,
-    /// On the wire, or was when the process ended: it may have been carried out.
+    /// In flight, or was when the process ended: it may have been carried out.
     Sending,
-    /// Carried out; kept until its event has arrived, so that nothing flickers.
+    /// Carried out; kept until its event has arrived, so that the view does not flicker.
     Confirmed,
-    /// Refused for good, see [`Command::error`].
+    /// Refused permanently, see [`Command::error`].
     Failed,
 }
 
 /// Why a command was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandError {
-    /// The server's reason (`docs/errors.md`); empty where it gave none.
+    /// The server's reason (`docs/errors.md`); empty if there is none.
     pub reason: String,
     /// For a developer.
     pub message: String,
 }
 
-/// A change on its way to the server.
+/// A change that is being delivered to the server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Command {
     /// Its `client_message_id` or `request_id`: the same on every attempt.
     pub id: String,
-    /// The change itself, with its id and, once it was sent, the `after_seq` that it goes out with.
+    /// The change itself, with its id and, once it was sent, its `after_seq`.
     pub operation: Operation,
-    /// Who issued it, where that was known: nobody else sends it.
+    /// The user who issued it, if known: nobody else sends it.
     pub user_id: Option<String>,
-    /// The epoch of its room that seqs in it belong to; 0 while unknown.
+    /// The epoch of its room that its seqs belong to; 0 while unknown.
     pub epoch: u64,
-    /// When it was issued, milliseconds since 1970: unique in its queue, and its order.
+    /// When it was issued, milliseconds since 1970: unique within the queue, and its sort key.
     pub written_at_millis: u64,
-    /// How far it has come.
+    /// Its progress.
     pub state: CommandState,
     /// Why it failed.
     pub error: Option<CommandError>,
-    /// Once confirmed: the room and seq of the last event that carries it, where there is one.
+    /// Once confirmed: the room and seq of its last event, if there is one.
     pub event: Option<(String, u64)>,
-    /// It was about to go out before, so that what it says of its room stays.
+    /// Whether it was about to be sent before, so that its operation is fixed.
     pub(crate) is_claimed: bool,
 }
 
-/// A change that an application asks for.
+/// A change requested by an application.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewCommand {
-    /// What to do. Its id is kept if it has one, and so is its `after_seq`.
+    /// The change. Existing ids and `after_seq` are kept.
     pub operation: Operation,
-    /// An id for it otherwise, unique among those of its user.
+    /// The id to use otherwise, unique among those of its user.
     pub id: String,
-    /// The time now, milliseconds since 1970.
+    /// The current time, milliseconds since 1970.
     pub written_at_millis: u64,
 }
 
-/// What happens to commands.
+/// An update about commands.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CommandUpdate {
     /// A command was added, or has changed.
     Changed(Arc<Command>),
-    /// It is done with: carried out with its event handed over, discarded, or needless.
+    /// It is finished: carried out and its event delivered, discarded, or obsolete.
     Removed {
         /// Its id.
         id: String,
     },
-    /// It was refused for good. Changes of messages stay, for a retry or to be discarded; others are gone.
+    /// It was refused permanently. Changes of messages are kept, to be retried or discarded; others are removed.
     Failed {
         /// The command.
         command: Arc<Command>,
         /// Why.
         error: Error,
     },
-    /// A stored command was written by a later version, or is damaged. It is left in the store, and not sent.
+    /// A stored command was written by a later version, or is damaged. It stays in the store, and is not sent.
     Unreadable {
         /// Its key in the store.
         id: String,
     },
 }
 
-/// What discarding a command has achieved.
+/// The result of discarding a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Discarded {
     /// It was never sent, and never will be.
     Undone,
-    /// It was on the wire, and may have been carried out; or the store does not forget it for now, and it is sent
-    /// should the process end before it does.
+    /// It was in flight, and may have been carried out; or the store cannot delete it for now, and it is sent if
+    /// the process ends before.
     MaybeSent,
     /// There is no such command, or it was carried out.
     Unknown,
 }
 
-/// Commands of one lane go out one after the other.
+/// Commands of one lane are sent one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Lane {
-    /// Marks only move forward, and need not wait for a message that is throttled.
+    /// Marks only move forward, and need not wait for a throttled message.
     Read(String),
     Delivery(String),
     Room(String),
@@ -139,17 +139,17 @@ pub(crate) enum Lane {
 }
 
 impl Command {
-    /// What it does.
+    /// The kind of the command.
     pub fn kind(&self) -> CommandKind {
         kind_of(&self.operation)
     }
 
-    /// The room that it changes; `None` for messages to a person and changes without a room.
+    /// The room that it changes; `None` for direct messages and changes without a room.
     pub fn room_id(&self) -> Option<&str> {
         room_of(&self.operation)
     }
 
-    /// Of a message to a person with whom there may be no room yet.
+    /// The recipient of a direct message whose room may not exist yet.
     pub fn to_user(&self) -> Option<&str> {
         match &self.operation {
             Operation::SendMessage(request) => match &request.target {
@@ -160,7 +160,7 @@ impl Command {
         }
     }
 
-    /// Whether it has still to be carried out.
+    /// Whether it still has to be carried out.
     pub fn is_pending(&self) -> bool {
         matches!(self.state, CommandState::Waiting | CommandState::Sending)
     }
@@ -175,7 +175,7 @@ impl Command {
         }
     }
 
-    /// Whether there is something to show a refusal on. Others are reported and forgotten.
+    /// Whether a refusal can be shown on its message. Others are reported and removed.
     pub(crate) fn stays_when_failed(&self) -> bool {
         use CommandKind::{Delete, Edit, React, Send, Unreact};
         matches!(self.kind(), Send | Edit | Delete | React | Unreact)

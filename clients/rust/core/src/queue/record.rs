@@ -1,4 +1,4 @@
-//! Commands as they are stored.
+//! The stored form of commands.
 
 use parlance_proto::v1;
 use prost::Message as _;
@@ -6,10 +6,10 @@ use prost::Message as _;
 use super::command::{Command, CommandError, CommandState};
 use crate::request::repeatable;
 
-/// The version of what is written here. A later version raises it where an earlier one must not send the command.
+/// The version of the stored form. A later version increments it if earlier ones must not send the command.
 const VERSION: u32 = 1;
 
-/// A command in a store: an id, and what the core has made of it. Nothing in it is for anyone else to read.
+/// A stored command: its id, and a record that is opaque to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCommand {
     /// Its id.
@@ -18,12 +18,12 @@ pub struct StoredCommand {
     pub record: Vec<u8>,
 }
 
-/// A change of a store of commands.
+/// A change to a command store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreChange {
     /// The id of the command.
     pub id: String,
-    /// What to keep under the id from now on; `None` to delete it.
+    /// The record to keep under the id; `None` to delete it.
     pub record: Option<Vec<u8>>,
 }
 
@@ -31,7 +31,7 @@ pub struct StoreChange {
 struct Record {
     #[prost(uint32, tag = "1")]
     version: u32,
-    /// The operation, in a frame of its own: it knows all of them.
+    /// The operation, as a client frame, which has a field for each.
     #[prost(message, optional, tag = "2")]
     frame: Option<v1::ClientFrame>,
     #[prost(string, optional, tag = "3")]
@@ -69,7 +69,7 @@ pub(super) fn encode(command: &Command) -> Vec<u8> {
     record.encode_to_vec()
 }
 
-/// Reads a command back; `None` where it is damaged, or of a later version.
+/// Decodes a command; `None` if it is damaged, or from a later version.
 pub(super) fn decode(stored: &StoredCommand) -> Option<Command> {
     let record = Record::decode(stored.record.as_slice()).ok()?;
     if record.version == 0 || record.version > VERSION {

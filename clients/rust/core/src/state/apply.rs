@@ -1,4 +1,4 @@
-//! A room after news of it.
+//! Applies news to a room.
 
 use parlance_proto::v1;
 use parlance_proto::v1::event::Body;
@@ -11,7 +11,7 @@ use super::room::{Hidden, Info, Membership, Room, Settings};
 use super::versioned::{Counter, Version};
 use super::window::Window;
 
-/// The room that news is about.
+/// The room of a piece of news.
 pub(super) fn room_of<'a>(news: &News<'a>) -> Option<&'a str> {
     Some(match news {
         News::Event(event) => &event.room_id,
@@ -31,8 +31,8 @@ pub(super) fn room_of<'a>(news: &News<'a>) -> Option<&'a str> {
 }
 
 impl Room {
-    /// Takes news of this room. `user` is whose client it is, `window` how many messages an
-    /// open room keeps.
+    /// Applies news of this room. `user` is the client's user, `window` the number of messages that
+    /// an open room keeps.
     pub(super) fn apply(&mut self, news: &News<'_>, user: &str, window: usize) {
         match news {
             News::Event(event) if self.enter(self.info.stream_epoch) => self.event(event, user),
@@ -74,7 +74,7 @@ impl Room {
         }
     }
 
-    /// A new connection: signals of the moment do not survive the old one.
+    /// A new connection: transient signals do not survive the old one.
     pub(super) fn reconnected(&mut self, stream_epoch: u64) {
         if stream_epoch != 0 {
             self.info.stream_epoch = stream_epoch;
@@ -97,19 +97,19 @@ impl Room {
         }
     }
 
-    /// Whether an epoch is over: another one has begun since.
+    /// Whether an epoch has been superseded.
     fn is_over(&self, epoch: u64) -> bool {
         epoch != 0 && self.info.epoch != 0 && epoch < self.info.epoch
     }
 
-    /// Enters the epoch of an answer. Where the question named none it is that of the stream.
+    /// Enters the epoch of an answer. If the request named none, it is that of the stream.
     fn enter_answered(&mut self, epoch: u64) -> bool {
         self.enter(if epoch == 0 { self.info.stream_epoch } else { epoch })
     }
 
-    /// Enters an epoch; 0 for the present one. Seqs of another epoch mean other events, so what has
-    /// one is dropped, except for what is shown until it is known again. Returns false for an epoch
-    /// that is over.
+    /// Enters an epoch; 0 for the current one. Seqs of another epoch refer to other events, so
+    /// state with seqs is dropped, except for what is shown until it is known again. Returns false
+    /// for a superseded epoch.
     fn enter(&mut self, epoch: u64) -> bool {
         if self.is_over(epoch) {
             return false;
@@ -150,7 +150,7 @@ impl Room {
         let version = Version::at(seq);
         let info = &mut self.info;
         info.head.advance(Head { seq, message_count });
-        // Of what a first event follows on, nothing was received.
+        // Events before a first event were not received.
         if info.marks.covered_to.checked_add(1) != Some(seq) {
             info.member_count.hole(seq.saturating_sub(1));
         }
@@ -174,7 +174,7 @@ impl Room {
         let held = info.membership.value;
         match &event.body {
             Some(Body::Message(_)) => {
-                // Sending marks the room read.
+                // Sending marks the room as read.
                 if event.actor_id == user {
                     info.marks.advance(mark, info.head);
                 }
@@ -214,7 +214,7 @@ impl Room {
             return;
         }
         let is_restored = gap.reason() == v1::GapReason::Restored;
-        // The inbox may have told of the new epoch before.
+        // The inbox may have announced the new epoch before.
         let is_known = gap.epoch != 0 && gap.epoch == self.info.epoch;
         if is_restored && !is_known {
             self.restored();
@@ -224,7 +224,7 @@ impl Room {
         self.info.stream_epoch = self.info.stream_epoch.max(gap.epoch);
         let to = gap.to_seq;
         if to == 0 {
-            // Without an end: not a member, or not to be read for now, which changes nothing.
+            // Open-ended: not a member, or temporarily unreadable, which changes nothing.
             if gap.reason() == v1::GapReason::NotMember {
                 self.leave(Version::after(gap.from_seq.saturating_sub(1)));
             }
@@ -269,8 +269,7 @@ impl Room {
         self.hide(entry.hidden, head.message_count, order);
     }
 
-    /// Takes a room as it was at the head in it. Returns false where that is of an epoch that is
-    /// over.
+    /// Applies a room as of the head in it. Returns false if that belongs to a superseded epoch.
     fn snapshot(&mut self, listed: &v1::Room, own: Membership) -> bool {
         if !self.enter(listed.epoch) {
             return false;

@@ -1,4 +1,4 @@
-//! Messages and their changes, whichever of them arrives first.
+//! Messages and their changes, in either order of arrival.
 
 use std::sync::Arc;
 
@@ -7,17 +7,17 @@ use parlance_proto::v1;
 
 use super::message::{Message, target_of};
 
-/// Changes of one message that are kept beside it. Of more, the oldest become part of it.
+/// Changes of one message kept separately. Beyond that, the oldest are merged into it.
 const MAX_CHANGES: usize = 32;
 
-/// A message in the latest form that was read, and the changes after that: one that arrives
-/// late, because it was read into a hole, finds its place among them.
+/// A message in the latest form that was read, and later changes: a change that arrives late,
+/// because it was read into a hole, is sorted among them.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Changed {
     form: Arc<Message>,
-    /// Later than the form, by rising seq.
+    /// Later than the form, in ascending order.
     changes: Vec<Arc<v1::Event>>,
-    /// The form with the changes.
+    /// The form with the changes applied.
     now: Arc<Message>,
 }
 
@@ -29,12 +29,12 @@ impl Changed {
         changed
     }
 
-    /// The message as it is now.
+    /// The message in its current form.
     pub(super) fn now(&self) -> &Arc<Message> {
         &self.now
     }
 
-    /// Takes the message in another form, unless the one that is held contains later changes.
+    /// Applies another form of the message, unless the current one contains later changes.
     pub(super) fn read(&mut self, form: Message) {
         if form.changed_seq < self.form.changed_seq || form == *self.form {
             return;
@@ -65,7 +65,7 @@ impl Changed {
     }
 }
 
-/// Changes to messages that are not there yet.
+/// Changes of messages that are not loaded yet.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Early {
     by_seq: OrdMap<u64, Arc<v1::Event>>,
@@ -79,7 +79,7 @@ impl Early {
         Self { by_seq: OrdMap::new(), limit, forgotten_to: 0 }
     }
 
-    /// Keeps a change. Of too many, the oldest is dropped.
+    /// Keeps a change. If there are too many, the oldest is dropped.
     pub(super) fn keep(&mut self, event: &v1::Event) {
         if event.seq <= self.forgotten_to {
             return;
@@ -98,12 +98,12 @@ impl Early {
         self.forgotten_to = self.forgotten_to.max(up_to);
     }
 
-    /// Whether what contains all changes up to `as_of` lacks none that was dropped.
+    /// Whether a form with all changes up to `as_of` lacks none of the dropped ones.
     pub(super) fn is_enough(&self, as_of: u64) -> bool {
         as_of >= self.forgotten_to
     }
 
-    /// The changes of a message, which is there now.
+    /// Takes the changes of a message that is loaded now.
     pub(super) fn take(&mut self, target: u64) -> Vec<Arc<v1::Event>> {
         let of_it = |event: &&Arc<v1::Event>| target_of(event) == Some(target);
         let changes: Vec<_> = self.by_seq.values().filter(of_it).cloned().collect();
@@ -113,7 +113,7 @@ impl Early {
         changes
     }
 
-    /// Drops the changes of messages before a seq, which are of no interest.
+    /// Drops the changes of messages before a seq, which are not needed.
     pub(super) fn drop_before(&mut self, target: u64) {
         let old = |event: &&Arc<v1::Event>| target_of(event) < Some(target);
         let old: Vec<u64> = self.by_seq.values().filter(old).map(|event| event.seq).collect();

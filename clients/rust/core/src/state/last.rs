@@ -7,14 +7,14 @@ use parlance_proto::v1;
 use super::changes::{Changed, Early};
 use super::message::{Message, target_of};
 
-/// Changes that wait for a message that is not there.
+/// Maximum number of changes of messages that are not loaded.
 const MAX_EARLY: usize = 64;
 
 /// The last message of a room.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct LastMessage {
     held: Option<Changed>,
-    /// Changes to later messages: they were received before the message was.
+    /// Changes of later messages that arrived before the message.
     early: Early,
 }
 
@@ -29,7 +29,7 @@ impl LastMessage {
         self.held.as_ref().map(Changed::now)
     }
 
-    /// Takes an event as it is received.
+    /// Applies a received event.
     pub(super) fn event(&mut self, event: &v1::Event) {
         if let Some(message) = Message::of(event) {
             return self.read(message, event.seq);
@@ -43,7 +43,7 @@ impl LastMessage {
         }
     }
 
-    /// Takes a message in the form that it had when all changes up to `as_of` were made.
+    /// Applies a message in its form with all changes up to `as_of`.
     pub(super) fn read(&mut self, message: Message, as_of: u64) {
         let (seq, held) = (message.seq, self.seq());
         if seq < held || !self.early.is_enough(as_of) {

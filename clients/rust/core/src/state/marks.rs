@@ -1,10 +1,10 @@
-//! What the unread count is made of.
+//! The parts of the unread count.
 
-/// Deletions after the mark that are remembered. With more, the count is an estimate until
-/// the inbox is read again.
+/// Deletions after the mark that are remembered. Beyond that, the count is an estimate until the
+/// inbox is read again.
 const MAX_DELETIONS: usize = 256;
 
-/// How far a room has got.
+/// The head of a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Head {
     pub(super) seq: u64,
@@ -19,7 +19,7 @@ impl Head {
     }
 }
 
-/// How far one has read a room, with the counts at that seq where they are known.
+/// The user's read position in a room, with the counts at that seq if known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReadMark {
     /// Up to this seq.
@@ -30,29 +30,29 @@ pub struct ReadMark {
     pub deleted_count: Option<u64>,
 }
 
-/// Unread messages: those at the head, less those up to the read mark, less those after the
-/// mark that were deleted. Each part is valid at a seq, and moves forward only.
+/// Unread messages: those at the head, minus those up to the read mark, minus those after the
+/// mark that were deleted. Each part is valid at a seq, and only moves forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Marks {
-    /// How far one has read, on any device.
+    /// The user's read position, over all devices.
     pub(super) read_seq: u64,
     /// Messages up to the mark; a lower bound unless `is_exact`.
     read_count: u64,
     is_exact: bool,
-    /// Deletions in the room up to the mark, where that is known.
+    /// Deletions in the room up to the mark, if known.
     read_deleted: Option<u64>,
     base: Base,
-    /// Deletions after the mark, of messages after the mark, that were received: seq and target.
+    /// Received deletions after the mark of messages after the mark: seq and target.
     deletions: Vec<(u64, u64)>,
-    /// All events from here to the last one received were received.
+    /// All events from here to the last received one were received.
     pub(super) covered_from: u64,
-    /// The last event that was received, or passed over by a gap.
+    /// The last event that was received, or skipped by a gap.
     pub(super) covered_to: u64,
-    /// Deletions in the room at `covered_to`, where an event said so.
+    /// Deletions in the room at `covered_to`, if an event contained it.
     deleted_count: Option<u64>,
 }
 
-/// What an inbox answer said: deleted messages after a mark, at a head.
+/// The inbox's count of deleted messages after a mark, at a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Base {
     read_seq: u64,
@@ -97,7 +97,7 @@ impl Marks {
         self.deletions.retain(|(_, target)| *target > seq);
     }
 
-    /// An event was received; `deletes` is the message that it deletes.
+    /// Applies a received event; `deletes` is the message that it deletes.
     pub(super) fn event(&mut self, mark: ReadMark, deletes: Option<u64>) {
         let ReadMark { seq, message_count, deleted_count } = mark;
         if seq > self.covered_to {
@@ -126,7 +126,7 @@ impl Marks {
         }
     }
 
-    /// What the inbox said at a head.
+    /// Applies an inbox entry as of a head.
     pub(super) fn snapshot(&mut self, head: Head, mark: ReadMark, unread_count: u64) {
         self.advance(mark, head);
         self.count_at(head.seq, head.message_count);
@@ -138,7 +138,7 @@ impl Marks {
         self.base = Base { read_seq: mark.seq, head_seq: head.seq, deleted };
     }
 
-    /// A message count at a seq up to the mark: at least so many messages were read.
+    /// A message count at a seq up to the mark: at least this many messages were read.
     fn count_at(&mut self, seq: u64, message_count: u64) {
         if !self.is_exact && seq <= self.read_seq {
             self.read_count = self.read_count.max(message_count);
@@ -146,7 +146,7 @@ impl Marks {
         }
     }
 
-    /// Unread messages, and whether that is exact or has to be asked for.
+    /// Unread messages, and whether that is exact or has to be read again.
     pub(super) fn unread(&self, head: Head) -> (u64, bool) {
         if self.read_seq >= head.seq {
             return (0, true);
@@ -167,7 +167,7 @@ impl Marks {
         if read_seq == self.read_seq {
             return (deleted + later, has_later);
         }
-        // None of those that were deleted by then is after the mark.
+        // None of the messages deleted by then is after the mark.
         if read_seq < self.read_seq && (deleted == 0 || head_seq <= self.read_seq) {
             return (later, has_later);
         }

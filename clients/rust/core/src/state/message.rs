@@ -1,14 +1,14 @@
-//! Messages as they are now.
+//! Messages in their current form.
 
 use parlance_proto::v1;
 use parlance_proto::v1::event::Body;
 
-/// A message as it is now.
+/// A message in its current form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Its place in the room.
+    /// Its position in the room.
     pub seq: u64,
-    /// Who sent it.
+    /// The sender.
     pub sender_id: String,
     /// The sender's id for it.
     pub client_message_id: String,
@@ -22,7 +22,7 @@ pub struct Message {
     pub is_deleted: bool,
     /// The message that it answers.
     pub reply_to_seq: Option<u64>,
-    /// Reactions, in the order of their emoji.
+    /// Reactions, sorted by emoji.
     pub reactions: Vec<Reaction>,
     /// The event that last changed it; 0 if none did.
     pub changed_seq: u64,
@@ -33,12 +33,12 @@ pub struct Message {
 pub struct Reaction {
     /// The emoji.
     pub emoji: String,
-    /// Those who reacted with it, the first one first.
+    /// The users, in order of their reactions.
     pub user_ids: Vec<String>,
 }
 
 impl Message {
-    /// The message of an event, in the form of the log or the present one.
+    /// The message of an event, in its original or present form.
     pub(super) fn of(event: &v1::Event) -> Option<Self> {
         let Some(Body::Message(message)) = &event.body else { return None };
         let reactions = message
@@ -59,8 +59,8 @@ impl Message {
         })
     }
 
-    /// Takes a change to this message, unless it is in there already. Returns whether it was
-    /// not.
+    /// Applies a change to this message, unless it is already included. Returns whether it
+    /// was not.
     pub(super) fn change(&mut self, event: &v1::Event) -> bool {
         if event.seq <= self.changed_seq {
             return false;
@@ -118,8 +118,8 @@ pub(super) fn target_of(event: &v1::Event) -> Option<u64> {
     })
 }
 
-/// Whether two reactions are one: variation selectors do not count, since keyboards differ in
-/// them.
+/// Whether two reactions are equal: variation selectors are ignored, since keyboards differ
+/// in them.
 pub(crate) fn is_same_emoji(one: &str, other: &str) -> bool {
     let plain = |emoji: &str| -> Vec<char> {
         emoji.chars().filter(|character| !matches!(character, '\u{fe0e}' | '\u{fe0f}')).collect()

@@ -1,7 +1,7 @@
-//! Everything confirmed that a client knows, as a value.
+//! The confirmed state of a client, as a value.
 //!
-//! Events, gaps, signals and answers arrive in any order: what each of them says is valid at a
-//! version, and older news never undoes newer. There is no I/O and no clock in here.
+//! Events, gaps, signals and answers arrive in any order: each is valid at a version, and
+//! older news never overwrites newer. No I/O, no clock.
 
 mod apply;
 mod changes;
@@ -27,25 +27,23 @@ pub use news::{Change, News, Parts};
 pub use people::Receipt;
 pub use room::Room;
 
-/// People whose presence is remembered; of more, those that were heard of least recently are
-/// forgotten.
+/// Users whose presence is remembered; beyond that, the least recently updated are dropped.
 const MAX_PRESENCES: usize = 10_000;
 
-/// Messages of an open room that are kept, unless asked otherwise.
+/// Default number of messages kept for an open room.
 pub(crate) const DEFAULT_WINDOW: usize = 1_000;
 
-/// What a client knows of its rooms and of who is online. Immutable but for
-/// [`State::apply`]; a clone shares everything and costs nothing, so that a snapshot can be
-/// taken after every change.
+/// A client's knowledge of its rooms and of presence. Immutable except for [`State::apply`]; a
+/// clone shares everything and is cheap, so a snapshot can be taken after every change.
 #[derive(Debug, Clone)]
 pub struct State {
     user_id: Arc<str>,
     rooms: OrdMap<String, Arc<Room>>,
     presences: OrdMap<String, Presence>,
-    /// Their users, the one that was heard of least recently first.
+    /// Their users, least recently updated first.
     by_order: OrdMap<(u64, String), ()>,
     window: usize,
-    /// When the next one ends to type.
+    /// When the next typing signal expires.
     typing_until: Option<Duration>,
 }
 
@@ -62,7 +60,8 @@ impl Default for State {
 }
 
 impl State {
-    /// Nothing is known. Of each open room the last `window` messages are kept, at least one.
+    /// Creates an empty state. For each open room the last `window` messages are kept, at
+    /// least one.
     pub fn new(window: usize) -> Self {
         Self {
             user_id: Arc::from(""),
@@ -74,33 +73,33 @@ impl State {
         }
     }
 
-    /// Whose client it is; empty before the first connection.
+    /// The client's user; empty before the first connection.
     pub fn user_id(&self) -> &str {
         &self.user_id
     }
 
-    /// A room, if anything is known of it.
+    /// A room, if anything is known about it.
     pub fn room(&self, room_id: &str) -> Option<Arc<Room>> {
         self.rooms.get(room_id).cloned()
     }
 
-    /// All rooms that anything is known of, by id. A list shows those that
-    /// [`Room::is_member`] and not [`Room::is_hidden`].
+    /// All known rooms, by id. A list shows those that are [`Room::is_member`] and not
+    /// [`Room::is_hidden`].
     pub fn rooms(&self) -> impl Iterator<Item = &Arc<Room>> {
         self.rooms.values()
     }
 
-    /// Whether someone is online; `None` where nothing was heard of them.
+    /// Whether a user is online; `None` if unknown.
     pub fn is_online(&self, user_id: &str) -> Option<bool> {
         self.presences.get(user_id).map(|presence| presence.is_online)
     }
 
-    /// When [`News::Time`] changes something next.
+    /// When [`News::Time`] has its next effect.
     pub fn timeout(&self) -> Option<Duration> {
         self.typing_until
     }
 
-    /// Takes news; returns what changed. Nothing changes where as much is known already.
+    /// Applies news; returns what changed. Already known facts change nothing.
     pub fn apply(&mut self, news: &News<'_>) -> Vec<Change> {
         match news {
             News::Welcome(welcome) => self.welcome(welcome),

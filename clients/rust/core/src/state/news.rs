@@ -1,4 +1,4 @@
-//! What changes the state.
+//! Inputs of the state.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use parlance_proto::v1;
 use super::marks::ReadMark;
 use super::people::Receipt;
 
-/// Something that was learnt, with the version at which it is valid: the seq and the epoch of
-/// its room, or, where the contract gives neither, an `order`: a number that rises with every
-/// signal and every question of this client. An answer is as old as its question.
+/// A new fact with the version at which it is valid: the seq and the epoch of its room, or, if
+/// the contract has neither, an `order`: a number that increases with every signal and every
+/// request of this client. An answer is as old as its request.
 ///
-/// `epoch`: that of the room when the question was asked; 0 where it is not known.
+/// `epoch`: the room's epoch at the time of the request; 0 if unknown.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "fields are named for what they hold")]
 pub enum News<'a> {
@@ -22,47 +22,47 @@ pub enum News<'a> {
     Event(&'a v1::Event),
     /// A gap of the stream.
     Gap(&'a v1::Gap),
-    /// An entry of the inbox: valid at the room's head in it, and of what has no seq, since it
-    /// was asked for.
+    /// An entry of the inbox: valid at the room's head in it, or for parts without a seq, as
+    /// of the request.
     Inbox { entry: &'a v1::InboxEntry, order: u64 },
-    /// A room and one's role in it, valid at the head in it.
+    /// A room and the user's role in it, valid at the head in it.
     Room { room: &'a v1::Room, role: v1::Role },
-    /// The whole inbox was read and the room was not in it; its head was `head_seq` when the
-    /// reading began.
+    /// The whole inbox was read and did not contain the room; its head was `head_seq` when the
+    /// reading started.
     Unlisted { room_id: &'a str, head_seq: u64 },
-    /// One's own read mark: the receipt of another device, or the answer to a call.
+    /// The user's own read mark: from another device's receipt, or the answer to a call.
     Read { room_id: &'a str, mark: ReadMark, epoch: u64 },
-    /// How far someone else is.
+    /// Another user's position.
     Receipt { room_id: &'a str, user_id: &'a str, receipt: Receipt, epoch: u64 },
-    /// One's own flag of a room.
+    /// The user's hidden flag of a room.
     Hidden { room_id: &'a str, is_hidden: bool, order: u64 },
-    /// All members, when events up to `seq` were there.
+    /// All members, as of `seq`.
     Members { room_id: &'a str, members: &'a [(String, v1::Role)], seq: u64, epoch: u64 },
-    /// What a part of a room's log holds, with all changes up to `as_of`.
+    /// The contents of a part of a room's log, with all changes up to `as_of`.
     Page { room_id: &'a str, events: &'a [v1::Event], covers: RangeInclusive<u64>, as_of: u64, epoch: u64 },
-    /// Messages of the room are kept from now on, or no longer.
+    /// Whether messages of the room are kept from now on.
     Open { room_id: &'a str, is_open: bool },
-    /// Someone types, until then by the caller's clock.
+    /// A user is typing, until this time of the caller's clock.
     Typing { room_id: &'a str, user_id: &'a str, until: Duration },
-    /// The caller's clock. Signals of typing that end before it are over.
+    /// The caller's clock. Typing signals that ended before it are removed.
     Time(Duration),
-    /// Someone is online, or not.
+    /// Whether a user is online.
     Presence { user_id: &'a str, is_online: bool, order: u64 },
 }
 
-/// What a change of the state was about: of these parts there is a new value.
+/// The parts of the state that have a new value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A room.
     Room {
-        /// Which.
+        /// The room.
         room_id: String,
-        /// What of it.
+        /// The changed parts.
         parts: Parts,
     },
-    /// Whether someone is online.
+    /// The presence of a user.
     Presence {
-        /// Who.
+        /// The user.
         user_id: String,
     },
 }
@@ -77,9 +77,9 @@ pub struct Parts {
     pub messages: bool,
     /// Members and their roles.
     pub members: bool,
-    /// How far others are.
+    /// Positions of others.
     pub receipts: bool,
-    /// Who types.
+    /// Users who are typing.
     pub typing: bool,
 }
 

@@ -1,10 +1,10 @@
-//! Members of a room, and how far they are.
+//! Members of a room, and their positions.
 
 use imbl::OrdMap;
 use parlance_proto::v1;
 use parlance_proto::v1::event::Body;
 
-/// Changes of members that are remembered before the members were asked for.
+/// Membership changes remembered before the members were requested.
 const MAX_UNLISTED: usize = 256;
 
 /// A user's membership, and the seq at which it is valid.
@@ -15,12 +15,12 @@ struct Entry {
     seq: u64,
 }
 
-/// Members, once they were asked for.
+/// Members, once they were requested.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Members {
-    /// Those who have left since are there too.
+    /// Including those who have left since.
     by_user: OrdMap<String, Entry>,
-    /// All who were members at this seq are there; `None` before they were asked for.
+    /// All members at this seq are included; `None` before they were requested.
     listed_at: Option<u64>,
     /// Changes up to here may be missing.
     missing_to: u64,
@@ -32,8 +32,8 @@ impl Members {
             && (self.by_user.ptr_eq(&other.by_user) || self.by_user == other.by_user)
     }
 
-    /// Takes a complete list that contains all events up to `seq`; what happened to someone
-    /// later stays.
+    /// Applies a complete list that includes all events up to `seq`; later changes are
+    /// kept.
     pub(super) fn list(&mut self, listed: &[(String, v1::Role)], seq: u64) {
         if Some(seq) < self.listed_at {
             return;
@@ -86,7 +86,7 @@ impl Members {
     }
 }
 
-/// How far someone has a room.
+/// A user's position in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Receipt {
     /// Received up to this seq.
@@ -95,11 +95,11 @@ pub struct Receipt {
     pub read_seq: u64,
 }
 
-/// How far others are. Marks only move forward, so that older news changes nothing.
+/// Positions of others. They only move forward, so older news changes nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Receipts {
     pub(super) by_user: OrdMap<String, Receipt>,
-    /// The furthest of anyone.
+    /// The furthest of all.
     pub(super) furthest: Receipt,
 }
 
@@ -108,12 +108,12 @@ impl Receipts {
         self.by_user.ptr_eq(&other.by_user) || self.by_user == other.by_user
     }
 
-    /// Takes how far someone is.
+    /// Applies a user's position.
     pub(super) fn advance(&mut self, user_id: &str, receipt: Receipt) {
         let before = self.by_user.get(user_id).copied();
         let held = before.unwrap_or_default();
         let read_seq = held.read_seq.max(receipt.read_seq);
-        // What was read was received.
+        // Everything read was also received.
         let after =
             Receipt { delivered_seq: held.delivered_seq.max(receipt.delivered_seq).max(read_seq), read_seq };
         if before == Some(after) || after == Receipt::default() {

@@ -1,4 +1,4 @@
-//! What is known of a room.
+//! The known state of a room.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,18 +20,18 @@ pub struct Room {
     pub(super) info: Info,
     pub(super) receipts: Receipts,
     pub(super) members: Members,
-    /// Who types, and until when.
+    /// Users who are typing, and until when.
     pub(super) typing: BTreeMap<String, Duration>,
     /// Messages, while the room is open.
     pub(super) window: Option<Window>,
 }
 
-/// All of a room that is small.
+/// The small parts of a room.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Info {
-    /// The epoch that everything here belongs to; 0 while unknown.
+    /// The epoch of the whole state; 0 while unknown.
     pub(super) epoch: u64,
-    /// The epoch that events of the stream belong to; 0 while unknown.
+    /// The epoch of the stream's events; 0 while unknown.
     pub(super) stream_epoch: u64,
     /// The last event that was received.
     pub(super) received_seq: u64,
@@ -60,7 +60,7 @@ pub(super) struct Membership {
     pub(super) role: v1::Role,
 }
 
-/// The flag holds until the room has more messages than `message_count`.
+/// The flag applies until the room has more messages than `message_count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Hidden {
     pub(super) is_hidden: bool,
@@ -85,12 +85,12 @@ impl Room {
         &self.id
     }
 
-    /// Direct, group or channel; unspecified while that is not known.
+    /// Direct, group or channel; unspecified while unknown.
     pub fn kind(&self) -> v1::RoomKind {
         self.info.kind
     }
 
-    /// The other one of a direct room, once the inbox said who that is.
+    /// The other user of a direct room, once the inbox has named them.
     pub fn peer_id(&self) -> Option<&str> {
         Some(self.info.peer_id.as_str()).filter(|peer| !peer.is_empty())
     }
@@ -105,37 +105,37 @@ impl Room {
         &self.info.settings.value.topic
     }
 
-    /// Whether one is a member now.
+    /// Whether the user is a member now.
     pub fn is_member(&self) -> bool {
         self.info.membership.value.is_member
     }
 
-    /// One's own role; unspecified while it is not known.
+    /// The user's role; unspecified while unknown.
     pub fn role(&self) -> v1::Role {
         self.info.membership.value.role
     }
 
-    /// Members, as far as they are known.
+    /// Number of members, as far as known.
     pub fn member_count(&self) -> u64 {
         self.info.member_count.count()
     }
 
-    /// The seq of the last event that is known to exist.
+    /// The seq of the last known event.
     pub fn head_seq(&self) -> u64 {
         self.info.head.seq
     }
 
-    /// The seq of the last event that was received: what may be acknowledged as delivered.
+    /// The seq of the last received event: may be acknowledged as delivered.
     pub fn received_seq(&self) -> u64 {
         self.info.received_seq
     }
 
-    /// The epoch that its seqs belong to; 0 while it is not known.
+    /// The epoch of its seqs; 0 while unknown.
     pub fn epoch(&self) -> u64 {
         self.info.epoch
     }
 
-    /// How far one has read, on any device.
+    /// The user's read position, over all devices.
     pub fn read_seq(&self) -> u64 {
         self.info.marks.read_seq
     }
@@ -145,13 +145,13 @@ impl Room {
         self.info.marks.unread(self.info.head).0
     }
 
-    /// Whether one has hidden it, and there was no message since.
+    /// Whether the user has hidden it, without a message since.
     pub fn is_hidden(&self) -> bool {
         let Info { hidden, head, .. } = &self.info;
         hidden.is_hidden && head.message_count <= hidden.message_count
     }
 
-    /// Whether some of this is an estimate until the inbox is read again.
+    /// Whether part of this is an estimate until the inbox is read again.
     pub fn is_stale(&self) -> bool {
         let Info { marks, head, member_count, listed_at, .. } = &self.info;
         let is_from_start = marks.covered_from <= 1;
@@ -159,7 +159,7 @@ impl Room {
             && ((listed_at.is_none() && !is_from_start) || !member_count.is_exact() || !marks.unread(*head).1)
     }
 
-    /// Its last message, as far as it is known.
+    /// Its last message, if known.
     pub fn last_message(&self) -> Option<&Message> {
         self.info.last.message().map(Arc::as_ref)
     }
@@ -169,7 +169,7 @@ impl Room {
         self.window.is_some()
     }
 
-    /// Messages without a hole up to the last that is known, by rising seq; none unless the
+    /// Messages without a hole up to the last known one, in ascending order; none unless the
     /// room is open.
     pub fn messages(&self) -> impl Iterator<Item = &Message> {
         self.window.iter().flat_map(Window::messages).map(Arc::as_ref)
@@ -181,40 +181,40 @@ impl Room {
         self.window.as_ref().and_then(|window| window.get(seq)).or(last).map(Arc::as_ref)
     }
 
-    /// The seq before which messages are to be read to go further back: `before_seq` of the next
-    /// page. `None` at the beginning of the room, and while it is not open or nothing was read.
+    /// Where to continue reading earlier messages: `before_seq` of the next page. `None` at the
+    /// beginning of the room, and while it is not open or nothing was read.
     pub fn older_before(&self) -> Option<u64> {
         let (from, _) = self.window.as_ref()?.last_run()?;
         Some(from).filter(|from| *from > 1)
     }
 
-    /// Members with their roles, by user id; empty until they were asked for.
+    /// Members with their roles, by user id; empty until they were requested.
     pub fn members(&self) -> impl Iterator<Item = (&str, v1::Role)> {
         self.members.iter()
     }
 
-    /// Whether [`Room::members`] are all of them. Otherwise they are to be asked for again.
+    /// Whether [`Room::members`] is complete. Otherwise they have to be requested again.
     pub fn is_members_complete(&self) -> bool {
         self.members.is_complete()
     }
 
-    /// How far the others are, by user id.
+    /// Positions of others, by user id.
     pub fn receipts(&self) -> impl Iterator<Item = (&str, Receipt)> {
         self.receipts.by_user.iter().map(|(user, receipt)| (user.as_str(), *receipt))
     }
 
-    /// The furthest that any other has received and read.
+    /// The furthest received and read positions of any other member.
     pub fn furthest_receipt(&self) -> Receipt {
         self.receipts.furthest
     }
 
-    /// Who types now, oneself left out.
+    /// Users who are typing now, except for this user.
     pub fn typing(&self) -> impl Iterator<Item = &str> {
         self.typing.keys().map(String::as_str)
     }
 
-    /// Whether one is or was a member, as an event or the inbox said; otherwise it was only
-    /// mentioned.
+    /// Whether the user is or was a member, according to an event or the inbox; otherwise the
+    /// room was only mentioned.
     pub fn is_known(&self) -> bool {
         self.info.membership.version > Version::UNKNOWN
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-/// Steps of a [`Counter`] that wait for a snapshot. With more, the oldest count as missing.
+/// Steps of a [`Counter`] waiting for a snapshot. Beyond that, the oldest count as missing.
 const MAX_STEPS: usize = 256;
 
-/// A point in a room's log: unknown, at a seq, or between one seq and the next.
+/// A point in a room's log: unknown, at a seq, or between two seqs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Version(u64);
 
@@ -32,15 +32,15 @@ pub(super) struct Versioned<T> {
 }
 
 impl<T> Versioned<T> {
-    /// Takes the value of an event, unless one as late is held.
+    /// Applies an event's value, unless the current one is at least as recent.
     pub(super) fn event(&mut self, value: T, version: Version) {
         if version > self.version {
             *self = Self { value, version };
         }
     }
 
-    /// Takes the value of a snapshot that contains every event up to its version, unless a later
-    /// one is held.
+    /// Applies the value of a snapshot that includes every event up to its version, unless the
+    /// current one is more recent.
     pub(super) fn snapshot(&mut self, value: T, version: Version) {
         if version >= self.version {
             *self = Self { value, version };
@@ -48,31 +48,31 @@ impl<T> Versioned<T> {
     }
 }
 
-/// A number that snapshots give and events count on from: the members of a room. Events that
-/// arrive before the snapshot that they follow on, or behind a hole, wait for it.
+/// A number set by snapshots and updated by events: the members of a room. Events that arrive
+/// before their snapshot, or after a hole, wait for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Counter {
     base: u64,
-    /// Where `base` is valid; `None` before there was a snapshot.
+    /// The seq at which `base` is valid; `None` before the first snapshot.
     seq: Option<u64>,
-    /// Steps after `seq` that are not in `base`.
+    /// Steps after `seq` that are not included in `base`.
     steps: BTreeMap<u64, i64>,
     /// Events up to here may be missing: only a snapshot at or above it gives the count.
     missing_to: u64,
 }
 
 impl Counter {
-    /// The count to show until a snapshot gives one.
+    /// The count to show before the first snapshot.
     pub(super) fn assumed(count: u64) -> Self {
         Self { base: count, ..Self::default() }
     }
 
-    /// The count as far as it is known.
+    /// The count, as far as known.
     pub(super) fn count(&self) -> u64 {
         self.base.saturating_add_signed(self.steps.values().sum())
     }
 
-    /// Whether the count is right at the last event that was received.
+    /// Whether the count is right as of the last received event.
     pub(super) fn is_exact(&self) -> bool {
         self.seq.is_some_and(|seq| seq >= self.missing_to)
     }

@@ -1,4 +1,4 @@
-//! The messages of a room that is open.
+//! The messages of an open room.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -9,21 +9,21 @@ use parlance_proto::v1;
 use super::changes::{Changed, Early};
 use super::message::{Message, target_of};
 
-/// Changes that wait for messages that are not there.
+/// Maximum number of changes of messages that are not loaded.
 const MAX_EARLY: usize = 256;
 
-/// Runs without a hole that are held.
+/// Maximum number of contiguous runs.
 const MAX_RUNS: usize = 32;
 
-/// Messages of a room, and which parts of its log they are all of. Parts may arrive in any
-/// order: of one message the form with the later change stays.
+/// Messages of a room, and the parts of its log for which they are complete. Parts may arrive
+/// in any order: for each message the form with the latest change wins.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Window {
     limit: usize,
     messages: OrdMap<u64, Changed>,
-    /// First and last seq of each part of the log that is known without a hole; no two touch.
+    /// First and last seq of each contiguous part of the log; no two are adjacent.
     runs: OrdMap<u64, u64>,
-    /// Changes to messages that are not there.
+    /// Changes of messages that are not loaded.
     early: Early,
 }
 
@@ -44,12 +44,12 @@ impl Window {
             && (self.runs.ptr_eq(&other.runs) || self.runs == other.runs)
     }
 
-    /// Empties it; what was received of another epoch has no place in it.
+    /// Clears it; received state of another epoch does not belong into it.
     pub(super) fn clear(&mut self) {
         *self = Self::new(self.limit);
     }
 
-    /// Takes an event as it is received.
+    /// Applies a received event.
     pub(super) fn event(&mut self, event: &v1::Event) {
         if let Some(message) = Message::of(event) {
             if !self.early.is_enough(event.seq) {
@@ -63,8 +63,8 @@ impl Window {
         self.trim();
     }
 
-    /// Takes what was read of a part of the log, with all changes up to `as_of`. A page that is
-    /// older than changes that were dropped is of no use: it has to be read again.
+    /// Applies a part of the log that was read, with all changes up to `as_of`. A page older
+    /// than dropped changes is useless, and has to be read again.
     pub(super) fn page(&mut self, events: &[v1::Event], covers: RangeInclusive<u64>, as_of: u64) {
         if !self.early.is_enough(as_of) {
             return;
@@ -80,20 +80,20 @@ impl Window {
         self.trim();
     }
 
-    /// A part of the log that is not to be had: nothing is missing there.
+    /// A part of the log that is unavailable: nothing is missing there.
     pub(super) fn skip(&mut self, part: RangeInclusive<u64>) {
         self.cover(part);
         self.trim();
     }
 
-    /// First and last seq of the part of the log that reaches furthest.
+    /// First and last seq of the latest part of the log.
     pub(super) fn last_run(&self) -> Option<(u64, u64)> {
         self.runs.get_max().copied()
     }
 
-    /// The messages of that part, by rising seq.
+    /// The messages of that part, in ascending order.
     pub(super) fn messages(&self) -> impl Iterator<Item = &Arc<Message>> {
-        // Without a run there is no message.
+        // Without a run there are no messages.
         let (from, to) = self.last_run().unwrap_or((1, 0));
         let bounds = if from <= to { from..to.saturating_add(1) } else { 0..0 };
         self.messages.range(bounds).map(|(_, message)| message.now())
@@ -126,7 +126,7 @@ impl Window {
         if from > to {
             return;
         }
-        // Those that begin before the end of this part, or just behind it, and reach it.
+        // Parts that overlap this one or directly follow it.
         while let Some((start, end)) =
             self.runs.get_prev(&to.saturating_add(1)).map(|(start, end)| (*start, *end))
             && end.saturating_add(1) >= from
@@ -140,7 +140,7 @@ impl Window {
         self.runs.insert(from, to);
     }
 
-    /// Drops what is too much, the oldest first.
+    /// Drops what exceeds the limits, oldest first.
     fn trim(&mut self) {
         while self.messages.len() > self.limit || self.runs.len() > MAX_RUNS {
             let Some((start, end)) = self.runs.get_min().copied() else { return };
@@ -163,7 +163,7 @@ impl Window {
     fn drop_messages(&mut self, up_to: u64) {
         while let Some(oldest) = self.messages.get_min().map(|(seq, _)| *seq).filter(|seq| *seq <= up_to) {
             if let Some(message) = self.messages.remove(&oldest) {
-                // Read again, it has to contain what is known of it.
+                // When read again, it has to contain its known changes.
                 self.early.forget(message.now().changed_seq);
             }
         }

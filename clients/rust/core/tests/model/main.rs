@@ -1,6 +1,6 @@
-//! A session against a small model of a server, over a network that loses, delays and
-//! refuses whatever chance says: every call is answered once and carried out once, and the
-//! application gets every event of a room in order, or a gap that names it.
+//! A session against a small model of a server, over a network that randomly loses, delays
+//! and refuses: every call is answered once and carried out once, and the application gets
+//! every event of a room in order, or a gap.
 #![allow(clippy::unwrap_used, reason = "tests may give up")]
 
 mod server;
@@ -50,7 +50,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn check(steps: Vec<Step>, seed: u64) {
     let mut world = World::new(seed);
     for step in steps {
-        // A token that is refused twice ends the session by right.
+        // A token that is refused twice legitimately ends the session.
         if matches!(step, Step::RefuseHello(Code::Unauthenticated)) && world.refuse_hello.is_some() {
             continue;
         }

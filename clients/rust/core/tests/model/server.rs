@@ -56,7 +56,7 @@ impl World {
     pub(super) fn send(&mut self, message: &v1::SendMessageRequest) -> Answer {
         let Some(Target::RoomId(room_id)) = &message.target else { panic!() };
         let (room, id) = (room(room_id), &message.client_message_id);
-        // As it was, whenever it comes again; only a room that was paged moves `after_seq`.
+        // Unchanged on every attempt; `after_seq` only moves after the room was paged.
         let first = self.ids.entry(message.text.parse().unwrap()).or_insert_with(|| message.clone());
         assert!(first.client_message_id == *id && first.after_seq <= message.after_seq);
         let head = self.logs[room].len();
@@ -100,7 +100,7 @@ impl World {
             let room_id = format!("r{room}");
             heads.push(v1::Cursor { room_id: room_id.clone(), seq: head, epoch: 1 });
             let cursor = hello.cursors.iter().find(|cursor| cursor.room_id == room_id).map_or(0, |it| it.seq);
-            // Nothing that was handed over is asked for again, unless a hello was refused for what it said.
+            // Delivered events are not requested again, unless a hello was refused because of its size.
             assert!(cursor == self.have[room] || cursor == 0 && self.is_hello_shortened);
             let mut from = cursor + 1;
             if head - cursor > REACH as u64 {

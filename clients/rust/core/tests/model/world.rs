@@ -10,7 +10,7 @@ use parlance_proto::v1::server_frame::Frame;
 
 pub(crate) const USER: &str = "ann";
 pub(crate) const ROOMS: usize = 3;
-/// Events that the server looks through for a repeat, and pushes at a resume.
+/// Events that the server searches for a repeat, and pushes on resume.
 pub(crate) const REACH: usize = 6;
 pub(crate) const PAGE: usize = 3;
 
@@ -18,24 +18,24 @@ pub(crate) const PAGE: usize = 3;
 pub(crate) enum Step {
     /// The application sends a message to a room.
     Send(usize),
-    /// It gives up a call.
+    /// It cancels a call.
     Cancel(usize),
-    /// Somebody else does.
+    /// Another user does.
     Speak(usize),
     /// The server reads one frame.
     Serve,
     /// The client reads one frame.
     Deliver,
-    /// What the client asked the network and the token provider for happens.
+    /// The core's request to the network or the token provider succeeds.
     Network,
     /// It fails.
     NetworkFails,
     Lose,
-    /// The next operation is refused in passing.
+    /// The next operation is refused temporarily.
     Refuse(Code),
     /// The next hello is refused.
     RefuseHello(Code),
-    /// The server ends the stream with an error that answers nothing.
+    /// The server ends the stream with an error that answers no call.
     HangUp(Code),
     Drain,
     Pause,
@@ -44,7 +44,7 @@ pub(crate) enum Step {
     Pass(u64),
 }
 
-/// The server's end of the one connection.
+/// The server's end of the only connection.
 #[derive(Default)]
 pub(super) struct Wire {
     number: u64,
@@ -58,15 +58,15 @@ pub(super) struct Wire {
 pub(crate) struct World {
     pub(crate) core: Core,
     pub(super) now: Duration,
-    /// Asked for by the core and not happened yet.
+    /// Requested by the core and still outstanding.
     pub(super) pending: Option<Input>,
     pub(super) wire: Option<Wire>,
-    /// Of each room: who wrote under which request id.
+    /// For each room: the author and request id of each event.
     pub(crate) logs: Vec<Vec<(String, String)>>,
     pub(super) refuse: Option<Code>,
     pub(crate) refuse_hello: Option<Code>,
     pub(crate) has_refused: bool,
-    /// A hello was refused as invalid: later ones say less.
+    /// A hello was refused as invalid: later ones have fewer cursors.
     pub(super) is_hello_shortened: bool,
     pub(super) is_paused: bool,
     /// The application's side.
@@ -75,9 +75,9 @@ pub(crate) struct World {
     pub(crate) rooms_of: BTreeMap<CallId, usize>,
     pub(crate) answers: BTreeMap<CallId, v1::SendMessageResponse>,
     pub(crate) cancelled: BTreeSet<CallId>,
-    /// The last seq of each room that came or was named by a gap.
+    /// The last seq of each room that was received or covered by a gap.
     pub(super) have: Vec<u64>,
-    /// The request id under which each call went out.
+    /// The request of each call as it was sent.
     pub(crate) ids: BTreeMap<CallId, v1::SendMessageRequest>,
 }
 
@@ -217,7 +217,7 @@ impl World {
         }
     }
 
-    /// Everything goes well until nothing is left to do.
+    /// No more failures until nothing is left to do.
     pub(crate) fn heal(&mut self) {
         self.refuse = None;
         self.refuse_hello = None;
@@ -262,7 +262,7 @@ impl World {
                         Ok(Answer::SendMessage(response)) => {
                             self.answers.insert(id, response);
                         }
-                        // The end of the session fails what waits.
+                        // The end of the session fails pending calls.
                         Err(error) if self.core.is_ended() => assert!(error.refuses_identity(), "{error}"),
                         other => panic!("{id}: {other:?}"),
                     }

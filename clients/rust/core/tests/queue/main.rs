@@ -74,7 +74,7 @@ fn what_was_stored_goes_out_after_a_restart_as_it_was() {
     world.settle();
     world.step(Step::Send(0));
     world.settle_store();
-    // It reaches the server, and the answer is lost with the process.
+    // It reaches the server, but the answer is lost with the process.
     world.step(Step::Serve);
     assert_eq!(world.copies(0, "c0"), 1);
     world.step(Step::Restart(true));

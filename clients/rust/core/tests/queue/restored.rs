@@ -1,4 +1,4 @@
-//! Rooms that were restored from a backup, and what is shown meanwhile.
+//! Rooms restored from a backup, and the optimistic view meanwhile.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ struct Session {
     failed: Vec<(String, String)>,
     calls: u64,
     now: Duration,
-    /// What a store answers.
+    /// The store's answer.
     store: Result<(), String>,
 }
 
@@ -68,7 +68,8 @@ impl Session {
         self.input(Input::Received { connection, frame: v1::ServerFrame { frame: Some(frame) } });
     }
 
-    /// Connects to a server on which the room is in `epoch`, up to `head`; returns what goes out then.
+    /// Connects to a server on which the room has this epoch and head; returns the operations sent
+    /// then.
     fn connect(&mut self, epoch: u64, head: u64) -> Vec<Operation> {
         self.input(Input::Wake);
         self.input(Input::Token(Ok("token".to_owned())));
@@ -112,7 +113,7 @@ fn messages_go_to_the_restored_room_and_what_names_an_event_does_not() {
     let mut session = Session::new();
     session.connect(1, 26);
     session.submit("first", message("an answer", 20));
-    // It is on the wire when the connection is lost; the others never get there.
+    // It is in flight when the connection is lost; the others are never sent.
     assert!(matches!(&session.sent[..], [Operation::SendMessage(sent)] if sent.after_seq == Some(26)));
     session.lose();
     session.submit("edit", edit(20, "better"));
@@ -126,7 +127,7 @@ fn messages_go_to_the_restored_room_and_what_names_an_event_does_not() {
     assert_eq!(session.failed, [("edit".to_owned(), ROOM_RESTORED.to_owned())]);
     let left: Vec<_> = session.core.commands().values().map(|command| command.id.as_str()).collect();
     assert_eq!(left, ["first"]);
-    // The room grows, and the connection is lost once more: it stays as it was.
+    // The room grows, and the connection is lost once more: the operation stays unchanged.
     session.lose();
     let sent = session.connect(2, 40);
     assert!(matches!(&sent[..], [Operation::SendMessage(sent)] if sent.after_seq == Some(6)), "{sent:?}");
@@ -139,7 +140,7 @@ fn a_message_waits_for_the_store_to_note_that_it_goes_to_the_restored_room() {
     session.submit("first", message("hi", 0));
     assert!(matches!(&session.sent[..], [Operation::SendMessage(sent)] if sent.after_seq == Some(26)));
     session.lose();
-    // After another restart it would be looked for behind 26, and be found nowhere.
+    // After another restart it would be searched for after 26, and never be found.
     session.store = Err("disk error".to_owned());
     assert_eq!(session.connect(2, 6), []);
     session.lose();
@@ -209,6 +210,6 @@ fn what_is_on_its_way_is_shown_over_what_is_confirmed() {
     assert_eq!(shown, [("uno", sent), ("two", sent), ("three", &Progress::Sending)]);
     assert_eq!(view.messages[0].pending[0].id, "edit");
     assert!(!view.is_member);
-    // What is confirmed is untouched.
+    // The confirmed state is unchanged.
     assert_eq!(room.message(1).unwrap().text, "one");
 }

@@ -55,7 +55,7 @@ impl World {
         }
     }
 
-    /// As a server does it: a repeat is found after `after_seq` only.
+    /// Like a server: a repeat is only found after `after_seq`.
     pub(super) fn send(&mut self, message: &v1::SendMessageRequest) -> Answer {
         let Some(Target::RoomId(room_id)) = &message.target else { panic!() };
         let (room, id) = (number_of(room_id), &message.client_message_id);
@@ -93,7 +93,7 @@ impl World {
         for (room, log) in self.logs.iter().enumerate() {
             let (room_id, head) = (format!("r{room}"), log.len() as u64);
             let cursor = hello.cursors.iter().find(|cursor| cursor.room_id == room_id);
-            // A process that begins has no cursors, and begins at the end.
+            // A new process has no cursors, and starts at the end.
             let from = cursor.map_or(head, |cursor| cursor.seq);
             events.extend((from + 1..=head).map(|seq| self.event(room, seq)));
             heads.push(v1::Cursor { room_id, seq: head, epoch: 1 });

@@ -13,7 +13,7 @@ use parlance_proto::v1::server_frame::Frame;
 
 pub(crate) const ROOMS: usize = 2;
 pub(super) const USER: &str = "ann";
-/// Events that the server looks through for a repeat.
+/// Events that the server searches for a repeat.
 pub(super) const REACH: u64 = 6;
 pub(super) const PAGE: u64 = 3;
 
@@ -24,7 +24,7 @@ pub(crate) enum Step {
     Mark(usize),
     Discard(usize),
     Retry(usize),
-    /// Somebody else sends a message.
+    /// Another user sends a message.
     Speak(usize),
     Serve,
     Deliver,
@@ -33,7 +33,7 @@ pub(crate) enum Step {
     Refuse(Code),
     StoreAnswers,
     StoreFails,
-    /// The process ends and begins anew; a write that was under way is done or not.
+    /// The process ends and restarts; a write in progress is complete or not.
     Restart(bool),
     Pass(u64),
 }
@@ -53,7 +53,7 @@ pub(crate) struct Sent {
     /// It was not in the store when the process ended.
     pub(crate) may_be_lost: bool,
     number: usize,
-    /// Its order among the others does not count any more.
+    /// Its order no longer matters.
     was_refused: bool,
 }
 
@@ -128,7 +128,7 @@ impl World {
         self.logs[room].iter().filter(|(actor, it)| actor == USER && it == id).count()
     }
 
-    /// The commands of a room in the order of its log, as far as that is promised.
+    /// The commands of a room in log order, as far as that is guaranteed.
     pub(crate) fn order(&self, room: usize) -> Vec<usize> {
         let own = self.logs[room].iter().filter(|(actor, _)| actor == USER);
         own.filter_map(|(_, id)| self.sent.get(id))
@@ -267,7 +267,7 @@ impl World {
         for (id, sent) in &mut self.sent {
             sent.may_be_lost |= !self.store.contains_key(id);
         }
-        // Marks may be lost likewise; what is not lost is another test's.
+        // Marks may be lost as well; another test covers those that must not be.
         self.marks_wanted = vec![None; ROOMS];
         self.seed += 1;
         self.core = core(self.seed);
@@ -275,7 +275,7 @@ impl World {
         (self.is_load_asked, self.is_loaded) = (false, false);
         self.callers.clear();
         for (_, command) in std::mem::take(&mut self.discarding) {
-            // The answer never came: either may be so.
+            // The answer never arrived: both outcomes are possible.
             self.sent.get_mut(&command).unwrap().fate = Fate::Discarded(Discarded::MaybeSent);
         }
         self.input(Input::Start);
@@ -287,7 +287,7 @@ impl World {
         self.pending.is_some() || is_wire_busy || self.write.is_some() || self.is_load_asked
     }
 
-    /// Everything goes well until nothing is under way.
+    /// No more failures until nothing is in flight.
     pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             if !self.is_busy() {
@@ -306,7 +306,7 @@ impl World {
         }
     }
 
-    /// Everything goes well until nothing is left to do.
+    /// No more failures until nothing is left to do.
     pub(crate) fn heal(&mut self) {
         self.refuse = None;
         for _ in 0..1_000 {
@@ -358,7 +358,7 @@ impl World {
         self.forgive_order();
     }
 
-    /// What is issued while the store cannot be read overtakes what is in there.
+    /// Commands issued while the store cannot be read overtake those in it.
     fn forgive_order(&mut self) {
         if !self.is_loaded && self.is_storage_lost() {
             self.sent.values_mut().for_each(|sent| sent.was_refused |= sent.fate == Fate::Queued);

@@ -1,4 +1,4 @@
-//! A room as a server keeps it, and what each source says of it.
+//! A room as kept by a server, and what each source reports about it.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -14,27 +14,27 @@ pub(crate) const ROOM: &str = "r";
 const OTHERS: [&str; 4] = ["bob", "carol", "dave", "erin"];
 const EMOJI: [&str; 2] = ["👍", "🎉"];
 
-/// Something that happens in a room; numbers choose whom and what it is about.
+/// An event in a room; numbers choose its targets.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Say(usize),
     Edit(usize, usize),
     Delete(usize, usize),
     React(usize, usize, usize),
-    /// Someone is added, or leaves.
+    /// A user is added, or leaves.
     Member(usize),
     Role(usize, bool),
     Title,
-    /// One reads up to a part of the room, in percent.
+    /// The user reads up to a part of the room, in percent.
     Read(u64),
     Hide(bool),
-    /// Someone else receives or reads.
+    /// Another user receives or reads.
     Receipt(usize, u64, u64),
-    /// The inbox, the members or a part of the log are read.
+    /// Reads the inbox, the members or a part of the log.
     Inbox,
     Members,
     Page(u64, u64),
-    /// What is not yet pushed never will be.
+    /// Events that are not pushed yet never will be.
     Gap,
     /// A connection resumes this many events back.
     Resume(u64),
@@ -46,7 +46,7 @@ struct Said {
     message: v1::Message,
 }
 
-/// What someone knows who has received all of a room.
+/// The state of a client that has received all of a room.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Truth {
     pub(crate) title: String,
@@ -115,21 +115,21 @@ impl Log {
         self.push();
     }
 
-    /// After whatever was missed everything is read again.
+    /// Reads everything again after a loss.
     pub(crate) fn read_all(&mut self) {
         self.inbox();
         self.list_members();
         self.page(1..=self.head());
     }
 
-    /// Pushes what is not pushed yet.
+    /// Pushes pending events.
     pub(crate) fn push(&mut self) {
         let events = self.events[self.pushed..].iter().cloned().map(Told::Event);
         self.sources.stream.extend(events);
         self.pushed = self.events.len();
     }
 
-    /// Events up to here are part of a backup that is restored: they are not pushed.
+    /// Restores a backup with the events up to here, which are not pushed.
     pub(crate) fn restore(&mut self) {
         self.gap(v1::GapReason::Restored, 1);
     }
@@ -287,7 +287,7 @@ impl Log {
         self.add(SELF, Body::MemberAdded(v1::MemberAdded { user_id: user.to_owned(), role: role.into() }));
     }
 
-    /// One of the last messages that is not deleted.
+    /// One of the last messages that are not deleted.
     fn living(&self, number: usize) -> Option<usize> {
         let last = self.messages.len().checked_sub(1 + number % 6)?;
         (!self.messages[last].message.deleted).then_some(last)

@@ -1,4 +1,4 @@
-//! The state as news of all kinds arrives in any order.
+//! The state under news of all kinds in any order.
 #![allow(clippy::unwrap_used, reason = "tests may give up")]
 
 mod log;
@@ -42,7 +42,7 @@ fn picks() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(0..64_usize, 32)
 }
 
-/// All of the sources in some order, each in its own.
+/// An interleaving of all sources, each in its own order.
 fn interleave(sources: Vec<Vec<Told>>, picks: &[usize]) -> Vec<Told> {
     let mut sources: Vec<_> = sources.into_iter().map(|source| source.into_iter().peekable()).collect();
     let mut order = Vec::new();
@@ -52,7 +52,7 @@ fn interleave(sources: Vec<Vec<Told>>, picks: &[usize]) -> Vec<Told> {
             break;
         }
         let at = pick % sources.len();
-        // A few in a row, as they come.
+        // A few in a row, as in practice.
         order.extend(sources[at].by_ref().take(1 + pick / 8));
     }
     order
@@ -62,7 +62,7 @@ fn run(state: &mut State, told: &[Told]) {
     for told in told {
         let before = state.clone();
         let changes = told.with(|news| state.apply(news));
-        // What is not among the changes is as it was, and a snapshot stays what it is.
+        // Parts not reported as changed are unchanged, and snapshots are immutable.
         let known = (before.room(ROOM), state.room(ROOM));
         let is_same = match &known {
             (Some(before), Some(after)) => std::sync::Arc::ptr_eq(before, after),
@@ -151,13 +151,13 @@ proptest! {
         let before = before.sources;
         let mut log = Log::new(2);
         log.run(&kept);
-        // Of what was restored, nothing is pushed.
+        // Restored events are not pushed.
         log.sources = Sources::default();
         log.restore();
         log.run(&new);
         log.read_all();
         let mut truth = log.truth();
-        // Receipts of what was restored are read again, which this does not.
+        // Receipts after a restore are read again, which this test does not do.
         truth.receipts.clear();
         let after = log.sources;
         let mut stream = interleave(vec![before.stream, before.reads, before.receipts], &old_picks);
@@ -257,7 +257,7 @@ fn a_room_that_the_whole_inbox_lacks_was_left() {
     log.run(&[Step::Say(0)]);
     run(&mut state, &log.sources.stream);
     let unlisted = |head_seq| News::Unlisted { room_id: ROOM, head_seq };
-    // Something happened since the inbox was asked for.
+    // Something has happened since the inbox was requested.
     assert_eq!(state.apply(&unlisted(log.head() - 1)), []);
     assert_eq!(state.apply(&unlisted(log.head())).len(), 1);
     assert!(!state.room(ROOM).unwrap().is_member());

@@ -1,4 +1,4 @@
-//! What the sources of a room say of it.
+//! What the sources of a room report.
 
 use std::ops::RangeInclusive;
 
@@ -7,7 +7,7 @@ use parlance_proto::v1;
 
 use super::log::{ROOM, SELF};
 
-/// News that owns what it says.
+/// News that owns its contents.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub(crate) enum Told {
@@ -49,7 +49,7 @@ impl Told {
     }
 }
 
-/// What each source says, in its order.
+/// The reports of each source, in its order.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     pub(crate) stream: Vec<Told>,

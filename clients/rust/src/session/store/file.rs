@@ -10,17 +10,17 @@ use prost::Message as _;
 
 use super::CommandStore;
 
-/// Begins a file, with the version of its form in it.
+/// The start of a file, with the version of its format.
 const HEADER: &[u8; 16] = b"parlance queue 1";
 
 /// Bytes before a batch: its length and its checksum.
 const PREFIX: usize = 8;
 
-/// A file is written anew when it has more bytes than this, and four times what is kept.
+/// A file is rewritten when it has more bytes than this, and four times the size of its contents.
 const COMPACT_BYTES: u64 = 64 * 1024;
 
-/// Keeps commands in a file: batches of changes, one behind the other, each with its checksum. A batch that a crash has cut
-/// off is not there; what is damaged in any other place is an error, and stays as it is. One process has the file at a time.
+/// Stores commands in a file: consecutive batches of changes, each with its checksum. A batch cut off by a crash is ignored;
+/// damage anywhere else is an error, and leaves the file unchanged. One process uses the file at a time.
 #[derive(Debug, Clone)]
 pub struct FileCommandStore(Arc<Shared>);
 
@@ -33,7 +33,7 @@ struct Shared {
 #[derive(Debug)]
 struct Journal {
     file: File,
-    /// Where the next batch begins.
+    /// Where the next batch starts.
     end: u64,
     records: BTreeMap<String, Vec<u8>>,
 }
@@ -48,13 +48,13 @@ struct Batch {
 struct Entry {
     #[prost(string, tag = "1")]
     id: String,
-    /// Absent where it is deleted.
+    /// Absent if it is deleted.
     #[prost(bytes = "vec", optional, tag = "2")]
     record: Option<Vec<u8>>,
 }
 
 impl FileCommandStore {
-    /// Keeps commands in the file at `path`, which is made when a session begins. Its folder has to be there.
+    /// Stores commands in the file at `path`, which is created when a session starts. Its folder must exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(Arc::new(Shared { path: path.into(), journal: Mutex::new(None) }))
     }
@@ -80,7 +80,7 @@ impl CommandStore for FileCommandStore {
                 Some(open) => open,
                 None => Journal::open(&shared.path)?,
             };
-            // After an error it is read anew: what the file holds then is not known.
+            // After an error it is read again, since its contents are unknown then.
             open.append(changes)?;
             if open.end > COMPACT_BYTES.max(4 * open.kept_bytes()) {
                 open = open.compacted(&shared.path)?;
@@ -93,7 +93,7 @@ impl CommandStore for FileCommandStore {
 }
 
 impl FileCommandStore {
-    /// Runs on a thread that may wait for the disk.
+    /// Runs on a thread that may block on the disk.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared, &mut Option<Journal>) -> io::Result<T> + Send + 'static,
@@ -115,7 +115,7 @@ impl Journal {
         file.read_to_end(&mut bytes)?;
         let mut journal = Self { file, end: HEADER.len() as u64, records: BTreeMap::new() };
         if bytes.len() < HEADER.len() && HEADER.starts_with(&bytes) {
-            // It is new, or was cut off while it was made.
+            // New, or cut off during its creation.
             journal.file.set_len(0)?;
             journal.file.rewind()?;
             journal.file.write_all(HEADER)?;
@@ -161,7 +161,7 @@ impl Journal {
         self.records.iter().map(|(id, record)| (id.len() + record.len()) as u64).sum()
     }
 
-    /// The same in a new file, with nothing in it that is gone.
+    /// Rewrites it to a new file without deleted commands.
     fn compacted(self, path: &Path) -> io::Result<Self> {
         let beside = path.with_extension("new");
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&beside)?;
@@ -188,7 +188,7 @@ fn framed(batch: &Batch) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The first batch of `bytes` and what follows; `None` where a crash has cut it off.
+/// The first batch of `bytes` and the rest; `None` if a crash has cut it off.
 fn next_batch(bytes: &[u8]) -> io::Result<Option<(Batch, &[u8])>> {
     let Some((length, rest)) = bytes.split_first_chunk() else { return Ok(None) };
     let Some((checksum, rest)) = rest.split_first_chunk() else { return Ok(None) };

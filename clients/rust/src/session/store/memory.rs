@@ -6,7 +6,7 @@ use parlance_client_core::{StoreChange, StoredCommand};
 
 use super::CommandStore;
 
-/// Keeps commands for as long as the process runs: over sessions, and not over restarts. A clone is the same store.
+/// Keeps commands while the process runs: across sessions, but not across restarts. Clones share the same store.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryCommandStore(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
 

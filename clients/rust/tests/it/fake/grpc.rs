@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::Peer;
 
-/// `Chat`, and nothing else.
+/// Only `Chat`.
 pub(super) struct Service(pub(super) mpsc::Sender<Peer>);
 
 macro_rules! unimplemented_calls {

@@ -1,4 +1,4 @@
-//! A server that does what a test tells it to, behind every door.
+//! A server controlled by a test, on every transport.
 
 mod grpc;
 
@@ -24,7 +24,7 @@ use tonic::Status;
 
 pub(crate) const DOORS: [Door; 3] = [Door::Grpc, Door::WebSocketJson, Door::WebSocketBinary];
 
-/// A deadline for whatever a test waits for.
+/// Awaits `future` with a deadline.
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("it happens in time")
 }
@@ -82,7 +82,7 @@ impl Fake {
         Session::start(Config::new(self.dialer.clone(), "token"))
     }
 
-    /// The next connection, and what its hello says; welcomed.
+    /// Accepts the next connection and sends the welcome; returns it with its hello.
     pub(crate) async fn accept(&mut self) -> (Peer, v1::Hello) {
         let mut peer = self.accept_silently().await;
         let Some(Operation::Hello(hello)) = peer.recv().await.operation else { panic!("no hello") };
@@ -122,7 +122,7 @@ impl Peer {
         self.send(Frame::Reply(v1::Reply { request_id, result: Some(result) })).await;
     }
 
-    /// Ends the stream with a status, with details as a server gives them; a WebSocket with an error and a close.
+    /// Ends the stream with a status with details, like a server; a WebSocket with an error and a close.
     pub(crate) async fn fail(&self, status: Status) {
         within(self.out.send(Err(with_details(status)))).await.unwrap();
     }
