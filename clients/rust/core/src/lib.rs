@@ -28,6 +28,7 @@
 
 mod backoff;
 mod code;
+mod command;
 mod encoding;
 mod error;
 mod examination;
@@ -41,13 +42,15 @@ mod session;
 pub mod state;
 
 pub use code::Code;
+pub use command::{
+    Command, CommandError, CommandKind, CommandState, CommandUpdate, Discarded, NewCommand, StorageState,
+    StoreChange, StoredCommand,
+};
 pub use encoding::Encoding;
 pub use error::{Error, Failure};
 pub use machine::Core;
 pub use queue::{
-    Command, CommandError, CommandKind, CommandState, CommandUpdate, Commands, Discarded, NewCommand,
-    Optimistic, OptimisticMessage, PendingChange, Progress, ROOM_RESTORED, StorageState, StoreChange,
-    StoredCommand, optimistic,
+    Commands, Optimistic, OptimisticMessage, PendingChange, Progress, ROOM_RESTORED, optimistic,
 };
 pub use request::{Change, Request};
 pub use rooms::Violation;

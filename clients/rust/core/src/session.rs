@@ -6,7 +6,7 @@ use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 
-use crate::queue::{CommandUpdate, Discarded, NewCommand, StorageState, StoreChange, StoredCommand};
+use crate::command::{CommandUpdate, Discarded, NewCommand, StorageState, StoreChange, StoredCommand};
 use crate::{Encoding, Error, Violation};
 
 /// Names a call, from its [`Input::Call`] to its [`Output::Answer`]. Ids are chosen by the

@@ -6,8 +6,9 @@ use parlance_proto::v1::reply::Result as Answer;
 
 use super::token::Token;
 use crate::Error;
+use crate::command::StorageState;
 use crate::outbox::{Origin, Outbox};
-use crate::queue::{Commands, Queue, StorageState, Surroundings};
+use crate::queue::{Commands, Queue, Surroundings};
 use crate::random::Random;
 use crate::rooms::Rooms;
 use crate::session::{Options, Output, Update};

@@ -2,7 +2,7 @@
 
 use parlance_proto::v1::client_frame::Operation;
 
-use super::command::{Command, CommandKind, CommandState, kind_of};
+use crate::command::{Command, CommandKind, CommandState, kind_of};
 use crate::request::{named_seq, room_of};
 use crate::state::is_same_emoji;
 

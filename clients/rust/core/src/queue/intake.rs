@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::coalesce::{Coalesced, Fate, coalesce};
-use super::command::{Command, CommandState, CommandUpdate, Discarded, NewCommand};
-use super::record::{self, StoredCommand};
 use super::restored;
 use super::state::{Entry, Fresh, Queue, Surroundings};
+use crate::command::{Command, CommandState, CommandUpdate, Discarded, NewCommand};
+use crate::command::{StoredCommand, record};
 use crate::outbox::Outbox;
 use crate::request::{repeatable, room_of};
 use crate::rooms::Rooms;

@@ -2,11 +2,9 @@
 //! room, over as many connections and restarts as it takes, each once.
 
 mod coalesce;
-mod command;
 mod intake;
 mod outcome;
 mod project;
-mod record;
 mod restored;
 mod state;
 mod storage;
@@ -14,19 +12,17 @@ mod storage;
 use std::time::Duration;
 
 use crate::Error;
+use crate::command::{Command, Discarded, StorageState, record};
 use crate::outbox::{Origin, Outbox};
 use crate::session::{Output, Update};
 
 use state::{Fresh, Stage};
 use storage::{Task, Ticket};
 
-pub use command::{Command, CommandError, CommandKind, CommandState, CommandUpdate, Discarded, NewCommand};
 pub use project::{Optimistic, OptimisticMessage, PendingChange, Progress, optimistic};
-pub use record::{StoreChange, StoredCommand};
 pub use restored::ROOM_RESTORED;
 pub use state::Commands;
 pub(crate) use state::{Queue, Surroundings};
-pub use storage::StorageState;
 
 impl Queue {
     pub(crate) fn stored(&mut self, number: u64, result: Result<(), String>, around: &mut Surroundings<'_>) {

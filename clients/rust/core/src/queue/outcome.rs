@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use parlance_proto::v1::reply::Result as Answer;
 
-use super::command::{Command, CommandError, CommandState, CommandUpdate};
-use super::record;
 use super::restored::{self, ROOM_RESTORED};
 use super::state::{Queue, Stage};
 use crate::Error;
+use crate::command::record;
+use crate::command::{Command, CommandError, CommandState, CommandUpdate};
 use crate::outbox::Outbox;
 use crate::request::event_of;
 use crate::rooms::Rooms;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use parlance_proto::v1::client_frame::Operation;
 
-use super::command::{Command, CommandError, CommandKind, CommandState};
 use super::state::Commands;
+use crate::command::{Command, CommandError, CommandKind, CommandState};
 use crate::request::named_seq;
 use crate::state::{Message, Room};
 

@@ -4,7 +4,7 @@
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::send_message_request::Target;
 
-use super::command::{Command, CommandKind, CommandState};
+use crate::command::{Command, CommandKind, CommandState};
 use crate::request::{named_seq, repeatable, room_of};
 use crate::rooms::Rooms;
 use crate::{Code, Error, Failure};

@@ -7,9 +7,9 @@ use std::time::Duration;
 use imbl::OrdMap;
 use parlance_proto::v1::reply::Result as Answer;
 
-use super::command::{Command, CommandUpdate, Discarded, Lane};
-use super::storage::{Storage, StorageState, Ticket};
+use super::storage::{Storage, Ticket};
 use crate::Error;
+use crate::command::{Command, CommandUpdate, Discarded, Lane, StorageState};
 use crate::outbox::{Origin, Outbox};
 use crate::random::Random;
 use crate::rooms::Rooms;

@@ -4,27 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::record::{StoreChange, StoredCommand};
 use crate::backoff;
+use crate::command::{StorageState, StoreChange, StoredCommand};
 use crate::random::Random;
 
 /// Nothing waits longer than this for a store.
 const PATIENCE: Duration = Duration::from_millis(1_500);
-
-/// Whether what is queued outlives the process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StorageState {
-    /// Not known yet, or there is no store.
-    Opening,
-    /// It does.
-    Durable,
-    /// It does not: the store cannot be read or written, or does not answer. It is tried again, and commands are
-    /// sent meanwhile.
-    Memory {
-        /// Why.
-        error: String,
-    },
-}
 
 /// A write that may be waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,7 +3,7 @@
 use parlance_proto::v1;
 use prost::Message as _;
 
-use super::command::{Command, CommandError, CommandState};
+use super::{Command, CommandError, CommandState};
 use crate::request::repeatable;
 
 /// The version of the stored form. A later version increments it if earlier ones must not send the command.
@@ -54,7 +54,7 @@ struct Refusal {
     message: String,
 }
 
-pub(super) fn encode(command: &Command) -> Vec<u8> {
+pub(crate) fn encode(command: &Command) -> Vec<u8> {
     let failure = command.error.clone().map(|CommandError { reason, message }| Refusal { reason, message });
     let operation = Some(command.operation.clone());
     let record = Record {
@@ -70,7 +70,7 @@ pub(super) fn encode(command: &Command) -> Vec<u8> {
 }
 
 /// Decodes a command; `None` if it is damaged, or from a later version.
-pub(super) fn decode(stored: &StoredCommand) -> Option<Command> {
+pub(crate) fn decode(stored: &StoredCommand) -> Option<Command> {
     let record = Record::decode(stored.record.as_slice()).ok()?;
     if record.version == 0 || record.version > VERSION {
         return None;

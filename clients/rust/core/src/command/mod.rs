@@ -1,4 +1,6 @@
-//! A change that is being delivered to the server.
+//! A change that is being delivered to the server, and its stored form.
+
+pub(crate) mod record;
 
 use std::sync::Arc;
 
@@ -7,6 +9,8 @@ use parlance_proto::v1::send_message_request::Target;
 
 use crate::Error;
 use crate::request::room_of;
+
+pub use record::{StoreChange, StoredCommand};
 
 /// The kind of a command, as far as it matters to the queue and to the optimistic view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,6 +93,21 @@ pub struct NewCommand {
     pub id: String,
     /// The current time, milliseconds since 1970.
     pub written_at_millis: u64,
+}
+
+/// Whether what is queued outlives the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageState {
+    /// Not known yet, or there is no store.
+    Opening,
+    /// It does.
+    Durable,
+    /// It does not: the store cannot be read or written, or does not answer. It is tried again, and commands are
+    /// sent meanwhile.
+    Memory {
+        /// Why.
+        error: String,
+    },
 }
 
 /// An update about commands.
