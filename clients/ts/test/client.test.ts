@@ -339,6 +339,19 @@ test("members are listed once and followed from then on", async () => {
   expect(room.members).toBe(members);
 });
 
+test("all members are listed, however many pages that takes", async () => {
+  inbox = [entry("r", 10)];
+  await start();
+  const loading = client.room("r")!.loadMembers();
+  const member = (index: number) => ({ userId: `user-${String(index).padStart(3, "0")}`, role: v1.Role.MEMBER, active: true });
+  const page = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => member(from + index));
+  await settle();
+  answer("listMembers", () => ({ members: page(0, 200), nextPageToken: "next" }));
+  await settle();
+  answer("listMembers", ({ pageToken }: v1.ListMembersRequest) => (expect(pageToken).toBe("next"), { members: page(200, 250) }));
+  expect(await loading).toHaveLength(250);
+});
+
 test("a subscriber that throws keeps nobody else from being called", async () => {
   inbox = [entry("r", 1)];
   await start();

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { ClosedError, PreconditionError, TransportError, UnauthenticatedError, v1 } from "../src/index.js";
 import { refused } from "../src/errors.js";
+import { Positions } from "../src/session/positions.js";
 import { Session } from "../src/session/session.js";
 import { FakeTransport, message } from "./fake.js";
 
@@ -58,6 +59,21 @@ test("it resumes where it was, and hands every event over once", async () => {
   second.event("r", 3n);
   await settle();
   expect(seen).toEqual([1n, 2n, 3n]);
+});
+
+test("rooms that one has left push no other out of the hello", async () => {
+  const seq = 1n;
+  const positions = new Positions();
+  const rooms = Array.from({ length: 2_000 }, (_, index) => `room-${index}`);
+  positions.seed(rooms.map((roomId) => create(v1.CursorSchema, { roomId, seq, epoch: 1n })));
+  // Of others one hears later, and is no member of them any more.
+  for (let index = 0; index < 500; index++) {
+    positions.event(create(v1.EventSchema, { roomId: `left-${index}`, seq }), 0);
+    positions.gap(create(v1.GapSchema, { roomId: `left-${index}`, fromSeq: 2n, toSeq: 0n, reason: v1.GapReason.NOT_MEMBER }), 0);
+  }
+  const named = positions.cursors().map(({ roomId }) => roomId);
+  expect(named).toHaveLength(2_000);
+  expect(new Set(named)).toEqual(new Set(rooms));
 });
 
 test("events of an unknown kind move the cursor", async () => {

@@ -96,6 +96,46 @@ test.each(LOOKS)("axe finds nothing in %s", async (look, options) => {
   await context.close();
 });
 
+test("with the reader's own colours what is chosen has an edge, and so have menus and dialogs", async () => {
+  const context = await people.context({ forcedColors: "active" });
+  const page = await people.named(server.url, "Quin", context);
+  const edges = (selector: string) =>
+    page.locator(selector).evaluateAll((all) => all.map((one) => {
+      const { outlineStyle, outlineWidth, borderTopStyle, borderTopWidth } = getComputedStyle(one);
+      return (outlineStyle !== "none" && outlineWidth !== "0px") || (borderTopStyle !== "none" && borderTopWidth !== "0px");
+    }));
+  await page.keyboard.press("Control+k");
+  await page.getByRole("option").nth(1).waitFor();
+  expect(await edges("[role=option][aria-selected=true]")).toEqual([true]);
+  expect(new Set(await edges("[role=option]:not([aria-selected=true])"))).toEqual(new Set([false]));
+  expect(await edges(".modal")).toEqual([true]);
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Account and settings" }).click();
+  await page.getByRole("menu").waitFor();
+  expect(await edges(".menu")).toEqual([true]);
+});
+
+test("who closes the details is where they were opened", async () => {
+  const page = await people.named(server.url, "Rae");
+  await open(page, "Lobby");
+  const details = page.getByRole("button", { name: "Details", exact: true });
+  await details.click();
+  await page.getByRole("button", { name: "Close details" }).click();
+  await until("the focus is back", () => details.evaluate((button) => button === document.activeElement), (is) => is);
+});
+
+test("on a phone no field is so small that Safari zooms the page", async () => {
+  const phone = { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true };
+  const page = await people.named(server.url, "Sam", phone);
+  const sizes = () => page.locator(".field").evaluateAll((fields) => fields.map((field) => parseFloat(getComputedStyle(field).fontSize)));
+  await composer(page).waitFor();
+  for (const size of await sizes()) expect(size).toBeGreaterThanOrEqual(16);
+  await page.getByRole("link", { name: "Back to conversations" }).click();
+  await page.getByRole("button", { name: "New conversation" }).click();
+  await page.getByRole("radio", { name: "Group" }).check();
+  for (const size of await sizes()) expect(size).toBeGreaterThanOrEqual(16);
+});
+
 test("everything is done with the keyboard alone", async () => {
   const [ann, zoe] = await Promise.all([people.named(server.url, "Ann"), people.named(server.url, "Zoe")]);
   await open(zoe, "Lobby");
