@@ -14,7 +14,7 @@ async function save(cursors: readonly RoomCursor[]): Promise<void> {
   await rename(`${FILE}.new`, FILE);
 }
 
-/** Answers every "ping". An event may come twice: the id makes the answer the same one. */
+/** Answers every "ping". An event may arrive twice: the id makes both answers the same message. */
 async function handle(client: Client, event: v1.Event): Promise<void> {
   if (event.body.case !== "message" || event.actorId === client.userId || event.body.value.text !== "ping") return;
   const target = { case: "roomId", value: event.roomId } as const;
@@ -25,7 +25,8 @@ export async function bot(client: Client): Promise<void> {
   const events = client.events({ cursors: await load() });
   for await (const item of events) {
     if (item.kind === "event") await handle(client, item.event);
-    // What was missed is read where the server still has it; `item.gap.reason` says why it was missed.
+    // Missed events are read if the server still has them; `item.gap.reason` says why they were
+    // missed.
     else for await (const missed of client.eventsOf(item.gap)) if (missed.kind === "event") await handle(client, missed.event);
     await save(events.cursors);
   }

@@ -1,5 +1,5 @@
-// One room as plain lines, for `tools/conformance`: what it is told and prints stands there.
-// What is printed is what a page would show: the room's timeline, from its first message on.
+// One room as plain lines, for `tools/conformance`, which documents input and output. Prints what a
+// page would show: the room's timeline, from its first message on.
 import { EventEmitter, once } from "node:events";
 
 import { WebSocket } from "ws";
@@ -9,11 +9,12 @@ import { grpcWeb } from "../dist/transport/grpc-web.js";
 
 const { PARLANCE_SERVER, PARLANCE_TOKEN, PARLANCE_ROOM, PARLANCE_TRANSPORT, PARLANCE_LOUD } = process.env;
 const url = `http://${PARLANCE_SERVER}`;
-// Over grpc-web each change of a room waits for the answer to the one before: thousands take minutes.
+// Over grpc-web each change of a room waits for the answer to the previous one: thousands take
+// minutes.
 const transport = PARLANCE_TRANSPORT === "grpc-web" && !PARLANCE_LOUD ? grpcWeb(url) : new WebSocketTransport(url, WebSocket);
 const tokens = new EventEmitter();
 
-/** The first token, until it is refused; then what the other side gives. */
+/** The first token, until it is refused; then those provided on the input. */
 let token = PARLANCE_TOKEN;
 async function currentToken({ refused }) {
   if (!refused) return token;
@@ -27,13 +28,13 @@ const reading = read();
 await client.start();
 const room = client.room(PARLANCE_ROOM);
 
-/** Seq of the last message that was printed, and of the last of one's own. */
+/** Seq of the last printed message, and of the last own one. */
 let [printed, own] = [0, 0];
 let progressed = () => {};
-/** What is shown is from before the room was restored from a backup. */
+/** The displayed messages are from before the room was restored from a backup. */
 let isStale = false;
 
-/** Prints what is new, once everything before it is there. */
+/** Prints new messages, once everything before them is loaded. */
 function print() {
   const { messages } = room;
   if (room.isLoading || isStale) return;
@@ -71,7 +72,7 @@ async function send(id, text) {
   }
 }
 
-/** Not by `readline`, which ends lines at other characters too. */
+/** Not with `readline`, which also splits lines at other characters. */
 async function read() {
   process.stdin.setEncoding("utf8");
   let rest = "";

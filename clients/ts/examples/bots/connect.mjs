@@ -1,4 +1,4 @@
-// What the bots share: a client of PARLANCE_SERVER with PARLANCE_TOKEN, and cursors in the file PARLANCE_CURSORS.
+// Shared by the bots: a client of PARLANCE_SERVER with PARLANCE_TOKEN, and cursors in the file PARLANCE_CURSORS.
 import { readFile, rename, writeFile } from "node:fs/promises";
 
 import { Client, WebSocketTransport } from "@parlance/client";
@@ -6,10 +6,11 @@ import { WebSocket } from "ws";
 
 const { PARLANCE_SERVER: url = "http://127.0.0.1:8080", PARLANCE_TOKEN: token = "", PARLANCE_CURSORS: file = "cursors.json" } = process.env;
 
-/** A client that is not started yet. Node before 22 has no WebSocket of its own. */
+/** A client that is not started yet. Node before 22 has no built-in WebSocket. */
 export const connect = () => new Client({ url, token, transport: new WebSocketTransport(url, WebSocket) });
 
-/** Every event of the bot's rooms, also those that happened while it was not running. It is noted once the loop asks for the next one. */
+/** Every event of the bot's rooms, including those from while it was not running. An event is marked as handled when the loop requests
+ * the next one. */
 export async function* eventsOf(client) {
   const cursors = JSON.parse(await readFile(file, "utf8").catch(() => "[]"));
   const events = client.events({ cursors });

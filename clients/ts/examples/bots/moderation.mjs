@@ -1,17 +1,17 @@
-// Deletes messages with forbidden words, and bans who sends three of them from the room: the bot is an admin of its rooms.
-// `PARLANCE_TOKEN=... PARLANCE_WORDS=spam,scam node moderation.mjs`
+// Deletes messages with forbidden words, and bans users who send three of them from the room: the bot is an admin of its
+// rooms. `PARLANCE_TOKEN=... PARLANCE_WORDS=spam,scam node moderation.mjs`
 import { NotFoundError, PreconditionError } from "@parlance/client";
 
 import { connect, eventsOf } from "./connect.mjs";
 
 const STRIKES = 3;
 const words = new Set((process.env["PARLANCE_WORDS"] ?? "spam").toLowerCase().split(","));
-/** Seqs of the messages for which someone has a strike, by room and person. */
+/** Seqs of the messages that count as strikes, by room and user. */
 const strikes = new Map();
 
 const isForbidden = (text) => text.toLowerCase().split(/[^\p{L}\p{N}]+/u).some((word) => words.has(word));
 
-/** What is done already, by another moderator or before a restart, is no failure. */
+/** An action already carried out, by another moderator or before a restart, is not a failure. */
 const once = (done) =>
   done.catch((error) => {
     if (!(error instanceof NotFoundError || error instanceof PreconditionError)) throw error;
@@ -19,12 +19,12 @@ const once = (done) =>
 
 const client = connect();
 for await (const { roomId, seq, actorId: userId, body } of eventsOf(client)) {
-  // What is edited is read again.
+  // Edited messages are checked again.
   const text = body.case === "message" || body.case === "messageEdited" ? body.value.text : "";
   if (userId === client.userId || !isForbidden(text)) continue;
   const target = body.case === "message" ? seq : body.value.targetSeq;
   await once(client.change("deleteMessage", { roomId, seq: target }));
-  // A message that is read late has the text that it was given since: its edit is no strike of its own.
+  // A message that is read late has its edited text: the edit is not a strike of its own.
   const struck = strikes.get(`${roomId} ${userId}`) ?? new Set();
   if (struck.has(target)) continue;
   strikes.set(`${roomId} ${userId}`, struck.add(target));

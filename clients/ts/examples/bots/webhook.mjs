@@ -1,5 +1,5 @@
-// Posts what arrives over HTTP into a room: `PARLANCE_TOKEN=... PARLANCE_ROOM=... PARLANCE_SECRET=... node webhook.mjs`, then
-// curl -H "authorization: Bearer $PARLANCE_SECRET" -H "idempotency-key: build-17" -d '{"text":"build 17 failed"}' http://127.0.0.1:3000
+// Posts HTTP requests to a room: `PARLANCE_TOKEN=... PARLANCE_ROOM=... PARLANCE_SECRET=... node webhook.mjs`, then curl -H
+// "authorization: Bearer $PARLANCE_SECRET" -H "idempotency-key: build-17" -d '{"text":"build 17 failed"}' http://127.0.0.1:3000
 import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 
@@ -16,7 +16,7 @@ const isAllowed = ({ headers }) => timingSafeEqual(hash(headers.authorization ??
 
 async function textOf(request) {
   let body = "";
-  // Read to its end in any case, so that its connection can be used again.
+  // Always read to its end, so that the connection can be reused.
   for await (const chunk of request.setEncoding("utf8")) if (body.length <= MAX_BYTES) body += chunk;
   if (body.length > MAX_BYTES) throw new SyntaxError("too large");
   const { text } = JSON.parse(body);
@@ -30,7 +30,7 @@ const server = createServer(async (request, response) => {
   const answer = (status, body) => response.writeHead(status, { "content-type": "application/json" }).end(`${JSON.stringify(body)}\n`);
   try {
     if (!isAllowed(request)) return answer(401, { error: "the secret is missing or wrong" });
-    // Sent again with the same key, it is posted once.
+    // A repeat with the same key is posted once.
     const id = request.headers["idempotency-key"];
     const { seq } = await client.send({ roomId, text: await textOf(request), ...(id && { id }) });
     answer(200, { seq });

@@ -9,18 +9,18 @@ import type { Change } from "../storage/store.js";
 import { type LastRoom, read } from "./read.js";
 import { encodeMessages, encodeRoom } from "./records.js";
 
-/** Changes are written together after this long. */
+/** Delay after which changes are written together. */
 const WRITE_AFTER_MS = 1_000;
-/** After a write that failed. */
+/** Delay after a failed write. */
 const RETRY_MS = 60_000;
-/** Rooms in one write: a large one would hold up the commands behind it. */
+/** Rooms per write: a large one would block the commands behind it. */
 const ROOMS_AT_ONCE = 200;
-/** Version of what is stored here. Of any other version nothing is read. */
+/** Version of the stored form. Other versions are ignored. */
 const VERSION = "1";
 /** What is stored here. */
 const STATE = ["rooms", "messages", "cursors", "meta"] as const;
 
-/** What is kept, and where. */
+/** The cached parts of a client, and their storage. */
 interface Parts {
   readonly session: Session;
   readonly queue: CommandQueue;
@@ -29,7 +29,7 @@ interface Parts {
   refresh(): Promise<void>;
 }
 
-/** What was written of a room. */
+/** The last written state of a room. */
 interface Written {
   readonly entry: Uint8Array | undefined;
   readonly cursor: Cursor | undefined;
@@ -38,8 +38,8 @@ interface Written {
 }
 
 /**
- * The last state of a client in its storage: written behind, a second after a change, and read at the next
- * start. What is written of a room is one transaction, so that its cursor never covers what is not there.
+ * The last state of a client in its storage: written a second after a change, and read on the next start.
+ * Each room is written in one transaction, so its cursor never covers events that are missing.
  */
 export class StateCache {
   readonly #store: SteadyStore;
@@ -49,7 +49,7 @@ export class StateCache {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isWriting = false;
   #isRestoring = false;
-  /** Whose state it is, and its version, are stored: they are written once all rooms are. */
+  /** Whether the user and the version are stored: they are written once all rooms are. */
   #isNamed = false;
   #isEnded = false;
 
@@ -66,21 +66,21 @@ export class StateCache {
     if (session.state.status === "closed") this.close();
   }
 
-  /** Something of a room has changed, or all rooms are known. */
+  /** A room has changed, or all rooms are known. */
   touch(roomId?: string): void {
     if (this.#isRestoring || this.#isEnded) return;
     if (roomId !== undefined) this.#dirty.add(roomId);
     this.#later(WRITE_AFTER_MS);
   }
 
-  /** Writes what is left. */
+  /** Writes pending changes. */
   close(): void {
     this.#write(Infinity);
     this.#isEnded = true;
     clearTimeout(this.#timer);
   }
 
-  /** Writes everything anew: another tab may have written, or the storage lost it. */
+  /** Rewrites everything: another tab may have written, or the storage has lost it. */
   #writeAll(): void {
     this.#written.clear();
     this.#isNamed = false;
@@ -122,7 +122,7 @@ export class StateCache {
     });
   }
 
-  /** They could not be written: whatever is there of them is replaced. */
+  /** They could not be written: their stored records are replaced. */
   #forget(rooms: readonly string[]): void {
     this.#isNamed = false;
     for (const roomId of rooms) {
@@ -159,10 +159,10 @@ export class StateCache {
     return changes;
   }
 
-  /** Reads what an earlier client has left, and shows it. */
+  /** Reads and shows the state left by an earlier client. */
   async restore(): Promise<void> {
     const store = this.#store;
-    // First the cursors: of what another tab writes meanwhile they cover nothing that is not read.
+    // Cursors first: then they cover nothing that another tab writes meanwhile.
     const cursors = await store.readAll("cursors");
     const messages = await store.readAll("messages");
     const rooms = await store.readAll("rooms");
@@ -174,7 +174,7 @@ export class StateCache {
       return;
     }
     if (this.#parts.rooms.isWhole) {
-      // Too late: what there is now replaces it.
+      // Too late: the current state replaces it.
       await this.#erase();
       return this.#writeAll();
     }
@@ -187,7 +187,7 @@ export class StateCache {
 
   #show(userId: string, last: ReadonlyMap<string, LastRoom>): void {
     const { rooms, session } = this.#parts;
-    // The room may have been restored from a backup since: then seqs mean other events.
+    // The room may have been restored from a backup since: then seqs refer to other events.
     const isCurrent = (cursor: Cursor) => [0n, cursor.epoch].includes(session.position(cursor.roomId).epoch);
     session.resumeFrom([...last.values()].flatMap(({ cursor }) => (cursor && isCurrent(cursor) ? [cursor] : [])), userId);
     if (rooms.confirmed.userId === "") rooms.apply({ type: "welcome", userId, heads: [] });
@@ -198,7 +198,7 @@ export class StateCache {
       this.#written.set(roomId, { entry: bytes, cursor, messages, to: window?.to ?? 0 });
     }
     rooms.complete();
-    // What the server has said before may have left out one of these.
+    // An earlier answer of the server may have omitted one of these.
     if (session.state.status === "online") void this.#parts.refresh();
   }
 }

@@ -5,27 +5,28 @@ import type { StoredWindow } from "../room/timeline.js";
 import type { Change, StoredCursor, StoredMessages, StoredRoom } from "../storage/store.js";
 import { decodeMessages, decodeRoom } from "./records.js";
 
-/** Rooms whose messages are read back: those that were written last. */
+/** Rooms whose messages are restored: the most recently written ones. */
 const MAX_ROOMS = 16;
 
-/** Records of a store, as they are there. */
+/** Records of a store. */
 export interface Stored {
   readonly rooms: readonly StoredRoom[];
   readonly cursors: readonly StoredCursor[];
   readonly messages: readonly StoredMessages[];
 }
 
-/** A room as an earlier client has left it. */
+/** A room as left by an earlier client. */
 export interface LastRoom {
   readonly entry: InboxEntry;
-  /** The entry as it is stored. */
+  /** The stored entry. */
   readonly bytes: Uint8Array;
   readonly cursor: Cursor | undefined;
-  /** Of the epoch of the cursor. */
+  /** Of the same epoch as the cursor. */
   readonly window: StoredWindow | undefined;
 }
 
-/** Puts records together to rooms, the latest active one last. What cannot be read or used is to be removed. */
+/** Combines records to rooms, the most recently active one last. Unreadable or unusable records are to be
+ * removed. */
 export function read({ rooms, cursors, messages }: Stored): { rooms: ReadonlyMap<string, LastRoom>; remove: Change[] } {
   const remove: Change[] = [];
   const each = <R extends { readonly roomId: string }, T>(collection: keyof Stored, records: readonly R[], decode: (record: R) => T | undefined) => {
@@ -43,7 +44,7 @@ export function read({ rooms, cursors, messages }: Stored): { rooms: ReadonlyMap
   });
   const positions = each("cursors", cursors, ({ roomId, seq, epoch }) => {
     const cursor = create(CursorSchema, { roomId, seq: BigInt(seq), epoch: BigInt(epoch) });
-    // Throws what is out of range.
+    // Throws if a value is out of range.
     toBinary(CursorSchema, cursor);
     return entries.has(roomId) ? cursor : undefined;
   });

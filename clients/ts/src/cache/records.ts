@@ -2,22 +2,22 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 
 import { type Event, EventSchema, type InboxEntry, InboxEntrySchema } from "../gen/chat_pb.js";
-// Values of what the page loads first come from there: a module that both import would be one more to load for every page.
+// Only types are imported from modules of the initial page load: a shared module would be one more to load for every page.
 import type { RoomInfo } from "../room/info.js";
 import type { ChatMessage } from "../room/message.js";
 import type { StoredWindow, Window } from "../room/timeline.js";
 import type { RoomState } from "../state/room-state.js";
 import type { StoredMessages } from "../storage/store.js";
 
-/** Messages that are stored of a room: the newest, as far as they fit into {@link MAX_BYTES}. */
+/** Messages stored per room: the newest, as far as they fit into {@link MAX_BYTES}. */
 const MAX_MESSAGES = 100;
-/** Bytes of encoded messages that are stored of a room. */
+/** Bytes of encoded messages stored per room. */
 const MAX_BYTES = 256 * 1024;
 
-/** Encoded once: a message never changes. */
+/** Encoded once: messages are immutable. */
 const encoded = new WeakMap<ChatMessage, Uint8Array>();
 
-/** A room as an entry of the inbox, encoded. Read back through the reducer, it is valid at the room's head. */
+/** Encodes a room as an inbox entry. Restored through the reducer, it is valid at the room's head. */
 export function encodeRoom({ epoch, since, marks }: RoomState, info: RoomInfo, userId: string): Uint8Array {
   const { id: roomId, kind, title, topic, role, isMember: active, lastMessage } = info;
   return toBinary(
@@ -43,7 +43,7 @@ export function encodeRoom({ epoch, since, marks }: RoomState, info: RoomInfo, u
   );
 }
 
-/** Throws what cannot be decoded. */
+/** Throws if it cannot be decoded. */
 export function decodeRoom(entry: Uint8Array): InboxEntry {
   return fromBinary(InboxEntrySchema, entry);
 }
@@ -64,7 +64,7 @@ export function encodeMessages(roomId: string, epoch: string, { from, to, hasOld
   return { roomId, epoch, from: isWhole ? from : (first ?? to + 1), to, hasOlder: !isWhole || hasOlder, events, writtenAt: Date.now() };
 }
 
-/** Throws what cannot be decoded, or is no window. */
+/** Throws if it cannot be decoded, or is not a window. */
 export function decodeMessages({ roomId, from, to, hasOlder, events }: StoredMessages): StoredWindow {
   const messages = events.map((bytes) => fromBinary(EventSchema, bytes));
   if (messages.some((event) => event.body.case !== "message" || event.roomId !== roomId)) throw new TypeError("not messages of the room");

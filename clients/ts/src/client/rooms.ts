@@ -54,7 +54,7 @@ export class Rooms implements Owner {
     this.#ports = ports;
   }
 
-  /** What is confirmed. */
+  /** The confirmed state. */
   get confirmed(): State {
     return this.#confirmed;
   }
@@ -75,7 +75,7 @@ export class Rooms implements Owner {
     return this.#rooms.get(roomId);
   }
 
-  /** A room that is there from now on. */
+  /** A room that exists from now on. */
   of(roomId: string): Room {
     let room = this.#rooms.get(roomId);
     if (!room) this.#rooms.set(roomId, (room = new Room(this, roomId)));
@@ -198,7 +198,7 @@ export class Rooms implements Owner {
 
   touched(roomId: string): void {
     const room = this.#rooms.get(roomId);
-    // Of a user who is replaced.
+    // Belongs to a user who has been replaced.
     if (!room) return;
     this.lists.touch(room);
     this.onchange(roomId);

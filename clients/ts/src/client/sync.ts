@@ -14,7 +14,7 @@ import type { Presence } from "./presence.js";
 import type { Rooms } from "./rooms.js";
 import type { Startup } from "./startup.js";
 
-/** What takes part. */
+/** The parts involved. */
 interface Parts {
   readonly session: Session;
   readonly queue: CommandQueue;
@@ -101,7 +101,7 @@ export class Sync {
       case "roomHidden": {
         const { roomId, hidden } = signal.value;
         rooms.apply({ type: "hidden", roomId, hidden, order: rooms.nextOrder() });
-        // The inbox knows whether there was a message since.
+        // The inbox includes whether there was a message since.
         void this.inbox.refresh();
       }
     }

@@ -4,26 +4,26 @@ import type { Command } from "./command.js";
 import type { Answer } from "./request.js";
 
 export interface QueueEvents {
-  /** A command was added, has changed, or is gone. */
+  /** A command was added, changed, or removed. */
   change: Command;
   /** A command was carried out, in this tab or another. */
   confirmed: { command: Command; answer: Answer };
-  /** A command was refused for good. */
+  /** A command was refused permanently. */
   failed: Command;
   storage: StorageState;
-  /** Whether this tab owns the queue, and what else the tabs share, changed. */
+  /** Whether this tab owns the queue, or other state shared by the tabs, has changed. */
   owner: boolean;
-  /** It is about to end: the last moment to write. */
+  /** The page is about to end: the last moment to write. */
   ends: void;
-  /** In another tab the user signed out. */
+  /** The user signed out in another tab. */
   erased: void;
 }
 
-/** A command that the queue has taken. */
+/** A command accepted by the queue. */
 export interface Submitted {
-  /** Its id: what `retry` and `discard` take, also after a restart. */
+  /** Its id for `retry` and `discard`, also after a restart. */
   id: string;
-  /** Resolves once it is carried out; with undefined where another command cancelled it. */
+  /** Resolves once it is carried out; with undefined if another command cancelled it. */
   done: Promise<Answer | undefined>;
 }
 

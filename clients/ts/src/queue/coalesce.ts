@@ -1,22 +1,22 @@
 import { isSameEmoji } from "../room/message.js";
 import type { Command, NewCommand } from "./command.js";
 
-/** What a new command does to those that are queued. */
+/** How a new command affects queued ones. */
 export interface Coalesced {
-  /** Ids of queued commands that the new one replaces or cancels. */
+  /** Ids of queued commands replaced or cancelled by the new one. */
   drop: readonly string[];
-  /** Whether the new one is to be queued at all. */
+  /** Whether to queue the new one at all. */
   keep: boolean;
-  /** The queued command that does the same as the new one. */
+  /** The queued command with the same effect as the new one. */
   same?: string;
 }
 
 const KEPT: Coalesced = { drop: [], keep: true };
 
 /**
- * Merges a new command with those that are queued: of read marks the highest stays, of hidden
- * flags the latest, and a reaction and its removal cancel out unless the first may be there. Only what
- * is not on the wire, or was refused, is dropped.
+ * Merges a new command with the queued ones: the highest read mark wins, the latest hidden flag, and a
+ * reaction and its removal cancel out unless the first may have been carried out. Only commands that
+ * are not in flight, or were refused, are dropped.
  */
 export function coalesce(queued: readonly Command[], next: NewCommand): Coalesced {
   const open = queued.filter(({ roomId, state }) => roomId === next.roomId && state !== "confirmed");

@@ -4,9 +4,9 @@ import type { Answer } from "./request.js";
 /** A command in the queue of this tab. */
 export interface Entry {
   command: Command;
-  /** Stored, as far as the storage answers in time: only then it may go out. */
+  /** Stored, if the storage answers in time: only then it may be sent. */
   isStored: boolean;
-  /** It is being carried out by this tab. */
+  /** Being carried out by this tab. */
   running?: AbortController;
   /** It was carried out, and waits for its event. */
   done?: Promise<Answer>;
@@ -25,7 +25,7 @@ export class Entries {
     return this.#entries.has(id);
   }
 
-  /** Puts it behind the others, or in the place of what has its id. */
+  /** Appends it, or replaces the one with its id. */
   set(entry: Entry): void {
     this.#entries.set(entry.command.id, entry);
   }
@@ -34,7 +34,7 @@ export class Entries {
     this.#entries.delete(id);
   }
 
-  /** Those that are there now, whatever becomes of them meanwhile. */
+  /** The current ones, unaffected by later changes. */
   all(): readonly Entry[] {
     return [...this.#entries.values()];
   }
@@ -43,12 +43,12 @@ export class Entries {
     return [...this.#entries.keys()];
   }
 
-  /** When a new command was issued: never the same time twice, since it is their order. */
+  /** The time at which a new command is issued: unique, since it is the sort key. */
   nextTime(): number {
     return (this.#writtenAt = Math.max(Date.now(), this.#writtenAt + 1));
   }
 
-  /** Puts them into their order again, after those of other tabs or pages were added. */
+  /** Restores their order, after those of other tabs or pages were added. */
   sort(): void {
     const sorted = [...this.#entries].sort(([a, { command: x }], [b, { command: y }]) => x.writtenAt - y.writtenAt || (a < b ? -1 : 1));
     this.#entries.clear();
@@ -56,7 +56,7 @@ export class Entries {
     this.#writtenAt = Math.max(this.#writtenAt, sorted.at(-1)?.[1].command.writtenAt ?? 0);
   }
 
-  /** The first command of each lane that is to be carried out. */
+  /** The first pending command of each lane. */
   firstOfLanes(): readonly Entry[] {
     const first = new Map<string, Entry>();
     for (const entry of this.#entries.values()) {

@@ -4,10 +4,10 @@ import { ClientFrameSchema, type Reply, ReplySchema } from "../gen/chat_pb.js";
 import { type Asked, ask, type OperationName, type RequestOf, roomOf, stamp } from "../session/operations.js";
 import type { Command, NewCommand } from "./command.js";
 
-/** What a command was answered with: the response message of its operation. */
+/** The answer to a command: the response message of its operation. */
 export type Answer = Exclude<Reply["result"], { case: undefined } | { case: "error" }>;
 
-/** The operation of the contract that carries out a command, with its id and what was known of its room. */
+/** The operation of the contract for a command, with its id and the recorded state of its room. */
 export function operationOf(command: Command): Asked {
   const operation = bare(command);
   stamp(operation, command.id, command.afterSeq === undefined ? undefined : BigInt(command.afterSeq));
@@ -45,7 +45,7 @@ function bare(command: Command): Asked {
   }
 }
 
-/** The command that carries out any change of the contract. */
+/** The command for any change of the contract. */
 export function changeOf<Name extends OperationName>(name: Name, request: RequestOf<Name>): NewCommand {
   const operation = ask(name, request);
   const frame = toJson(ClientFrameSchema, create(ClientFrameSchema, { operation })) as JsonObject;
@@ -53,7 +53,7 @@ export function changeOf<Name extends OperationName>(name: Name, request: Reques
   return { kind: "change", payload: { operation: name, request: frame[name] ?? {} }, ...(roomId !== "" && { roomId }) };
 }
 
-/** The event that an answer names; undefined where the change is none of the log. */
+/** The event named by an answer; undefined if the change is not in the log. */
 export function eventOf({ value }: Answer): { roomId?: string; seq: number } | undefined {
   if ("outcome" in value && value.outcome) {
     const seq = Number(value.outcome.lastSeq || value.outcome.seq);
@@ -63,7 +63,7 @@ export function eventOf({ value }: Answer): { roomId?: string; seq: number } | u
   return undefined;
 }
 
-/** An answer as it is sent between tabs. */
+/** An answer in the form sent between tabs. */
 export function encodeAnswer(answer: Answer): Uint8Array {
   return toBinary(ReplySchema, create(ReplySchema, { result: answer }));
 }

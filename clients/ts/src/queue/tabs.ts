@@ -1,18 +1,18 @@
 import { Emitter } from "../emitter.js";
 
-/** The part of `LockManager` that is used. */
+/** The used part of `LockManager`. */
 export interface Locks {
   request(name: string, options: { signal?: AbortSignal; steal?: boolean }, held: () => Promise<void>): Promise<unknown>;
 }
 
-/** The part of `BroadcastChannel` that is used. */
+/** The used part of `BroadcastChannel`. */
 export interface Channel {
   postMessage(message: unknown): void;
   onmessage: ((event: MessageEvent) => void) | null;
   close(): void;
 }
 
-/** What tabs agree by. */
+/** The means of coordination between tabs. */
 export interface TabRuntime {
   locks?: Locks | undefined;
   channel?: ((name: string) => Channel) | undefined;
@@ -21,11 +21,12 @@ export interface TabRuntime {
 interface TabEvents<Message> {
   /** Whether this tab is the owner has changed. */
   owner: boolean;
-  /** Another tab said something. */
+  /** A message from another tab. */
   message: Message;
 }
 
-/** What the runtime has: nothing in Node before 24, and on pages without a secure context. */
+/** The runtime's locks and channels: none in Node before 24, and on pages without a secure
+ * context. */
 export function browserTabs(): TabRuntime {
   return {
     locks: typeof navigator === "undefined" ? undefined : navigator.locks,
@@ -34,8 +35,8 @@ export function browserTabs(): TabRuntime {
 }
 
 /**
- * The tabs that share a storage: one of them owns it, the next one takes over when it ends. Where
- * locks or channels are missing or denied, each tab acts as an owner.
+ * The tabs that share a storage: one of them owns it, and the next one takes over when it ends.
+ * If locks or channels are missing or denied, each tab acts as an owner.
  */
 export class Tabs<Message> extends Emitter<TabEvents<Message>> {
   readonly #name: string;
@@ -62,13 +63,13 @@ export class Tabs<Message> extends Emitter<TabEvents<Message>> {
     return this.#isOwner;
   }
 
-  /** Becomes the owner, at once or when it is this tab's turn. */
+  /** Becomes the owner, immediately or when the current one ends. */
   start(): void {
     if (this.#locks) this.#request({ signal: this.#end.signal });
     else this.#set(true);
   }
 
-  /** Becomes the owner in place of one that does not answer, such as a page that is frozen. */
+  /** Replaces an owner that does not answer, such as a frozen page. */
   takeOver(): void {
     if (this.#locks && !this.#isOwner && !this.#end.signal.aborted) this.#request({ steal: true });
   }
@@ -77,7 +78,7 @@ export class Tabs<Message> extends Emitter<TabEvents<Message>> {
     if (!this.#end.signal.aborted) this.#channel?.postMessage(message);
   }
 
-  /** Lets the next tab have it. */
+  /** Releases ownership to the next tab. */
   close(): void {
     this.#end.abort();
     this.#release?.();
@@ -93,18 +94,18 @@ export class Tabs<Message> extends Emitter<TabEvents<Message>> {
         this.#set(true);
       });
     const ended = () => {
-      // Taken over by another tab: wait for the next turn.
+      // Taken over by another tab: wait for ownership again.
       if (this.#end.signal.aborted || !this.#isOwner) return;
       this.#set(false);
       this.#request({ signal: this.#end.signal });
     };
-    // Denied, as where a page may not store anything: unlike a lock that another tab takes over.
+    // Denied, as on pages that may not store anything: unlike a lock taken over by another tab.
     const failed = (error: unknown) => {
       if (error instanceof DOMException && error.name === "AbortError") return ended();
       this.#locks = undefined;
       if (!this.#end.signal.aborted) this.#set(true);
     };
-    // One that throws is denied too.
+    // A lock request that throws is denied, too.
     new Promise((resolve) => resolve(this.#locks?.request(this.#name, options, held))).then(ended, failed);
   }
 

@@ -5,11 +5,11 @@ interface Waiter {
   reject: (error: unknown) => void;
 }
 
-/** Those who wait for the outcome of commands, by id. */
+/** Callers waiting for the outcome of commands, by id. */
 export class Waiters {
   readonly #waiters = new Map<string, Waiter[]>();
 
-  /** The outcome of a command. Who does not look at it is not bothered: the command says it too. */
+  /** The outcome of a command. Ignoring it is safe: the command reports it, too. */
   add(id: string): Promise<Answer | undefined> {
     const outcome = new Promise<Answer | undefined>((resolve, reject) => {
       this.#waiters.set(id, [...(this.#waiters.get(id) ?? []), { resolve, reject }]);

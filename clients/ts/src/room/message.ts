@@ -52,7 +52,7 @@ export interface ChatMessage {
   readonly changedSeq: number;
 }
 
-/** A message of the log, in whatever form it came. */
+/** A message of the log, in any form. */
 export function messageOf(event: Event, message: Message): ChatMessage {
   return {
     key: `${event.actorId}/${event.requestId}`,

@@ -21,7 +21,7 @@ export interface Owner {
   /** The confirmed state of a room. */
   stateOf(roomId: string): RoomState;
   apply(input: RoomInput): void;
-  /** Of an observation that is newer than all before. */
+  /** The order of an observation that is newer than all before. */
   nextOrder(): number;
   /** Applies pending commands to the confirmed state. */
   project(confirmed: Confirmed): Projection;

@@ -4,27 +4,27 @@ import { type ChatMessage, messageOf, positionOf } from "./message.js";
 import { type Page, readEvents, type Source } from "./source.js";
 
 const PAGE = 50;
-/** Of a longer hole only the end is loaded; what is in it is loaded by scrolling back. */
+/** Only the end of a longer hole is loaded; the rest is loaded by scrolling back. */
 const LONGEST_FILL = 2_000;
-/** Messages that are held at most. */
+/** Maximum number of messages in memory. */
 const WINDOW = 5_000;
 
 /** A part of a room's messages without holes. */
 export interface Window<Message = ChatMessage> {
-  /** Everything of the log from here to `to` is in `messages`. */
+  /** All of the log from here to `to` is in `messages`. */
   readonly from: number;
   readonly to: number;
   readonly hasOlder: boolean;
   readonly messages: readonly Message[];
 }
 
-/** One that was stored, in the forms that its messages had then. */
+/** A stored window, with its messages as they were then. */
 export type StoredWindow = Window<Event>;
 
 /**
- * A window on a room's messages, without holes: up to the end of the room, or to somewhere before
- * it. Loads are carried out in turn; events that are received meanwhile are applied after each, but
- * for changes of messages: these apply at once, since no form that comes later undoes them.
+ * A window on a room's messages, without holes: up to the end of the room, or to an earlier point. Loads are executed one
+ * after the other; events received meanwhile are applied after each, except for changes of messages: these apply
+ * immediately, since later forms never undo them.
  */
 export class Timeline {
   readonly #source: Source;
@@ -34,23 +34,23 @@ export class Timeline {
   /** First and last seq of the window; nothing is loaded while `#to` is undefined. */
   #from = 0;
   #to: number | undefined;
-  /** It reaches the end of the room, and follows it. */
+  /** Whether it reaches the end of the room, and follows it. */
   #live = false;
   #hasOlder = true;
-  /** The seq that its reader looks at; undefined for the end. */
+  /** The seq that is being viewed; undefined for the end. */
   #place: number | undefined;
   #turn: Promise<void> = Promise.resolve();
   #waiting = 0;
   #isBusy = false;
-  /** Counts releases: a load that began before one is dropped. */
+  /** Counts releases: a load started before one is dropped. */
   #generation = 0;
-  /** Counts restores of the room: a load that began before one loads the end instead. */
+  /** Counts restores of the room: a load started before one loads the end instead. */
   #epoch = 0;
-  /** Its messages are of an epoch that is over. */
+  /** Whether its messages belong to a superseded epoch. */
   #isPast = false;
-  /** The last event that was received or missed: whatever a page says of the end, the room goes on to here. */
+  /** The last event that was received or missed: the room extends at least to here, whatever a page reports. */
   #reached = 0;
-  /** The last event that was missed. */
+  /** The last missed event. */
   #missedTo = 0;
   #meanwhile: (Event | Gap)[] = [];
 
@@ -60,7 +60,7 @@ export class Timeline {
     this.#window = window;
   }
 
-  /** By rising seq; another array after each change. */
+  /** In ascending order; replaced on each change. */
   get messages(): readonly ChatMessage[] {
     return this.#messages;
   }
@@ -69,7 +69,7 @@ export class Timeline {
     return this.#hasOlder;
   }
 
-  /** There are later messages that are not in the window. */
+  /** Whether there are later messages outside the window. */
   get hasNewer(): boolean {
     return this.#to !== undefined && !this.#live;
   }
@@ -82,18 +82,18 @@ export class Timeline {
     return this.#to !== undefined;
   }
 
-  /** The message of a seq, if it is in the window. */
+  /** The message at a seq, if it is in the window. */
   find(seq: number): ChatMessage | undefined {
     return this.#messages[positionOf(this.#messages, seq)];
   }
 
-  /** The window, where it reaches the end of the room as far as it was received; undefined elsewhere. */
+  /** The window, if it reaches the end of the room as received so far; otherwise undefined. */
   get end(): Window | undefined {
     if (this.#to === undefined || !this.#live || this.#isPast) return undefined;
     return { from: this.#from, to: this.#to, hasOlder: this.#hasOlder, messages: this.#messages };
   }
 
-  /** Begins with a window of an earlier client. What events up to `reached` have added since is loaded. */
+  /** Starts with a window of an earlier client. Changes by events up to `reached` are loaded. */
   restore({ from, to, hasOlder, messages }: StoredWindow, reached: number): readonly ChatMessage[] | undefined {
     if (this.#to !== undefined || this.#waiting > 0) return undefined;
     [this.#messages, this.#from, this.#to, this.#hasOlder] = [this.#shown(messages), from, to, hasOlder];
@@ -104,12 +104,12 @@ export class Timeline {
     return this.#messages;
   }
 
-  /** Notes the message that is looked at: it is the last one to leave the window. */
+  /** Records the message being viewed: it is the last one to leave the window. */
   lookAt(seq: number | undefined): void {
     this.#place = seq;
   }
 
-  /** Lets go of everything. */
+  /** Drops everything. */
   release(): void {
     this.#generation++;
     [this.#messages, this.#from, this.#to, this.#live, this.#hasOlder] = [[], 0, undefined, false, true];
@@ -126,7 +126,7 @@ export class Timeline {
     return this.#load(() => this.#around(seq));
   }
 
-  /** Loads a page before the window. */
+  /** Loads the page before the window. */
   loadOlder(): Promise<void> {
     return this.#load(async () => {
       if (this.#to === undefined) return this.#latest();
@@ -142,7 +142,7 @@ export class Timeline {
     });
   }
 
-  /** Loads a page after the window, if it does not reach the end. */
+  /** Loads the page after the window, unless it reaches the end. */
   loadNewer(): Promise<void> {
     return this.#load(async () => {
       const to = this.#to;
@@ -158,7 +158,7 @@ export class Timeline {
     });
   }
 
-  /** Takes an event of the room. */
+  /** Applies an event of the room. */
   event(event: Event): void {
     const change = changeOf(event);
     if (change) this.#change(change);
@@ -167,7 +167,7 @@ export class Timeline {
     else this.#apply(event);
   }
 
-  /** Takes a gap: events that are not pushed. */
+  /** Applies a gap: events that are not pushed. */
   gap(gap: Gap): void {
     if (gap.reason === GapReason.RESTORED) return this.#restart();
     this.#missedTo = Math.max(this.#missedTo, Number(gap.toSeq));
@@ -186,7 +186,7 @@ export class Timeline {
     }
     const isMessage = event.body.case === "message";
     if (isMessage && this.#messages.length >= this.#window && this.#isBack()) {
-      // The reader is far from the end: the window stays where it is.
+      // The viewed message is far from the end: the window stays where it is.
       this.#live = false;
       this.#changed();
       return;
@@ -194,7 +194,7 @@ export class Timeline {
     this.#to = seq;
     if (!isMessage) return;
     this.#messages = [...this.#messages, ...this.#shown([event])];
-    // Many at once, so that it is seldom.
+    // Many at once, so that it happens rarely.
     if (this.#messages.length > this.#window) this.#dropOldest(Math.ceil(this.#window * 0.8));
     this.#changed();
   }
@@ -205,12 +205,12 @@ export class Timeline {
     const isLost = reason === GapReason.NOT_MEMBER || reason === GapReason.RETENTION;
     if (this.#live && to <= this.#to) return;
     if (this.#live && !isLost) return this.#fill(to);
-    // Not to be had: what follows follows on it.
+    // Unavailable: later events directly follow.
     if (this.#live) this.#to = to;
     this.#refresh(Number(fromSeq), isLost ? Infinity : to);
   }
 
-  /** The room was restored from a backup: seqs mean other events from now on. */
+  /** The room was restored from a backup: seqs refer to other events from now on. */
   #restart(): void {
     this.#epoch++;
     [this.#reached, this.#missedTo, this.#meanwhile] = [0, 0, []];
@@ -219,7 +219,7 @@ export class Timeline {
     void this.loadLatest().catch(() => {});
   }
 
-  /** Loads what events that were missed may have changed of the messages that are there. */
+  /** Loads possible changes of loaded messages by missed events. */
   #refresh(from: number, to: number): void {
     const refreshed = this.#load(async () => {
       if (this.#to === undefined) return undefined;
@@ -231,8 +231,8 @@ export class Timeline {
   }
 
   /**
-   * Loads what is missing up to a seq, before what was received after it. Where that is refused it is not tried again: the
-   * window ends before the hole.
+   * Loads missing events up to a seq, before those received after it. If that is refused it is not retried: the window
+   * ends before the hole.
    */
   #fill(to: number): void {
     const filled = this.#load(async () => {
@@ -270,7 +270,7 @@ export class Timeline {
     };
   }
 
-  /** It reaches the end that a page told of. Where more than that was received, the rest is loaded. */
+  /** Extends to the end reported by a page. If more was received, the rest is loaded. */
   #reach(isEnd: boolean): void {
     this.#live = isEnd;
     if (!isEnd || this.#to === undefined || this.#reached <= this.#to) return;
@@ -296,7 +296,7 @@ export class Timeline {
     this.#changed();
   }
 
-  /** The messages among events, as they are known by now. */
+  /** The messages among events, with all known changes. */
   #shown(events: readonly Event[]): ChatMessage[] {
     return events.flatMap((event) => {
       if (event.body.case !== "message") return [];
@@ -309,7 +309,7 @@ export class Timeline {
 
   #taken({ messages, headSeq }: Page): ChatMessage[] {
     const head = Number(headSeq);
-    // It was read before what was missed, which may have changed its messages.
+    // It was read before the missed events, which may have changed its messages.
     if (head < this.#missedTo && this.#missedTo - head < LONGEST_FILL) this.#refresh(head + 1, this.#missedTo);
     return this.#shown(messages);
   }
@@ -332,17 +332,17 @@ export class Timeline {
     [this.#to, this.#live] = [this.#messages.at(-1)?.seq, false];
   }
 
-  /** Whether its reader looks at the older half of the window. */
+  /** Whether the older half of the window is being viewed. */
   #isBack(): boolean {
     const middle = this.#messages[this.#messages.length >> 1]?.seq ?? 0;
     return this.#place !== undefined && this.#place < middle;
   }
 
-  /** Carries out one load after the other. `work` reads the window in its turn, and returns how to change it. */
+  /** Executes one load after the other. `work` reads the window when it is its turn, and returns how to change it. */
   #load(work: () => Promise<(() => void) | undefined>): Promise<void> {
     const [generation, began] = [this.#generation, this.#epoch];
     this.#waiting++;
-    // What is received before its turn waits for it: a fill comes before what follows on it.
+    // Events received before its turn wait for it: a hole is filled before later events are applied.
     this.#isBusy = true;
     const turn = this.#turn.then(async () => {
       try {
@@ -363,12 +363,12 @@ export class Timeline {
     return turn;
   }
 
-  /** Applies what was received meanwhile. */
+  /** Applies events received meanwhile. */
   #settle(): void {
     this.#isBusy = false;
     const meanwhile = this.#meanwhile;
     this.#meanwhile = [];
-    // One of them may begin a load: the others wait for it.
+    // One of them may start a load: the others wait for it.
     for (const next of meanwhile) "seq" in next ? this.event(next) : this.gap(next);
     this.#isBusy ||= this.#waiting > 0;
     this.#changed();

@@ -3,32 +3,32 @@ import type { Typing as Signal } from "../gen/chat_pb.js";
 import type { RoomState } from "../state/room-state.js";
 import type { Owner } from "./owner.js";
 
-/** At most one typing signal in this time is sent, however much is typed. */
+/** Minimum interval between typing signals. */
 const TYPING_EVERY_MS = 3_000;
-/** A typing signal without an end is shown for this long. */
+/** How long a typing signal without an expiry is shown. */
 const TYPING_MS = 5_000;
 
-/** Who types in a room: one's own signals, and how long those of others last. */
+/** Typing in a room: the user's own signals, and the expiry of others'. */
 export class Typing {
   readonly #client: Owner;
   readonly #roomId: string;
   readonly #happened: (userId: string, isTyping: boolean) => void;
   readonly #expiries = new Map<string, ReturnType<typeof setTimeout>>();
-  /** As `performance.now()` has it. */
+  /** On the clock of `performance.now()`. */
   #typedAt = Number.NEGATIVE_INFINITY;
 
   constructor(client: Owner, roomId: string, happened: (userId: string, isTyping: boolean) => void) {
     [this.#client, this.#roomId, this.#happened] = [client, roomId, happened];
   }
 
-  /** Signals that one is typing, but not too often. */
+  /** Signals that the user is typing, rate-limited. */
   send(): void {
     if (performance.now() - this.#typedAt < TYPING_EVERY_MS || this.#client.state.status !== "online") return;
     this.#typedAt = performance.now();
     this.#client.call("sendTyping", { roomId: this.#roomId }).catch(() => {});
   }
 
-  /** Takes a signal of someone. */
+  /** Applies a received signal. */
   received({ userId, expiresAfter }: Signal): void {
     const duration = expiresAfter ? milliseconds(expiresAfter) : TYPING_MS;
     const until = Date.now() + duration;
@@ -40,7 +40,7 @@ export class Typing {
     this.#expiries.set(userId, setTimeout(expire, duration));
   }
 
-  /** The state of the room is not as it was. */
+  /** The state of the room has changed. */
   changed(before: RoomState["typing"], after: RoomState["typing"]): void {
     for (const userId of after.keys()) if (!before.has(userId)) this.#happened(userId, true);
     for (const userId of before.keys()) {

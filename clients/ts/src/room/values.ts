@@ -6,7 +6,7 @@ import type { ChatMessage } from "./message.js";
 import type { RoomSlices } from "./snapshots.js";
 
 interface RoomEvents<Room> extends RoomChanges {
-  /** Anything of the room changed: messages, unread count, title, who types. At most once for all that is received at once. */
+  /** Anything of the room changed: messages, unread count, title, typing. At most once for everything received together. */
   change: Room;
 }
 
@@ -32,7 +32,7 @@ export abstract class RoomValues<Room> extends Emitter<RoomEvents<Room>> {
     return this.info.topic;
   }
 
-  /** In a direct room: the other one. */
+  /** In a direct room: the other user. */
   get peerId(): string {
     return this.info.peerId;
   }
@@ -41,22 +41,22 @@ export abstract class RoomValues<Room> extends Emitter<RoomEvents<Room>> {
     return this.info.memberCount;
   }
 
-  /** One's own role. */
+  /** The user's own role. */
   get role(): Role {
     return this.info.role;
   }
 
-  /** One is a member now. */
+  /** Whether the user is a member now. */
   get isMember(): boolean {
     return this.info.isMember;
   }
 
-  /** One has hidden it, and there was no message since. */
+  /** Whether the user has hidden it, without a message since. */
   get isHidden(): boolean {
     return this.info.isHidden;
   }
 
-  /** Since when one is a member, as far as known; at least since when the room exists. */
+  /** Since when the user is a member, as far as known; otherwise when the room was created. */
   get memberSince(): Date {
     return this.info.memberSince;
   }
@@ -70,12 +70,12 @@ export abstract class RoomValues<Room> extends Emitter<RoomEvents<Room>> {
     return this.info.messageCount;
   }
 
-  /** How far one has read, on any device. */
+  /** The user's read position, over all devices. */
   get readSeq(): number {
     return this.info.readSeq;
   }
 
-  /** Messages after one's read mark that are not deleted. */
+  /** Messages after the read mark that are not deleted. */
   get unreadCount(): number {
     return this.info.unreadCount;
   }

@@ -1,14 +1,15 @@
-/** Time and timers, so that tests can bring their own. */
+/** Time and timers, replaceable in tests. */
 export interface Clock {
-  /** Monotonic time in milliseconds, for time limits. Setting the device's clock does not change it. */
+  /** Monotonic time in milliseconds, for timeouts. Unaffected by changes of the device's clock. */
   now(): number;
-  /** Milliseconds since 1970, for times that people read. Unlike `now` it always counts a sleep of the machine. */
+  /** Milliseconds since 1970, for display. Unlike `now`, it always includes time during which the machine
+   * slept. */
   date(): number;
   /** Calls `run` once after `ms` milliseconds. Returns a function that cancels it. */
   after(ms: number, run: () => void): () => void;
 }
 
-/** Timers of JavaScript fire at once beyond this. */
+/** Larger delays make JavaScript timers fire immediately. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {

@@ -12,8 +12,8 @@ import { type Asked, ask, idOf, roomOf } from "./operations.js";
 const PAGE = 200;
 
 /**
- * Too much happened since a request was first made for the server to look through: this
- * looks, page by page, whether it was carried out.
+ * Determines whether a request was carried out when the server can no longer search for
+ * it: pages through the room.
  */
 export class Examination {
   #next: bigint;
@@ -24,7 +24,7 @@ export class Examination {
     this.#to = to;
   }
 
-  /** What is to be looked through, if the refusal asks for it. */
+  /** The search required by the refusal, if any. */
   static askedFor(error: RefusedError, operation: Asked): Examination | undefined {
     const { afterSeq } = operation.value as { afterSeq?: bigint };
     const head = error.metadata["head_seq"];
@@ -32,14 +32,14 @@ export class Examination {
     return new Examination(afterSeq + 1n, BigInt(head));
   }
 
-  /** The page to ask for. */
+  /** The next page to request. */
   page(operation: Asked): Asked {
     return ask("listEvents", { roomId: roomOf(operation), fromSeq: this.#next, toSeq: this.#to, pageSize: PAGE });
   }
 
   /**
-   * Takes the page: what the request came to, if it is on it. "absent" once all of it was
-   * looked at, with `afterSeq` moved there; undefined while there is more.
+   * Processes the page: returns the result of the request, if it is on it. "absent" once
+   * everything was searched, with `afterSeq` moved there; undefined while there is more.
    */
   read(page: ListEventsResponse, operation: Asked, user: string): Reply["result"] | "absent" | undefined {
     const id = idOf(operation);

@@ -1,23 +1,24 @@
-/** What the device reports about its network and the page. */
+/** The device's reports about its network and the page. */
 export interface HostEvents {
-  /** Whether the device says that it has no network. `false` where it does not say. */
+  /** Whether the device reports that it has no network. `false` if it does not
+   * report. */
   isOffline(): boolean;
   /** Calls the listener until the returned function is called. */
   watch(listener: HostListener): () => void;
 }
 
 export interface HostListener {
-  /** A network is back. */
+  /** The network is back. */
   online(): void;
-  /** No network any more. */
+  /** The network is gone. */
   offline(): void;
-  /** The page is shown again: it may have been frozen meanwhile. */
+  /** The page is visible again: it may have been frozen meanwhile. */
   shown(): void;
-  /** The page is hidden, and may end without another word. */
+  /** The page is hidden, and may end without further notice. */
   hidden(): void;
 }
 
-/** The events of a browser. In Node there are none. */
+/** Events of a browser. None in Node. */
 export const browserEvents: HostEvents = {
   isOffline: () => globalThis.navigator?.onLine === false,
   watch({ online, offline, shown, hidden }) {

@@ -7,17 +7,17 @@ import type { Clock } from "./clock.js";
 import { Liveness } from "./liveness.js";
 import { ask } from "./operations.js";
 
-/** One connection of a session and what is known of it. */
+/** One connection of a session and its state. */
 export class Link {
   readonly connection: Connection;
   readonly liveness: Liveness;
-  /** When the welcome came, by the clock's `now`. */
+  /** When the welcome arrived, by the clock's `now`. */
   welcomedAt: number | undefined;
-  /** The server said that it ends, and the time that it asked for has passed. */
+  /** The server announced that it is draining, and its delay has elapsed. */
   drained = false;
-  /** The last error that concerns the stream, or a frame that the server could not read. */
+  /** The last error about the stream, or about a frame that the server could not read. */
   error: ParlanceError | undefined;
-  /** Cancels the timer that leaves a server that drains. */
+  /** Cancels the timer for leaving a draining server. */
   leaving: (() => void) | undefined;
   #probe: { id: string; sentAt: number } | undefined;
   #probes = 0;
@@ -29,28 +29,28 @@ export class Link {
     this.liveness = new Liveness(clock.now(), clock.date());
   }
 
-  /** Sends a small call: any frame that follows shows that the connection works. */
+  /** Sends a small call: any later frame shows that the connection works. */
   probe(): void {
     this.#probe = { id: `probe-${this.#probes++}`, sentAt: this.#clock.now() };
     try {
       this.connection.send(create(ClientFrameSchema, { requestId: this.#probe.id, operation: ask("getPresence", { userIds: [] }) }));
     } catch {
-      // A connection that takes nothing is noticed by its silence.
+      // A connection that accepts nothing is detected by its silence.
     }
   }
 
-  /** When the probe with this id was sent; undefined if it is none. */
+  /** When the probe with this id was sent; undefined if it is not a probe. */
   probedAt(requestId: string): number | undefined {
     return this.#probe?.id === requestId ? this.#probe.sentAt : undefined;
   }
 
-  /** Ends the connection. Never throws. */
+  /** Closes the connection. Never throws. */
   close(): void {
     this.leaving?.();
     try {
       this.connection.close();
     } catch {
-      // It is given up in any case.
+      // It is abandoned in any case.
     }
   }
 }

@@ -1,40 +1,41 @@
 /** How often a connection is checked. */
 export const LOOK_EVERY_MS = 1_000;
-/** A connection that does not begin within this time will not. */
+/** Timeout of opening a connection. */
 export const OPEN_TIMEOUT_MS = 15_000;
-/** An answer that is not there after this long will not come: the server allows itself 20 s. */
+/** Timeout of an answer: the server allows itself 20 s. */
 export const ANSWER_TIMEOUT_MS = 25_000;
 
-/** After this much silence the server is asked something. */
+/** Silence after which the server is probed. */
 const SILENCE_MS = 25_000;
-/** Time for the answer to that. */
+/** Timeout of the probe. */
 const PROBE_TIMEOUT_MS = 10_000;
-/** Time for the answer after a wake: someone is waiting. */
+/** Timeout of the answer after a wake: the user is waiting. */
 const WAKE_TIMEOUT_MS = 5_000;
-/** Two checks that are further apart than this have slept in between. */
+/** Interval between two checks that indicates sleep. */
 const SLEEP_MS = 5_000;
 /**
- * Wakes in a row after which a connection that says nothing is dead. Timers of a page in the background fire once a
- * minute: there, each check is a wake, and a probe that was not answered by the next one is no sign of sleep.
+ * Consecutive wakes without a frame after which a connection counts as dead. Timers of background pages fire once a
+ * minute: each check is a wake there, and a probe unanswered by the next one does not indicate sleep.
  */
 const MAX_SILENT_WAKES = 2;
-/** A call that waits this long is followed by a probe: its answer shows whether the connection or the call is stuck. */
+/** A call unanswered for this long is followed by a probe: its answer shows whether the connection or the call is
+ * stuck. */
 const SLOW_ANSWER_MS = 12_000;
 
-/** What a check found: `probe` asks for a small call, `woke` says that the machine or the page slept. */
+/** The result of a check: `probe` requests a small call, `woke` means that the machine or the page slept. */
 export type Finding = "alive" | "probe" | "woke" | "dead";
 
-/** Decides whether one connection still works. Times are in milliseconds, given by the caller. */
+/** Decides whether a connection still works. Times are in milliseconds, given by the caller. */
 export class Liveness {
   readonly #openedAt: number;
   #isWelcomed = false;
   #heardAt: number;
-  /** The last check, by the monotonic clock and by the wall clock: not every platform counts sleep in both. */
+  /** The last check, by the monotonic clock and by the wall clock: not every platform includes sleep in both. */
   #lookedAt: { now: number; date: number };
-  /** By when something has to be heard. */
+  /** By when a frame has to arrive. */
   #deadline: number | undefined;
   #probedAt = -Infinity;
-  /** Wakes since something was heard. */
+  /** Wakes since the last frame. */
   #silentWakes = 0;
 
   constructor(now: number, date: number) {
@@ -48,14 +49,14 @@ export class Liveness {
     this.#isWelcomed = true;
   }
 
-  /** A frame has come. */
+  /** A frame has arrived. */
   heard(now: number): void {
     this.#heardAt = now;
     this.#deadline = undefined;
     this.#silentWakes = 0;
   }
 
-  /** Doubts the connection: something has to be heard within seconds. */
+  /** Doubts the connection: a frame has to arrive within seconds. */
   doubt(now: number): Finding {
     if (!this.#isWelcomed) return "alive";
     const isAsked = this.#deadline !== undefined;
@@ -70,7 +71,7 @@ export class Liveness {
     const past = Math.max(now - this.#lookedAt.now, date - this.#lookedAt.date) - LOOK_EVERY_MS;
     this.#lookedAt = { now, date };
     if (past > SLEEP_MS) {
-      // Nothing was read meanwhile: what the connection owes, it owes from now on.
+      // Nothing was read meanwhile: timeouts start now.
       this.#heardAt = now;
       this.#deadline = undefined;
       return this.#silentWakes++ < MAX_SILENT_WAKES ? "woke" : "dead";

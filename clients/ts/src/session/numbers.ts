@@ -19,7 +19,7 @@ const LONG: readonly ScalarType[] = [
   ScalarType.SFIXED64,
 ];
 
-/** The fields of a message with its 64-bit ones as bigint. Throws a RangeError for numbers that are no integers. */
+/** The fields of a message with 64-bit ones as bigint. Throws a RangeError for numbers that are not integers. */
 export function withBigints(message: DescMessage, init: unknown): unknown {
   if (typeof init !== "object" || init === null) return init;
   const values: Record<string, unknown> = { ...init };

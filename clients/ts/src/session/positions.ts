@@ -2,44 +2,45 @@ import { create } from "@bufbuild/protobuf";
 
 import { type Cursor, CursorSchema, type Event, type Gap, GapReason, type Welcome } from "../gen/chat_pb.js";
 
-/** Cursors in one hello, by the contract. */
+/** Cursors in one hello, according to the contract. */
 const MAX_CURSORS = 2_000;
 /** Connections on which a promised event may be late before it is no longer expected. */
 const MAX_BROKEN_PROMISES = 3;
 
-/** How far a room is. */
+/** The position in a room. */
 export interface Position {
-  /** Handed over up to here; undefined until anything was. */
+  /** Delivered up to here; undefined before the first event. */
   cursor: bigint | undefined;
-  /** Of what was handed over; 0 while unknown. */
+  /** The epoch of the delivered events; 0 while unknown. */
   epoch: bigint;
-  /** By the last welcome or gap; 0 before. Another one than `epoch`: the room was restored from a backup, a gap follows. */
+  /** According to the last welcome or gap; 0 before. If it differs from `epoch`, the room was restored from a backup, and a gap
+   * follows. */
   serverEpoch: bigint;
-  /** The highest seq that is known to exist; 0 while unknown. */
+  /** The highest known seq; 0 while unknown. */
   head: bigint;
-  /** The membership has ended. */
+  /** Whether the membership has ended. */
   hasLeft: boolean;
 }
 
-/** Events that an answer promised. */
+/** Events promised by an answer. */
 interface Promised {
   /** Up to here. */
   seq: bigint;
-  /** Expected since. */
+  /** Expected since then. */
   since: number;
-  /** Connections that were given up for it. */
+  /** Connections abandoned because of it. */
   broken: number;
 }
 
 const UNKNOWN: Position = { cursor: undefined, epoch: 0n, serverEpoch: 0n, head: 0n, hasLeft: false };
 
-/** How far every room has been handed over: where the next connection resumes. Times are those of a monotonic clock. */
+/** The positions of all rooms: where the next connection resumes. Times are those of a monotonic clock. */
 export class Positions {
   /** The room with the latest event last. */
   readonly #rooms = new Map<string, Position>();
   readonly #promised = new Map<string, Promised>();
 
-  /** Resumes from cursors of an earlier client, the latest active room last, where nothing was handed over yet. */
+  /** Sets cursors of an earlier client, the most recently active room last, for rooms where nothing was delivered yet. */
   seed(cursors: Iterable<Cursor>): void {
     for (const { roomId, seq, epoch } of cursors) {
       const position = this.#position(roomId);
@@ -55,7 +56,7 @@ export class Positions {
     this.#promised.clear();
   }
 
-  /** Cursors for hello, the most recently active rooms first. Rooms beyond the limit begin with a gap, which is exact too. */
+  /** Cursors for hello, the most recently active rooms first. Rooms beyond the limit start with a gap, which is correct, too. */
   cursors(): Cursor[] {
     const current: Cursor[] = [];
     const left: Cursor[] = [];
@@ -70,21 +71,20 @@ export class Positions {
     for (const { roomId, seq, epoch } of welcome.heads) {
       const position = this.#position(roomId);
       position.hasLeft = false;
-      // A changed epoch is learnt from the gap that follows: a connection lost in between
-      // would hide it.
+      // A changed epoch is taken from the following gap: a connection lost in between would hide it.
       position.epoch ||= epoch;
       position.serverEpoch = epoch;
-      // Of another epoch, what was known to exist may not.
+      // In another epoch, seqs that were known may not exist.
       if (seq > position.head || (epoch !== 0n && epoch !== position.epoch)) position.head = seq;
     }
   }
 
-  /** Nothing could come until now: promised events are expected from now on. */
+  /** Nothing could arrive until now: timeouts of promised events start now. */
   awake(now: number): void {
     for (const promised of this.#promised.values()) promised.since = now;
   }
 
-  /** Whether the event is new, and to be handed over. */
+  /** Whether the event is new, and has to be delivered. */
   event({ roomId, seq }: Event, now: number): boolean {
     const position = this.#position(roomId);
     if (position.cursor !== undefined && seq <= position.cursor) return false;
@@ -95,20 +95,20 @@ export class Positions {
     return true;
   }
 
-  /** The gap without what is there already; undefined if that is all of it. */
+  /** The gap without what was already delivered; undefined if nothing is left. */
   gap(gap: Gap, now: number): Gap | undefined {
     const position = this.#position(gap.roomId);
     position.epoch = gap.epoch || position.epoch;
     position.serverEpoch = gap.epoch || position.serverEpoch;
     if (gap.reason === GapReason.RESTORED) {
-      // Seqs mean other events now: nothing held before counts.
+      // Seqs refer to other events now; the previous state is invalid.
       position.cursor = gap.toSeq;
       position.head = gap.toSeq;
       this.#promised.delete(gap.roomId);
       return gap;
     }
     const cursor = position.cursor ?? gap.fromSeq - 1n;
-    // Without an end: where the room goes on is not known, nor whether what was promised will come.
+    // Open-ended: where the room continues is unknown, and whether promised events will arrive.
     if (gap.toSeq === 0n) {
       position.hasLeft ||= gap.reason === GapReason.NOT_MEMBER;
       this.#promised.delete(gap.roomId);
@@ -120,7 +120,7 @@ export class Positions {
     return gap;
   }
 
-  /** Whether events that are known to exist have not come within this time. Forgets those for which that was said often enough. */
+  /** Whether known events have not arrived within this time. Drops those reported often enough. */
   isBehind(now: number, afterMs: number): boolean {
     let isBehind = false;
     for (const [roomId, promised] of this.#promised) {
@@ -131,12 +131,12 @@ export class Positions {
     return isBehind;
   }
 
-  /** How far a room is, as it is now. */
+  /** The current position in a room. */
   of(roomId: string): Readonly<Position> {
     return this.#rooms.get(roomId) ?? UNKNOWN;
   }
 
-  /** The answer to a message told its seq: its event comes, too. */
+  /** The answer to a message contained its seq: its event will arrive, too. */
   learn(roomId: string, seq: bigint, now: number): void {
     const position = this.#position(roomId);
     if (seq > position.head) position.head = seq;

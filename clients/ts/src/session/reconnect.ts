@@ -1,14 +1,14 @@
 import { ConfigurationError, type ParlanceError, RefusedError, UnauthenticatedError } from "../errors.js";
 import { backoff } from "../random.js";
 
-/** Connections that do not last this long count as failures. */
+/** Connections shorter than this count as failures. */
 const STABLE_MS = 10_000;
-/** Delays between tokens that are refused. After the last one the session ends. */
+/** Delays between refused tokens. After the last one the session ends. */
 const REFUSED_AT_START_MS = [0, 2_000];
-/** The same once a token was accepted: a new key or a clock that is off may pass. */
+/** Likewise once a token was accepted: a new key or a wrong clock may be temporary. */
 const REFUSED_LATER_MS = [0, 5_000, 30_000];
 
-/** How a connection, or the attempt at one, ended. */
+/** How a connection, or an attempt, ended. */
 export interface Ended {
   error: ParlanceError | undefined;
   /** Milliseconds since the welcome; undefined if there was none. */
@@ -17,21 +17,21 @@ export interface Ended {
   drained: boolean;
 }
 
-/** What follows: another attempt, or nothing. */
+/** What follows: another attempt, or the end. */
 export type Next =
   | {
       /** Milliseconds until the next attempt. */
       delayMs: number;
-      /** How much of that the server asked for: no wake cuts it short. */
+      /** How much of that the server asked for: not shortened by a wake. */
       askedMs: number;
     }
   | { closeWith: ParlanceError };
 
-/** Decides when to connect again. Only a refused identity or a misconfiguration ends a session. */
+/** Decides when to reconnect. Only a refused identity or a misconfiguration ends a session. */
 export class Reconnect {
-  /** Connections in a row that were no success. */
+  /** Consecutive failed connections. */
   #failures = 0;
-  /** Tokens in a row that were refused, since the last welcome and since the last stable connection. */
+  /** Consecutively refused tokens, since the last welcome and since the last stable connection. */
   #refusedTokens = 0;
   #refusedSinceStable = 0;
   #wasWelcomed = false;
@@ -41,7 +41,7 @@ export class Reconnect {
     return this.#refusedSinceStable > 0;
   }
 
-  /** The network is another one: what failed before says nothing about it. */
+  /** The network has changed: earlier failures no longer matter. */
   networkChanged(): void {
     this.#failures = 0;
   }
@@ -65,7 +65,7 @@ export class Reconnect {
     const delays = this.#wasWelcomed ? REFUSED_LATER_MS : REFUSED_AT_START_MS;
     const wait = delays[this.#refusedTokens++];
     if (wait === undefined) return { closeWith: error };
-    // A token that is accepted and refused again within seconds is no reason to hurry either.
+    // Also delayed for a token that is accepted and refused again within seconds.
     const isFirst = this.#refusedSinceStable++ === 0;
     if (isFirst) return { delayMs: askedMs, askedMs };
     const jittered = wait * (1 + Math.random() / 4);

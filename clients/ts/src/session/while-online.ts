@@ -1,6 +1,6 @@
 import type { Session } from "./session.js";
 
-/** Repeats `task` while the session is online, one run at a time. A run that fails is followed by the next one. */
+/** Repeats `task` while the session is online, one run at a time. A failed run is followed by the next one. */
 export function whileOnline(session: Session, everyMs: number, task: () => Promise<unknown>): void {
   let cancel = () => {};
   let isRunning = false;

@@ -9,10 +9,10 @@ import { emptyRoom, type Membership, NO_TYPING, type RoomState } from "./room-st
 import { coverEvent, coverHole, coverSnapshot, type Head, type Marks, moveMark } from "./unread.js";
 import { type Counter, countHole, countSnapshot, countStep, fromEvent, fromSnapshot, UNCOUNTED, type Versioned } from "./versioned.js";
 
-/** Between one seq and the next: after every snapshot of the one, before the event of the other. */
+/** Between two seqs: after every snapshot at the first, before the event of the second. */
 const BETWEEN = 0.5;
 
-/** The room after an input; itself if nothing changes. `self` is whose client it is. */
+/** The room after an input; itself if nothing changes. `self` is the client's user. */
 export function applyToRoom(room: RoomState, input: RoomInput, self: string): RoomState {
   switch (input.type) {
     case "gap":
@@ -57,7 +57,7 @@ function ofEpoch(room: RoomState, input: Extract<RoomInput, { type: "event" | "h
   }
 }
 
-/** A new connection: signals of the moment do not survive the old one. */
+/** A new connection: transient signals do not survive the old one. */
 export function reconnected(room: RoomState, streamEpoch: number | undefined): RoomState {
   const epoch = streamEpoch || room.streamEpoch;
   if (epoch === room.streamEpoch && room.typing.size === 0) return room;
@@ -70,8 +70,8 @@ function isOlder(epoch: number, held: number): boolean {
 }
 
 /**
- * The room in an epoch. Seqs of another epoch mean other events: nothing that has one stays, but
- * for what is shown until it is known again. Undefined for an epoch that is over.
+ * The room in an epoch. Seqs of another epoch refer to other events: state with seqs is dropped,
+ * except for what is shown until it is known again. Undefined for a superseded epoch.
  */
 function inEpoch(room: RoomState, epoch: number): RoomState | undefined {
   if (isOlder(epoch, room.epoch)) return undefined;
@@ -100,11 +100,11 @@ function afterEvent(room: RoomState, event: Event, self: string): RoomState {
   const messageCount = Number(event.messageCount);
   const head = headAfter(room.head, { seq, messageCount });
   const { body, actorId } = event;
-  // Of what a first event follows on, nothing was received.
+  // Events before a first event were not received.
   const counter = seq === room.marks.coveredTo + 1 ? room.memberCount : countHole(room.memberCount, seq - 1);
   const deletes = body.case === "messageDeleted" ? Number(body.value.targetSeq) : undefined;
   let marks = coverEvent(room.marks, { seq, messageCount, deletedCount: Number(event.deletedCount), deletes });
-  // Sending marks the room read.
+  // Sending marks the room as read.
   if (body.case === "message" && actorId === self) marks = moveMark(marks, { seq, messageCount, deletedCount: Number(event.deletedCount) }, head);
   const next: RoomState = {
     ...withMessage(room, event),
@@ -132,7 +132,7 @@ function afterEvent(room: RoomState, event: Event, self: string): RoomState {
   }
 }
 
-/** What an event says of messages, whether it was pushed or read back. */
+/** Applies an event about messages, pushed or read back. */
 function withMessage(room: RoomState, event: Event): RoomState {
   const changes = changesAfterEvent(room.changes, event);
   const { body } = event;
@@ -166,13 +166,13 @@ function afterGap(before: RoomState, gap: Gap): RoomState {
   const epoch = Number(gap.epoch);
   if (isOlder(epoch, before.epoch)) return before;
   const isRestored = gap.reason === GapReason.RESTORED;
-  // The inbox may have told of the new epoch before.
+  // The inbox may have announced the new epoch before.
   const isKnown = epoch !== 0 && epoch === before.epoch;
   const room = isRestored && !isKnown ? restored(before, epoch) : (inEpoch(before, epoch) ?? before);
   const next = epoch > room.streamEpoch ? { ...room, streamEpoch: epoch } : room;
   const to = Number(gap.toSeq);
   if (to === 0) {
-    // Without an end: not a member, or not to be read for now, which changes nothing.
+    // Open-ended: not a member, or temporarily unreadable, which changes nothing.
     return gap.reason === GapReason.NOT_MEMBER ? withoutMembership(next, Number(gap.fromSeq) - 1 + BETWEEN) : next;
   }
   return {

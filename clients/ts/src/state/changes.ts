@@ -1,10 +1,10 @@
 import type { Event } from "../gen/chat_pb.js";
 import { type ChatMessage, comparedEmoji, date, withoutReaction, withReaction } from "../room/message.js";
 
-/** Messages of a room whose changes are kept for forms that come later; the one that was changed first goes first. */
+/** Messages of a room whose changes are kept for forms that arrive later; the first changed one is dropped first. */
 const MAX_CHANGED = 128;
 
-/** What an event does to a message. */
+/** The effect of an event on a message. */
 export interface MessageChange {
   readonly seq: number;
   readonly target: number;
@@ -15,18 +15,18 @@ export interface MessageChange {
   readonly at: Date;
 }
 
-/** Changes of one message: of those that undo each other the latest, in no order. */
+/** Changes of one message: the latest of those that undo each other, in any order. */
 export type MessageChanges = readonly MessageChange[];
 
-/** Changes that were received in a room, by the seq of their message, the one that was changed last at the end. */
+/** Received changes in a room, by the seq of their message, the most recently changed one last. */
 export type ChangesByMessage = ReadonlyMap<number, MessageChanges>;
 
 export const UNCHANGED: ChangesByMessage = new Map();
 
-/** Of messages that were changed: the form that they came in, and what changed them since. */
+/** For changed messages: the form that was received, and its later changes. */
 const origins = new WeakMap<ChatMessage, { readonly form: ChatMessage; readonly changes: MessageChanges }>();
 
-/** What an event does to a message; undefined for events that change none. */
+/** The effect of an event on a message; undefined for events without one. */
 export function changeOf({ seq, actorId: userId, at, body }: Event): MessageChange | undefined {
   const of = (kind: MessageChange["kind"], target: bigint, value = ""): MessageChange => {
     return { seq: Number(seq), target: Number(target), kind, userId, value, at: date(at) };
@@ -45,7 +45,7 @@ export function changeOf({ seq, actorId: userId, at, body }: Event): MessageChan
   }
 }
 
-/** Keeps a change for forms of its message that do not contain it, whenever they come. */
+/** Keeps a change for later forms of its message that do not include it. */
 export function changesAfterEvent(held: ChangesByMessage, event: Event): ChangesByMessage {
   const change = changeOf(event);
   if (!change) return held;
@@ -53,7 +53,7 @@ export function changesAfterEvent(held: ChangesByMessage, event: Event): Changes
   const after = withChange(before, change);
   if (after === before) return held;
   const changes = new Map(held);
-  // Behind the others.
+  // Moves to the end.
   changes.delete(change.target);
   changes.set(change.target, after);
   for (const target of changes.keys()) {
@@ -63,7 +63,7 @@ export function changesAfterEvent(held: ChangesByMessage, event: Event): Changes
   return changes;
 }
 
-/** A message in a form that it came in, with what changed it since. What the form contains changes nothing. */
+/** A message in a received form, with its later changes. Changes included in the form have no effect. */
 export function messageWith(form: ChatMessage, changes: MessageChanges = []): ChatMessage {
   const later = changes.filter(({ seq }) => seq > form.changedSeq);
   if (later.length === 0) return form;
@@ -72,7 +72,7 @@ export function messageWith(form: ChatMessage, changes: MessageChanges = []): Ch
   return message;
 }
 
-/** A message after one more change, which may be older than others. Itself if that makes no difference. */
+/** A message after one more change, which may be older than others. Itself if nothing changes. */
 export function changed(message: ChatMessage, change: MessageChange): ChatMessage {
   const { form, changes } = originOf(message);
   if (change.seq <= form.changedSeq) return message;
@@ -80,7 +80,7 @@ export function changed(message: ChatMessage, change: MessageChange): ChatMessag
   return after === changes ? message : messageWith(form, after);
 }
 
-/** A message of which another form came: the later one, with what changed it since. */
+/** A message after another form was received: the later form, with its later changes. */
 export function withForm(message: ChatMessage, form: ChatMessage, changes: MessageChanges = []): ChatMessage {
   const held = originOf(message);
   const all = changes.reduce(withChange, held.changes);
@@ -95,12 +95,12 @@ function originOf(message: ChatMessage): { form: ChatMessage; changes: MessageCh
 function withChange(changes: MessageChanges, change: MessageChange): MessageChanges {
   const key = keyOf(change);
   const rival = changes.find((held) => held.kind === "deleted" || keyOf(held) === key);
-  // Nothing changes a message once it is deleted.
+  // A deleted message never changes again.
   if (rival && (rival.kind === "deleted" || rival.seq >= change.seq)) return changes;
   return change.kind === "deleted" ? [change] : [...changes.filter((held) => held !== rival), change];
 }
 
-/** Changes of one key undo each other. */
+/** Changes with the same key undo each other. */
 function keyOf({ kind, userId, value }: MessageChange): string {
   return kind === "added" || kind === "removed" ? `${comparedEmoji(value)}/${userId}` : kind;
 }

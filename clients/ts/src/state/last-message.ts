@@ -8,7 +8,8 @@ export function lastAfterChange(last: ChatMessage | undefined, event: Event): Ch
   return last && change && change.target === last.seq ? changed(last, change) : last;
 }
 
-/** Takes a message in the form of an event or a snapshot: the later message, in its later form. */
+/** Applies a message in the form of an event or a snapshot: the later message, in its later
+ * form. */
 export function lastAfter(last: ChatMessage | undefined, form: ChatMessage, changes: ChangesByMessage): ChatMessage | undefined {
   const [seq, held] = [form.seq ?? 0, last?.seq ?? 0];
   if (seq < held) return last;

@@ -1,11 +1,11 @@
 import type { Event, Role } from "../gen/chat_pb.js";
 import type { MemberInput } from "./inputs.js";
 
-/** Members of a room, once they were asked for. */
+/** Members of a room, once they were requested. */
 export interface Members {
-  /** By user id, those who have left included. */
+  /** By user id, including those who have left. */
   readonly byUser: ReadonlyMap<string, MemberEntry>;
-  /** All who were members at this seq are there; -1 before they were asked for. */
+  /** All members at this seq are included; -1 before they were requested. */
   readonly listedSeq: number;
   /** Changes up to here may be missing. */
   readonly missingTo: number;
@@ -20,7 +20,7 @@ export interface MemberEntry {
 
 export const UNLISTED: Members = { byUser: new Map(), listedSeq: -1, missingTo: 0 };
 
-/** Takes a complete list that contains all events up to `seq`; what happened to someone later stays. */
+/** Applies a complete list that includes all events up to `seq`; later changes are kept. */
 export function membersAfterList(held: Members, listed: readonly MemberInput[], seq: number): Members {
   if (seq < held.listedSeq) return held;
   const byUser = new Map<string, MemberEntry>(listed.map(({ userId, role }) => [userId, { isMember: true, role, seq }]));

@@ -6,33 +6,34 @@ import { NO_RECEIPTS, type Receipts } from "./receipts.js";
 import { type Head, type Marks, UNMARKED, unreadOf } from "./unread.js";
 import { type Counter, isCounted, UNCOUNTED, type Versioned } from "./versioned.js";
 
-/** What is confirmed of a room. Plain values: it can be stored and cloned. */
+/** The confirmed state of a room. Plain values: it can be stored and cloned. */
 export interface RoomState {
   readonly id: string;
-  /** The epoch that everything here belongs to; 0 while unknown. */
+  /** The epoch of the whole state; 0 while unknown. */
   readonly epoch: number;
-  /** The epoch that events of the stream belong to; 0 while unknown. */
+  /** The epoch of the stream's events; 0 while unknown. */
   readonly streamEpoch: number;
-  /** The last event that was received: what may be acknowledged as delivered. */
+  /** The last received event: may be acknowledged as delivered. */
   readonly receivedSeq: number;
   readonly head: Head;
   readonly kind: RoomKind;
   readonly peerId: string;
   readonly settings: Versioned<Settings>;
   readonly membership: Versioned<Membership>;
-  /** Since when one is a member, in milliseconds since 1970; at least since when the room exists. */
+  /** Since when the user is a member, in milliseconds since 1970; otherwise when the room was
+   * created. */
   readonly since: number;
   readonly memberCount: Counter;
   readonly marks: Marks;
   readonly hidden: Hidden;
   readonly last: ChatMessage | undefined;
-  /** What changed messages lately, apart from the forms that they come in. */
+  /** Recent changes of messages, apart from the forms they were received in. */
   readonly changes: ChangesByMessage;
   readonly receipts: Receipts;
-  /** Who types, and until when. */
+  /** Users who are typing, and until when. */
   readonly typing: ReadonlyMap<string, number>;
   readonly members: Members;
-  /** Head of the latest inbox entry; -1 before there was one. */
+  /** Head of the latest inbox entry; -1 before the first. */
   readonly listedSeq: number;
 }
 
@@ -46,7 +47,7 @@ export interface Membership {
   readonly role: Role;
 }
 
-/** The flag holds until the room has more messages than `messageCount`. */
+/** The flag applies until the room has more messages than `messageCount`. */
 export interface Hidden {
   readonly isHidden: boolean;
   readonly messageCount: number;
@@ -79,17 +80,18 @@ export function emptyRoom(id: string): RoomState {
   };
 }
 
-/** Whether one is or was a member, as an event or the inbox said; otherwise it is only heard of. */
+/** Whether the user is or was a member, according to an event or the inbox; otherwise it was only
+ * mentioned. */
 export function isKnown({ membership }: RoomState): boolean {
   return membership.seq >= 0;
 }
 
-/** One has hidden it, and there was no message since. */
+/** Whether the user has hidden it, without a message since. */
 export function isHidden({ hidden, head }: RoomState): boolean {
   return hidden.isHidden && head.messageCount <= hidden.messageCount;
 }
 
-/** Something of the room is known by an estimate only, until the inbox is read again. */
+/** Whether part of the room is only an estimate, until the inbox is read again. */
 export function isStale(room: RoomState): boolean {
   if (!room.membership.value.isMember) return false;
   const isFromStart = room.marks.coveredFrom <= 1;

@@ -1,24 +1,24 @@
 /**
- * What the unread count is made of: messages at the head, less messages up to the read mark, less
- * messages after the mark that were deleted. Each part is valid at a seq, and moves forward only.
+ * The parts of the unread count: messages at the head, minus messages up to the read mark, minus
+ * messages after the mark that were deleted. Each part is valid at a seq, and only moves forward.
  */
 export interface Marks {
-  /** How far one has read, on any device. */
+  /** The user's read position, over all devices. */
   readonly readSeq: number;
   /** Messages up to the mark; a lower bound unless {@link isExact}. */
   readonly readCount: number;
   readonly isExact: boolean;
-  /** Deletions in the room up to the mark, where that is known. */
+  /** Deletions in the room up to the mark, if known. */
   readonly readDeleted: number | undefined;
-  /** What an inbox answer said: deleted messages after a mark, at a head. */
+  /** The inbox's count of deleted messages after a mark, at a head. */
   readonly base: { readonly readSeq: number; readonly headSeq: number; readonly deleted: number };
-  /** Deletions after the mark, of messages after the mark, that were received as events. */
+  /** Deletions after the mark of messages after the mark, received as events. */
   readonly deletions: readonly { readonly seq: number; readonly targetSeq: number }[];
-  /** All events from here to the last one received were received. */
+  /** All events from here to the last received one were received. */
   readonly coveredFrom: number;
-  /** The last event that was received, or passed over by a gap. */
+  /** The last event that was received, or skipped by a gap. */
   readonly coveredTo: number;
-  /** Deletions in the room at `coveredTo`, where an event said so. */
+  /** Deletions in the room at `coveredTo`, if an event contained it. */
   readonly deletedCount: number | undefined;
 }
 
@@ -34,14 +34,14 @@ export const UNMARKED: Marks = {
   deletedCount: undefined,
 };
 
-/** How far a room has got. */
+/** The head of a room. */
 export interface Head {
   readonly seq: number;
   /** Messages up to there. */
   readonly messageCount: number;
 }
 
-/** A read mark, with the counts at it where they are known. */
+/** A read mark, with the counts at it if known. */
 export interface ReadMark {
   readonly seq: number;
   readonly messageCount?: number | undefined;
@@ -95,7 +95,7 @@ export function coverHole(marks: Marks, seq: number): Marks {
   return { ...marks, coveredFrom: seq + 1, coveredTo: seq, deletedCount: undefined };
 }
 
-/** What the inbox said at a head. */
+/** Applies an inbox entry as of a head. */
 export function coverSnapshot(marks: Marks, head: Head, mark: ReadMark, unreadCount: number): Marks {
   const next = countAt(moveMark(marks, mark, head), head.seq, head.messageCount);
   const { base } = next;
@@ -105,13 +105,13 @@ export function coverSnapshot(marks: Marks, head: Head, mark: ReadMark, unreadCo
   return { ...next, base: { readSeq: mark.seq, headSeq: head.seq, deleted } };
 }
 
-/** A message count at a seq up to the mark: at least so many messages were read. */
+/** A message count at a seq up to the mark: at least this many messages were read. */
 function countAt(marks: Marks, seq: number, messageCount: number): Marks {
   if (marks.isExact || seq > marks.readSeq) return marks;
   return { ...marks, readCount: Math.max(marks.readCount, messageCount), isExact: seq === marks.readSeq };
 }
 
-/** Unread messages, and whether that is exact or has to be asked for. */
+/** Unread messages, and whether that is exact or has to be read again. */
 export function unreadOf(marks: Marks, head: Head): { count: number; isExact: boolean } {
   if (marks.readSeq >= head.seq) return { count: 0, isExact: true };
   const { count, isExact } = deletedAfterMark(marks);
@@ -125,7 +125,7 @@ function deletedAfterMark(marks: Marks): { count: number; isExact: boolean } {
   const later = deletions.filter(({ seq }) => seq > base.headSeq).length;
   const hasLater = coveredTo <= base.headSeq || coveredFrom <= base.headSeq + 1;
   if (base.readSeq === readSeq) return { count: base.deleted + later, isExact: hasLater };
-  // None of those that were deleted by then is after the mark.
+  // None of the messages deleted by then is after the mark.
   if (base.readSeq < readSeq && (base.deleted === 0 || base.headSeq <= readSeq)) return { count: later, isExact: hasLater };
   if (marks.readDeleted !== undefined && marks.readDeleted === marks.deletedCount && coveredTo >= base.headSeq) {
     return { count: 0, isExact: true };

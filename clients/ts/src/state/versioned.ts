@@ -4,26 +4,27 @@ export interface Versioned<T> {
   readonly seq: number;
 }
 
-/** The value of an event at `seq`, unless a later one is held. */
+/** An event's value at `seq`, unless the current one is more recent. */
 export function fromEvent<T>(held: Versioned<T>, value: T, seq: number): Versioned<T> {
   return seq > held.seq ? { value, seq } : held;
 }
 
-/** The value of a snapshot that contains every event up to `seq`, unless a later one is held. */
+/** The value of a snapshot that includes every event up to `seq`, unless the current one is
+ * more recent. */
 export function fromSnapshot<T>(held: Versioned<T>, value: T, seq: number): Versioned<T> {
   return seq >= held.seq ? { value, seq } : held;
 }
 
 /**
- * A number that snapshots give and events count on from: the members of a room. Events that
- * arrive before the snapshot that they follow on, or behind a hole, wait for it.
+ * A number set by snapshots and updated by events: the members of a room. Events that arrive
+ * before their snapshot, or after a hole, wait for it.
  */
 export interface Counter {
   /** The count at `seq`. */
   readonly base: number;
-  /** -1 before there was a snapshot. */
+  /** -1 before the first snapshot. */
   readonly seq: number;
-  /** Steps after `seq` that are not in `base`. */
+  /** Steps after `seq` that are not included in `base`. */
   readonly steps: readonly { readonly seq: number; readonly by: number }[];
   /** Events up to here may be missing: only a snapshot at or above it gives the count. */
   readonly missingTo: number;
@@ -31,12 +32,12 @@ export interface Counter {
 
 export const UNCOUNTED: Counter = { base: 0, seq: -1, steps: [], missingTo: 0 };
 
-/** The count as far as it is known. */
+/** The count, as far as known. */
 export function countOf({ base, steps }: Counter): number {
   return Math.max(0, steps.reduce((sum, { by }) => sum + by, base));
 }
 
-/** Whether the count is right at the last event that was received. */
+/** Whether the count is right as of the last received event. */
 export function isCounted({ seq, missingTo }: Counter): boolean {
   return seq >= missingTo && seq >= 0;
 }

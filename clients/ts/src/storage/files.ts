@@ -7,23 +7,22 @@ import { setTimeout } from "node:timers/promises";
 import { Tables } from "./memory.js";
 import { type Change, type Collection, COLLECTIONS, KEY, type Storage, StorageError, type Store, STORE_VERSION } from "./store.js";
 
-/** The journal is rewritten once it has this many lines more than there are records. */
+/** The journal is rewritten once it has this many more lines than there are records. */
 const SLACK = 1_000;
 
-/** Of processes that open a directory at once, each tries as often, at random within this time of each other. */
+/** Number of attempts of each process when several open a directory at once, at random times within this interval. */
 const ATTEMPTS = 5;
 const RIVAL_MS = 50;
 
-/** An empty file of this name and a collection's, such as `erase.rooms`: the collection is to be erased. */
+/** An empty file with this name and a collection's, such as `erase.rooms`: the collection is to be erased. */
 const ERASE = "erase.";
 
-/** Directories that are open in this process. */
+/** Directories open in this process. */
 const opened = new Set<string>();
 
 /**
- * Stores in a directory, for Node. All records are in memory too; changes are appended to a journal,
- * one line for each write, so that a crash leaves all of a write or nothing of it. One process at a
- * time may open a directory.
+ * A store in a directory, for Node. All records are in memory, too; changes are appended to a journal, one line per write, so
+ * that a crash keeps a write completely or not at all. One process at a time may open a directory.
  */
 export class FileStorage implements Storage {
   readonly #directory: string;
@@ -62,12 +61,12 @@ export class FileStorage implements Storage {
     }
   }
 
-  /** Noted beside the journal, which takes nothing for now. */
+  /** Recorded next to the journal, which cannot be written for now. */
   eraseLater(collections: readonly Collection[]): void {
     try {
       for (const collection of collections) writeFileSync(path.join(this.#directory, `${ERASE}${collection}`), "");
     } catch {
-      // The directory takes nothing either.
+      // The directory cannot be written either.
     }
   }
 }
@@ -82,7 +81,7 @@ async function eraseNoted(directory: string, journal: Journal): Promise<void> {
   for (const name of noted) await rm(path.join(directory, name), { force: true });
 }
 
-/** A file of changes, and the records that they make. */
+/** A file of changes, and the resulting records. */
 class Journal {
   readonly tables = new Tables();
   readonly #path: string;
@@ -103,7 +102,7 @@ class Journal {
     return journal;
   }
 
-  /** Appends what `changes` gives, after what was appended before. */
+  /** Appends the result of `changes`, after everything appended before. */
   append(changes: () => readonly Change[]): Promise<void> {
     const appended = this.#last.then(async () => {
       const next = changes();
@@ -137,11 +136,11 @@ class Journal {
     if (!header) return;
     const { version } = JSON.parse(header) as { version: number };
     if (version > STORE_VERSION) throw new StorageError(`${this.#path} was written by a later version (${version})`);
-    // What follows the last line end was cut off by a crash, and never acknowledged.
+    // The rest after the last line end was cut off by a crash, and never acknowledged.
     for (const line of lines.slice(0, -1)) if (line) this.tables.apply(decode(line));
   }
 
-  /** Writes the records anew, beside the journal, and puts them in its place. */
+  /** Rewrites the records to a new file, which replaces the journal. */
   async #compact(): Promise<void> {
     const changes = COLLECTIONS.flatMap((collection) =>
       [...this.tables.table(collection)].map(([key, value]) => ({ collection, key, value }) as Change),
@@ -167,7 +166,7 @@ class Journal {
   }
 }
 
-/** Bytes are written as base64, in an object that no record has. */
+/** Bytes are encoded as base64, in an object that no record contains. */
 function encode(changes: readonly Change[]): string {
   const compact = changes.map(({ collection, key, value }) => (value === undefined ? [collection, key] : [collection, value]));
   return JSON.stringify(compact, (_, value: unknown) =>
@@ -186,7 +185,7 @@ function decode(line: string): Change[] {
   });
 }
 
-/** Keeps other processes out. Returns what lets them in again. */
+/** Locks the directory against other processes. Returns a function that unlocks it. */
 async function lock(directory: string): Promise<() => Promise<void>> {
   const file = path.join(directory, "lock");
   if (opened.has(directory)) throw new StorageError(`${directory} is open in this process already`);
@@ -209,9 +208,9 @@ async function lock(directory: string): Promise<() => Promise<void>> {
 }
 
 /**
- * Writes the lock, in place of one that a crash has left. Whoever is about to says so in a file of its own first, and removes
- * no lock while another does: of two that begin at once at least one sees the other, and a lock that is not written yet is
- * not taken for one of a crash. Returns the other one, if there is one.
+ * Writes the lock, replacing one left by a crash. A process announces that in a file of its own first, and removes no lock
+ * while another process does the same: of two that start at once at least one sees the other, and an unwritten lock is not
+ * mistaken for one left by a crash. Returns the other process, if there is one.
  */
 async function take(directory: string, file: string): Promise<number | undefined> {
   const write = (name: string, flag: string) => writeFile(name, String(process.pid), { flag });
@@ -225,7 +224,7 @@ async function take(directory: string, file: string): Promise<number | undefined
       if (isAlive(pid)) rivals.push(pid);
       else if (pid && pid !== process.pid) await rm(path.join(directory, name), { force: true });
     }
-    // Read after that: who is not there any more has written it.
+    // Read after that: its process may have ended.
     const owner = Number(await readFile(file, "utf8").catch(() => ""));
     if (isAlive(owner)) throw new StorageError(`${directory} is open in process ${owner}; its lock is ${file}`);
     if (rivals.length > 0) return rivals[0];
@@ -236,7 +235,7 @@ async function take(directory: string, file: string): Promise<number | undefined
   }
 }
 
-/** Whether a file was written that may not be there before. */
+/** Whether a file was written that must not have existed before. */
 function isNew(written: Promise<void>): Promise<boolean> {
   return written.then(
     () => true,
@@ -248,7 +247,7 @@ function isNew(written: Promise<void>): Promise<boolean> {
 }
 
 function isAlive(pid: number): boolean {
-  // One's own number is that of an earlier process: directories of this one are known.
+  // The own process id belongs to an earlier process: this one's directories are known.
   if (!(pid > 0) || pid === process.pid) return false;
   try {
     process.kill(pid, 0);

@@ -6,7 +6,7 @@ import { commandOf, type Version1Message } from "./version1.js";
 /** The object store of version 1. */
 const OUTBOX = "outbox";
 
-/** Opens a database, and migrates it. Loaded by {@link IndexedDbStorage}. */
+/** Opens a database, and migrates it. Loaded on demand by {@link IndexedDbStorage}. */
 export async function openDatabase(name: string, blocked?: (why: Error) => void): Promise<Store> {
   const losses: ((why: Error) => void)[] = [];
   let loss: Error | undefined;
@@ -18,7 +18,7 @@ export async function openDatabase(name: string, blocked?: (why: Error) => void)
   const database = await openDB(name, STORE_VERSION, {
     upgrade: (database, from, _to, transaction) => migrate(database, from, transaction),
     blocked: () => blocked?.(new StorageError("another tab holds an earlier version of the database open")),
-    // It is to be deleted, or upgraded by a later version: neither can begin while it is open here.
+    // It is to be deleted, or upgraded by a later version: neither can start while it is open here.
     blocking: (_current, _blocked, event) => {
       (event.target as IDBDatabase).close();
       lose("the database is deleted or upgraded elsewhere");
@@ -45,7 +45,7 @@ export async function openDatabase(name: string, blocked?: (why: Error) => void)
 
 /** Erases what could not be erased when its user signed out. */
 async function eraseNoted(database: IDBPDatabase): Promise<void> {
-  // Without it nothing can have been noted.
+  // Without it nothing can have been recorded.
   if (typeof localStorage === "undefined") return;
   const noted = localStorage.getItem(database.name);
   if (noted === null) return;
@@ -68,12 +68,12 @@ async function write(database: IDBPDatabase, changes: readonly Change[]): Promis
     }
     await Promise.all(requests);
   } catch (error) {
-    // One that cannot be stored takes the others with it: they are rejected too.
+    // A record that cannot be stored fails the whole transaction: the others are rejected, too.
     for (const request of requests) request.catch(() => {});
     try {
       transaction.abort();
     } catch {
-      // It was aborted already.
+      // It was already aborted.
     }
     throw error;
   }
@@ -88,7 +88,7 @@ async function migrate(
     if (!database.objectStoreNames.contains(collection)) database.createObjectStore(collection, { keyPath: KEY[collection] });
   }
   if (from !== 1) return;
-  // Messages that were not acknowledged.
+  // Unacknowledged messages.
   const messages = (await transaction.objectStore(OUTBOX).getAll()) as Version1Message[];
   for (const message of messages) await transaction.objectStore("commands").put(commandOf(message));
   database.deleteObjectStore(OUTBOX);

@@ -1,6 +1,6 @@
 import { type Change, type Collection, COLLECTIONS, type Records, type Storage, type Store } from "./store.js";
 
-/** Records of every collection in memory. */
+/** In-memory records of every collection. */
 export class Tables {
   readonly #tables = new Map<Collection, Map<string, unknown>>(COLLECTIONS.map((name) => [name, new Map()]));
 
@@ -21,7 +21,7 @@ export class Tables {
   }
 }
 
-/** Stores as long as the process lives. Opened again, it has what it had. */
+/** Keeps data while the process lives. Opened again, it has the same data. */
 export class MemoryStorage implements Storage {
   readonly #tables = new Tables();
 

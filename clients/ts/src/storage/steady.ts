@@ -2,61 +2,60 @@ import { Emitter } from "../emitter.js";
 import { backoff } from "../random.js";
 import { type Change, type Collection, KEY, type Records, type Storage, StorageError, type Store } from "./store.js";
 
-/** Nothing waits longer than this for a storage. */
+/** Maximum time that anything waits for a storage. */
 const PATIENCE_MS = 1_500;
-/** An open store that has not answered by then is opened again. */
+/** An open store that has not answered by then is reopened. */
 const HANGS_MS = 15_000;
-/** What could not be written is tried again this long after, with the next write. */
+/** Delay before failed writes are retried with the next write. */
 const RETRY_MISSED_MS = 10_000;
-/** The first tries to open it again wait a little longer than a connection's. */
+/** The first attempts to reopen it wait slightly longer than a connection's. */
 const REOPEN_AFTER = 2;
 
-/** Whether what is written outlives the page or process. */
+/** Whether written data survives the page or process. */
 export type StorageState =
   /** Not known yet. */
   | { readonly status: "opening" }
   | { readonly status: "durable" }
-  /** It does not: the storage cannot be opened or written, or does not answer. It is tried again. */
+  /** It does not: the storage cannot be opened or written, or does not answer. It is retried. */
   | { readonly status: "memory"; readonly error: Error };
 
 interface StoreEvents {
   state: StorageState;
-  /** What was written before may be lost. */
+  /** Earlier writes may be lost. */
   renewed: void;
 }
 
 interface Work {
-  /** Writes are merged into one transaction; an update is one of its own. */
+  /** Writes are merged into one transaction; an update has its own. */
   changes?: readonly Change[];
   run: (store: Store) => Promise<void>;
   failures: number;
   done: () => void;
-  /** Of a copy of what the server has: tried once. */
+  /** A copy of the server's data: tried once. */
   isCopy?: boolean;
 }
 
 /**
- * A store that may hang, fail or be lost, made safe to wait for: every write is done in order,
- * waited for up to a limit, and done again on a store that was opened anew. Nothing here rejects
- * because of the storage; `state` says how it is.
+ * Access to a store that may hang, fail or be lost: every write is executed in order, awaited up to a limit, and repeated on a reopened
+ * store. Nothing rejects because of the storage; `state` reports its condition.
  */
 export class SteadyStore extends Emitter<StoreEvents> {
   readonly #storage: Storage;
-  /** Writes everything that has to be there into a store that was opened again. */
+  /** Writes all required data to a reopened store. */
   readonly #rewrite: (store: Store) => Promise<void>;
   #state: StorageState = { status: "opening" };
   #store: Promise<Store> | undefined;
   #work: Work[] = [];
   #isWorking = false;
-  /** Since when a write is missing, as `performance.now()` has it. */
+  /** Since when a write has been failing, by `performance.now()`. */
   #missedAt: number | undefined;
-  /** Ends waiting for a store that is given up. */
+  /** Ends waiting for an abandoned store. */
   #giveUp: (why: Error) => void = () => {};
-  /** What was written may be lost: it is written again first. */
+  /** Written data may be lost: it is written again first. */
   #wasLost = false;
-  /** Ends the wait between two tries to open it. */
+  /** Ends the wait between two attempts to open it. */
   #wake: () => void = () => {};
-  /** Records may be in it, of this process or an earlier one. */
+  /** It may contain records of this process or an earlier one. */
   #wasOpen = false;
   #isClosed = false;
 
@@ -70,12 +69,12 @@ export class SteadyStore extends Emitter<StoreEvents> {
     return this.#state;
   }
 
-  /** Reads a collection. Does not resolve before there is a store: to be used with {@link wait}. */
+  /** Reads a collection. Does not resolve before there is a store: use it with {@link wait}. */
   async readAll<C extends Collection>(collection: C): Promise<Records[C][]> {
     return this.#run((store) => store.readAll(collection));
   }
 
-  /** Writes. Resolves once it is durable, or would be waited for too long. */
+  /** Writes. Resolves once it is durable, or the time limit is reached. */
   write(changes: readonly Change[]): Promise<void> {
     const written = new Promise<void>((done) =>
       this.#add({ changes, run: (store) => store.write(changes), failures: 0, done }),
@@ -83,7 +82,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
     return this.wait(written);
   }
 
-  /** Writes what is only a copy of the server's: tried once, whatever else there is to write. Returns whether it is durable. */
+  /** Writes a copy of the server's data: tried once, before anything else. Returns whether it is durable. */
   writeCopy(changes: readonly Change[]): Promise<boolean> {
     return new Promise((resolve) => {
       const run = (store: Store) => store.write(changes).then(() => resolve(true));
@@ -91,7 +90,8 @@ export class SteadyStore extends Emitter<StoreEvents> {
     });
   }
 
-  /** Deletes all records of collections. Waited for a moment also where the storage has failed before, then left to the next one that opens it. */
+  /** Deletes all records of collections. Awaited briefly even if the storage has failed before, then left to the next process that opens
+   * it. */
   async clear(collections: readonly Collection[]): Promise<void> {
     let isCleared = false;
     const clear = async (store: Store) => {
@@ -106,8 +106,8 @@ export class SteadyStore extends Emitter<StoreEvents> {
   }
 
   /**
-   * {@link Store.update}; `late` where it would be waited for too long. With `hasToBe` it is tried until it is durable,
-   * unless the store was never open: then there is nothing in it that would have to be replaced.
+   * {@link Store.update}; `late` if the time limit is reached. With `hasToBe` it is retried until it is durable, unless the store was never
+   * open: then it contains nothing that would have to be replaced.
    */
   async update<C extends Collection>(
     collection: C,
@@ -130,7 +130,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
     return outcome;
   }
 
-  /** Resolves once `done` has, or the storage is not worth waiting for. */
+  /** Resolves once `done` has, or the storage has timed out. */
   async wait(done: Promise<unknown>, always = this.#state.status !== "memory"): Promise<void> {
     if (!always) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -226,7 +226,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
       this.#work.splice(0, 1);
       return first.done();
     }
-    // On a fresh store, by itself, it fails again: it is this one that cannot be stored.
+    // Alone on a fresh store, it fails again: it is this one that cannot be stored.
     if (batch.length > 1 || !first || first.failures < 3) return;
     this.#work.splice(0, 1);
     this.#missedAt = performance.now();
@@ -242,7 +242,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
     this.#add({ run: (store) => this.#rewrite(store), failures: 0, done: () => {} });
   }
 
-  /** What is only a copy of the server's goes first. */
+  /** Copies of the server's data are dropped first. */
   async #makeRoom(): Promise<void> {
     const store = await this.#store;
     const stored = await store?.readAll("messages").catch(() => []);
@@ -250,7 +250,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
     await store?.write(changes ?? []).catch(() => {});
   }
 
-  /** Opens the store, however often that has to be tried. */
+  /** Opens the store, with any number of attempts. */
   async #open(): Promise<Store> {
     for (let failures = 0; ; failures++) {
       try {
@@ -259,7 +259,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
         store.onLost((error) => {
           this.#drop();
           this.#giveUp(error);
-          // Opened again at once: what is pending may not be in it any more.
+          // Reopened immediately: pending data may be missing in it.
           this.#add({ run: async () => {}, failures: 0, done: () => {} });
         });
         return store;
@@ -271,7 +271,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
     }
   }
 
-  /** Forgets the open store; the next piece of work opens another. */
+  /** Drops the open store; the next piece of work opens another. */
   #drop(): void {
     const store = this.#store;
     this.#store = undefined;

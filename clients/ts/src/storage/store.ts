@@ -3,15 +3,15 @@ import type { Command } from "../queue/command.js";
 /** Version of the stored form. Stores of earlier versions are migrated when they are opened. */
 export const STORE_VERSION = 2;
 
-/** What is stored, by collection. Plain values and byte arrays only. */
+/** Stored records, by collection. Plain values and byte arrays only. */
 export interface Records {
-  /** Changes on their way to the server, by id. */
+  /** Pending changes, by id. */
   commands: Command | Discarded;
-  /** How far each room has been received, by room id. */
+  /** The received position of each room, by room id. */
   cursors: StoredCursor;
-  /** Each room that one is a member of, as it was last, by room id. */
+  /** The last state of each room that the user is a member of, by room id. */
   rooms: StoredRoom;
-  /** The newest messages of the rooms that were looked at last, by room id. */
+  /** The newest messages of the most recently viewed rooms, by room id. */
   messages: StoredMessages;
   /** Facts about the store itself, by name. */
   meta: StoredFact;
@@ -21,7 +21,7 @@ export interface Records {
 export interface Discarded {
   readonly id: string;
   readonly state: "discarded";
-  /** When, in milliseconds since 1970: it is forgotten a day later. */
+  /** When, in milliseconds since 1970: it is dropped a day later. */
   readonly writtenAt: number;
 }
 
@@ -48,7 +48,7 @@ export interface StoredMessages {
   readonly hasOlder: boolean;
   /** Encoded `parlance.v1.Event`s of the messages in their present form, by seq. */
   readonly events: readonly Uint8Array[];
-  /** When, in milliseconds since 1970: those that were written last are kept. */
+  /** When, in milliseconds since 1970: the most recently written ones are kept. */
   readonly writtenAt: number;
 }
 
@@ -60,7 +60,7 @@ export interface StoredFact {
 export type Collection = keyof Records;
 export const COLLECTIONS: readonly Collection[] = ["commands", "cursors", "rooms", "messages", "meta"];
 
-/** The field that a record is stored under. */
+/** The field used as the key of a record. */
 export const KEY: { readonly [C in Collection]: string } = {
   commands: "id",
   cursors: "roomId",
@@ -69,46 +69,45 @@ export const KEY: { readonly [C in Collection]: string } = {
   meta: "name",
 };
 
-/** Puts a record, or deletes it where `value` is undefined. */
+/** Puts a record, or deletes it if `value` is undefined. */
 export type Change = { [C in Collection]: { collection: C; key: string; value: Records[C] | undefined } }[Collection];
 
-/** An open store: what a client keeps of one user over restarts. */
+/** An open store: a client's data of one user across restarts. */
 export interface Store {
   /** Returns one record. */
   read<C extends Collection>(collection: C, key: string): Promise<Records[C] | undefined>;
   /** Returns all records of a collection, in any order. */
   readAll<C extends Collection>(collection: C): Promise<Records[C][]>;
-  /** Applies all changes or none. Resolves once they outlive the page or process. */
+  /** Applies all changes or none. Resolves once they survive the page or process. */
   write(changes: readonly Change[]): Promise<void>;
   /**
-   * Reads a record, and writes what `next` makes of it, without another write in between, also from
-   * another tab. Returns the new record; undefined deletes it.
+   * Reads a record, and writes the result of `next`, without another write in between, even from another tab. Returns the
+   * new record; undefined deletes it.
    */
   update<C extends Collection>(
     collection: C,
     key: string,
     next: (current: Records[C] | undefined) => Records[C] | undefined,
   ): Promise<Records[C] | undefined>;
-  /** Calls `listener` once if the store becomes unusable or loses what it has. It is opened again then. */
+  /** Calls `listener` once if the store becomes unusable or loses data. It is reopened then. */
   onLost(listener: (why: Error) => void): void;
   /** Releases it. Nothing is deleted. */
   close(): Promise<void>;
 }
 
-/** A place that a store is opened in. */
+/** A place in which a store is opened. */
 export interface Storage {
   /**
-   * Opens the store, and migrates what an earlier version has left. May be called again after the
-   * store was lost. `blocked` is called where something else, such as a tab of an earlier version, is
-   * in the way for now.
+   * Opens the store, and migrates data of an earlier version. May be called again after the store was lost. `blocked` is
+   * called if something else, such as a tab of an earlier version, blocks it for now.
    */
   open(blocked?: (why: Error) => void): Promise<Store>;
   /**
-   * Has these collections erased as soon as the store is opened again, by whatever page or process. Called when signing out
-   * where the store does not answer. Without it, what such a store has stays there.
+   * Has these collections erased when the store is next opened, by any page or process. Called on sign-out if the store
+   * does not answer. Without it, such a store keeps its data.
    */
   eraseLater?(collections: readonly Collection[]): void;
-  /** Names the store among those of its origin, where tabs share it. */
+  /** The name of the store within its origin, if tabs share it. */
   readonly sharedAs?: string;
 }
 

@@ -1,6 +1,6 @@
 import type { Command } from "../queue/command.js";
 
-/** A message as version 1 stored it. */
+/** A message as stored by version 1. */
 export interface Version1Message {
   id: string;
   roomId?: string;
@@ -19,7 +19,7 @@ export function commandOf({ id, roomId, toUser, text, replyToSeq, afterSeq, writ
     kind: "send",
     payload: { text, ...(replyToSeq !== undefined && { replyToSeq }) },
     writtenAt,
-    // Version 1 noted `afterSeq` just before a message went out.
+    // Version 1 set `afterSeq` just before a message was sent.
     state: failed !== undefined ? "failed" : afterSeq !== undefined ? "sending" : "waiting",
     ...(roomId !== undefined && { roomId }),
     ...(toUser !== undefined && { toUser }),

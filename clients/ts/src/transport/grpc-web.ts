@@ -22,21 +22,22 @@ import { fromStatus } from "./status.js";
 import type { Connection, Transport } from "./transport.js";
 import { serverUrl } from "./url.js";
 
-/** The unary call of each operation: they share their names. */
+/** The unary call of each operation, which has the same name. */
 const METHODS = new Map<string, DescMethodUnary>();
 for (const service of [ChatService, UserService, RoomService, InboxService, ServerService] as DescService[]) {
   for (const method of service.methods) if (method.methodKind === "unary") METHODS.set(method.localName, method as DescMethodUnary);
 }
 
 /**
- * Probes are calls of their own, so an answer does not show that the stream works: its heartbeats do. One that is silent for
- * this long after one was due is dead.
+ * Probes are separate calls, so an answer does not show that the stream works: its heartbeats do. A stream without one for
+ * this long after it was due is dead.
  */
 const HEARTBEAT_GRACE_MS = 10_000;
-/** The same where the server is too old for heartbeats: the stream is opened anew, in case. */
+/** Likewise if the server is too old for heartbeats: the stream is reopened, just in case. */
 const STREAM_SILENCE_MS = 5 * 60_000;
 
-/** grpc-web to `url`, which is `https://host` or `http://host:port`: events on a stream, each operation a call of its own. */
+/** grpc-web to `url`, which is `https://host` or `http://host:port`: events on a stream, each operation as a separate
+ * call. */
 export function grpcWeb(url: string): Transport {
   return new GrpcWebTransport(url);
 }
@@ -82,9 +83,9 @@ class GrpcWebConnection implements Connection {
   readonly #rpc: Rpc;
   readonly #headers: HeadersInit;
   readonly #end = new AbortController();
-  /** Changes of one room run one after the other, in the order in which they were asked for. */
+  /** Changes of one room run one after the other, in the order of their requests. */
   readonly #last = new Map<string, Promise<void>>();
-  /** One for each call: on a signal that all share, each would leave a listener behind. */
+  /** One per call: on a shared signal, each call would leave a listener behind. */
   readonly #calls = new Set<AbortController>();
 
   constructor(rpc: Rpc, token: string) {
@@ -119,7 +120,7 @@ class GrpcWebConnection implements Connection {
 
   async #pump(events: AsyncIterator<ServerFrame>, heartbeatMs: number | undefined): Promise<void> {
     let silent: ReturnType<typeof setTimeout> | undefined;
-    // A server that drains is left at once and without an error.
+    // A draining server is left immediately and without an error.
     const leave = () => this.frames.push(create(ServerFrameSchema, { frame: { case: "draining", value: {} } }));
     const fail = () => this.frames.fail(new TransportError("the stream is silent, without a heartbeat"));
     const heard = () => {
@@ -142,7 +143,7 @@ class GrpcWebConnection implements Connection {
     }
   }
 
-  /** Carries out one call and hands on its reply. The connection fails only if there was no answer at all. */
+  /** Makes one call and delivers its reply. The connection only fails if there was no answer at all. */
   async #call({ requestId, operation }: ClientFrame): Promise<void> {
     if (this.#end.signal.aborted) return;
     const abort = new AbortController();
@@ -170,7 +171,7 @@ class GrpcWebConnection implements Connection {
   }
 }
 
-/** After how much silence a stream has a heartbeat, if it has any. */
+/** The heartbeat interval of a stream, if it has one. */
 function heartbeatMs({ frame }: ServerFrame): number | undefined {
   const after = frame.case === "welcome" ? frame.value.heartbeatAfter : undefined;
   return after && Number(after.seconds) * 1_000 + after.nanos / 1e6;
@@ -182,15 +183,14 @@ function methodOf(name: string | undefined): DescMethodUnary {
   return method;
 }
 
-/** A stream that something other than Parlance refused, such as a proxy, is a connection that failed. */
+/** A stream refused by something other than Parlance, such as a proxy, counts as a failed connection. */
 function asStreamError(error: ParlanceError): ParlanceError {
   return error instanceof RefusedError && error.reason === "" ? new TransportError(error.message, { cause: error }) : error;
 }
 
 /**
- * `fetch` for an answer that lasts, and ends when the signal says so. In Node a garbage collection
- * makes `fetch` forget the signal (https://github.com/nodejs/undici/issues/3644): a stream that is
- * closed after that would stay open, at both ends.
+ * `fetch` for a long-lived answer that the signal can end. In Node a garbage collection makes `fetch` forget the signal
+ * (https://github.com/nodejs/undici/issues/3644): a stream closed after that would stay open, at both ends.
  */
 async function fetchStream(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
   const response = await fetch(input, init);

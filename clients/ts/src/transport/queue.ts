@@ -1,10 +1,10 @@
-/** Items that were taken and are still held at most. */
+/** Maximum number of consumed items still in memory. */
 const MAX_TAKEN = 1_024;
 
-/** What one side puts in, for the other to take out in order; holds what is not taken yet. */
+/** A queue between a producer and a consumer. */
 export class Queue<T> implements AsyncIterable<T> {
   #items: T[] = [];
-  /** Those before it are taken: to shift each would move all behind it. */
+  /** Number of consumed items at the start: shifting each would move all others. */
   #taken = 0;
   #ended: { error?: unknown } | undefined;
   #wake: () => void = () => {};
@@ -15,13 +15,13 @@ export class Queue<T> implements AsyncIterable<T> {
     this.#wake();
   }
 
-  /** Nothing follows. */
+  /** Ends the queue. */
   end(): void {
     this.#ended ??= {};
     this.#wake();
   }
 
-  /** Nothing follows, since it broke. */
+  /** Ends the queue with an error. */
   fail(error: unknown): void {
     this.#ended ??= { error };
     this.#wake();

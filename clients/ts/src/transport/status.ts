@@ -16,9 +16,9 @@ export function fromStatus(error: unknown): ParlanceError {
     if (retry) refusal.retryDelayMs = milliseconds(retry);
     return refused(refusal);
   }
-  // Connect keeps as cause what `fetch` threw, and reports an abort as canceled.
+  // Connect keeps the error of `fetch` as cause, and reports an abort as canceled.
   if (status.cause !== undefined || status.code === Status.Canceled) return new TransportError(status.rawMessage, { cause: error });
-  // gRPC's own decoder refuses what is too large before Parlance sees it, and a proxy with HTTP 413.
+  // gRPC's own decoder refuses frames that are too large before Parlance sees them, and a proxy with HTTP 413.
   if (status.code === Status.OutOfRange || status.rawMessage === "HTTP 413") return frameTooLarge(status.rawMessage);
   return refused({ code: status.code, reason: "", message: status.rawMessage, metadata: {} });
 }

@@ -1,15 +1,15 @@
 import type { ClientFrame, Hello, ServerFrame } from "../gen/chat_pb.js";
 
-/** One way to connect to a server. */
+/** A way to connect to a server. */
 export interface Transport {
   /**
-   * Opens a stream that begins with `hello`. Rejects if there is no connection, and when `signal` is aborted: nothing of
+   * Opens a stream that starts with `hello`. Rejects if there is no connection, and when `signal` is aborted: nothing of
    * the attempt is left then. A `ConfigurationError` ends the client, any other error is followed by another attempt.
    */
   open(token: string, hello: Hello, signal: AbortSignal): Promise<Connection>;
   /**
-   * Bytes of a frame as this transport sends it. What is larger than the server's limit is refused before it is sent.
-   * Without this method frames count as JSON.
+   * Encoded size of a frame on this transport, in bytes. A frame larger than the server's limit is refused before it is
+   * sent. Without this method frames are measured as JSON.
    */
   size?(frame: ClientFrame): number;
 }
@@ -20,7 +20,7 @@ export interface Connection {
   send(frame: ClientFrame): void;
   /**
    * Frames of the server in order; the first one is the welcome, or a refusal. Ends when the server has ended the stream
-   * in good order, throws when it broke.
+   * normally, throws when it broke.
    */
   readonly frames: AsyncIterable<ServerFrame>;
   /** Ends the stream. */

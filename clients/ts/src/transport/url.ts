@@ -1,8 +1,8 @@
 import { ConfigurationError } from "../errors.js";
 
 /**
- * The address of a server without a slash at its end. Throws a {@link ConfigurationError} for what no browser or runtime
- * would connect to.
+ * The URL of a server without a trailing slash. Throws a {@link ConfigurationError} for URLs that browsers and runtimes
+ * cannot connect to.
  */
 export function serverUrl(url: string): string {
   let parsed: URL;

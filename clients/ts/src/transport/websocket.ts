@@ -9,10 +9,10 @@ import { serverUrl } from "./url.js";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const ASK_TIMEOUT_MS = 3_000;
-/** Close code for a message that is larger than the other side takes. */
+/** Close code for a message larger than the peer accepts. */
 const TOO_LARGE = 1009;
 
-/** What is needed of a WebSocket: browsers', Node's and that of `ws` have it. */
+/** The required part of a WebSocket: available in browsers, Node and `ws`. */
 export interface WebSocketLike {
   readonly readyState: number;
   onopen: ((event: never) => void) | null;
@@ -33,8 +33,8 @@ export class WebSocketTransport implements Transport {
   readonly #encoded = new WeakMap<ClientFrame, string>();
 
   /**
-   * `url` is where the server is, as `https://host` or `http://host:port`. Node before 22 has no WebSocket of its own:
-   * give one with the same interface, such as that of `ws`.
+   * `url` is the server's, as `https://host` or `http://host:port`. Node before 22 has no built-in WebSocket: pass one
+   * with the same interface, such as that of `ws`.
    */
   constructor(url: string, implementation: WebSocketConstructor | undefined = globalThis.WebSocket) {
     this.#url = url;
@@ -81,7 +81,7 @@ export class WebSocketTransport implements Transport {
       };
       socket.onmessage = ({ data }: { data: unknown }) => {
         try {
-          // A later version may say more than is known here.
+          // A later version may send unknown fields.
           frames.push(fromJson(ServerFrameSchema, JSON.parse(data as string), { ignoreUnknownFields: true }));
         } catch (cause) {
           // Skipping it could skip an event: the next connection resumes before it.
@@ -89,7 +89,7 @@ export class WebSocketTransport implements Transport {
           socket.close(1000);
         }
       };
-      // The close event that follows carries the reason.
+      // The following close event has the reason.
       socket.onerror = () => {};
       socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
         settled();
@@ -102,14 +102,13 @@ export class WebSocketTransport implements Transport {
   }
 
   #connect(url: URL, token: string): WebSocketLike {
-    // A browser cannot set headers here: the token travels as a subprotocol.
-    // This client may be newer than the server.
+    // A browser cannot set headers here: the token is sent as a subprotocol. This client may be newer than the server.
     const protocols = ["parlance.v1", "unknown-fields.ignore", `bearer.${token}`];
     try {
       return new this.#WebSocket!(url.href, protocols);
     } catch (cause) {
       if (!(cause instanceof Error) || cause.name !== "SyntaxError") throw cause;
-      // The address is a valid one, so it is the token.
+      // The URL is valid, so the token is not.
       throw refused({ code: Code.Unauthenticated, reason: "token_invalid", message: "the token has characters that no token has", metadata: {} });
     }
   }
@@ -120,7 +119,7 @@ export class WebSocketTransport implements Transport {
     return text;
   }
 
-  /** Browsers do not say why a handshake failed: the answer to a plain request does. */
+  /** Browsers do not report why a handshake failed: the answer to a plain request does. */
   async #whyNot(url: string, token: string): Promise<ParlanceError> {
     let status = "";
     try {
