@@ -1,11 +1,11 @@
 //! The Parlance client without I/O.
 //!
 //! [`Core`] decides everything a session does: when to connect and with which token, what
-//! to send and when to send it again, what the application has of each room, and when a
-//! connection is dead. It opens no socket, reads no clock and spawns nothing. A driver
-//! passes it [`Input`]s with the time at which they happened, carries out the [`Output`]s,
-//! and calls again at [`Core::timeout`]. The same inputs give the same outputs, so a
-//! session can be replayed, tested without sleeping, and wrapped for other platforms.
+//! to send and when to retry, the application's position in each room, and when a
+//! connection is dead. It opens no socket, reads no clock and spawns no task. A driver
+//! passes it [`Input`]s with their times, executes the [`Output`]s, and calls it again at
+//! [`Core::timeout`]. The same inputs give the same outputs, so a session can be replayed,
+//! tested without sleeping, and wrapped for other platforms.
 //!
 //! `parlance-client` drives it with tokio.
 //!

@@ -9,30 +9,29 @@ use parlance_proto::v1::reply::Result as Answer;
 use crate::command::{CommandUpdate, Discarded, NewCommand, StorageState, StoreChange, StoredCommand};
 use crate::{Encoding, Error, Violation};
 
-/// Names a call, from its [`Input::Call`] to its [`Output::Answer`]. Ids are chosen by the
-/// driver, each once, and rise in the order in which the calls are made.
+/// Identifies a call, from its [`Input::Call`] to its [`Output::Answer`]. Ids are chosen by the driver, unique, and
+/// ascending in the order of the calls.
 pub type CallId = u64;
 
-/// How a session behaves.
+/// Options of a session.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The encoding of each address that can be connected to, tried in turn.
+    /// The encoding of each available address, tried in turn.
     pub addresses: Vec<Encoding>,
-    /// Names this device among those of its user; may be empty.
+    /// Identifies this device among those of its user; may be empty.
     pub device_id: String,
-    /// What the application has of each room already.
+    /// The application's positions in its rooms.
     pub cursors: Vec<v1::Cursor>,
-    /// Calls that may be on the wire at once, at most what the server allows.
+    /// Maximum number of calls in flight, at most what the server allows.
     pub max_in_flight: usize,
-    /// There is a store for commands: they are read from it first, and written to it before they are sent.
+    /// Whether there is a command store: commands are read from it first, and written to it before they are sent.
     pub has_command_store: bool,
-    /// Random bits, others for each session: ids of requests begin with them, and jitter
-    /// follows from them.
+    /// Random bits, different for each session: the prefix of request ids, and the seed of jitter.
     pub seed: [u64; 2],
 }
 
 impl Default for Options {
-    /// One address that takes protobuf, nothing known, 32 calls in flight. The seed has to be set.
+    /// One protobuf address, no cursors, 32 calls in flight. The seed has to be set.
     fn default() -> Self {
         Self {
             addresses: vec![Encoding::Protobuf],
@@ -45,24 +44,24 @@ impl Default for Options {
     }
 }
 
-/// Where a session stands, see [`Core::connection_state`](crate::Core::connection_state).
+/// The state of a session, see [`Core::connection_state`](crate::Core::connection_state).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectionState {
-    /// It has not begun.
+    /// Not started.
     Idle,
-    /// It waits for a token to sign in with.
+    /// Waiting for a token.
     AwaitingToken,
-    /// It connects.
+    /// Connecting.
     Connecting,
-    /// It is connected, and waits for the server's welcome.
+    /// Connected, waiting for the welcome.
     Greeting,
-    /// It is open.
+    /// Open.
     Online,
-    /// It is open, on a server that is about to end: the next connection follows by itself.
+    /// Open on a draining server: the session reconnects by itself.
     Draining,
-    /// It has no connection, and waits before the next try.
+    /// Disconnected, waiting for the next attempt.
     Waiting,
-    /// It is over, for good.
+    /// Ended permanently.
     Ended,
 }
 
@@ -73,15 +72,15 @@ impl ConnectionState {
     }
 }
 
-/// What happened. What concerns a connection names it; news of an earlier one is ignored.
+/// An input of a session. Inputs about a connection name it; those of an earlier one are ignored.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "each is moved once")]
 pub enum Input {
-    /// Begin.
+    /// Start.
     Start,
-    /// The answer to [`Output::RequestToken`]: the token, or why there is none.
+    /// The answer to [`Output::RequestToken`]: the token, or the error.
     Token(Result<String, String>),
-    /// The connection is open, as far as the network goes.
+    /// The connection is open at the transport level.
     Connected {
         /// As in [`Output::Connect`].
         connection: u64,
@@ -93,165 +92,161 @@ pub enum Input {
         /// The frame, see [`Encoding::decode`].
         frame: v1::ServerFrame,
     },
-    /// The connection could not be made, or is over.
+    /// The connection failed or has ended.
     Lost {
         /// As in [`Output::Connect`].
         connection: u64,
-        /// Why; `None` where the server ended it in good order.
+        /// The error; `None` if the server ended it normally.
         error: Option<Error>,
     },
-    /// The application asks for an operation.
+    /// The application calls an operation.
     Call {
-        /// Names it.
+        /// Identifies the call.
         id: CallId,
-        /// What to do.
+        /// The operation.
         operation: Operation,
     },
-    /// Nobody waits for the answer of this call any more. A command goes on without its caller.
+    /// The caller of this call no longer waits. A command continues without its caller.
     Cancel(CallId),
-    /// The application asks for a change that is to be carried out whatever happens meanwhile.
+    /// The application submits a change that has to survive failures.
     Submit {
-        /// Names the caller, as for a call.
+        /// Identifies the caller, as for a call.
         id: CallId,
-        /// What to do.
+        /// The change.
         command: NewCommand,
     },
-    /// A command that was refused is tried again.
+    /// Retries a refused command.
     Retry {
-        /// Names the caller, as for a call.
+        /// Identifies the caller, as for a call.
         id: CallId,
         /// The command's id.
         command: String,
     },
-    /// A command is withdrawn.
+    /// Discards a command.
     Discard {
-        /// Names the caller, as for a call.
+        /// Identifies the caller, as for a call.
         id: CallId,
         /// The command's id.
         command: String,
     },
-    /// The answer to [`Output::Load`]: everything in the store, or why it cannot be read.
+    /// The answer to [`Output::Load`]: the contents of the store, or the error.
     Loaded(Result<Vec<StoredCommand>, String>),
     /// The answer to [`Output::Store`].
     Stored {
-        /// As there.
+        /// The number in [`Output::Store`].
         number: u64,
-        /// Whether all of it is durable, or why it is not.
+        /// Whether all of it is durable, or the error.
         result: Result<(), String>,
     },
-    /// The driver stops reading frames, because the application is behind. Time limits of
-    /// answers stand still.
+    /// The driver stops reading frames because the application is behind. Timeouts of answers are suspended.
     Pause,
     /// The driver reads again.
     Resume,
-    /// The network is back, or the device was asleep: what waits is tried now, and an open
-    /// connection is probed.
+    /// The network is back, or the device was asleep: pending attempts are made now, and an open connection is probed.
     Wake,
-    /// The time of [`Core::timeout`](crate::Core::timeout) has come.
+    /// The time of [`Core::timeout`](crate::Core::timeout) has been reached.
     Tick,
     /// End once every call is answered.
     Finish,
-    /// End now. Calls that are not answered fail.
+    /// End now. Unanswered calls fail.
     Close,
 }
 
-/// What the driver has to do, in this order.
+/// An action for the driver, to be executed in order.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "each is moved once")]
 pub enum Output {
-    /// Get a token and pass it in as [`Input::Token`].
+    /// Get a token and pass it in with [`Input::Token`].
     RequestToken {
-        /// The last one was refused: a cached one is of no use.
+        /// Whether the last one was refused: a cached one is useless then.
         refused: bool,
     },
-    /// Connect and report as [`Input::Connected`] or [`Input::Lost`].
+    /// Connect, and report with [`Input::Connected`] or [`Input::Lost`].
     Connect {
-        /// Names the connection.
+        /// Identifies the connection.
         connection: u64,
-        /// Which of [`Options::addresses`].
+        /// Index into [`Options::addresses`].
         address: usize,
         /// The token to sign in with.
         token: String,
     },
-    /// Drop the connection, and any attempt to make one.
+    /// Drop the connection, and any attempt to connect.
     Disconnect,
-    /// Send a frame, behind those before it, in the encoding of the address. At most as
-    /// many wait to be written as may be in flight, and two.
+    /// Send a frame, after earlier ones, in the encoding of the address. At most the number of calls in flight plus
+    /// two are queued.
     Send(v1::ClientFrame),
-    /// A call is answered; each is, once, unless it was cancelled.
+    /// A call is answered, exactly once unless it was cancelled.
     Answer {
         /// The call.
         id: CallId,
-        /// What the server answered, or why nothing will be.
+        /// The server's answer, or why there is none.
         result: Result<Answer, Error>,
     },
-    /// A command is queued, and stored as far as the store answers in time.
+    /// A command is queued, and stored if the store answers in time.
     Accepted {
         /// The caller.
         id: CallId,
-        /// The command's id: that of another one where that does the same.
+        /// The command's id: that of another one if it has the same effect.
         command: String,
     },
-    /// A command is done with: each caller is told, once, unless it was cancelled.
+    /// A command is finished: reported to each caller once, unless it was cancelled.
     Settled {
         /// The caller.
         id: CallId,
-        /// What the server answered; `None` where another command has made it needless. Or why it was not carried out.
+        /// The server's answer, `None` if another command has made it obsolete, or why it was not carried out.
         result: Result<Option<Answer>, Error>,
     },
     /// The answer to [`Input::Discard`].
     Discarded {
         /// The caller.
         id: CallId,
-        /// What it has achieved.
+        /// The result.
         outcome: Discarded,
     },
-    /// Read the store, and pass what is in it in as [`Input::Loaded`]. However long that takes: nothing else is
-    /// asked of the store meanwhile.
+    /// Read the store, and pass its contents in with [`Input::Loaded`]. No other request is made to the store
+    /// meanwhile.
     Load,
-    /// Write to the store, all of it or nothing, and report as [`Input::Stored`] once it is durable, however long
-    /// that takes.
+    /// Write to the store atomically, and report with [`Input::Stored`] once it is durable.
     Store {
-        /// Names the write.
+        /// Identifies the write.
         number: u64,
-        /// What to write.
+        /// The changes.
         changes: Vec<StoreChange>,
     },
-    /// Hand this to the application.
+    /// Deliver this to the application.
     Update {
-        /// What to hand over.
+        /// The update.
         update: Update,
-        /// What the application has of the room once it has processed the update: to be
-        /// stored then, and not before.
+        /// The application's position in the room once it has processed the update: to be stored then, not before.
         cursor: Option<v1::Cursor>,
     },
 }
 
-/// What a session reports to its application.
+/// An update of a session.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Update {
-    /// The session is open, again or for the first time. Missed events follow.
+    /// The session is open, for the first time or again. Missed events follow.
     Connected(v1::Welcome),
-    /// The next event of a room: in order, once.
+    /// The next event of a room: in order, exactly once.
     Event(v1::Event),
-    /// Something of the moment.
+    /// A transient signal.
     Signal(v1::Signal),
-    /// Events that exist but are not pushed: to be paged, or not to be had.
+    /// Events that exist but are not pushed: to be paged, or unavailable.
     Gap(v1::Gap),
-    /// The server sent what the protocol does not allow. The session goes on with it.
+    /// The server violated the protocol. The session continues.
     Violation(Violation),
-    /// Something has happened to a command.
+    /// An update about a command.
     Command(CommandUpdate),
-    /// The store of commands works, or has ceased to.
+    /// The command store started or stopped working.
     Storage(StorageState),
-    /// The connection is gone; the next try comes by itself.
+    /// The connection was lost; the session reconnects by itself.
     Disconnected {
-        /// Why; `None` where the server ended it in good order.
+        /// The error; `None` if the server ended it normally.
         error: Option<Error>,
-        /// How long until the next try.
+        /// The delay until the next attempt.
         retry_in: Duration,
     },
-    /// The session is over and this is the last update: it was closed, or its identity was
-    /// refused and that of two fresh tokens too.
+    /// The session has ended and this is the last update: it was closed, or its identity was refused, as well as those
+    /// of two fresh tokens.
     Stopped(Error),
 }

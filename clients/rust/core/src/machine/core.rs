@@ -1,4 +1,4 @@
-//! What a session is made of, without what it does.
+//! The state of a session, without its behaviour.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::random::Random;
 use crate::rooms::Rooms;
 use crate::session::{Options, Output, Update};
 
-/// Largest frame before a welcome has said it: what servers allow by default.
+/// Maximum frame size before the welcome announces it: the servers' default.
 const DEFAULT_FRAME_BYTES: usize = 128 * 1024;
 
 /// A session without I/O; see the crate's documentation.
@@ -25,19 +25,19 @@ pub struct Core {
     pub(super) outbox: Outbox,
     pub(super) queue: Queue,
     pub(super) link: Link,
-    /// The last time that was passed in: time does not run backwards.
+    /// The last time passed in: time never moves backwards.
     pub(super) now: Duration,
-    /// Numbers connections; that of the current one, if any.
+    /// The number of the last connection; and the current one, if any.
     pub(super) connection: u64,
-    /// Which address comes next, counted on.
+    /// Counter that selects the next address.
     pub(super) address: usize,
-    /// Connections in a row that were no good.
+    /// Consecutive connections that were not good.
     pub(super) failures: u32,
     pub(super) token: Token,
     pub(super) limits: Limits,
-    /// Since when frames are read; `None` while they are not.
+    /// Since when frames are read; `None` while paused.
     pub(super) reading: Option<Duration>,
-    /// No more calls will come.
+    /// No more calls will be made.
     pub(super) is_finishing: bool,
     pub(super) outputs: Vec<Output>,
 }
@@ -46,7 +46,7 @@ pub struct Core {
 pub(super) enum Link {
     /// Not started.
     Idle,
-    /// Between two connections. The server may have asked to stay away until `not_before`.
+    /// Between two connections. The server may have asked for a pause until `not_before`.
     Resting {
         until: Duration,
         not_before: Duration,
@@ -58,7 +58,7 @@ pub(super) enum Link {
     Connecting {
         since: Duration,
     },
-    /// Hello is sent.
+    /// Hello was sent.
     Greeting {
         since: Duration,
     },
@@ -70,27 +70,27 @@ pub(super) enum Link {
 pub(super) struct Open {
     pub(super) since: Duration,
     pub(super) max_in_flight: usize,
-    /// When to leave a server that is draining.
+    /// When to leave a draining server.
     pub(super) leave_at: Option<Duration>,
-    /// When the last frame came.
+    /// When the last frame arrived.
     pub(super) heard: Duration,
-    /// When the server was asked whether it is there.
+    /// When the server was probed.
     pub(super) probed: Option<Duration>,
-    /// An error that answers no call: over WebSocket, why the close that follows.
+    /// An error that answers no call: on WebSocket, the reason for the close that follows.
     pub(super) last_words: Option<Error>,
 }
 
 #[derive(Debug)]
 pub(super) struct Limits {
     pub(super) frame_bytes: usize,
-    /// Most that the cursors of a hello may take, bytes: less after one was refused.
+    /// Maximum size of a hello's cursors, bytes: lowered after one was refused.
     pub(super) cursor_bytes: usize,
-    /// What they took last.
+    /// The size of the cursors in the last hello.
     pub(super) cursors_sent: usize,
 }
 
 impl Core {
-    /// A session that has not begun: the first input is [`Input::Start`](crate::Input::Start).
+    /// Creates a session; the first input is [`Input::Start`](crate::Input::Start).
     pub fn new(mut options: Options) -> Self {
         let rooms = Rooms::new(std::mem::take(&mut options.cursors));
         let [one, two] = options.seed;
@@ -117,12 +117,12 @@ impl Core {
         matches!(self.link, Link::Connecting { .. } | Link::Greeting { .. } | Link::Open(_))
     }
 
-    /// Commands that are not done with, in the order in which they were issued.
+    /// Unfinished commands, in the order in which they were issued.
     pub fn commands(&self) -> &Commands {
         self.queue.commands()
     }
 
-    /// How the store of commands is.
+    /// The state of the command store.
     pub fn storage(&self) -> &StorageState {
         self.queue.storage()
     }
@@ -134,7 +134,7 @@ impl Core {
         }
     }
 
-    /// The queue, and what it works with.
+    /// The queue, and the state that it works with.
     pub(super) fn queue(&mut self) -> (&mut Queue, Surroundings<'_>) {
         let is_online = matches!(self.link, Link::Open(_));
         let Self { queue, now, rooms, outbox, random, .. } = self;

@@ -1,4 +1,4 @@
-//! What a new command does to those that are queued.
+//! How a new command affects queued ones.
 
 use parlance_proto::v1::client_frame::Operation;
 
@@ -8,7 +8,7 @@ use crate::state::is_same_emoji;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Coalesced {
-    /// Ids of queued commands that the new one replaces or cancels.
+    /// Ids of queued commands replaced or cancelled by the new one.
     pub(super) drop: Vec<String>,
     pub(super) fate: Fate,
 }
@@ -17,15 +17,15 @@ pub(super) struct Coalesced {
 pub(super) enum Fate {
     /// It is queued.
     Keep,
-    /// The queued command of this id does the same.
+    /// The queued command with this id has the same effect.
     Same(String),
-    /// It has undone what is dropped, and nothing is left to do.
+    /// It only undoes dropped commands, and nothing is left to do.
     Cancelled,
 }
 
-/// Merges a new command with those that are queued: of marks the highest stays, of hidden flags and of
-/// edits of a message the latest, and a reaction and its removal cancel out. Only what is not on the wire,
-/// or was refused, is dropped.
+/// Merges a new command with the queued ones: the highest mark wins, the latest hidden flag and the latest
+/// edit of a message, and a reaction and its removal cancel out. Only commands that are not in flight, or
+/// were refused, are dropped.
 pub(super) fn coalesce<'a>(queued: impl Iterator<Item = &'a Command>, next: &Operation) -> Coalesced {
     let kind = kind_of(next);
     let mut open = queued
@@ -74,7 +74,7 @@ pub(super) fn coalesce<'a>(queued: impl Iterator<Item = &'a Command>, next: &Ope
     }
 }
 
-/// Whether two commands of one room are about the same thing.
+/// Whether two commands of one room concern the same thing.
 fn is_alike(command: &Command, next: &Operation) -> bool {
     match (&command.operation, next) {
         (Operation::MarkRead(_), Operation::MarkRead(_))
@@ -134,7 +134,8 @@ mod tests {
         Operation::RemoveReaction(v1::RemoveReactionRequest { room_id, seq: 4, emoji, ..Default::default() })
     }
 
-    /// What becomes of `next` behind `queued`, whose ids are their places: what is dropped, and the fate.
+    /// Checks the result of `next` after `queued`, whose ids are their indices: what is dropped, and the
+    /// fate.
     fn check(queued: &[(Operation, CommandState)], next: &Operation, drop: &[&str], fate: Fate) {
         let queued: Vec<Command> = queued
             .iter()

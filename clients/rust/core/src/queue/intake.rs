@@ -1,4 +1,4 @@
-//! What an application asks of the queue, and what is found in the store.
+//! The application's requests to the queue, and the contents of the store.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::session::{CallId, Output};
 use crate::{Code, Error, Failure};
 
 impl Queue {
-    /// Takes a command. One that is queued under the same id is not taken twice.
+    /// Queues a command. One that is already queued under the same id is not queued twice.
     pub(crate) fn submit(&mut self, caller: CallId, new: NewCommand, rooms: &Rooms) {
         let NewCommand { mut operation, id, written_at_millis } = new;
         let Some(named) = repeatable(&mut operation) else {
@@ -48,7 +48,7 @@ impl Queue {
             self.accepting.push((caller, id, ticket));
             return self.settle(vec![caller], &Ok(None));
         }
-        // An `after_seq` that the application gives may be of an earlier process.
+        // An `after_seq` given by the application may be from an earlier process.
         let is_new = restored::after_seq(&mut operation).is_none();
         restored::stamp(&mut operation, rooms);
         let fresh = is_new.then(|| Fresh { after_seq: restored::after_seq(&mut operation) });
@@ -72,12 +72,12 @@ impl Queue {
         self.accepting.push((caller, id, ticket));
     }
 
-    /// Tries a command again that was refused.
+    /// Retries a refused command.
     pub(crate) fn retry(&mut self, caller: CallId, id: &str) {
         let Some(command) = self.get(id).filter(|command| command.state == CommandState::Failed) else {
             return self.settle(vec![caller], &Ok(None));
         };
-        // It may have been carried out before it was refused: it goes out as it was.
+        // It may have been carried out before it was refused: it is sent unchanged.
         let command = Command { state: CommandState::Waiting, error: None, ..Command::clone(command) };
         let ticket = self.storage.put(id, Some(record::encode(&command)));
         self.set(command);
@@ -87,7 +87,7 @@ impl Queue {
         self.accepting.push((caller, id.to_owned(), ticket));
     }
 
-    /// Forgets a command; the answer follows once the store has forgotten it, too.
+    /// Removes a command; the answer follows once the store has deleted it, too.
     pub(crate) fn discard(&mut self, caller: CallId, id: &str, outbox: &mut Outbox) {
         if self.get(id).is_none_or(|command| command.state == CommandState::Confirmed) {
             return self.outputs.push(Output::Discarded { id: caller, outcome: Discarded::Unknown });
@@ -101,7 +101,7 @@ impl Queue {
         self.discarding.push((caller, outcome, ticket));
     }
 
-    /// Nobody waits for the outcome any more.
+    /// The caller no longer waits for the outcome.
     pub(crate) fn abandon(&mut self, caller: CallId) {
         for entry in self.entries.values_mut() {
             entry.waiters.retain(|waiter| *waiter != caller);
@@ -109,7 +109,7 @@ impl Queue {
         self.accepting.retain(|(waiter, ..)| *waiter != caller);
     }
 
-    /// Takes what the store holds.
+    /// Adds the contents of the store.
     pub(crate) fn loaded(
         &mut self,
         result: Result<Vec<StoredCommand>, String>,
@@ -120,7 +120,7 @@ impl Queue {
         if stored.is_empty() {
             return;
         }
-        // What was stored before goes first, in its order, whatever the clock says.
+        // Stored commands go first, in their order, regardless of the clock.
         let mut newer: Vec<Command> = self.commands.values().map(|command| Command::clone(command)).collect();
         self.commands.clear();
         self.lanes.clear();
@@ -130,7 +130,8 @@ impl Queue {
                 continue;
             };
             if let Some(known) = newer.iter_mut().find(|known| known.id == command.id) {
-                // It was issued again before the store had answered, and was sent in an earlier life.
+                // It was issued again before the store had answered, and was sent in an earlier
+                // process.
                 if command.is_claimed
                     && !known.is_claimed
                     && let Some(entry) = self.entries.get_mut(&command.id)
@@ -143,7 +144,7 @@ impl Queue {
             while self.commands.contains_key(&command.written_at_millis) {
                 command.written_at_millis += 1;
             }
-            // Even one that was only waiting: its process may have sent it while the store failed.
+            // Even if it was only waiting: its process may have sent it while the store failed.
             command.is_claimed = true;
             let entry = Entry { maybe_sent: true, ..Entry::default() };
             self.entries.insert(command.id.clone(), entry);
@@ -161,10 +162,10 @@ impl Queue {
         }
     }
 
-    /// Another caller waits for a command that is queued.
+    /// Adds a caller to a queued command.
     fn join(&mut self, caller: CallId, id: String) {
         match self.get(&id).map(|command| (command.state, command.error.clone())) {
-            // It is carried out: what is left is its event.
+            // It was carried out: only its event is outstanding.
             Some((CommandState::Confirmed, _)) => self.settle(vec![caller], &Ok(None)),
             Some((CommandState::Failed, error)) => {
                 let (reason, message) = error.map(|error| (error.reason, error.message)).unwrap_or_default();

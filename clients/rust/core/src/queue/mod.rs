@@ -1,5 +1,5 @@
-//! Everything that changes something, on its way to the server: stored before it is sent, in order for each
-//! room, over as many connections and restarts as it takes, each once.
+//! The command queue: changes are stored before they are sent, delivered in order for each room, over any
+//! number of connections and restarts, each exactly once.
 
 mod coalesce;
 mod intake;
@@ -30,7 +30,7 @@ impl Queue {
         self.storage.stored(around.now, number, result, around.random);
     }
 
-    /// The connection is gone: what was about to go out is looked at again on the next one.
+    /// The connection was lost: commands about to be sent are reconsidered on the next one.
     pub(crate) fn disconnected(&mut self) {
         self.is_dirty = true;
         for entry in self.entries.values_mut() {
@@ -40,7 +40,7 @@ impl Queue {
         }
     }
 
-    /// The session is over. Commands stay where they are stored.
+    /// The session has ended. Commands stay in the store.
     pub(crate) fn end(&mut self, error: &Error, outbox: &mut Outbox) {
         let mut waiters = Vec::new();
         for entry in self.entries.values_mut() {
@@ -54,14 +54,14 @@ impl Queue {
         self.settle(waiters, &Err(error.clone()));
     }
 
-    /// Does whatever can be done now.
+    /// Does everything that is possible now.
     pub(crate) fn advance(&mut self, around: &mut Surroundings<'_>) -> Vec<Output> {
         let now = around.now;
         let overdue = self.confirmed.iter().filter(|(_, until)| **until <= now);
         for id in overdue.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.remove(&id);
         }
-        // Claims of a moment share a write.
+        // Simultaneous claims share a write.
         self.send(around);
         let was_settled = self.storage.state().clone();
         while let Some(task) = self.storage.next_task(now) {
@@ -103,7 +103,7 @@ impl Queue {
         [self.storage.timeout(), self.confirmed.values().min().copied()].into_iter().flatten().min()
     }
 
-    /// Moves the first command of each lane on.
+    /// Advances the first command of each lane.
     fn send(&mut self, around: &mut Surroundings<'_>) {
         if !self.is_dirty || !around.is_online || !self.storage.is_open() {
             return;
@@ -114,7 +114,7 @@ impl Queue {
             let Some(command) = self.commands.get(&order).cloned() else { continue };
             let mut stage = self.entries.get(&command.id).map_or(Stage::Idle, |entry| entry.stage);
             if stage == Stage::Idle {
-                // A store that fails would not hold what is made of a new one here.
+                // A failing store would not contain what is derived from a new command here.
                 let is_durable = !matches!(self.storage.state(), StorageState::Memory { .. });
                 let is_fresh = self.entries.get(&command.id).is_some_and(|entry| entry.fresh.is_some());
                 let is_outdated = restored::is_outdated(&command, around.rooms);
@@ -140,7 +140,7 @@ impl Queue {
         }
     }
 
-    /// Makes a call of a command that is claimed.
+    /// Creates the call of a claimed command.
     fn call(&mut self, id: &str, ticket: Ticket, outbox: &mut Outbox) -> u64 {
         let number = self.next_call;
         self.next_call += 1;
@@ -150,7 +150,7 @@ impl Queue {
         if let Some(Fresh { after_seq }) = fresh
             && !self.storage.is_durable(ticket)
         {
-            // The store has that one, if it has any.
+            // The stored value, if there is a store.
             restored::set_after_seq(&mut command.operation, |_| after_seq);
             self.storage.put(id, Some(record::encode(&command)));
             self.set(command.clone());

@@ -1,4 +1,4 @@
-//! What becomes of commands.
+//! Outcomes of commands.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::outbox::Outbox;
 use crate::request::event_of;
 use crate::rooms::Rooms;
 
-/// What is carried out is shown until its event is there, or this long.
+/// How long a carried out command is shown if its event does not arrive.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Queue {
-    /// A call that was made of a command is answered.
+    /// A command's call was answered.
     pub(crate) fn answered(
         &mut self,
         number: u64,
@@ -33,7 +33,7 @@ impl Queue {
         }
     }
 
-    /// Events of rooms were handed over: what they confirm is done with.
+    /// Room events were delivered: the commands they confirm are finished.
     pub(crate) fn observed(&mut self, rooms: &Rooms) {
         let ids: Vec<String> = self.confirmed.keys().filter(|id| self.is_seen(id, rooms)).cloned().collect();
         for id in ids {
@@ -41,8 +41,8 @@ impl Queue {
         }
     }
 
-    /// Rooms may have been restored from a backup, or the user may be another one: what was issued before is
-    /// looked at again, before anything goes out.
+    /// Rooms may have been restored from a backup, or the user may have changed: earlier commands are
+    /// reconsidered before anything is sent.
     pub(crate) fn examine(&mut self, rooms: &Rooms, outbox: &mut Outbox) {
         self.is_dirty = true;
         let all: Vec<Arc<Command>> = self.commands.values().cloned().collect();

@@ -1,4 +1,4 @@
-//! The room as its user sees it: what is confirmed, with the commands that are on their way laid over it.
+//! The room as seen by its user: the confirmed state plus pending commands.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,61 +10,61 @@ use crate::command::{Command, CommandError, CommandKind, CommandState};
 use crate::request::named_seq;
 use crate::state::{Message, Room};
 
-/// Messages at the end of a room among which those on their way are looked for.
+/// Number of messages at the end of a room among which pending ones are searched for.
 const RECENT: usize = 200;
 
-/// A room with the commands that are on their way laid over it, see [`optimistic`].
+/// A room plus pending commands, see [`optimistic`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Optimistic {
-    /// Its messages, those on their way last.
+    /// Its messages, pending ones last.
     pub messages: Vec<OptimisticMessage>,
-    /// How far one has read.
+    /// The user's read position.
     pub read_seq: u64,
     /// Unread messages.
     pub unread_count: u64,
     /// Whether it is hidden.
     pub is_hidden: bool,
-    /// Whether one is a member.
+    /// Whether the user is a member.
     pub is_member: bool,
 }
 
-/// A message, as far as it has come.
+/// A message with its progress.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OptimisticMessage {
-    /// The message. One on its way has the seq 0.
+    /// The message. A pending one has the seq 0.
     pub message: Message,
-    /// Whether it is there.
+    /// Whether it was stored.
     pub progress: Progress,
-    /// Changes of it that the server has not confirmed, in their order.
+    /// Changes that are not confirmed yet, in order.
     pub pending: Vec<PendingChange>,
 }
 
-/// How far a message has come.
+/// The progress of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// The server has it.
+    /// Stored by the server.
     Sent,
-    /// It is on its way.
+    /// In flight.
     Sending,
-    /// It was refused.
+    /// Refused.
     Failed(CommandError),
 }
 
-/// A change of a message that the server has not confirmed.
+/// A change of a message that is not confirmed yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingChange {
-    /// The command's id, to retry or to discard it.
+    /// The command's id, for retrying or discarding it.
     pub id: String,
-    /// What it does.
+    /// The kind of the command.
     pub kind: CommandKind,
     /// Why it was refused, if it was.
     pub error: Option<CommandError>,
-    /// Of an edit: the new text, which is shown unless it was refused.
+    /// The new text of an edit, which is shown unless it was refused.
     pub text: Option<String>,
 }
 
-/// A room as its user sees it: the confirmed state with the commands that are on their way laid over it, in their
-/// order. A refused change leaves the confirmed state, and is marked on its message.
+/// Returns a room as seen by its user: the confirmed state with pending commands applied in order. A refused
+/// change leaves the confirmed state, and is marked on its message.
 pub fn optimistic(room: &Room, user_id: &str, commands: &Commands) -> Optimistic {
     let is_here = |command: &&Arc<Command>| match command.room_id() {
         Some(room_id) => room_id == room.room_id(),
@@ -90,11 +90,11 @@ pub fn optimistic(room: &Room, user_id: &str, commands: &Commands) -> Optimistic
         match command.kind() {
             CommandKind::Send => {
                 if command.is_pending() {
-                    // One's own message shows the room again, and reads what is before it.
+                    // The user's own message unhides the room, and marks everything before it as read.
                     (view.is_hidden, view.unread_count) = (false, 0);
                     view.read_seq = view.read_seq.max(room.head_seq());
                 }
-                // A message's event may arrive before the answer to it.
+                // A message's event may arrive before its answer.
                 if room.is_open() && !arrived.contains(&command.id) {
                     view.messages.extend(echo(command, user_id));
                 }
@@ -109,7 +109,7 @@ pub fn optimistic(room: &Room, user_id: &str, commands: &Commands) -> Optimistic
     view
 }
 
-/// A message on its way.
+/// A pending message.
 fn echo(command: &Command, user_id: &str) -> Option<OptimisticMessage> {
     let Operation::SendMessage(request) = &command.operation else { return None };
     let message = Message {
@@ -136,7 +136,7 @@ fn change(messages: &mut [OptimisticMessage], command: &Command, user_id: &str) 
     let Some(shown) = messages.iter_mut().find(|shown| shown.message.seq == seq) else { return };
     let message = &mut shown.message;
     let is_confirmed = command.state == CommandState::Confirmed;
-    // Its event is in the message already.
+    // Whether its event is already part of the message.
     let is_in = command.event.as_ref().is_some_and(|(_, seq)| message.changed_seq >= *seq);
     if message.is_deleted || (is_confirmed && is_in) {
         return;

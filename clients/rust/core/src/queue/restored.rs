@@ -1,5 +1,5 @@
-//! What becomes of commands whose room was restored from a backup since they were issued. The backup does not
-//! hold them, and seqs may mean other events now.
+//! Handles commands whose room was restored from a backup after they were issued. The backup does not contain them, and
+//! seqs may refer to other events now.
 
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::send_message_request::Target;
@@ -9,16 +9,16 @@ use crate::request::{named_seq, repeatable, room_of};
 use crate::rooms::Rooms;
 use crate::{Code, Error, Failure};
 
-/// The reason of a command that failed since it names an event of before its room was restored.
+/// The reason of a command that failed because it refers to an event from before its room was restored.
 pub const ROOM_RESTORED: &str = "room_restored";
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It goes out as if for the first time.
+    /// Sent as if for the first time.
     Send,
-    /// It names an event, and might change another one.
+    /// It refers to an event, and might change another one.
     Fail,
-    /// It names an event, and nobody misses it.
+    /// It refers to an event, and can be dropped silently.
     Drop,
 }
 
@@ -40,20 +40,20 @@ pub(super) fn room_restored(command: &Command) -> Error {
     failure.into()
 }
 
-/// The room that a command goes to, as far as it is known.
+/// The target room of a command, if known.
 fn place<'a>(command: &'a Command, rooms: &'a Rooms) -> Option<&'a str> {
     command.room_id().or_else(|| rooms.direct(command.to_user()?))
 }
 
-/// Whether the room of a command was restored since it was issued, or sent last.
+/// Whether a command's room was restored since the command was issued or last sent.
 pub(super) fn is_outdated(command: &Command, rooms: &Rooms) -> bool {
     let now = place(command, rooms).map_or(0, |room| rooms.server_epoch(room));
     command.epoch != 0 && now != 0 && now != command.epoch
 }
 
-/// The command as it goes out, with what is known of its room: whoever sends it again, now or after a restart, says
-/// the same. `is_new`: it was never sent before, in no process, and what is made here is stored before it is sent. Only
-/// then `after_seq` may be raised, or given at all: the room may hold the command up to the head of now otherwise.
+/// The command as it is sent, with the known state of its room: fixed for all later attempts, including after a
+/// restart. `is_new`: it was never sent before by any process, and the result is stored before it is sent. Only then
+/// may `after_seq` be raised or set, since otherwise the room may contain the command up to the current head.
 pub(super) fn claimed(command: &Command, is_new: bool, rooms: &Rooms) -> Command {
     let is_outdated = is_outdated(command, rooms);
     let room = place(command, rooms);
@@ -62,7 +62,7 @@ pub(super) fn claimed(command: &Command, is_new: bool, rooms: &Rooms) -> Command
     let mut claimed = command.clone();
     if let Some(after_seq) = repeatable(&mut claimed.operation).and_then(|named| named.after_seq) {
         *after_seq = match (*after_seq, head) {
-            // In the epoch of now it was never sent before: whatever there is cannot be it.
+            // It was never sent in the current epoch: no existing event can be it.
             (Some(after), Some(head)) if is_outdated => Some(after.min(head)),
             (None, head) if is_outdated => head,
             (after, head) if is_new => after.max(head),
@@ -81,8 +81,8 @@ pub(super) fn claimed(command: &Command, is_new: bool, rooms: &Rooms) -> Command
     claimed
 }
 
-/// What is known of the room of a command when it is issued: the `after_seq` that is stored with it, should the store
-/// not answer when it goes out.
+/// Sets the `after_seq` known when a command is issued, which is stored with it in case the store does not answer when
+/// it is sent.
 pub(super) fn stamp(operation: &mut Operation, rooms: &Rooms) {
     let head = match &*operation {
         Operation::SendMessage(request) => match &request.target {

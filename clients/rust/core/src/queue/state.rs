@@ -1,4 +1,4 @@
-//! What the queue is made of.
+//! The state of the queue.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -21,42 +21,42 @@ pub type Commands = OrdMap<u64, Arc<Command>>;
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(super) commands: Commands,
-    /// Of each command: its order, which is when it was written.
+    /// The sort key of each command: when it was written.
     pub(super) orders: HashMap<String, u64>,
     pub(super) entries: HashMap<String, Entry>,
     pub(super) storage: Storage,
     pub(super) reported: StorageState,
-    /// Orders of what is to be carried out.
+    /// Sort keys of pending commands.
     pub(super) lanes: BTreeMap<Lane, BTreeSet<u64>>,
-    /// Something has changed since commands were moved on.
+    /// Whether something has changed since commands were last advanced.
     pub(super) is_dirty: bool,
-    /// Calls that were made of commands, by their number.
+    /// Calls of commands, by number.
     pub(super) calls: BTreeMap<u64, String>,
     pub(super) next_call: u64,
-    /// Confirmed, and when they are removed at the latest.
+    /// Confirmed commands, and when they are removed at the latest.
     pub(super) confirmed: BTreeMap<String, Duration>,
-    /// Callers that wait for the store.
+    /// Callers waiting for the store.
     pub(super) accepting: Vec<(CallId, String, Ticket)>,
     pub(super) discarding: Vec<(CallId, Discarded, Ticket)>,
     pub(super) outputs: Vec<Output>,
 }
 
-/// What goes on with a command.
+/// The processing state of a command.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     pub(super) stage: Stage,
-    /// It was on the wire before its present call, perhaps in an earlier process.
+    /// It was in flight before its current call, possibly in an earlier process.
     pub(super) maybe_sent: bool,
-    /// It was never on the wire. Its `after_seq` is still what was known when it was issued, or that in here.
+    /// It was never in flight. Its `after_seq` is the one from when it was issued, or the one in here.
     pub(super) fresh: Option<Fresh>,
-    /// Its room was restored, and the store may still have what it was before: it does not go out until that is replaced.
-    /// A restart would look for it behind a seq of the former log otherwise, and not find it.
+    /// Its room was restored, and the store may still have the earlier version: it is not sent until that is replaced.
+    /// Otherwise, after a restart, it would be searched for after a seq of the former log, and not be found.
     pub(super) is_stale_in_store: bool,
-    /// Who waits for it.
+    /// Callers waiting for it.
     pub(super) waiters: Vec<CallId>,
 }
 
-/// Of a command that was never sent: the `after_seq` that is stored with it.
+/// For a command that was never sent: the `after_seq` stored with it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fresh {
     pub(super) after_seq: Option<u64>,
@@ -66,13 +66,13 @@ pub(super) struct Fresh {
 pub(super) enum Stage {
     #[default]
     Idle,
-    /// It is noted in the store that it goes out.
+    /// The store is recording that it is sent.
     Claiming(Ticket),
-    /// A call is made of it.
+    /// Its call was made.
     Calling(u64),
 }
 
-/// What the queue needs of the session around it.
+/// The parts of the session that the queue needs.
 pub(crate) struct Surroundings<'a> {
     pub(crate) now: Duration,
     pub(crate) is_online: bool,
@@ -108,7 +108,7 @@ impl Queue {
         self.storage.state()
     }
 
-    /// Whether something has still to be carried out.
+    /// Whether no command is pending.
     pub(crate) fn is_idle(&self) -> bool {
         self.storage.is_open() && self.lanes.is_empty()
     }
@@ -138,7 +138,7 @@ impl Queue {
         self.update(CommandUpdate::Changed(command));
     }
 
-    /// Removes a command and returns who waits for it.
+    /// Removes a command and returns the callers waiting for it.
     pub(super) fn remove(&mut self, id: &str) -> Vec<CallId> {
         let Some(order) = self.orders.remove(id) else { return Vec::new() };
         self.is_dirty = true;

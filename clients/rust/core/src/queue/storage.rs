@@ -1,5 +1,5 @@
-//! A store that may hang, fail or be full, made safe to wait for. Writes go out one after the other; what is
-//! written meanwhile is merged into the next one. Nothing waits for a store that has not answered in time.
+//! Access to a store that may hang, fail or be full. Writes are made one after the other; further changes
+//! are merged into the next one. Nothing waits for a store that has not answered in time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use crate::backoff;
 use crate::command::{StorageState, StoreChange, StoredCommand};
 use crate::random::Random;
 
-/// Nothing waits longer than this for a store.
+/// Maximum time that anything waits for the store.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// A write that may be waited for.
+/// A write that can be waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket(u64);
 
@@ -19,7 +19,7 @@ pub(super) struct Ticket(u64);
 pub(super) struct Storage {
     phase: Phase,
     state: StorageState,
-    /// To write next, by id: the last word on each.
+    /// To be written next, by id: the latest change of each.
     pending: BTreeMap<String, Option<Vec<u8>>>,
     issued: u64,
     durable: u64,
@@ -31,9 +31,9 @@ pub(super) struct Storage {
 
 #[derive(Debug)]
 enum Phase {
-    /// There is none.
+    /// There is no store.
     None,
-    /// To be read. Ids that are gone meanwhile: the store may still have them.
+    /// To be read. Ids deleted meanwhile: the store may still have them.
     Loading {
         since: Option<Duration>,
         is_asked: bool,
@@ -50,7 +50,7 @@ struct Write {
     up_to: u64,
 }
 
-/// What the driver has to do.
+/// A task for the driver.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Task {
     Load,
@@ -81,7 +81,7 @@ impl Storage {
         &self.state
     }
 
-    /// Notes what to write; see [`Storage::is_settled`].
+    /// Queues a change; see [`Storage::is_settled`].
     pub(super) fn put(&mut self, id: &str, record: Option<Vec<u8>>) -> Ticket {
         if matches!(self.phase, Phase::None) {
             return Ticket(0);
@@ -98,7 +98,7 @@ impl Storage {
         Ticket(self.issued)
     }
 
-    /// Whether a write is durable, or its store is not worth waiting for.
+    /// Whether a write is durable, or its store has timed out.
     pub(super) fn is_settled(&self, ticket: Ticket) -> bool {
         ticket.0 <= self.durable || matches!(self.state, StorageState::Memory { .. })
     }
@@ -108,17 +108,19 @@ impl Storage {
         ticket.0 <= self.durable
     }
 
-    /// Whether the store has nothing of before a write: it is durable, or nothing was ever read or written.
+    /// Whether the store no longer contains anything from before a write: it is durable, or nothing was ever
+    /// read or written.
     pub(super) fn is_replaced(&self, ticket: Ticket) -> bool {
         self.is_durable(ticket) || !matches!(self.phase, Phase::Loaded)
     }
 
-    /// Whether what was left behind is known, or its store is not worth waiting for.
+    /// Whether the stored commands are known, or the store has timed out.
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.phase, Phase::Loading { .. }) || matches!(self.state, StorageState::Memory { .. })
     }
 
-    /// Takes what was read; returns what of it is not gone since. Read again after an error.
+    /// Processes what was read; returns the commands that were not deleted since. Reads again after an
+    /// error.
     pub(super) fn loaded(
         &mut self,
         now: Duration,
@@ -141,7 +143,7 @@ impl Storage {
         }
     }
 
-    /// Takes the outcome of a write.
+    /// Processes the outcome of a write.
     pub(super) fn stored(
         &mut self,
         now: Duration,
@@ -156,7 +158,7 @@ impl Storage {
                 self.succeeded();
             }
             Err(error) => {
-                // What was written since is newer.
+                // Later changes take precedence.
                 for (id, record) in write.changes {
                     self.pending.entry(id).or_insert(record);
                 }
@@ -165,7 +167,7 @@ impl Storage {
         }
     }
 
-    /// The next thing to do, if its time has come.
+    /// The next task, if it is due.
     pub(super) fn next_task(&mut self, now: Duration) -> Option<Task> {
         self.lose_patience(now);
         if self.retry_at.is_some_and(|at| at > now) {
