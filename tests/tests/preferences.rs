@@ -76,7 +76,12 @@ async fn muting_ends_in_the_future_or_not_at_all() {
     let past = v1::SetRoomPreferencesRequest { muted_until: time(1_000), ..later.clone() };
     let alone = v1::SetRoomPreferencesRequest { muted: None, ..later.clone() };
     let unmuting = v1::SetRoomPreferencesRequest { muted: Some(false), ..later };
-    for wrong in [past, alone, unmuting] {
+    let endless = v1::SetRoomPreferencesRequest {
+        muted: Some(true),
+        muted_until: time(253_402_300_800),
+        ..change(&room)
+    };
+    for wrong in [past, alone, unmuting, endless] {
         let error = at_alice.call(wrong).await.unwrap_err();
         assert_eq!(error.fields[0].0, "muted_until");
     }

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 import unittest
 from pathlib import Path
 
@@ -54,7 +55,11 @@ class Recorder(parlance.Listener):
     async def until(self, what: str, done) -> None:
         def wait() -> bool:
             with self.changed:
-                return self.changed.wait_for(done, DEADLINE)
+                # What is not reported here is looked at again now and then.
+                deadline = time.monotonic() + DEADLINE
+                while not done() and time.monotonic() < deadline:
+                    self.changed.wait(0.1)
+                return done()
 
         assert await asyncio.to_thread(wait), f"{what}: {self.texts} {self.states}"
 
@@ -134,6 +139,44 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
         inbox.failing = False
         bob.enter_foreground()
         await inbox.until("the message", lambda: inbox.texts == ["hello"])
+
+    async def test_a_listener_that_throws_where_it_must_not_ends_the_session_and_nothing_else(self) -> None:
+        client, recorder = self.client("alice")
+        await recorder.until("the connection", lambda: any(isinstance(s, ConnectionState.ONLINE) for s in recorder.states))
+        await client.enter_background(0)
+
+        def thrown(state: ConnectionState) -> None:
+            raise ValueError("another mistake")
+
+        recorder.on_connection = thrown
+        client.enter_foreground()
+        await recorder.until("the end", lambda: isinstance(client.state(), ConnectionState.ENDED))
+        del recorder.on_connection
+        client.enter_foreground()
+        await recorder.until("a connection", lambda: isinstance(client.state(), ConnectionState.ONLINE))
+        await client.sign_out()
+        self.assertEqual(list(Path(self.folder).glob("alice.db*")), [])
+
+    async def test_without_a_database_the_queue_survives_the_background(self) -> None:
+        await self.server.end()
+        client, _ = self.client("alice", database=False)
+        queued = await client.queue_message(OutgoingMessage(to_user="bob", text="kept"))
+        await client.enter_background(0)
+        client.enter_foreground()
+        for _ in range(DEADLINE * 20):
+            if pending := client.pending():
+                break
+            await asyncio.sleep(0.05)
+        self.assertEqual([command.id for command in pending], [queued])
+
+    async def test_a_database_is_no_other_users(self) -> None:
+        client, recorder = self.client("alice")
+        await recorder.until("the connection", lambda: any(isinstance(s, ConnectionState.ONLINE) for s in recorder.states))
+        await client.shut_down()
+        self.tokens["alice"] = self.tokens["bob"]
+        _, other = self.client("alice")
+        await other.until("the end", lambda: isinstance(other.states[-1], ConnectionState.ENDED))
+        self.assertIn("belongs to alice", other.states[-1].error)
 
     async def test_nothing_is_left_after_signing_out(self) -> None:
         await self.server.end()

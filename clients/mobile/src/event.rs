@@ -48,6 +48,8 @@ pub enum EventBody {
         kind: String,
         /// The app's own data.
         data_json: Option<String>,
+        /// The event that last changed it; 0: none.
+        changed_seq: u64,
     },
     /// A message has another text.
     MessageEdited {
@@ -55,6 +57,8 @@ pub enum EventBody {
         target_seq: u64,
         /// The text.
         text: String,
+        /// All of its data after the edit, if that changed it.
+        data_json: Option<String>,
     },
     /// A message was deleted.
     MessageDeleted {
@@ -213,11 +217,12 @@ fn body_of(event: &v1::Event) -> EventBody {
             edited_at_millis: message.edited_at.as_ref().map(at_millis),
             reactions: message.reactions.into_iter().map(Reaction::from).collect(),
             kind: message.kind,
-            // What has come as protobuf can be written as JSON, unless a number in it is not finite.
-            data_json: message.data.and_then(|data| json::write("google.protobuf.Struct", &data).ok()),
+            changed_seq: message.changed_seq,
+            data_json: message.data.as_ref().and_then(data_json),
         },
         Some(Body::MessageEdited(edited)) => {
-            EventBody::MessageEdited { target_seq: edited.target_seq, text: edited.text }
+            let data_json = edited.data.as_ref().and_then(data_json);
+            EventBody::MessageEdited { target_seq: edited.target_seq, text: edited.text, data_json }
         }
         Some(Body::MessageDeleted(deleted)) => EventBody::MessageDeleted { target_seq: deleted.target_seq },
         Some(Body::ReactionAdded(added)) => {
@@ -230,6 +235,11 @@ fn body_of(event: &v1::Event) -> EventBody {
         Some(Body::MemberRemoved(removed)) => EventBody::MemberRemoved { user_id: removed.user_id },
         _ => EventBody::Other { json: json::write("parlance.v1.Event", event).unwrap_or_default() },
     }
+}
+
+/// What has come as protobuf can be written as JSON, unless a number in it is not finite.
+fn data_json(data: &prost_types::Struct) -> Option<String> {
+    json::write("google.protobuf.Struct", data).ok()
 }
 
 impl From<v1::Reaction> for Reaction {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parlance_client::{Config, Session, StorageState, Update, Updates};
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::listener::{App, Tokens};
@@ -21,9 +21,11 @@ use crate::{
 pub(crate) struct Sessions {
     options: Options,
     app: Arc<App>,
-    database: Option<Database>,
+    database: Database,
     running: Mutex<Running>,
     state: Mutex<ConnectionState>,
+    /// Whether the present session has read what was queued before.
+    has_loaded: watch::Sender<bool>,
     /// Counts what the app wants: the latest wins over one that still waits.
     wanted: watch::Sender<u64>,
     /// One session has ended before the next begins.
@@ -33,7 +35,10 @@ pub(crate) struct Sessions {
 enum Running {
     Session {
         session: Session,
+        number: u64,
         pump: JoinHandle<()>,
+        /// Ends the pump, whatever waits to be passed on.
+        stop: Arc<Notify>,
     },
     /// Until the app comes to the foreground.
     Stopped,
@@ -47,16 +52,15 @@ impl Sessions {
         tokens: Arc<dyn TokenProvider>,
         listener: Arc<dyn Listener>,
     ) -> Result<Self, ClientError> {
-        let open = |path: &String| {
-            Database::open(Path::new(path)).map_err(|details| ClientError::Storage { details })
-        };
-        let database = options.database.as_ref().map(open).transpose()?;
+        let path = options.database.as_deref().map(Path::new);
+        let database = Database::open(path).map_err(|details| ClientError::Storage { details })?;
         Ok(Self {
             options,
             app: Arc::new(App::new(tokens, listener)),
             database,
             running: Mutex::new(Running::Stopped),
             state: Mutex::new(ConnectionState::Connecting),
+            has_loaded: watch::Sender::new(false),
             wanted: watch::Sender::new(0),
             turn: tokio::sync::Mutex::new(()),
         })
@@ -79,8 +83,9 @@ impl Sessions {
 
     /// The app is visible.
     pub(crate) fn enter_foreground(self: &Arc<Self>, runtime: &'static Runtime) {
+        let running = lock(&self.running);
         let wanted = self.want();
-        if let Running::Session { session, .. } = &*lock(&self.running) {
+        if let Running::Session { session, .. } = &*running {
             return session.wake();
         }
         let sessions = Arc::clone(self);
@@ -98,27 +103,36 @@ impl Sessions {
         let wanted = self.want();
         self.wait_until_sent(wanted, grace).await;
         let _turn = self.turn.lock().await;
-        if *self.wanted.borrow() == wanted {
-            self.stop(Running::Stopped).await;
-        }
+        let last = {
+            let mut running = lock(&self.running);
+            // Under the lock that `enter_foreground` holds: the later of the two wins.
+            if *self.wanted.borrow() != wanted || matches!(*running, Running::Closed) {
+                return;
+            }
+            std::mem::replace(&mut *running, Running::Stopped)
+        };
+        end(last).await;
+        self.change(ConnectionState::Background);
     }
 
     /// The app does not want the client any more.
     pub(crate) async fn close(&self) {
         self.want();
         let _turn = self.turn.lock().await;
-        self.stop(Running::Closed).await;
-        self.app.release();
-        if let Some(database) = &self.database {
-            // An error is of no use to an app that is done with it: what was stored is.
-            let _ = database.close().await;
+        let last = std::mem::replace(&mut *lock(&self.running), Running::Closed);
+        let was_closed = matches!(last, Running::Closed);
+        end(last).await;
+        if !was_closed {
+            self.change(ConnectionState::Ended { error: "closed by the app".to_owned() });
         }
+        self.app.release();
+        // An error is of no use to an app that is done with it: what was stored is.
+        let _ = self.database.close().await;
     }
 
     /// Deletes what is stored, after [`Sessions::close`].
     pub(crate) async fn delete(&self) -> Result<(), ClientError> {
-        let Some(database) = &self.database else { return Ok(()) };
-        database.delete().await.map_err(|details| ClientError::Storage { details })
+        self.database.delete().await.map_err(|details| ClientError::Storage { details })
     }
 
     /// Starts a session. The caller has the turn, or is the only one.
@@ -126,32 +140,16 @@ impl Sessions {
         let mut config = Config::with_tokens(self.options.dialer(), Tokens(Arc::clone(&self.app)));
         config.device_id.clone_from(&self.options.device_id);
         config.acknowledge = true;
-        if let Some(database) = &self.database {
-            config.cursor_store = Some(Arc::new(database.clone()));
-            config.command_store = Some(Arc::new(database.clone()));
-        }
+        config.cursor_store = Some(Arc::new(self.database.clone()));
+        config.command_store = Some(Arc::new(self.database.clone()));
+        self.has_loaded.send_replace(false);
         let _context = runtime.enter();
         let mut running = lock(&self.running);
         let (session, updates) = Session::start(config);
-        let shared = Arc::clone(self);
-        let pump = runtime.spawn(async move { shared.pump(updates).await });
-        *running = Running::Session { session, pump };
-    }
-
-    /// Ends the session and waits for its end. The caller has the turn.
-    async fn stop(&self, next: Running) {
-        let is_closed = matches!(next, Running::Closed);
-        let last = match &mut *lock(&self.running) {
-            Running::Closed => return,
-            running => std::mem::replace(running, next),
-        };
-        if let Running::Session { session, pump } = last {
-            session.close().await;
-            // One that has panicked has ended, too.
-            let _ = pump.await;
-        }
-        let closed = || ConnectionState::Ended { error: "closed by the app".to_owned() };
-        self.change(if is_closed { closed() } else { ConnectionState::Background });
+        let (number, stop) = (*self.wanted.borrow(), Arc::new(Notify::new()));
+        let (sessions, stopped) = (Arc::clone(self), Arc::clone(&stop));
+        let pump = runtime.spawn(async move { sessions.pump(number, updates, &stopped).await });
+        *running = Running::Session { session, number, pump, stop };
     }
 
     /// Waits until everything that is queued was sent, for so long, or until the app wants something else.
@@ -164,36 +162,51 @@ impl Sessions {
             |command: PendingCommand| matches!(command.state, CommandState::Confirmed | CommandState::Failed);
         let sent =
             session.commands_are(|commands| commands.values().all(|command| is_done((&**command).into())));
-        let mut wants = self.wanted.subscribe();
+        let (mut wants, mut has_loaded) = (self.wanted.subscribe(), self.has_loaded.subscribe());
+        let sent = async {
+            // Before that nothing seems to be queued.
+            let _ = has_loaded.wait_for(|has_loaded| *has_loaded).await;
+            sent.await;
+        };
         tokio::select! {
-            _ = sent => {}
+            () = sent => {}
             _ = wants.wait_for(|now| *now != wanted) => {}
             () = tokio::time::sleep(grace) => {}
         }
     }
 
     /// Passes everything that a session reports to the listener.
-    async fn pump(self: Arc<Self>, mut updates: Updates) {
-        self.change(ConnectionState::Connecting);
-        let mut error = None;
-        while let Some(update) = updates.recv().await {
-            if let Update::Stopped(cause) = update {
-                error = Some(cause.to_string());
-                break;
-            }
-            // The app may take its time: other tasks go on meanwhile.
-            let passed = tokio::task::block_in_place(|| {
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.pass(update)))
-            });
-            let failed = match passed {
-                Ok(Ok(())) => continue,
-                Ok(Err(failed)) => failed.to_string(),
-                Err(_) => "it has thrown where it must not".to_owned(),
+    async fn pump(self: Arc<Self>, number: u64, mut updates: Updates, stop: &Notify) {
+        let mut failed = self.call(|| self.report(ConnectionState::Connecting)).err();
+        while failed.is_none() {
+            let update = tokio::select! {
+                biased;
+                () = stop.notified() => {
+                    // Says that the last one is processed. The one after it, if any, is not, and comes again.
+                    let _ = tokio::time::timeout(Duration::ZERO, updates.recv()).await;
+                    return;
+                }
+                update = updates.recv() => update,
             };
-            error = Some(format!("the listener failed: {failed}"));
-            break;
+            failed = match update {
+                Some(Update::Stopped(cause)) => Some(cause.to_string()),
+                Some(update) => self.call(|| self.pass(update)).err(),
+                None => Some("the session has ended".to_owned()),
+            };
         }
-        self.ended(error.unwrap_or_default()).await;
+        // In a task of its own: who stops a session has the turn, and waits for the pump.
+        tokio::spawn(self.ended(number, failed.unwrap_or_default()));
+    }
+
+    /// Calls the app, which may take its time and throw.
+    fn call(&self, call: impl FnOnce() -> Result<(), ListenerError>) -> Result<(), String> {
+        let called =
+            tokio::task::block_in_place(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)));
+        match called {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(failed)) => Err(format!("the listener failed: {failed}")),
+            Err(_) => Err("the listener failed: it has thrown where it must not".to_owned()),
+        }
     }
 
     fn pass(&self, update: Update) -> Result<(), ListenerError> {
@@ -203,44 +216,73 @@ impl Sessions {
             Update::Gap(gap) => return listener.on_gap(gap.into()),
             Update::Signal(signal) => listener.on_signal(signal.into()),
             Update::Command(update) => listener.on_command(update.into()),
-            Update::Storage(StorageState::Durable) => listener.on_storage(None),
-            Update::Storage(StorageState::Memory { error }) => listener.on_storage(Some(error)),
-            Update::Connected(welcome) => self.change(ConnectionState::Online { user_id: welcome.user_id }),
-            Update::Disconnected { error, retry_in } => self.change(ConnectionState::Waiting {
-                error: error.map(|error| error.to_string()),
-                retry_in_millis: event::millis(retry_in),
-            }),
+            Update::Storage(StorageState::Durable) => {
+                self.has_loaded.send_replace(true);
+                listener.on_storage(None);
+            }
+            Update::Storage(StorageState::Memory { error }) => {
+                self.has_loaded.send_replace(true);
+                listener.on_storage(Some(error));
+            }
+            Update::Connected(welcome) => {
+                // Before any event of another user is passed on.
+                self.database.claim(&welcome.user_id).map_err(|details| ListenerError::Failed { details })?;
+                return self.report(ConnectionState::Online { user_id: welcome.user_id });
+            }
+            Update::Disconnected { error, retry_in } => {
+                return self.report(ConnectionState::Waiting {
+                    error: error.map(|error| error.to_string()),
+                    retry_in_millis: event::millis(retry_in),
+                });
+            }
             // The client carries on with what it can use, and so does the app.
             Update::Storage(StorageState::Opening) | Update::Violation(_) | Update::Stopped(_) => {}
         }
         Ok(())
     }
 
-    /// A session has ended, unless it was stopped here.
-    async fn ended(&self, error: String) {
-        let last = match &mut *lock(&self.running) {
-            running @ Running::Session { .. } => std::mem::replace(running, Running::Stopped),
-            _ => return,
+    /// A session has ended by itself, unless it was stopped meanwhile.
+    async fn ended(self: Arc<Self>, number: u64, error: String) {
+        let _turn = self.turn.lock().await;
+        let last = {
+            let mut running = lock(&self.running);
+            if !matches!(&*running, Running::Session { number: now, .. } if *now == number) {
+                return;
+            }
+            std::mem::replace(&mut *running, Running::Stopped)
         };
-        if let Running::Session { session, .. } = last {
-            session.close().await;
-        }
+        end(last).await;
         self.change(ConnectionState::Ended { error });
     }
 
+    /// Reports a state outside of a session: whether the app takes it changes nothing.
     fn change(&self, state: ConnectionState) {
+        let _ = self.call(|| self.report(state));
+    }
+
+    fn report(&self, state: ConnectionState) -> Result<(), ListenerError> {
         let last = std::mem::replace(&mut *lock(&self.state), state.clone());
         if (last != state || state == ConnectionState::Connecting)
             && let Some(listener) = self.app.listener()
         {
             listener.on_connection(state);
         }
+        Ok(())
     }
 
     /// The app wants something else from now on. Returns the number of that.
     fn want(&self) -> u64 {
         self.wanted.send_modify(|wanted| *wanted += 1);
         *self.wanted.borrow()
+    }
+}
+
+/// Ends a session: first what passes its updates on, then itself. The caller has the turn.
+async fn end(running: Running) {
+    if let Running::Session { session, pump, stop, .. } = running {
+        stop.notify_one();
+        let _ = pump.await;
+        session.close().await;
     }
 }
 

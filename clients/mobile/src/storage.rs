@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_client::parlance_client_core::{StoreChange, StoredCommand};
@@ -17,6 +18,7 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS commands (id TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS cursors (room_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, epoch INTEGER NOT NULL)
         WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS owner (user_id TEXT PRIMARY KEY) WITHOUT ROWID;
 ";
 
 /// A database, which one client has open at a time.
@@ -24,15 +26,35 @@ const TABLES: &str = "
 pub(crate) struct Database(Arc<Shared>);
 
 struct Shared {
-    path: PathBuf,
+    /// `None`: in memory.
+    path: Option<PathBuf>,
     /// `None` once it is closed.
     connection: Mutex<Option<Connection>>,
 }
 
 impl Database {
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+    /// At a path, or in memory: then it is gone with the process.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self, String> {
         let connection = open(path).map_err(|error| error.to_string())?;
-        Ok(Self(Arc::new(Shared { path: path.to_owned(), connection: Mutex::new(Some(connection)) })))
+        let (path, connection) = (path.map(Path::to_owned), Mutex::new(Some(connection)));
+        Ok(Self(Arc::new(Shared { path, connection })))
+    }
+
+    /// Binds it to a user, or checks that it is theirs: the cursors and changes of one must not be another's.
+    pub(crate) fn claim(&self, user: &str) -> Result<(), String> {
+        let mut connection = lock(&self.0.connection);
+        // One that fails is reported by what else is written; one that is closed is no more used.
+        let Some(connection) = connection.as_mut() else { return Ok(()) };
+        let owner = connection.query_row("SELECT user_id FROM owner", [], |row| row.get::<_, String>(0));
+        match owner {
+            Ok(owner) if owner == user => Ok(()),
+            Ok(owner) => Err(format!("the database belongs to {owner}, and the token to {user}")),
+            Err(_) => {
+                let _ =
+                    connection.execute("INSERT OR IGNORE INTO owner (user_id) VALUES (?1)", params![user]);
+                Ok(())
+            }
+        }
     }
 
     /// Another client may have it from now on.
@@ -45,11 +67,13 @@ impl Database {
 
     /// Deletes the files, once it is closed, unless another client has it.
     pub(crate) async fn delete(&self) -> Result<(), String> {
-        let path = self.0.path.clone();
+        let Some(path) = self.0.path.clone() else { return Ok(()) };
         self.run(move |_| {
             // What cannot be deleted is empty at least.
-            let open = open(&path)?;
-            open.execute_batch("BEGIN; DELETE FROM commands; DELETE FROM cursors; COMMIT; VACUUM;")?;
+            let open = open(Some(&path))?;
+            open.execute_batch(
+                "BEGIN; DELETE FROM commands; DELETE FROM cursors; DELETE FROM owner; COMMIT; VACUUM;",
+            )?;
             open.close().map_err(|(_, error)| error)?;
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failure(error.to_string())),
@@ -66,7 +90,7 @@ impl Database {
     ) -> Result<T, String> {
         let shared = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || {
-            let mut connection = shared.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut connection = lock(&shared.connection);
             work(&mut connection).map_err(|error| error.to_string())
         });
         done.await.unwrap_or_else(|error| Err(error.to_string()))
@@ -81,8 +105,14 @@ impl Database {
     }
 }
 
-fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open(path: Option<&Path>) -> rusqlite::Result<Connection> {
+    let connection = path.map_or_else(Connection::open_in_memory, Connection::open)?;
+    // Who has it keeps it: the app's thread would wait in vain.
+    connection.busy_timeout(Duration::ZERO)?;
     // Two processes that send the same queue would wait for each other's answers in vain.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -176,7 +206,7 @@ mod tests {
     async fn commands_and_cursors_survive_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("chat.db");
-        let database = Database::open(&path).unwrap();
+        let database = Database::open(Some(&path)).unwrap();
         let gone = StoreChange { id: "a".to_owned(), record: None };
         database.write(vec![put("a", b"1"), put("b", b"2")]).await.unwrap();
         database.write(vec![gone, put("b", b"3")]).await.unwrap();
@@ -184,7 +214,7 @@ mod tests {
         database.save(vec![Cursor { seq: 1, ..cursor.clone() }]).await;
         database.save(vec![cursor.clone()]).await;
         drop(database);
-        let database = Database::open(&path).unwrap();
+        let database = Database::open(Some(&path)).unwrap();
         assert_eq!(
             CommandStore::load(&database).await.unwrap(),
             [StoredCommand { id: "b".to_owned(), record: b"3".to_vec() }]
@@ -196,11 +226,11 @@ mod tests {
     async fn a_closed_database_is_free_and_a_deleted_one_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("chat.db");
-        let database = Database::open(&path).unwrap();
+        let database = Database::open(Some(&path)).unwrap();
         database.write(vec![put("a", b"1")]).await.unwrap();
         database.close().await.unwrap();
         assert!(database.write(vec![put("b", b"2")]).await.is_err());
-        let another = Database::open(&path).unwrap();
+        let another = Database::open(Some(&path)).unwrap();
         assert_eq!(CommandStore::load(&another).await.unwrap().len(), 1);
         assert!(database.delete().await.is_err());
         another.close().await.unwrap();
@@ -209,17 +239,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_database_belongs_to_one_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chat.db");
+        let database = Database::open(Some(&path)).unwrap();
+        assert_eq!((database.claim("alice"), database.claim("alice")), (Ok(()), Ok(())));
+        drop(database);
+        let database = Database::open(Some(&path)).unwrap();
+        assert!(database.claim("bob").unwrap_err().contains("belongs to alice"));
+    }
+
+    #[tokio::test]
     async fn a_second_process_and_a_later_version_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("chat.db");
-        let database = Database::open(&path).unwrap();
+        let database = Database::open(Some(&path)).unwrap();
         database.write(vec![put("a", b"1")]).await.unwrap();
-        assert!(Database::open(&path).is_err());
+        assert!(Database::open(Some(&path)).is_err());
         database
             .with(|connection| connection.pragma_update(None, "user_version", VERSION + 1))
             .await
             .unwrap();
         drop(database);
-        assert!(Database::open(&path).err().unwrap().contains("version 2"));
+        assert!(Database::open(Some(&path)).err().unwrap().contains("version 2"));
     }
 }

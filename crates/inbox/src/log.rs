@@ -37,9 +37,12 @@ impl LogInbox {
     }
 
     async fn row(&self, row: UserRoom, query: &InboxQuery) -> Result<Option<InboxRow>, StoreError> {
+        let filter = &query.filter;
+        if filter.pinned_only && !row.preferences.is_pinned(&row.member) {
+            return Ok(None);
+        }
         let Some((room, row)) = self.current(row).await? else { return Ok(None) };
         let hidden = row.is_hidden(room.head());
-        let filter = &query.filter;
         if (hidden && !query.include_hidden)
             || (filter.pinned_only && !row.preferences.is_pinned(&row.member))
             || !(filter.kinds.is_empty() || filter.kinds.contains(&room.info.kind))

@@ -11,11 +11,15 @@ pub fn timestamp(at: core::Timestamp) -> Timestamp {
     Timestamp { seconds: (at.0 / 1000) as i64, nanos: (at.0 % 1000) as i32 * 1_000_000 }
 }
 
-/// Converts a timestamp; `None` for a time before 1970, or too late to count.
+/// The end of the year 9999, seconds since 1970.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// Converts a timestamp; `None` for a time before 1970 or after 9999.
 pub fn timestamp_from(at: &Timestamp) -> Option<core::Timestamp> {
-    let seconds = u64::try_from(at.seconds).ok()?;
-    let millis = u64::try_from(at.nanos).ok()? / 1_000_000;
-    Some(core::Timestamp(seconds.checked_mul(1_000)?.checked_add(millis)?))
+    // JSON has no form for years of more than four digits, nor for more nanoseconds than a second has.
+    let seconds = u64::try_from(at.seconds).ok().filter(|seconds| *seconds <= LAST_SECOND)?;
+    let nanos = u64::try_from(at.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+    Some(core::Timestamp(seconds * 1_000 + nanos / 1_000_000))
 }
 
 /// Converts a kind of room.
