@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** Sessions are recorded when it is asked for: `npm run record`. */
+/** Sessions are recorded on request: `npm run record`. */
 const include = process.env["RECORD"] ? "test/record.ts" : "test/**/*.test.ts";
 
 export default defineConfig({

@@ -1,9 +1,9 @@
 /**
- * The service worker: opens the app where its server cannot be reached. `vite/worker.ts` replaces the constants below.
+ * The service worker: opens the app while its server cannot be reached. `vite/worker.ts` replaces the constants below.
  *
- * The page comes from the server as long as that answers, so a new build is there with the next load. What is kept is a
- * whole build, its page and its files. The names of assets contain their content, so that no page gets another build's
- * script, and a page that was opened before an update still finds its own. Answers of the API are not kept.
+ * The page comes from the server as long as that answers, so a new build is used on the next load. A whole build is
+ * cached, its page and its files. The names of assets contain a hash of their content, so that no page gets another
+ * build's script, and a page opened before an update still finds its own. Answers of the API are not cached.
  */
 const BUILD = "__BUILD__";
 /** SHA-256 of the page, hexadecimal: another node may serve another build. */
@@ -11,9 +11,9 @@ const PAGE_DIGEST = "__PAGE_DIGEST__";
 /** All other files, relative to the page. */
 const FILES = "__FILES__";
 
-/** Earlier builds that are kept: pages of them may be open. */
+/** Earlier builds that are kept: their pages may still be open. */
 const EARLIER_BUILDS = 1;
-/** A server that has not answered by then is taken as away. */
+/** Timeout after which a server counts as unavailable. */
 const PATIENCE_MS = 4_000;
 
 const scope = new URL(self.registration.scope);
@@ -37,9 +37,9 @@ async function install() {
   const page = await fetch(scope.href, { cache: "no-store" });
   if (!page.ok || (await digestOf(page.clone())) !== PAGE_DIGEST) throw new Error("the page is of another build");
   const cache = await caches.open(cacheName);
-  // An asset never changes, so the browser's own copy of it does.
+  // Assets never change, so the browser's own cached copies can be used.
   await cache.addAll(FILES.map((name) => new Request(name, { cache: name.startsWith("assets/") ? "default" : "no-cache" })));
-  // Last: where there is a page, all of its files are there.
+  // Last: if the page is cached, all of its files are.
   await cache.put(scope.href, page);
   await self.skipWaiting();
 }
@@ -58,7 +58,8 @@ async function page(request) {
   return kept ?? (await answer) ?? Response.error();
 }
 
-/** Whether it is an answer to show: the page, or a sign-in of a proxy. Others are of a proxy whose server is away. */
+/** Whether an answer should be shown: the page, or a proxy's sign-in. Others are from a proxy whose server is
+ * unavailable. */
 function isOfServer({ ok, type, status }) {
   return ok || type === "opaqueredirect" || status === 401 || status === 403;
 }

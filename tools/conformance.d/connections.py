@@ -6,13 +6,13 @@ import time
 from proxy import HANG_UP, MUTE, Sequence
 from stage import Stage, case
 
-# Seconds until everyone has everything again. A listener asks something after 30 s of silence and
-# waits 10 s for the answer; an answer has 25 s, a connection 15. A process may wait 30 s more before
-# it ends, for a WebSocket that does not answer its close.
+# Seconds until everyone has everything again. A client probes after 30 s of silence and waits 10 s
+# for the answer; an answer may take 25 s, a connection 15. A process may wait another 30 s before it
+# ends, for a WebSocket that does not answer its close.
 NOTICED = 100
 
-# How long a storm is watched for, in seconds, and how many connections are none: with delays that
-# double from 50 ms they are nine.
+# How long a storm is observed, in seconds, and how many connections are acceptable: with delays
+# doubling from 50 ms there are nine.
 WINDOW, CALM = 10.0, 12
 
 

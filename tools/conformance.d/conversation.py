@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from proxy import Proxy
 from stage import Stage, case
 
-# More than the server pushes at once, and more than it looks through for a repeat.
+# More than the server pushes at once, and more than it searches for a repeat.
 LONG = 10_100
 
 
@@ -32,7 +32,7 @@ async def struck(stage: Stage, strike: Callable[[], Awaitable[None]], before: Ca
                 before(client.proxy)
             stage.say(client, *(f"{client.name}-{count}-{number}" for number in range(50)))
         if before is Proxy.swallow_answers:
-            # Some is stored, and nobody was told: it has to be sent again.
+            # Stored, but the client was not told: it has to be sent again.
             await stage.stored(count + 2)
         await strike()
 
@@ -108,7 +108,8 @@ async def two_at_once(stage: Stage) -> None:
         await two.until("some of it is there", lambda: len(two.events) > 60 * turn)
         two.proxy.cut()
     await stage.all_see()
-    # What is read by one is not kept from the other, however far apart they are.
+    # Messages read by one are still delivered to the other, however far apart they
+    # are.
     one.proxy.cut(refuse=True)
     stage.say(bob, *(f"away-{number}" for number in range(100)))
     await two.until("what was said meanwhile", lambda: len(two.events) >= 280)

@@ -7,10 +7,12 @@ from stage import Stage, case
 
 LEEWAY = 60
 
-# What is left of a token that ends soon, in seconds: a client has to start meanwhile.
+# The remaining lifetime of a short-lived token, in seconds: a client has to start
+# within it.
 SHORT = 6
 
-# Tokens that a client may ask for within the seconds that it is watched.
+# Observation time in seconds, and the number of tokens that a client may request
+# within it.
 WINDOW, CALM = 10.0, 6
 
 
@@ -49,7 +51,7 @@ async def wrong_clock(stage: Stage) -> None:
     """As with a clock that is ahead: who looks at it gets no token that is good for a second."""
     alice, bob = stage.clients
     stage.first_token = soon_over_for_alice
-    # Good for 25 s.
+    # Valid for 25 s.
     alice.fresh_token = lambda: sign("alice", 25 - LEEWAY)
     await stage.start()
     for number in range(int(WINDOW)):

@@ -15,10 +15,10 @@ from collections.abc import Callable
 
 from proxy import Proxy
 
-# Nothing that is awaited here takes nearly as long, unless something is wrong.
+# No awaited operation takes nearly as long, unless something is wrong.
 DEADLINE = 120.0
 
-# The longest line that a client prints: a text of 16 KiB, and some.
+# The longest line printed by a client: a text of 16 KiB, with slack.
 LINE_LIMIT = 1 << 20
 
 SECRET = b"a secret that only the driver and its servers share"
@@ -53,7 +53,7 @@ class Server:
     async def start(self) -> None:
         options = ["--listen", self.address, "--admin-listen", self._addresses["admin"], "--data-dir", self.data]
         pipe = asyncio.subprocess.PIPE
-        # What the environment says to clients is not for it.
+        # Variables that configure clients must not affect it.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PARLANCE_")}
         self._process = await asyncio.create_subprocess_exec(
             self._program, "serve", *options, *self._options, env=environment, stdout=pipe
@@ -93,17 +93,17 @@ class Client:
 
     def __init__(self, name: str, user: str, command: list[str], server: Server) -> None:
         self.name, self.user, self._command = name, user, command
-        # It only makes the room long, and is free to do that by the fastest way it has.
+        # It only makes the room long, and may do so in the fastest way.
         self.is_loud = False
         self.proxy = Proxy(lambda: server.address)
         self.events: list[tuple[int, str, str]] = []
         self.sent: dict[str, int] = {}
         self.failed: dict[str, str] = {}
         self.ready = self.restored = 0
-        # When it asked for a token, and what it is given.
+        # When it requested a token, and the token it gets.
         self.asked: list[float] = []
         self.fresh_token: Callable[[], str | None] | None = None
-        # What is waited for, to be told where it does not come.
+        # What is being waited for, to be reported on a timeout.
         self.awaited = ""
         self._said = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None

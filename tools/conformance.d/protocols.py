@@ -6,7 +6,7 @@ from collections.abc import Iterator
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SUBSCRIBE = b"ChatService/Subscribe"
 
-# Types of HTTP/2 frames.
+# HTTP/2 frame types.
 DATA, HEADERS, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 4, 6, 7, 8
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
 
@@ -125,7 +125,8 @@ class HttpAnswer:
             if kind in (SETTINGS, PING) and not flags & ACK:
                 answer += http2_frame(kind, ACK, 0, frame[9:] if kind == PING else b"")
             elif kind == HEADERS:
-                # Literals without indexing, under the names 8 (:status) and 31 (content-type).
+                # Literals without indexing, with the name indices 8 (:status) and 31
+                # (content-type).
                 status, kind_of_page = str(self._status).encode(), b"text/html"
                 fields = b"\x08" + bytes([len(status)]) + status
                 fields += b"\x0f\x10" + bytes([len(kind_of_page)]) + kind_of_page

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from protocols import SUBSCRIBE, Http1, HttpAnswer, answers_of_server
 
-# What happens to a connection that a client opens.
+# How a client's connection is handled.
 PASS, REFUSE, MUTE, HANG_UP = "pass", "refuse", "mute", "hang up"
 
 
@@ -33,11 +33,11 @@ class Link:
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter | None) -> None:
         self.client, self.server = client, server
-        # What is dropped from now on, without a word to either side.
+        # Whether requests are silently dropped from now on.
         self.drops_requests = False
-        # None: nothing; "all"; "data": all but pings and the like.
+        # None: nothing; "all"; "data": everything but pings and the like.
         self.drops_answers: str | None = None
-        # Neither side learns that the other has closed.
+        # Neither side notices that the other has closed.
         self.is_frozen = False
 
     def abort(self) -> None:
@@ -55,7 +55,7 @@ class Proxy:
         self._address_of_server = address_of_server
         self._links: list[Link] = []
         self.next: Callable[[], str | int] = lambda: PASS
-        # When connections were opened, whatever came of them, and when a welcome passed.
+        # When connections were opened, whatever their result, and when a welcome passed.
         self.opened: list[float] = []
         self.welcomed: list[float] = []
 

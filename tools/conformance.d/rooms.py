@@ -40,7 +40,7 @@ async def many_rooms(stage: Stage) -> None:
         stage.say(alice, f"a{turn}")
         stage.say(bob, f"b{turn}")
         await stage.all_see()
-        # Something has come of each room by then.
+        # Each room has received something by then.
         await asyncio.sleep(1)
         before = len(alice.proxy.welcomed)
         alice.proxy.cut()
@@ -88,7 +88,7 @@ async def agree(stage: Stage, *texts: str) -> None:
 async def restored(stage: Stage) -> None:
     alice, bob = stage.clients
     await talk_around_a_backup(stage)
-    # Tried before, with a place in the room that is no more, and not stored.
+    # Sent before, with an obsolete `after_seq`, and not stored.
     alice.proxy.swallow_requests()
     alice.send("pending", "pending")
     await restore(stage)

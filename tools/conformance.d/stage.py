@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from processes import Client, Server, sign
 
-# How long answers are swallowed at most: requests that are not answered arrive within less.
+# Maximum time for which answers are swallowed: unanswered requests arrive within less.
 SWALLOWED = 3.0
 
 
@@ -20,7 +20,7 @@ class Stage:
         for client in self.clients:
             client.is_loud = client.name in case.loud
         self.said: dict[str, list[str]] = {client.user: [] for client in self.clients}
-        # The tokens that clients begin with, where a case wants others.
+        # The initial tokens of clients, if a case needs special ones.
         self.first_token: Callable[[str], str] | None = None
 
     async def open(self) -> None:
@@ -109,18 +109,18 @@ class Case:
     name: str
     what: str
     act: Callable[[Stage], Awaitable[None]]
-    # Seconds that all of it may take.
+    # Timeout of the whole case, in seconds.
     deadline: float
     names: tuple[str, ...] = ("alice", "bob")
-    # Those of them that only have much to say.
+    # Clients that only send many messages.
     loud: tuple[str, ...] = ()
-    # Tokens are signed by the driver.
+    # Whether tokens are signed by the driver.
     signed: bool = False
-    # Spends its time waiting, so that others can run beside it.
+    # Whether it mostly waits, so that others can run concurrently.
     idle: bool = False
-    # `act` starts the clients itself.
+    # Whether `act` starts the clients itself.
     starts: bool = False
-    # What `Stage.check` looks for holds at the end.
+    # Whether the conditions of `Stage.check` hold at the end.
     checks: bool = True
 
 

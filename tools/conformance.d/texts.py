@@ -5,12 +5,12 @@ from stage import Stage, case
 
 TEXT_LIMIT = 16_384
 
-# By id. No server takes these.
+# By id. No server accepts these.
 POISON = {
     "text-over-the-limit": "x" * (TEXT_LIMIT + 1),
     "frame-over-the-limit": "x" * 200_000,
     "much-over-the-limit": "x" * 3_000_000,
-    # As JSON twice as long, which is more than a frame may have.
+    # Twice as long in JSON, which exceeds the maximum frame size.
     "quotes": '"' * 70_000,
     "letters-of-three-bytes": "\u20ac" * 50_000,
     "control-characters": "a\x00b\x1bc",
@@ -61,7 +61,7 @@ async def poison_queued(stage: Stage) -> None:
 @case("texts at the limit, in all scripts, and with half a surrogate pair", 60, checks=False)
 async def odd_texts(stage: Stage) -> None:
     alice, bob = stage.clients
-    # They are longer than ids may be.
+    # They exceed the maximum length of ids.
     texts = {
         "at-the-limit": "x" * TEXT_LIMIT,
         "all-quotes": '"' * TEXT_LIMIT,

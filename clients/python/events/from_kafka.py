@@ -25,7 +25,7 @@ consumer = Consumer({
     "bootstrap.servers": arguments.brokers,
     "group.id": "example",
     "auto.offset.reset": "earliest",
-    # Offsets are committed by hand, once what they stand for is in the database.
+    # Offsets are committed explicitly, once their effects are in the database.
     "enable.auto.commit": False,
     "session.timeout.ms": 6000,
 })
@@ -44,7 +44,7 @@ while arguments.until is None or seen() < arguments.until:
     room, key = message.key().decode(), (int(event["ce_epoch"]), int(event["ce_seq"]))
     last = database.execute("select epoch, seq from rooms where id = ?", [room]).fetchone() or (0, 0)
     if key > last:
-        # Within an epoch nothing is left out; a new epoch begins with the first event.
+        # Within an epoch no event is missing; a new epoch starts with the first event.
         expected = last[1] + 1 if key[0] == last[0] else 1
         if key[1] != expected:
             sys.exit(f"room {room} goes on with {key} after {last}")

@@ -1,4 +1,5 @@
-/** Calls `aborted` with the reason when the signal is aborted, at once where it is. Returns a function that ends that. */
+/** Calls `aborted` with the reason when the signal is aborted, immediately if it already is. Returns a function that
+ * cancels that. */
 export function onAbort(signal: AbortSignal | undefined, aborted: (reason: unknown) => void): () => void {
   const listener = () => aborted(signal?.reason);
   signal?.addEventListener("abort", listener, { once: true });

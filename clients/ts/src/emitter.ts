@@ -9,7 +9,7 @@ export class Emitter<Events extends object> {
     return () => void listeners.delete(listener as (event: never) => void);
   }
 
-  /** @internal Whether anyone listens. */
+  /** @internal Whether there is a listener. */
   hasListeners(name: keyof Events): boolean {
     return (this.#listeners.get(name)?.size ?? 0) > 0;
   }

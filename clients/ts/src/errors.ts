@@ -120,7 +120,7 @@ export function frameTooLarge(message: string, bytes?: number): RefusedError {
   return refused({ code: Code.InvalidArgument, reason: "frame_too_large", message, metadata });
 }
 
-/** What a thrown value says. */
+/** The message of a thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

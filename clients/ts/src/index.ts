@@ -1,8 +1,8 @@
 /**
  * Client of Parlance, for browsers and Node.
  *
- * {@link Client} is what applications use. {@link Transport} is one way into a server, for
- * those who bring their own.
+ * {@link Client} is the API for applications. {@link Transport} is a connection to a
+ * server, for custom implementations.
  *
  * @module
  */
@@ -41,5 +41,5 @@ export type { StorageState } from "./storage/steady.js";
 export { type Storage, StorageError, type Store } from "./storage/store.js";
 export type { Connection, Transport } from "./transport/transport.js";
 export { type WebSocketConstructor, type WebSocketLike, WebSocketTransport } from "./transport/websocket.js";
-/** The contract, as it is generated: requests, responses, events. */
+/** The generated contract: requests, responses, events. */
 export * as v1 from "./gen/chat_pb.js";

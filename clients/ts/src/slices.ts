@@ -3,7 +3,7 @@ import { Emitter } from "./emitter.js";
 /** Named values that are replaced when they change, with their subscribers. */
 export class Slices<Values extends object> extends Emitter<Values> {
   readonly #read: <Name extends keyof Values>(name: Name) => Values[Name];
-  /** Those that are subscribed to, as they were last. */
+  /** Subscribed values as of the last notification. */
   readonly #shown = new Map<keyof Values, Values[keyof Values]>();
 
   constructor(read: <Name extends keyof Values>(name: Name) => Values[Name]) {

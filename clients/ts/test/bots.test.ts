@@ -16,7 +16,7 @@ import { root } from "./snippets.js";
 let server: Server;
 let folder: string;
 
-/** The bots in a folder where the built package is installed, as an application has them. */
+/** The bots in a folder with the installed package, like in an application. */
 beforeAll(async () => {
   [server, folder] = [await Server.start(), await mkdtemp(path.join(tmpdir(), "parlance-bots-"))];
   await cp(path.join(root, "examples/bots"), folder, { recursive: true });
@@ -39,7 +39,7 @@ async function person(userId: string): Promise<Client> {
   return client;
 }
 
-/** Starts a bot; it ends with the test, or before it when it is killed. */
+/** Starts a bot; it ends with the test, or when it is killed before. */
 async function run(name: string, userId: string, env: Record<string, string> = {}): Promise<ChildProcess> {
   const child = spawn(process.execPath, [`${name}.mjs`], {
     cwd: folder,

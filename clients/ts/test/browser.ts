@@ -6,7 +6,7 @@ export class FakeBrowser {
   readonly #channels = new Set<FakeChannel>();
   #held: { end: () => void } | undefined;
 
-  /** What a tab sees, and how it dies. */
+  /** A tab's view, and ways for it to end. */
   tab(): { runtime: TabRuntime; freeze: () => void; die: () => void } {
     let isAwake = true;
     let holding: (() => void) | undefined;

@@ -20,7 +20,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** An entry of the inbox; every event up to `head` is a message unless said otherwise. */
+/** An entry of the inbox; every event up to `head` is a message unless specified
+ * otherwise. */
 const entry = (roomId: string, head: number, fields: { title?: string; read?: number; peerId?: string; messages?: number; members?: number } = {}): Entry => {
   const { title = roomId, read = head, peerId = "", messages = head, members = 2 } = fields;
   const readCount = Math.min(read, messages);
@@ -45,7 +46,7 @@ const entry = (roomId: string, head: number, fields: { title?: string; read?: nu
 const asked = (name: string) => transport.last.sent.filter(({ operation }) => operation.case === name);
 const settle = () => vi.advanceTimersByTimeAsync(20);
 
-/** Answers all calls of a name that are open. */
+/** Answers all open calls of an operation. */
 function answer(name: string, value: (request: never) => object) {
   const connection = transport.last;
   for (const frame of connection.sent.filter(({ operation }) => operation.case === name)) {

@@ -18,9 +18,9 @@ interface Node {
 export class Cluster {
   readonly #child: ChildProcess;
   readonly #secret: string;
-  /** Each by its own address. */
+  /** Each node at its own address. */
   readonly nodes: readonly Node[];
-  /** Whichever nginx chooses. */
+  /** The node selected by nginx. */
   readonly url: string;
   readonly #back = new Map<number, (pid: number) => void>();
 
@@ -46,7 +46,7 @@ export class Cluster {
         if (node) nodes.push({ url: `http://${node[1]}`, pid: Number(node[2]) });
         const back = /node (\d+) is back, pid (\d+)/.exec(line);
         if (back) restarted(Number(back[1]) - 1, Number(back[2]));
-        // The last line that it greets with.
+        // The last line of its greeting.
         if (/kill -9/.test(line)) resolve(clearTimeout(late));
       });
     });
@@ -55,7 +55,7 @@ export class Cluster {
     return cluster;
   }
 
-  /** A token for someone, as an application's own backend signs it. */
+  /** A token for a user, signed like an application's own backend does. */
   token(userId: string): string {
     const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
     const claims = { sub: userId, exp: Math.floor(Date.now() / 1000) + TOKEN_SECONDS };
@@ -63,7 +63,7 @@ export class Cluster {
     return `${signed}.${createHmac("sha256", this.#secret).update(signed).digest("base64url")}`;
   }
 
-  /** Ends a node, and waits until it is back. */
+  /** Ends a node, and waits until it has restarted. */
   async restart(number: number, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
     const node = this.nodes[number]!;
     const back = new Promise<number>((resolve) => this.#back.set(number, resolve));

@@ -77,7 +77,7 @@ test("after a restore nothing of the former log is left", async () => {
   client.close();
   const offline = open(storage, nowhere());
   await until(() => expect(texts(offline)).toEqual(["1", "another 2"]));
-  // Its messages are not shown with a cursor of another log.
+  // Its messages are not combined with a cursor of another log.
   server.say("r", "another 3");
   const back = open(storage, server.transport);
   await until(() => expect(texts(back)).toEqual(["1", "another 2", "another 3"]));
@@ -128,7 +128,7 @@ describe("whose state it is", () => {
     expect(client.userId).toBe("mallory");
     expect(client.room("r")).toBeUndefined();
     expect(client.commands).toEqual([]);
-    // Nothing of it goes out under the new name: neither cursors nor messages.
+    // Nothing of it is sent under the new user: neither cursors nor messages.
     expect(others.hellos.at(-1)!.cursors).toEqual([]);
     await settle(1_500);
     expect(others.transport.connections.flatMap((connection) => connection.of("sendMessage"))).toEqual([]);

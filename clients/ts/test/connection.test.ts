@@ -24,7 +24,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Runs everything that waits for nothing but its turn. */
+/** Runs everything that is ready. */
 const settle = () => vi.advanceTimersByTimeAsync(0);
 const seconds = (seconds: number) => vi.advanceTimersByTimeAsync(seconds * 1_000);
 
@@ -37,14 +37,14 @@ async function online(heads: { roomId: string; seq: bigint; epoch?: bigint }[] =
   return transport.last;
 }
 
-/** The next connection, however long it takes, with a welcome. */
+/** The next connection, after any delay, with a welcome. */
 async function reconnected(): Promise<FakeConnection> {
   const before = transport.connections.length;
   for (let second = 0; second < 60 && transport.connections.length === before; second++) await seconds(1);
   return online();
 }
 
-/** Answers probes, as a server does that is alive. */
+/** Answers probes, like a live server. */
 function answerProbes(connection: FakeConnection): void {
   connection.onsend = ({ requestId, operation }) => {
     if (operation.case === "getPresence") connection.reply(requestId, { case: "getPresence", value: {} });
@@ -244,7 +244,7 @@ test("a hello that is refused for its size is followed by a smaller one", async 
   for (let index = 0; index < 1_000; index++) first.event(`room-${index}`, 1n);
   await settle();
   first.frames.fail(new TransportError("cut"));
-  // Something before the server takes 16 KiB.
+  // A proxy in front of the server accepts 16 KiB.
   transport.onopen = (connection) => {
     const bytes = toJsonString(v1.HelloSchema, connection.hello).length;
     if (bytes > 16_384) connection.frames.fail(frameTooLarge("too big"));
@@ -278,7 +278,7 @@ test("an identity is refused for good only after fresh tokens were refused too, 
   transport.refusal = refused({ code: 16, reason: "token_expired", message: "expired", metadata: {} });
   first.frames.fail(transport.refusal);
   await seconds(3);
-  // A fresh one at once, and the next one later.
+  // A fresh one immediately, and the next one later.
   expect(asked).toEqual([[true, 0]]);
   expect(session.state.status).toBe("waiting");
   await seconds(60);

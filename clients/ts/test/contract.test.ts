@@ -26,7 +26,7 @@ const TRANSPORTS = {
 };
 
 setFlagsFromString("--expose-gc");
-/** Collects garbage while nothing is on the stack. */
+/** Collects garbage while the stack is empty. */
 const collect: (options: { execution: "async" }) => Promise<void> = runInNewContext("gc");
 
 let names = 0;
@@ -44,7 +44,7 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
     return client;
   }
 
-  /** Two people and their direct room. */
+  /** Two users and their direct room. */
   async function pair() {
     const [alice, bob] = await Promise.all([client(fresh("alice")), client(fresh("bob"))]);
     const { roomId } = await alice.send({ toUser: bob.userId, text: "hello" });
@@ -136,7 +136,7 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
     expect(states).toContain("sent");
     expect(states.at(-1)).toBe("read");
 
-    // On another device, which was not there when it was read.
+    // On another device, which was not connected when it was read.
     const tablet = new Client({ url: server.url, token: await server.token(alice.userId), transport: transport(server.url) });
     clients.push(tablet);
     await tablet.start();
@@ -151,7 +151,7 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
     await eventually("it is edited", () => his.messages.at(-1)?.text === "how do you do?");
     await hers.delete(seq);
     await eventually("it is deleted for both", () => his.messages.at(-1)?.deleted && hers.messages.at(-1)?.deleted);
-    // Hers is shown before its event has come.
+    // Hers is shown before its event has arrived.
     await eventually("both have the same", () => isDeepStrictEqual(hers.messages.at(-1), his.messages.at(-1)));
     const answer = await his.send("fine", { replyToSeq: seq });
     const last = await eventually("the answer is there", () => hers.messages.find((message) => message.seq === answer));

@@ -10,9 +10,9 @@ import { Random } from "./random.js";
 
 const ROOMS = 40;
 const HOURS = 24;
-/** Messages that a room on show holds at most. */
+/** Maximum number of messages held by a displayed room. */
 const WINDOW = 5_000;
-/** Rooms that keep their messages though nobody watches them. */
+/** Rooms that keep their messages although they are not watched. */
 const KEPT = 16;
 
 setFlagsFromString("--expose-gc");
@@ -21,7 +21,7 @@ const collect: () => void = runInNewContext("gc");
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** Heads by room; the messages themselves are made when they are asked for. */
+/** Heads by room; messages are generated on request. */
 class Rooms {
   readonly heads = new Map(Array.from({ length: ROOMS }, (_, at) => [`r${at}`, 0]));
   readonly random = new Random(24);
@@ -61,7 +61,7 @@ test("a day of traffic leaves no more behind than half a day", { timeout: 300_00
   const started = client.start();
   await vi.advanceTimersByTimeAsync(1_000);
   await started;
-  // One room is on show all day, and gets a third of everything.
+  // One room is displayed all day, and gets a third of all messages.
   client.room("r0")!.subscribe("messages", () => {});
   await client.room("r0")!.loadLatest();
   const heap: number[] = [];
@@ -74,7 +74,7 @@ test("a day of traffic leaves no more behind than half a day", { timeout: 300_00
       await vi.advanceTimersByTimeAsync(20_000);
       if (second % 600 === 0) await client.room(`r${rooms.random.int(1, ROOMS - 1)}`)!.loadLatest();
     }
-    // What the test itself has collected.
+    // Data collected by the test itself.
     transport.last.sent.length = 0;
     const loaded = Array.from(rooms.heads.keys(), (roomId) => client.room(roomId)!.end).filter((end) => end !== null);
     expect(loaded.length).toBeLessThanOrEqual(KEPT + 1);

@@ -27,7 +27,7 @@ const seconds = (seconds: number) => vi.advanceTimersByTimeAsync(seconds * 1_000
 const describe = (item: RoomItem) =>
   item.kind === "event" ? `${item.event.roomId} ${item.event.seq}` : `${item.gap.roomId} gap ${item.gap.fromSeq}-${item.gap.toSeq}`;
 
-/** Reads events as a bot does that takes as long as the test lets it. */
+/** Reads events like a bot whose handler is controlled by the test. */
 function read(options: EventsOptions = {}) {
   const events = client.events(options);
   const seen: string[] = [];
@@ -45,7 +45,7 @@ function read(options: EventsOptions = {}) {
     seen,
     done,
     cursors: () => events.cursors,
-    /** The handler is done with the item. */
+    /** The handler has finished the item. */
     async finish() {
       release();
       await seconds(0);

@@ -2,7 +2,7 @@ import { vi } from "vitest";
 
 const DEADLINE_MS = 30_000;
 
-/** Waits until `condition` gives something. */
+/** Waits until `condition` returns something. */
 export function eventually<T>(what: string, condition: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
   const look = async () => {
     const result = await condition();

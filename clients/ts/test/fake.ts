@@ -18,7 +18,7 @@ export class FakeConnection implements Connection {
     readonly hello: v1.Hello,
   ) {}
 
-  /** Called with every frame that is sent. */
+  /** Called with every sent frame. */
   onsend: (frame: v1.ClientFrame) => void = () => {};
 
   send(frame: v1.ClientFrame): void {
@@ -43,7 +43,7 @@ export class FakeConnection implements Connection {
     this.say({ case: "event", value: message(roomId, seq, text) });
   }
 
-  /** Frames that were sent for this operation. */
+  /** Frames sent for this operation. */
   of(name: v1.ClientFrame["operation"]["case"]): v1.ClientFrame[] {
     return this.sent.filter(({ operation }) => operation.case === name);
   }
@@ -63,12 +63,12 @@ export class FakeConnection implements Connection {
   }
 }
 
-/** A server that is there, or not. */
+/** A server that may be unavailable. */
 export class FakeTransport implements Transport {
   readonly connections: FakeConnection[] = [];
-  /** Fails to connect with this. */
+  /** Connecting fails with this error. */
   refusal: Error | undefined;
-  /** Takes connections and never opens them. */
+  /** Accepts connections but never opens them. */
   hangs = false;
   /** Of all attempts. */
   readonly signals: AbortSignal[] = [];
@@ -90,7 +90,7 @@ export class FakeTransport implements Transport {
   }
 }
 
-/** A device whose network comes and goes. */
+/** A device whose network can be switched on and off. */
 export class FakeHost implements HostEvents {
   #isOffline = false;
   readonly listeners = new Set<HostListener>();
@@ -115,7 +115,7 @@ export class FakeHost implements HostEvents {
   }
 }
 
-/** Answers what clients ask by themselves: an empty inbox, everyone is online, everything is acknowledged. */
+/** Answers the routine calls of clients: an empty inbox, everyone is online, everything is acknowledged. */
 export function answerRoutine(connection: FakeConnection): void {
   connection.onsend = ({ requestId, operation: { case: name, value } }) => {
     if (name === "listInbox" || name === "acknowledgeDelivery") connection.reply(requestId, { case: name, value: {} });

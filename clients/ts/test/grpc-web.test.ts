@@ -11,10 +11,10 @@ import { eventually } from "./eventually.js";
 const OK = "grpc-status:0\r\n";
 
 let http: Server;
-/** Handles a call by its name. */
+/** Handles a call by its method. */
 let handle: (method: string, response: ServerResponse) => void;
 const called: string[] = [];
-/** What the welcome says beside the user, and the stream that it came on. */
+/** The contents of the welcome besides the user, and its stream. */
 let welcome: MessageInitShape<typeof v1.WelcomeSchema>;
 let stream: ServerResponse;
 beforeEach(async () => {
@@ -54,7 +54,7 @@ const reply = (response: ServerResponse, body: Buffer | undefined, trailers: str
 const transport = () => grpcWeb(`http://127.0.0.1:${(http.address() as AddressInfo).port}`);
 const open = (signal = new AbortController().signal) => transport().open("token", create(v1.HelloSchema), signal);
 
-/** The replies of a connection by request id, as they come. */
+/** The replies of a connection by request id, as they arrive. */
 function listen(connection: Connection) {
   const replies = new Map<string, v1.Reply["result"]>();
   const ended = (async () => {

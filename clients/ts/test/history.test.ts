@@ -44,7 +44,7 @@ test("what a gap hides is in the later form, whenever that comes, and what was p
     const head = random.int(to, log.head);
     const forms = log.events.flatMap(({ seq }) => log.formAt(Number(seq), head) ?? []);
     const older = log.events.flatMap(({ seq }) => log.formAt(Number(seq), random.int(1, log.head)) ?? []);
-    // What was missed is read back as messages, or as events.
+    // Missed events are read back as messages, or as events.
     const readBack = random.chance(0.5) ? forms : log.events.slice(from - 1, to).map((of) => log.formAt(Number(of.seq), head) ?? of);
     const reader = new Reader(SELF);
     for (const input of random.shuffle([...pushed, ...[...readBack, ...older].map((of) => history([of]))])) reader.take(input);
@@ -63,11 +63,11 @@ test("nothing that was read of an epoch that is over changes what is known of th
   });
 });
 
-/** A server some of whose answers are older than what it has pushed. */
+/** A server with some answers that are older than what it has pushed. */
 class LateServer implements Source {
   readonly waiting: (() => void)[] = [];
   state: State = emptyState(SELF);
-  /** How far behind answers may be, but for every third. */
+  /** How far behind answers may be, except for every third. */
   lag = 0;
   #answers = 0;
 
@@ -152,7 +152,7 @@ test.each([
       if (random.chance(0.1)) log.events.slice(-random.int(1, 20)).forEach(push);
       if (random.chance(0.4)) await server.answerAll();
     }
-    // From now on answers are current.
+    // From now on answers are up to date.
     server.lag = 0;
     while (timeline.isLoading) await server.answerAll();
     const from = timeline.messages[0]?.seq ?? 1;

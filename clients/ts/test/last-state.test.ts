@@ -128,7 +128,7 @@ describe("a storage that misbehaves", () => {
     await until(() => expect(texts(client)).toEqual(["1", "2", "3", "4"]));
     client.close();
 
-    // Read after the connection, it makes no difference to what the server says.
+    // Read after the connection, it does not override the server's data.
     let answerLater = () => {};
     const later = new Promise<void>((resolve) => (answerLater = resolve));
     const slower = altered((store) => ({ readAll: (collection) => later.then(() => store.readAll(collection)) }), storage);
@@ -231,7 +231,7 @@ describe("two tabs of one user", () => {
   beforeEach(() => void (browser = new FakeBrowser()));
   afterEach(() => void vi.unstubAllGlobals());
 
-  /** A client in a tab of its own. */
+  /** A client in its own tab. */
   function tab(storage: Storage, transport: FakeTransport): Client {
     const { locks, channel } = browser.tab().runtime;
     vi.stubGlobal("navigator", { locks });
@@ -257,7 +257,7 @@ describe("two tabs of one user", () => {
     await until(() => expect(texts(third)).toEqual(["1", "2", "3"]));
     third.close();
 
-    // What the second tab shows is older: it replaces what the first has left, and is brought up to date from there.
+    // The second tab shows older data: it replaces what the first has left, and is updated from there.
     first.close();
     await settle(1_500);
     expect(texts(second)).toEqual(["1", "2"]);

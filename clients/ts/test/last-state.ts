@@ -5,12 +5,12 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { afterEach, beforeEach, expect, vi } from "vitest";
 
 import { Client, type ClientOptions, type Storage, type Store, TransportError, v1 } from "../src/index.js";
-// Loaded before the clocks are not those of the machine.
+// Loaded before the clocks are replaced.
 import "../src/cache/cache.js";
 import "../src/storage/indexeddb-store.js";
 import { type FakeConnection, FakeTransport } from "./fake.js";
 
-/** They are closed after the test. */
+/** Closed after the test. */
 export const clients: Client[] = [];
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date", "performance"] });
@@ -22,14 +22,14 @@ afterEach(() => {
 
 type Body = MessageInitShape<typeof v1.EventSchema>["body"];
 
-/** A server with one log for each room, as far as one user sees it. */
+/** A server with one log per room, as seen by one user. */
 export class FakeServer {
   readonly logs = new Map<string, v1.Event[]>();
   readonly left = new Set<string>();
   readonly transport = new FakeTransport();
   epoch = 1n;
   userId = "alice";
-  /** More than these are not pushed. */
+  /** At most this many events are pushed. */
   maxPush = 50;
   readonly hellos: v1.Hello[] = [];
 
@@ -65,7 +65,7 @@ export class FakeServer {
     return this.add(roomId, { case: "message", value: { text } }, actorId);
   }
 
-  /** The messages of a room as they are now. */
+  /** The messages of a room in their present form. */
   messages(roomId: string): v1.Event[] {
     const log = this.log(roomId);
     return log.flatMap((event) => {
@@ -158,7 +158,7 @@ export class FakeServer {
   }
 }
 
-/** Lets everything go on, `ms` of the clients' time. */
+/** Runs everything, for `ms` of the clients' time. */
 export async function settle(ms = 50) {
   for (let turn = 0; turn < 10; turn++) {
     await vi.advanceTimersByTimeAsync(ms / 10);
@@ -166,7 +166,7 @@ export async function settle(ms = 50) {
   }
 }
 
-/** Lets things go on until `check` passes. */
+/** Runs everything until `check` passes. */
 export async function until(check: () => void) {
   const deadline = process.hrtime.bigint() + 20_000_000_000n;
   for (;;) {
@@ -197,7 +197,7 @@ async function standStill(until: () => boolean) {
   expect(until()).toBe(true);
 }
 
-/** A transport without anyone behind it. */
+/** A transport without a server. */
 export function nowhere(): FakeTransport {
   const transport = new FakeTransport();
   transport.refusal = new TransportError("no network");
@@ -207,7 +207,7 @@ export function nowhere(): FakeTransport {
 export const texts = (client: Client, roomId = "r") => client.room(roomId)?.messages.map(({ text }) => text);
 export const rows = (client: Client) => client.getSnapshot("rooms");
 
-/** Talks a little, with one room opened, and ends once that is stored. */
+/** Exchanges some messages, with one room opened, and ends once that is stored. */
 export async function firstVisit(server: FakeServer, storage: Storage, visit: (client: Client) => Promise<void> = async () => {}) {
   for (let count = 1; count <= 3; count++) server.say("r", `${count}`);
   server.say("other", "elsewhere");
@@ -224,7 +224,7 @@ export async function firstVisit(server: FakeServer, storage: Storage, visit: (c
   return client;
 }
 
-/** Waits until a storage that one at a time may open can be opened. */
+/** Waits until an exclusive storage can be opened. */
 async function released(storage: Storage) {
   let store: Store | undefined;
   await vi.waitFor(async () => (store = await storage.open()), { timeout: 10_000, interval: 5 });
@@ -240,7 +240,7 @@ export async function stored(storage: Storage) {
   return content;
 }
 
-/** Changes what is stored. */
+/** Modifies stored data. */
 export async function damage(storage: Storage, change: (store: Store) => Promise<void>) {
   const store = await storage.open();
   await change(store);

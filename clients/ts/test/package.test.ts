@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { problemsOf, REACT, root, snippets, STRICT } from "./snippets.js";
 
 const run = promisify(execFile);
-/** Where the archive is made, and a folder with nothing in it but what was installed from it. */
+/** Where the archive is built, and a folder with nothing but the installed package. */
 let [built, empty] = ["", ""];
 
 beforeAll(async () => {
@@ -26,7 +26,7 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => Promise.all([built, empty].map((folder) => rm(folder, { recursive: true, force: true }))));
 
-/** Uses what is loaded with the package, and what it loads where it is used. Prints the names that each part exports. */
+/** Uses what is loaded with the package, and what it loads on demand. Prints the exports of each part. */
 const PROGRAM = `
 async function main(sdk, grpcWeb, node) {
   const names = (of) => Object.keys(of).filter((name) => name !== "default" && name !== "module.exports").sort();
@@ -39,7 +39,7 @@ async function main(sdk, grpcWeb, node) {
   });
   if (client.storage.status !== "durable") throw new Error(JSON.stringify(client.storage));
   grpcWeb.grpcWeb("http://127.0.0.1:1");
-  // Far enough to load what opens it.
+  // Far enough to load the module that opens it.
   globalThis.indexedDB = { open() { throw new Error("opened"); } };
   await new sdk.IndexedDbStorage("x").open().then(() => { throw new Error("open"); }, (error) => {
     if (error.message !== "opened") throw error;

@@ -1,4 +1,4 @@
-/** Numbers that are the same in every run with the same seed (mulberry32). */
+/** Seeded random numbers (mulberry32). */
 export class Random {
   #state: number;
 
@@ -6,7 +6,7 @@ export class Random {
     this.#state = seed;
   }
 
-  /** From 0, less than 1. */
+  /** From 0 to less than 1. */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0;
     let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
@@ -14,7 +14,7 @@ export class Random {
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
   }
 
-  /** An integer from `from` to `to`, both included. */
+  /** An integer from `from` to `to`, inclusive. */
   int(from: number, to: number): number {
     return from + Math.floor(this.next() * (to - from + 1));
   }
@@ -27,12 +27,12 @@ export class Random {
     return all[this.int(0, all.length - 1)] as T;
   }
 
-  /** The elements of a list in another order. */
+  /** A shuffled copy of a list. */
   shuffle<T>(list: readonly T[]): T[] {
     return list.map((element) => [this.next(), element] as const).sort(([a], [b]) => a - b).map(([, element]) => element);
   }
 
-  /** All elements of all lists; those of one list stay in their order. */
+  /** All elements of all lists; those of one list stay in order. */
   interleave<T>(lists: readonly (readonly T[])[]): T[] {
     const rest = lists.map((list) => [...list]).filter((list) => list.length > 0);
     const result: T[] = [];
@@ -45,7 +45,7 @@ export class Random {
   }
 }
 
-/** Runs a check with many seeds, and names the one that failed. */
+/** Runs a check with many seeds, and names the failing one. */
 export function seeds(runs: number, check: (random: Random) => void): void {
   for (let seed = 1; seed <= runs; seed++) {
     try {

@@ -6,10 +6,11 @@ import { apply, emptyState, type State } from "../src/state/state.js";
 import { unreadOf } from "../src/state/unread.js";
 import { countOf } from "../src/state/versioned.js";
 
-/** What can be compared of a message with how a server has it. */
+/** The parts of a message that are compared with a server's. */
 export const fields = ({ seq, text, deleted, changedSeq, reactions }: ChatMessage) => ({ seq, text, deleted, changedSeq, reactions });
 
-/** Takes inputs as one does who has all messages on show: forms from history are held, and changed by what is pushed. */
+/** Applies inputs like a client with all messages displayed: forms from history are kept, and changed by pushed
+ * events. */
 export class Reader {
   readonly #held = new Map<string, Map<number, ChatMessage>>();
   state: State;
@@ -50,7 +51,7 @@ export class Reader {
   }
 }
 
-/** What is shown of a room apart from its messages. */
+/** The displayed values of a room, apart from its messages. */
 export function viewOf({ settings, memberCount, membership, head, marks, receipts, members, ...rest }: RoomState) {
   return {
     title: settings.value.title,

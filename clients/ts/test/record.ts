@@ -35,7 +35,7 @@ async function caughtUp(room: Room, other: Room): Promise<void> {
   await eventually("it has all", () => room.headSeq >= other.headSeq && !room.isLoading);
 }
 
-/** Ends a recording: the recorded client reads everything once more, and the truth is what another one reads. */
+/** Ends a recording: the recorded client reads everything again, and the truth is what another one reads. */
 async function finish(name: string, recorder: Recorder, alice: Client, token: string): Promise<void> {
   const witness = await client("alice", token);
   const { entries } = await witness.call("listInbox", {});

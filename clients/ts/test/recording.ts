@@ -6,16 +6,16 @@ import { messageOf } from "../src/room/message.js";
 import type { Input } from "../src/state/inputs.js";
 import { fields } from "./reader.js";
 
-/** What a client and a server said, one frame a line, and at the end how the server has the rooms. */
+/** The frames of a client and a server, one per line, and at the end the server's rooms. */
 export type Line = { connected: true } | { out: JsonValue } | { in: JsonValue } | { truth: Truth };
 
-/** How a server has rooms, as canonical JSON of its answers. */
+/** The server's rooms, as canonical JSON of its answers. */
 export interface Truth {
   userId: string;
   rooms: { entry: JsonValue; messages: JsonValue[]; members: JsonValue[] }[];
 }
 
-/** Writes down what goes over another transport. */
+/** Records the frames of another transport. */
 export class Recorder implements Transport {
   readonly lines: Line[] = [];
 
@@ -42,12 +42,12 @@ export class Recorder implements Transport {
   }
 }
 
-/** What a recording says of the rooms, by where it came from: what has one source keeps its order. */
+/** The inputs of a recording by source: those of one source keep their order. */
 export interface Sources {
   userId: string;
   /** Welcomes, events and gaps. */
   stream: Input[];
-  /** Everything else: signals, and answers to what was asked. */
+  /** Everything else: signals, and answers to calls. */
   others: Input[];
   truth: Truth;
 }
@@ -110,7 +110,7 @@ export function sourcesOf(lines: readonly Line[]): Sources {
   return { userId: truth.userId, stream, others, truth };
 }
 
-/** A room as its server has it. */
+/** A room as on its server. */
 export function trueRoom({ entry: json, messages, members }: Truth["rooms"][number]) {
   const { room, membership, unreadCount, read, hidden } = fromJson(v1.InboxEntrySchema, json);
   const forms = messages.map((message) => fromJson(v1.EventSchema, message));

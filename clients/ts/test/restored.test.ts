@@ -33,7 +33,7 @@ function open(storage: Storage, transport: FakeTransport, { epoch = 1n, seq = 10
   return { session, queue, failed, close: () => (session.close(), queue.close()) };
 }
 
-/** Ends the connection, and begins another one to a server that has the room up to a head, in an epoch. */
+/** Ends the connection, and opens another one to a server with this head and epoch of the room. */
 async function reconnect(transport: FakeTransport, { epoch, head }: { epoch: bigint; head: bigint }, isTold = true) {
   transport.refusal = undefined;
   if (transport.connections.length > 0 && !transport.last.closed) transport.last.frames.fail(new TransportError("cut"));
@@ -83,7 +83,7 @@ describe("a message that waits while its room is restored", () => {
     await reconnect(transport, { epoch: 2n, head: 40n });
     expect(sends(transport)).toMatchObject([{ afterSeq: 40n }]);
     await first.close();
-    // The answer was lost: it may be among the events behind 40, so nothing else may be said of it.
+    // The answer was lost: it may be among the events after 40, so its `afterSeq` must not change.
     const later = new FakeTransport();
     open(storage, later, { epoch: 2n, seq: 40n });
     await reconnect(later, { epoch: 2n, head: 300n }, false);
@@ -179,7 +179,7 @@ describe("a change that names a message of a room that is restored", () => {
       await expect(done).rejects.toBeInstanceOf(PreconditionError);
       await expect(done).rejects.toMatchObject({ reason: "room_restored", metadata: { room_id: "r" } });
       expect(failed).toMatchObject([{ id, error: { reason: "room_restored" } }]);
-      // Nothing of it is shown at the message that is there now.
+      // It is not shown on the message that has its seq now.
       expect(queue.commands).toEqual([]);
       await settle(11_000);
       expect(transport.last.sent.map(({ operation }) => operation.case).filter((name) => name !== "getPresence")).toEqual([]);

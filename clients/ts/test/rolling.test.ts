@@ -14,7 +14,7 @@ beforeAll(async () => {
 }, 90_000);
 afterAll(() => cluster?.stop());
 
-/** Over each transport two: through nginx, as in production, to whichever node is there. */
+/** Two users per transport: through nginx, as in production, to any node. */
 const PEOPLE = {
   ann: (url: string) => new WebSocketTransport(url, WebSocket as never),
   ben: (url: string) => grpcWeb(url),
@@ -37,7 +37,7 @@ test("nothing is lost, doubled or reordered while every node is restarted in tur
   const rooms = await Promise.all(clients.map((client) => eventually("the room is there", () => client.room(created!.roomId))));
   await Promise.all(rooms.map((room) => room.loadLatest()));
 
-  // Each talks without a pause while a node is restarted; all of it has to fit into a window.
+  // Each sends continuously while a node is restarted; everything has to fit into a window.
   let [isOver, limit] = [false, 0];
   const waiting: (() => void)[] = [];
   const sent = people.map((): string[] => []);
@@ -74,7 +74,7 @@ test("nothing is lost, doubled or reordered while every node is restarted in tur
   const [first, ...others] = rooms.map((room) => room.messages.map(({ seq, text }) => `${seq} ${text}`));
   expect(first).toHaveLength(count);
   for (const other of others) expect(other).toEqual(first);
-  // Of each, in the order in which they were written.
+  // Of each user, in the order in which they were written.
   for (const [who, texts] of sent.entries()) {
     expect(rooms[0]!.messages.map(({ text }) => text).filter((text) => text.startsWith(`${who} `))).toEqual(texts);
   }

@@ -16,7 +16,8 @@ interface Said {
   reactions: { emoji: string; userIds: string[] }[];
 }
 
-/** A room as a server keeps it: its log, and what a reader of all of it knows. */
+/** A room as on a server: its log, and the knowledge of a client that has
+ * received all of it. */
 export class RoomLog {
   readonly events: v1.Event[] = [];
   readonly members = new Map<string, v1.Role>();
@@ -82,7 +83,7 @@ export class RoomLog {
     this.read = { seq, messageCount: Number(event.messageCount), deletedCount: Number(event.deletedCount) };
   }
 
-  /** One step of anyone. */
+  /** One step of any user. */
   step(): void {
     const { random } = this;
     const message = random.pick(random.chance(0.3) ? this.messages : this.messages.slice(-6));
@@ -117,7 +118,7 @@ export class RoomLog {
     }
   }
 
-  /** As the inbox has it now. */
+  /** Its current inbox entry. */
   entry(order: number): Input {
     const last = this.messages.at(-1);
     const entry = create(v1.InboxEntrySchema, {
@@ -139,7 +140,7 @@ export class RoomLog {
     return { type: "inbox", roomId: this.id, entry, order };
   }
 
-  /** A message as a server has it that knows the log up to `head`. */
+  /** A message as on a server that knows the log up to `head`. */
   formAt(seq: number, head = this.head): v1.Event | undefined {
     const event = this.events[seq - 1];
     if (event?.body.case !== "message" || seq > head) return undefined;
@@ -148,7 +149,7 @@ export class RoomLog {
     return shown(said);
   }
 
-  /** Messages as they are now, in the form of a {@link ChatMessage}. */
+  /** Messages in their present form, as a {@link ChatMessage}. */
   get shown() {
     return this.messages.map(({ event, text, deleted, changedSeq, reactions }) => ({ seq: Number(event.seq), text, deleted, changedSeq, reactions }));
   }
@@ -165,7 +166,7 @@ export class RoomLog {
     return { type: "receipts", roomId: this.id, receipts: [{ userId, deliveredSeq, readSeq }] };
   }
 
-  /** What is known by someone who has received all of it. */
+  /** The knowledge of a client that has received all of it. */
   get truth() {
     const last = this.messages.at(-1);
     return {
@@ -199,7 +200,7 @@ export class RoomLog {
   }
 }
 
-/** A message after a later event, as a server folds it. */
+/** A message after a later event, folded like on a server. */
 function fold(message: Said, { seq, actorId, body }: v1.Event): void {
   if (!("value" in body) || !body.value || !("targetSeq" in body.value) || body.value.targetSeq !== message.event.seq) return;
   message.changedSeq = Number(seq);

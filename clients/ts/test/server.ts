@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 export const BINARY = process.env["PARLANCE_BIN"] ?? fileURLToPath(new URL("../../../target/debug/parlance", import.meta.url));
 
-/** A real server of a test's own, with a way in that can be cut. */
+/** A real server for one test, behind a proxy that can be cut. */
 export class Server {
   readonly #folder: string;
   readonly #options: readonly string[];
@@ -16,7 +16,7 @@ export class Server {
   #address = "127.0.0.1:0";
   readonly #sockets = new Set<net.Socket>();
   readonly #proxy: net.Server;
-  /** New connections are refused. */
+  /** Whether new connections are refused. */
   cut = false;
 
   private constructor(folder: string, options: readonly string[]) {
@@ -39,7 +39,7 @@ export class Server {
     });
   }
 
-  /** A server with further options of `parlance serve`. */
+  /** Starts a server with additional options of `parlance serve`. */
   static async start(...options: string[]): Promise<Server> {
     const server = new Server(await mkdtemp(path.join(tmpdir(), "parlance-ts-")), options);
     await server.launch();
@@ -47,12 +47,12 @@ export class Server {
     return server;
   }
 
-  /** Where clients connect: through the proxy. */
+  /** The clients' URL: through the proxy. */
   get url(): string {
     return `http://127.0.0.1:${(this.#proxy.address() as net.AddressInfo).port}`;
   }
 
-  /** Starts the process, where it listened before if it did. */
+  /** Starts the process, on the same port as before. */
   async launch(): Promise<void> {
     const arguments_ = ["serve", "--listen", this.#address, "--admin-listen", "127.0.0.1:0", "--user-rate", "0"];
     const child = spawn(BINARY, [...arguments_, "--data-dir", path.join(this.#folder, "data"), "--drain-seconds", "2", ...this.#options], {
@@ -71,15 +71,15 @@ export class Server {
     });
   }
 
-  /** Breaks every connection. */
+  /** Closes every connection. */
   breakAll(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Ends the process: without a word, or in good order. */
+  /** Ends the process: by SIGKILL, or gracefully. */
   async end(signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Promise<void> {
     const child = this.#child!;
-    // What it ends with is this time no failure to start.
+    // This exit is not a failure to start.
     child.removeAllListeners("exit");
     const gone = new Promise((resolve) => child.once("exit", resolve));
     child.kill(signal);
@@ -93,7 +93,7 @@ export class Server {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  /** A token for someone new. */
+  /** A token for a new user. */
   async token(userId: string): Promise<string> {
     const response = await fetch(`http://${this.#address}/v1/users`, {
       method: "POST",

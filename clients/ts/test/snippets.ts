@@ -7,12 +7,12 @@ import ts from "typescript";
 /** The folder of the SDK. */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** What a snippet may use without saying where it comes from, because one before it does. */
+/** Names that a snippet may use without an import, because an earlier one imports them. */
 const AROUND = {
   client: 'declare const client: import("@parlance/client").Client;',
   room: 'declare const room: import("@parlance/client").Room;',
 };
-/** React is not installed here: its hook, as its types have it. */
+/** React is not installed here: its hook, as in its types. */
 export const REACT = "export declare function useSyncExternalStore<T>(subscribe: (changed: () => void) => () => void, snapshot: () => T): T;";
 
 /** The snippets of the documentation, each as a module. */
@@ -35,7 +35,7 @@ export const STRICT: ts.CompilerOptions = {
   types: ["node"],
 };
 
-/** Compiles files that need not exist on disk. Returns what is wrong with them. */
+/** Compiles files that need not exist on disk. Returns the errors. */
 export function problemsOf(files: ReadonlyMap<string, string>, options: ts.CompilerOptions): string[] {
   const host = ts.createCompilerHost(options);
   const { getSourceFile, fileExists, readFile } = host;
@@ -46,7 +46,7 @@ export function problemsOf(files: ReadonlyMap<string, string>, options: ts.Compi
   host.fileExists = (name) => files.has(name) || fileExists.call(host, name);
   host.readFile = (name) => files.get(name) ?? readFile.call(host, name);
   const program = ts.createProgram([...files.keys()], options, host);
-  // The SDK's own sources are checked by its own options.
+  // The SDK's own sources are checked with its own options.
   const problems = ts.getPreEmitDiagnostics(program).filter(({ file }) => !file || file.isDeclarationFile || files.has(file.fileName));
   return problems.map(({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`);
 }

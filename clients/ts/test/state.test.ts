@@ -41,7 +41,7 @@ const gap = (fields: { fromSeq: number; toSeq: number; reason: v1.GapReason; epo
 
 const welcome = (epoch: number): Input => ({ type: "welcome", userId: SELF, heads: [{ roomId: "r", seq: 0, epoch }] });
 
-/** A room that lives for a while, as each source reports it. */
+/** A room with random events, as reported by each source. */
 function session(random: Random, { gaps, counts }: { gaps: boolean; counts: boolean }) {
   const log = new RoomLog(random);
   const sources = { stream: [] as Input[], inbox: [] as Input[], read: [] as Input[], receipts: [] as Input[], members: [] as Input[] };
@@ -67,10 +67,10 @@ function session(random: Random, { gaps, counts }: { gaps: boolean; counts: bool
       pushed = log.head;
     }
     for (; pushed < log.head; pushed++) sources.stream.push(event(log.events[pushed]!));
-    // A connection that is resumed from an older cursor.
+    // A connection resumed from an older cursor.
     if (random.chance(0.05)) for (const again of log.events.slice(-random.int(1, 5))) sources.stream.push(event(again));
   }
-  // After whatever was missed both are read again.
+  // After a loss both are read again.
   sources.inbox.push(log.entry(order++));
   sources.members.push(log.memberList());
   return { log, sources };

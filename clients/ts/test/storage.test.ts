@@ -124,14 +124,14 @@ test("a directory is opened by one at a time, and after a crash again", async ()
   const first = await new FileStorage(directory).open();
   await expect(new FileStorage(directory).open()).rejects.toBeInstanceOf(StorageError);
   await first.close();
-  // Of a process that lives, and of one that does not.
+  // Of a live process, and of a dead one.
   await writeFile(path.join(directory, "lock"), String(process.ppid));
   await expect(new FileStorage(directory).open()).rejects.toThrow(`open in process ${process.ppid}`);
   await writeFile(path.join(directory, "lock"), "999999999");
   await (await new FileStorage(directory).open()).close();
 });
 
-/** What two processes see of each other that start at once. */
+/** Interleavings of two processes that start simultaneously. */
 test.each([
   ["one that has not written its lock yet", ""],
   ["one that removes the lock of a crash too", "999999999"],
@@ -141,7 +141,7 @@ test.each([
   await writeFile(path.join(directory, `lock.${process.ppid}`), "");
   await expect(new FileStorage(directory).open()).rejects.toThrow(`opened by process ${process.ppid}`);
   expect(await readFile(path.join(directory, "lock"), "utf8")).toBe(lock);
-  // That one has crashed as it opened it.
+  // That one crashed while opening it.
   await rename(path.join(directory, `lock.${process.ppid}`), path.join(directory, "lock.999999999"));
   const store = await new FileStorage(directory).open();
   expect(await readFile(path.join(directory, "lock"), "utf8")).toBe(String(process.pid));
@@ -158,7 +158,7 @@ test("what could not be erased when its user signed out is erased before the dir
   const after = await storage.open();
   expect(await after.readAll("cursors")).toEqual([]);
   expect(await ids(after)).toEqual(["kept"]);
-  // Once: what is written from then on stays.
+  // Only once: data written from then on stays.
   await after.write([{ collection: "cursors", key: "s", value: { roomId: "s", seq: 1, epoch: "1" } }]);
   await after.close();
   const again = await storage.open();

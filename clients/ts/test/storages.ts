@@ -12,21 +12,21 @@ import { FileStorage } from "../src/node.js";
 const folders: string[] = [];
 afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))));
 
-/** A folder that is removed once the tests of the file have run. */
+/** A folder that is removed after the tests of the file. */
 export async function folder(): Promise<string> {
   const created = await mkdtemp(path.join(tmpdir(), "parlance-store-"));
   folders.push(created);
   return created;
 }
 
-/** A fresh storage of each kind. */
+/** A new storage of each kind. */
 export const STORAGES: Record<string, () => Promise<Storage>> = {
   memory: async () => new MemoryStorage(),
   IndexedDB: async () => new IndexedDbStorage(`${Math.random()}`),
   files: async () => new FileStorage(await folder()),
 };
 
-/** A storage, with other ways to do some of it. */
+/** A storage with some methods replaced. */
 export function altered(change: (store: Store) => Partial<Store>, storage: Storage = new MemoryStorage()): Storage {
   return {
     open: async () => {
@@ -37,5 +37,5 @@ export function altered(change: (store: Store) => Partial<Store>, storage: Stora
   };
 }
 
-/** What a storage that hangs answers. */
+/** The answer of a hanging storage. */
 export const never = () => new Promise<never>(() => {});

@@ -4,7 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { DiscardedError, IndexedDbStorage, type Storage, v1 } from "../src/index.js";
-// Loaded before the clocks are not those of the machine.
+// Loaded before the clocks are replaced.
 import "../src/storage/indexeddb-store.js";
 import { CommandQueue } from "../src/queue/queue.js";
 import type { TabRuntime } from "../src/queue/tabs.js";
@@ -124,7 +124,7 @@ test("a discard in one tab holds in all", async () => {
   first.answer(5n);
   await until(() => expect(first.queue.commands).toMatchObject([{ state: "confirmed" }]));
   expect(texts(first.sent())).toEqual(["first"]);
-  // A tab that opens later has the storage only.
+  // A tab that opens later only has the storage.
   const third = await tab();
   first.die();
   second.die();
@@ -143,7 +143,8 @@ test("without locks two tabs send with one id and one notion of the room, and no
   await until(() => expect(first.sent()).toHaveLength(1));
   await second.welcome();
   await until(() => expect(second.sent()).toHaveLength(1));
-  // The server recognises the second: it says what was known at the first.
+  // The server recognises the second: it contains the same `afterSeq` as the
+  // first.
   for (const { sent } of [first, second]) expect(sent()).toMatchObject([{ clientMessageId: id, afterSeq: 4n }]);
   await first.queue.discard(withdrawn.id);
   second.answer(5n);
@@ -159,7 +160,7 @@ test("an answer survives the way between tabs", async () => {
   expect(await submitted.done).toMatchObject({ case: "editMessage", value: { outcome: { seq: 5n } } });
 });
 
-/** What browsers do where a page may not store anything. */
+/** The behaviour of browsers on pages that may not store anything. */
 const DENIED: Record<string, TabRuntime> = {
   "locks that are denied": {
     locks: { request: () => Promise.reject(new DOMException("denied", "SecurityError")) },
@@ -187,7 +188,7 @@ test.each(Object.keys(DENIED))("with %s a tab sends on its own", async (what) =>
   await until(() => expect(texts(one.sent())).toEqual(["hello"]));
 });
 
-/** The same storage, which a tab opens when it is let. */
+/** The same storage, opened by a tab on demand. */
 function slowly(): { slow: Storage; open: () => void } {
   let open = () => {};
   const opened = new Promise<void>((resolve) => (open = resolve));
@@ -222,7 +223,7 @@ test("a storage that answers late does not bring back what another tab has sent 
   await expect(withdrawn.done).rejects.toBeInstanceOf(DiscardedError);
   open();
   await until(() => expect(second.queue.store.state.status).toBe("durable"));
-  // A page that opens later has the storage only.
+  // A page that opens later only has the storage.
   for (const { die } of [first, second]) die();
   const third = await tab({ shared: false });
   await third.queue.store.write([]);

@@ -8,7 +8,7 @@ import { type ChangesByMessage, changesAfterEvent, UNCHANGED } from "../src/stat
 import { message } from "./fake.js";
 import { Random } from "./random.js";
 
-/** The log of a room; calls answer from it, when they are let. */
+/** The log of a room; calls are answered from it on demand. */
 let log: v1.Event[];
 let source: Source;
 let held: (() => void)[] | undefined;
@@ -49,7 +49,7 @@ beforeEach(() => {
   timeline = new Timeline(source, () => emitted++);
 });
 
-/** Something happens; `told` says whether one is told. */
+/** Adds an event; `told`: whether it is pushed. */
 function happens(body: v1.Event["body"], told = true): v1.Event {
   const event = create(v1.EventSchema, { ...message("r", BigInt(log.length + 1), ""), body });
   log.push(event);
@@ -296,7 +296,7 @@ test("a very long gap whose end is refused is asked for once, and leaves a hole 
   let asked = 0;
   const { listMessages } = source;
   source.listMessages = () => {
-    // Without an end it would block everything, this test's own clock too.
+    // An endless loop would block everything, including this test's own clock.
     if (++asked > 100) return new Promise(() => {});
     return Promise.reject(new Error("the client was closed"));
   };

@@ -1,4 +1,4 @@
-// Makes the CommonJS build, dist/cjs, of the ESM build that tsc has made: `node tools/commonjs.mjs [dist]`.
+// Builds the CommonJS version, dist/cjs, from the ESM build by tsc: `node tools/commonjs.mjs [dist]`.
 import { cp, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -14,7 +14,7 @@ await build({
   format: "cjs",
   platform: "neutral",
   target: "es2022",
-  // What is loaded where it is used is required then: an import() would not see the names that a CommonJS module exports.
+  // Modules loaded on demand become `require` calls: an import() would not see the named exports of a CommonJS module.
   supported: { "dynamic-import": false },
   sourcemap: true,
 });

@@ -1,5 +1,5 @@
-// Sizes, gzipped, of what a page loads that uses WebSockets. The budget is for the code of the SDK: the runtime of protobuf
-// and the contract, which every client of it needs, are counted beside it.
+// Gzipped sizes of what a page loads when it uses WebSockets. The budget covers the code of the SDK: the protobuf runtime
+// and the contract, which every client needs, are counted separately.
 import { relative } from "node:path";
 import { gzipSync } from "node:zlib";
 
@@ -15,7 +15,7 @@ async function bundle(entry, external) {
   const { outputs } = metafile;
   const bytesOf = new Map(outputFiles.map(({ path, contents }) => [relative(".", path), gzipSync(contents, { level: 9 }).length]));
   const sum = (names) => [...names].reduce((bytes, name) => bytes + bytesOf.get(name), 0);
-  // What the entry imports is loaded with it; the rest when it is used.
+  // Imports of the entry are loaded with it; the rest on demand.
   const first = new Set(Object.keys(outputs).filter((name) => outputs[name].entryPoint === entry));
   for (const name of first) for (const { path, kind } of outputs[name].imports) if (kind === "import-statement" && outputs[path]) first.add(path);
   return { bytes: sum(first), later: sum([...bytesOf.keys()].filter((name) => !first.has(name))), inputs: Object.keys(metafile.inputs) };

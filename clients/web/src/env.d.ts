@@ -1,5 +1,5 @@
 declare module "virtual:emoji" {
-  /** Where the emoji are: JSON, in the form of `EmojiFile`. */
+  /** The URL of the emoji: JSON, in the form of `EmojiFile`. */
   const url: string;
   export default url;
 }

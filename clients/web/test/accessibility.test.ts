@@ -13,15 +13,15 @@ beforeAll(async () => {
   await message(zoe, "🎉").locator("[data-state=sent]").waitFor();
 });
 
-/** What axe finds by the rules of WCAG 2.2 AA, and best practice. */
+/** Violations found by axe of the rules of WCAG 2.2 AA and best practices. */
 async function faults(page: Page): Promise<string[]> {
   // Not by a script element, which the page would not run.
   await page.evaluate(axe.source.replace(/^/, "window.module = undefined;"));
   const { violations } = await page.evaluate(() =>
     (globalThis as unknown as { axe: typeof axe }).axe.run(document, {
-      // Or it looks into style sheets by adding one, which the page does not allow.
+      // Otherwise it inspects style sheets by adding one, which the page does not allow.
       preload: false,
-      // Menus stand at the end of the page, outside of any landmark, and have the focus while they are there.
+      // Menus are at the end of the page, outside of any landmark, and have the focus while they are open.
       rules: { region: { enabled: false } },
       runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
     }),
@@ -55,7 +55,7 @@ test.each(LOOKS)("axe finds nothing in %s", async (look, options) => {
   await composer(page).fill("x".repeat(20_000));
   await page.locator("#composer-limit").waitFor();
   await check("a text that is too long");
-  // Blank for the server, and not for the page.
+  // Blank for the server, but not for the page.
   await say(page, "\u0085");
   const refused = page.locator("article").filter({ hasText: "Not sent:" });
   await refused.waitFor();
@@ -144,13 +144,13 @@ test("everything is done with the keyboard alone", async () => {
   const press = async (...all: string[]) => {
     for (const key of all) await keys.press(key);
   };
-  // One begins where one writes.
+  // The composer has the focus initially.
   await until("the composer has the focus", focused, (label) => label.startsWith("Message "));
   await keys.type("by keys");
   await press("Enter");
   await message(zoe, "by keys").waitFor();
 
-  // One's last one is changed.
+  // Edits the user's own last message.
   await until("it is sent", () => message(ann, "by keys").locator("[data-state=sent], [data-state=delivered], [data-state=read]").count(), (count) => count === 1);
   await press("ArrowUp");
   await until("it is being changed", () => composer(ann).inputValue(), (text) => text === "by keys");
@@ -158,7 +158,7 @@ test("everything is done with the keyboard alone", async () => {
   await press("Enter");
   await message(zoe, "by keys only").getByText("(edited)").waitFor();
 
-  // To the messages, and what can be done with them.
+  // To the messages, and their actions.
   await say(zoe, "a question");
   await message(ann, "a question").waitFor();
   await press("Shift+ArrowUp");
@@ -182,7 +182,7 @@ test("everything is done with the keyboard alone", async () => {
   await press("Enter");
   await message(zoe, "a question").getByRole("button", { name: /^🎉 1/ }).waitFor();
 
-  // A menu of a message, deleted by it.
+  // The menu of a message, which is deleted by it.
   await ann.locator("article[tabindex='0']").focus();
   await press("End");
   await until("one's own answer", focused, (label) => label.startsWith("Ann, "));
@@ -195,7 +195,7 @@ test("everything is done with the keyboard alone", async () => {
   await press("Tab", "Enter");
   await zoe.getByText("an answer").first().waitFor({ state: "detached" });
 
-  // To someone else, by name, and back.
+  // To another user by name, and back.
   await press("Control+k");
   await until("the search has the focus", () => ann.evaluate(() => document.activeElement?.tagName), (tag) => tag === "INPUT");
   await keys.type("zo");
@@ -205,7 +205,7 @@ test("everything is done with the keyboard alone", async () => {
   await until("the composer has the focus", focused, (label) => label.startsWith("Message Zoe"));
   await keys.type("just us");
   await press("Enter");
-  // It is sent, and with it there is a room.
+  // Sending it creates the room.
   await message(ann, "just us").locator("span[data-state]").waitFor();
   await entry(zoe, "Ann").waitFor();
   await press("Alt+ArrowDown");
@@ -213,7 +213,7 @@ test("everything is done with the keyboard alone", async () => {
   await press("Alt+ArrowUp");
   await ann.getByRole("heading", { level: 2, name: "Zoe" }).waitFor();
 
-  // From the top of the page with the tabulator.
+  // From the top of the page with the Tab key.
   await ann.evaluate(() => (document.activeElement as HTMLElement).blur());
   await press("?");
   await ann.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();

@@ -18,20 +18,20 @@ const ARGUMENTS = [
   "--disable-quic",
   "--no-first-run",
   "--disable-background-networking",
-  // A page that a test hands out is none of the server's address: Chromium would keep it from that.
+  // A page served by a test has another origin than the server: Chromium would block it.
   "--disable-features=LocalNetworkAccessChecks",
 ];
 
-/** The folder of a build to be tested instead of the one that is built into the server. */
+/** The folder of a build to test instead of the one built into the server. */
 const WEB_APP = process.env["WEB_APP"];
 const FILES = /^\/(|icon[^/]*|manifest\.webmanifest|assets\/[^/]+)$/;
 
-/** Hands out the files of {@link WEB_APP} as the server does its own. */
+/** Serves the files of {@link WEB_APP} like the server. */
 async function serve(route: Route): Promise<void> {
   const { pathname } = new URL(route.request().url());
   const headers: Record<string, string> = {};
   if (pathname === "/") {
-    // From a server that is away nothing comes; and its policy counts.
+    // An unavailable server serves nothing; and its policy applies.
     const answer = await route.fetch().catch(() => undefined);
     if (!answer) return route.abort("connectionrefused");
     headers["content-security-policy"] = answer.headers()["content-security-policy"] ?? "";
@@ -39,14 +39,14 @@ async function serve(route: Route): Promise<void> {
   await route.fulfill({ path: path.join(WEB_APP!, pathname === "/" ? "index.html" : pathname), headers });
 }
 
-/** What a page complained of, that is no fault of its own while a server is away, or a test keeps it from something. */
+/** Console errors that are expected while a server is unavailable, or a test blocks something. */
 const EXPECTED = /Service Worker registration blocked|net::ERR_|WebSocket connection|Failed to load resource|Autofocus processing/;
 
-/** A browser with people in it, each in a window with a storage of its own. */
+/** A browser with several users, each in a window with its own storage. */
 export class People {
   readonly #browser: Browser;
   readonly #contexts: BrowserContext[] = [];
-  /** What pages said that they should not have. */
+  /** Unexpected console errors. */
   readonly complaints: string[] = [];
 
   private constructor(browser: Browser) {
@@ -57,9 +57,9 @@ export class People {
     return new People(await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS }));
   }
 
-  /** A window: nothing is shared with others. */
+  /** A window that shares nothing with others. */
   async context(options: BrowserContextOptions = {}): Promise<BrowserContext> {
-    // A service worker keeps the build of the server, and asks past the routes of a test.
+    // A service worker would cache the build of the server, and bypass the routes of a test.
     const serviceWorkers = "block" as const;
     const context = await this.#browser.newContext({ viewport: { width: 1180, height: 760 }, locale: "en-GB", serviceWorkers, ...options });
     context.setDefaultTimeout(30_000);
@@ -73,7 +73,7 @@ export class People {
     return context;
   }
 
-  /** Someone who has opened the page and typed a name. */
+  /** A user who has opened the page and typed a name. */
   async named(url: string, name: string, options?: BrowserContextOptions | BrowserContext): Promise<Page> {
     const context = options && "newPage" in options ? options : await this.context(options);
     const page = await context.newPage();
@@ -84,7 +84,7 @@ export class People {
     return page;
   }
 
-  /** Someone with a token. */
+  /** A user with a token. */
   async withToken(url: string, token: string): Promise<Page> {
     const page = await (await this.context()).newPage();
     await page.goto(`${url}/#token=${token}`);
@@ -102,12 +102,12 @@ export const composer = (page: Page): Locator => page.getByRole("textbox", { nam
 
 export async function say(page: Page, text: string): Promise<void> {
   await composer(page).fill(text);
-  // On a touch screen the return key makes a line.
+  // On a touch screen the return key inserts a line break.
   if (await page.evaluate(() => matchMedia("(pointer: coarse)").matches)) await page.getByRole("button", { name: /^(Send|Save)$/ }).click();
   else await composer(page).press("Enter");
 }
 
-/** Says yes to what is asked. */
+/** Confirms a question. */
 export const confirm = (page: Page, action: string): Promise<void> =>
   page.getByRole("alertdialog").getByRole("button", { name: action }).click();
 
@@ -115,11 +115,11 @@ export const confirm = (page: Page, action: string): Promise<void> =>
 export const message = (page: Page, text: string): Locator =>
   page.locator("article").filter({ has: page.locator(".text", { hasText: text }) }).last();
 
-/** A room or a person in the list. */
+/** A room or a user in the list. */
 export const entry = (page: Page, title: string): Locator =>
   page.getByRole("navigation").getByRole("link").filter({ has: page.getByText(title, { exact: true }) });
 
-/** The same, scrolled to: what is far out of sight is not in the document. */
+/** Like {@link entry}, scrolled into view: rows far out of sight are not in the document. */
 export async function reveal(page: Page, title: string): Promise<Locator> {
   const found = entry(page, title);
   const search = async () => {
@@ -136,17 +136,17 @@ export async function reveal(page: Page, title: string): Promise<Locator> {
   return found;
 }
 
-/** Opens a conversation of the list. */
+/** Opens a conversation from the list. */
 export async function open(page: Page, title: string): Promise<void> {
   await (await reveal(page, title)).click();
-  // What is open before has a place to write too.
+  // The previously open place has a composer, too.
   await page.getByRole("heading", { level: 2, name: title, exact: true }).waitFor();
   await composer(page).waitFor();
 }
 
-/** The texts that are on the screen, from above. */
+/** The visible texts, from the top. */
 export function texts(page: Page): Promise<string[]> {
-  // An absolute place is none in the document: sorted by where they stand.
+  // Rows are positioned absolutely: sorted by their position.
   return page.locator("article").evaluateAll((rows) =>
     rows
       .map((row) => ({ top: row.getBoundingClientRect().top, text: row.querySelector(".text")?.textContent ?? "" }))
@@ -155,7 +155,7 @@ export function texts(page: Page): Promise<string[]> {
   );
 }
 
-/** Waits until a page is as it should be, and says what it is like where it never is. */
+/** Waits until a page is in the expected state, and reports its state on a timeout. */
 export async function until<T>(what: string, look: () => Promise<T> | T, isRight: (value: T) => boolean): Promise<T> {
   const deadline = Date.now() + 30_000;
   for (;;) {

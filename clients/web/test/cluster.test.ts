@@ -18,11 +18,11 @@ test("three people with tokens talk across two nodes, one of which is killed", a
   const ann = await people.withToken(one, cluster.token("ann"));
   const ben = await people.withToken(two, cluster.token("ben"));
   const cat = await people.withToken(cluster.url, cluster.token("cat"));
-  // The token does not stay in the address.
+  // The token is removed from the URL.
   expect(ann.url()).not.toContain("token");
   await ann.getByText("No conversations yet.").waitFor();
 
-  // There is no directory: people are found by their ids.
+  // There is no directory: users are found by their ids.
   await ann.getByRole("button", { name: "New conversation" }).click();
   await ann.getByRole("radio", { name: "Group" }).check();
   await ann.getByRole("textbox", { name: "Title" }).fill("Crew");
@@ -54,7 +54,7 @@ test("three people with tokens talk across two nodes, one of which is killed", a
   const all = ["from the first node", "from the second", "ben, are you there?", "yes, in a moment"];
   for (const page of [ann, ben, cat]) await until("all have all, once and in one order", () => texts(page), (now) => String(now) === String(all));
 
-  // To the other in private, from one node to the other.
+  // A direct message from one node to the other.
   await ben.getByRole("button", { name: "Details", exact: true }).click();
   await ben.getByRole("complementary").getByRole("link", { name: "ann" }).click();
   await say(ben, "just you and me");
@@ -67,12 +67,12 @@ test("a token that is not accepted, or not any more, leads back to the door", as
   const page = await (await people.context()).newPage();
   await page.goto(`${cluster.url}/#token=${cluster.token("eve").slice(0, -4)}AAAA`);
   await page.getByRole("status").getByText("You were signed out").waitFor();
-  // Who cannot have a name is asked for a token.
+  // If names are not accepted, a token is requested.
   await page.getByLabel("Token").fill(cluster.token("eve"));
   await page.getByLabel("Stay signed in on this device").check();
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.getByTestId("connection").getByText("Online").waitFor();
-  // Kept by the browser, until one signs out.
+  // Kept by the browser until sign-out.
   const tab = await page.context().newPage();
   await tab.goto(cluster.url);
   await tab.getByTestId("connection").getByText("Online").waitFor();

@@ -64,7 +64,7 @@ test.each(["SIGKILL", "SIGTERM"] as const)("the server is ended by %s under thei
       const text = `line ${said.length}`;
       said.push(text);
       await say(speaker, text);
-      // One after the other, or nobody knows the order.
+      // One after the other, since their order would be undefined.
       if (!server.cut) await message(speaker === alice ? bob : alice, text).waitFor();
     }
   };
@@ -86,7 +86,7 @@ test.each(["SIGKILL", "SIGTERM"] as const)("the server is ended by %s under thei
 test("a server that is asked for by name, and gone for good, is no blank page", async () => {
   cut();
   await until("it says so", () => status(bob), isOffline);
-  // What was there can still be read, and one can still move about.
+  // Earlier messages can still be read, and navigation works.
   await open(bob, "Lobby");
   await open(bob, `Alice ${number}`);
   await message(bob, "hello").waitFor();
@@ -96,12 +96,12 @@ test("a server that is asked for by name, and gone for good, is no blank page", 
 
 test("a first message is kept until there is a conversation, and so is one to nobody", async () => {
   const carol = await people.named(server.url, `Carol ${number}`);
-  // Taken to the lobby, before she is somewhere else.
+  // Opened in the lobby, before she navigates elsewhere.
   await open(carol, "Lobby");
   await open(carol, `Bob ${number}`);
   cut();
   await until("it says so", () => status(carol), isOffline);
-  // The same twice is two messages.
+  // The same text twice is two messages.
   for (let time = 0; time < 2; time += 1) await say(carol, "hi");
   await carol.getByRole("article").filter({ hasText: "hi" }).nth(1).getByText("Sending").waitFor();
   await open(carol, "Lobby");
@@ -144,7 +144,7 @@ test("a change that is made without a connection is seen at once, and carried ou
 test("without a network that is what it says", async () => {
   await alice.context().setOffline(true);
   await until("it says so", () => status(alice), (text) => text!.trim() === "Offline: no network");
-  // Beside the menu, not under it.
+  // Next to the menu, not under it.
   const [told, menu] = await Promise.all([alice.getByTestId("connection").boundingBox(), alice.getByRole("button", { name: "Account and settings" }).boundingBox()]);
   expect(told!.x + told!.width).toBeLessThanOrEqual(menu!.x);
   await say(alice, "from a tunnel");

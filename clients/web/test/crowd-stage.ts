@@ -4,10 +4,11 @@ import { afterAll, beforeAll, expect, onTestFinished } from "vitest";
 import { People } from "./browser.js";
 import { Crowd, type CrowdOptions } from "./crowd.js";
 
-/** Elements of the whole page, however many rooms and people there are. */
+/** Maximum number of elements on the whole page, however many rooms and users there
+ * are. */
 export const MOST_ELEMENTS = 1_000;
 
-/** A browser for the tests of the file that imports it; no page in it may complain. */
+/** A browser for the tests of the importing file; no page in it may log an error. */
 export let people: People;
 beforeAll(async () => void (people = await People.start()));
 afterAll(async () => {
@@ -15,7 +16,7 @@ afterAll(async () => {
   expect(people.complaints).toEqual([]);
 });
 
-/** A server of a test's own. */
+/** A server for one test. */
 export async function crowd(options: CrowdOptions): Promise<Crowd> {
   const crowd = await Crowd.start(options);
   onTestFinished(() => crowd.stop());

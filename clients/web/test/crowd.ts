@@ -12,18 +12,18 @@ const NAMES = ["Ada", "Bela", "Chidi", "Dana", "Emre", "Fatima", "Goran", "Hanna
 
 export interface CrowdOptions {
   rooms: number;
-  /** So many of the rooms are direct ones, each with one of the people. */
+  /** Number of direct rooms, each with another user. */
   direct?: number;
   people: number;
-  /** So many messages are in the latest room. */
+  /** Number of messages in the latest room. */
   long?: number;
-  /** So many rooms have an unread message. */
+  /** Number of rooms with an unread message. */
   unread?: number;
-  /** Whether everyone may list the people, as in local mode. */
+  /** Whether everyone may list the users, as in local mode. */
   directory?: boolean;
-  /** What the user is in all rooms. */
+  /** The user's role in all rooms. */
   role?: "ROLE_MEMBER" | "ROLE_ADMIN" | "ROLE_OWNER";
-  /** The path that it is below of, as behind a proxy: `/chat`. */
+  /** The path prefix, as behind a proxy: `/chat`. */
   prefix?: string;
 }
 
@@ -31,7 +31,7 @@ interface CrowdRoom {
   readonly id: string;
   readonly title: string;
   readonly peerId: string;
-  /** What was said before the page came. */
+  /** Number of messages from before the page was opened. */
   readonly begin: number;
   head: number;
   read: number;
@@ -40,19 +40,19 @@ interface CrowdRoom {
 type Json = Record<string, unknown>;
 
 /**
- * A server with one user in many rooms: it speaks as much of the contract as the page asks for,
- * costs little beside the page, and counts the calls.
+ * A server with one user in many rooms: it implements as much of the contract as the page
+ * needs, is cheap compared with the page, and counts calls.
  */
 export class Crowd {
   static readonly USER = "me";
   readonly rooms: readonly CrowdRoom[];
-  /** Calls by the name of their operation. */
+  /** Number of calls by operation. */
   readonly calls = new Map<string, number>();
   /** The last request of each operation. */
   readonly requests = new Map<string, Json>();
-  /** What the server's clock is ahead of the real one, in milliseconds. */
+  /** How far the server's clock is ahead of the real one, in milliseconds. */
   skewMs = 0;
-  /** Operations that are not allowed. */
+  /** Operations that are refused. */
   readonly refused = new Set<string>();
   /** Operations that are not answered until {@link release}. */
   readonly held = new Set<string>();
@@ -103,39 +103,39 @@ export class Crowd {
     return `http://127.0.0.1:${(this.#http.address() as AddressInfo).port}${this.#options.prefix ?? ""}`;
   }
 
-  /** An address that signs in, at a room if one is named. */
+  /** A URL that signs in, optionally in a room. */
   get signIn(): string {
     const payload = Buffer.from(JSON.stringify({ sub: Crowd.USER })).toString("base64url");
     return `${this.url}/#token=e30.${payload}.e30`;
   }
 
-  /** Somebody says something in a room, or did so a while ago and it comes now. */
+  /** Adds a message to a room, optionally from the past. */
   say(room: CrowdRoom, text: string, senderId = room.peerId || "person-0", agoMs = 0): void {
     room.head += 1;
     const event = { ...this.#message(room, room.head, text, senderId), at: this.#at(this.#now - agoMs) };
     this.#send({ event });
   }
 
-  /** Somebody is added to a room, by somebody else. */
+  /** Adds a user to a room, by another user. */
   add(room: CrowdRoom, userId: string): void {
     room.head += 1;
     const event = { ...this.#event(room, room.head), memberAdded: { userId, role: "ROLE_MEMBER" } };
     this.#send({ event });
   }
 
-  /** Somebody leaves a room. */
+  /** Removes a user from a room. */
   leave(room: CrowdRoom, userId: string): void {
     room.head += 1;
     this.#send({ event: { ...this.#event(room, room.head), actorId: userId, memberRemoved: { userId } } });
   }
 
-  /** What another device of the user's has read. */
+  /** Marks a room as read from another device of the user. */
   readElsewhere(room: CrowdRoom): void {
     room.read = room.head;
     this.#send({ signal: { receipt: { roomId: room.id, userId: Crowd.USER, readSeq: room.head, deliveredSeq: room.head, messageCount: room.head } } });
   }
 
-  /** Answers what was held of an operation. */
+  /** Answers held calls of an operation. */
   release(name: string): void {
     this.held.delete(name);
     for (const answer of this.#waiting.splice(0)) answer();
@@ -240,7 +240,7 @@ export class Crowd {
     return { messages, hasMore: isForwards ? to < room.head : from > 1, nextSeq: isForwards ? to : from, headSeq: room.head };
   }
 
-  /** Of a long room: texts as people write them, most of them short. */
+  /** For a long room: realistic texts, most of them short. */
   #text({ begin }: CrowdRoom, seq: number): string {
     if (begin <= 10) return `message ${seq - 1}`;
     const words = `${seq}: ${"some words that somebody has written about it ".repeat(1 + ((seq * 7) % 5))}`;
@@ -252,7 +252,7 @@ export class Crowd {
   }
 
   #event(room: CrowdRoom, seq: number): Json {
-    // What was said before the page came is hours old, the later a room the later.
+    // Messages from before the page was opened are hours old, in the order of the rooms.
     const at = seq > room.begin ? this.#now : this.#begin + this.rooms.indexOf(room) * 10_000 + seq * (room.begin > 10 ? 1_000 : 1);
     return { roomId: room.id, seq, at: this.#at(at), actorId: "person-0", messageCount: seq };
   }

@@ -9,14 +9,14 @@ import { WebSocket } from "ws";
 
 const PLACES = ["/usr/bin/firefox-esr", "/usr/bin/firefox"];
 const FIREFOX = process.env["FIREFOX_BIN"] ?? PLACES.find(existsSync) ?? "firefox";
-/** The key of WebDriver for the return key. */
+/** The WebDriver code of the return key. */
 const ENTER = "\uE006";
 const START_MS = 60_000;
 const STOP_MS = 10_000;
 
 type Json = Record<string, unknown>;
 
-/** Firefox as it is installed, driven by WebDriver BiDi: playwright-core drives a build of its own only. */
+/** The installed Firefox, driven by WebDriver BiDi: playwright-core only drives a build of its own. */
 export class Firefox {
   readonly #child: ChildProcess;
   readonly #profile: string;
@@ -59,7 +59,7 @@ export class Firefox {
 
   async stop(): Promise<void> {
     const gone = new Promise((resolve) => this.#child.once("exit", resolve));
-    // It ends its own processes; where it does not, it is ended.
+    // It ends its own processes; otherwise they are killed.
     void this.send("browser.close", {}).catch(() => {});
     const late = setTimeout(() => this.#child.kill("SIGKILL"), STOP_MS);
     await gone;
@@ -68,7 +68,7 @@ export class Firefox {
     await rm(this.#profile, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  /** A window: nothing is shared with others. */
+  /** A window that shares nothing with others. */
   async open(url: string): Promise<FirefoxPage> {
     const { userContext } = await this.send("browser.createUserContext", {});
     const { context } = await this.send("browsingContext.create", { type: "window", userContext });
@@ -102,7 +102,7 @@ export class FirefoxPage {
     await this.#firefox.send("browsingContext.reload", { context: this.#context, wait: "complete" });
   }
 
-  /** The value of an expression, which has a form in JSON. */
+  /** The value of an expression, which must be JSON-serialisable. */
   async value<T>(expression: string): Promise<T> {
     const { type, result, exceptionDetails } = await this.#firefox.send("script.evaluate", {
       expression: `(async () => JSON.stringify(await (${expression})) ?? "null")()`,
@@ -113,7 +113,7 @@ export class FirefoxPage {
     return JSON.parse((result as { value: string }).value) as T;
   }
 
-  /** Types a text where the focus is, key by key, and the return key behind it. */
+  /** Types a text into the focused element, key by key, followed by the return key. */
   async type(text: string): Promise<void> {
     await this.#firefox.send("browsingContext.activate", { context: this.#context });
     const actions = [...text, ENTER].flatMap((value) => [{ type: "keyDown", value }, { type: "keyUp", value }]);

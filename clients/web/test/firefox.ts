@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(async () => void (await Promise.all([firefox?.stop(), server?.stop()])));
 
-/** Clicks what has this text, once it is there. */
+/** Clicks the element with this text, once it exists. */
 const click = (page: FirefoxPage, selector: string, text: string) =>
   until(
     `${text} is clicked`,
@@ -47,7 +47,7 @@ async function named(name: string): Promise<FirefoxPage> {
 
 const say = (page: FirefoxPage, text: string) => type(page, "textarea", text);
 
-/** Messages that the browser has of the conversation; they are written a second after they came. */
+/** Number of stored messages of the conversation; they are written a second after they arrive. */
 const stored = (page: FirefoxPage) =>
   page.value<number>(`(async () => {
     const done = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));

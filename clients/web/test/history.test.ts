@@ -7,7 +7,7 @@ import { entry, message, open, say, until } from "./browser.js";
 import { people, server } from "./stage.js";
 
 const COUNT = 100_000;
-/** Messages that are in the document at once, whatever is loaded. */
+/** Maximum number of messages in the document, however many are loaded. */
 const MOST_DRAWN = 120;
 
 let alice: Client;
@@ -38,7 +38,7 @@ async function client(userId: string): Promise<Client> {
 
 const timeline = (page: Page): Locator => page.getByTestId("timeline");
 
-/** Seqs and places of the messages that can be seen, from above. */
+/** Seqs and positions of the visible messages, from the top. */
 const seen = (page: Page) =>
   timeline(page).evaluate((list) => {
     const { top, bottom } = list.getBoundingClientRect();
@@ -54,17 +54,17 @@ test("a room of 100,000 messages is scrolled, jumped in, and returned to", async
   const bob = await people.named(server.url, "Bob");
   await open(bob, "Archive");
   const last = first + COUNT - 1;
-  // One begins where one was, however far back that is.
+  // The room opens at the previous position, however far back that is.
   await bob.getByRole("button", { name: /^\d+ new$/ }).click();
   await until("the end is shown", () => seen(bob), (rows) => rows.at(-1)?.seq === last);
   const unread = () => entry(bob, "Archive").getByText("unread").count();
   await until("it is read", unread, (count) => count === 0);
 
-  // Back, page for page: nothing is missing, and what is looked at stays where it is.
+  // Back, page by page: nothing is missing, and the visible messages stay in place.
   const height = () => timeline(bob).evaluate((list) => list.scrollHeight);
   for (let page = 0; page < 12; page += 1) {
     await timeline(bob).evaluate((list) => list.scrollBy(0, -1_500));
-    // The list stands still before and after, or it is no place to keep.
+    // The list must be still, or its position is not reproducible.
     const standing = await still(bob);
     const seqs = standing.map(({ seq }) => seq);
     expect(seqs).toEqual(Array.from(seqs, (_, index) => seqs[0]! + index));
@@ -80,19 +80,19 @@ test("a room of 100,000 messages is scrolled, jumped in, and returned to", async
   const kept = place[3]!;
   expect(Math.abs(after.find(({ seq }) => seq === kept.seq)!.y - kept.y)).toBeLessThan(3);
 
-  // Away, and back to where one was.
+  // Away, and back to the same position.
   const here = (await still(bob))[1]!.seq;
   await open(bob, "alice");
   await open(bob, "Archive");
   await until("it is where it was", () => seen(bob), (rows) => rows.slice(0, 4).some(({ seq }) => Math.abs(seq - here) <= 1));
 
-  // What comes meanwhile does not move it, and is one press away.
+  // Messages received meanwhile do not move it, and are one click away.
   await alice.send({ roomId, text: "meanwhile" });
   await bob.getByRole("button", { name: "1 new" }).click();
   await message(bob, "meanwhile").waitFor();
   await until("it is read", unread, (count) => count === 0);
 
-  // To the beginning of time, by an answer, and forward again without a hole.
+  // To the beginning of the room through a reply, and forward again without a hole.
   await alice.send({ roomId, text: "do you remember?", replyToSeq: first + 2 });
   await message(bob, "do you remember?").getByRole("button", { name: "Replying to" }).click();
   await until("the beginning is shown", () => seen(bob), (rows) => rows.some(({ seq }) => seq === first + 2));
@@ -130,7 +130,7 @@ test("one begins at what is new, however long one was away", async () => {
   await until("what is in sight is read", () => page.title(), (title) => title === "Parlance");
   await page.context().close();
 
-  // Longer than a page, too; and nothing is read that was not seen.
+  // Also longer than a page; and messages that were not seen are not marked as read.
   await send(300);
   page = await people.named(server.url, "Carol");
   await until("it says how many", () => page.title(), (title) => /^\(3\d\d\) /.test(title));
@@ -143,7 +143,7 @@ test("one begins at what is new, however long one was away", async () => {
   await until("it is read", () => page.title(), (title) => title === "Parlance");
 });
 
-/** The messages in sight, once they have stopped moving. */
+/** The visible messages, once they have stopped moving. */
 async function still(page: Page) {
   let before = "";
   let same = 0;

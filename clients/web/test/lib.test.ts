@@ -97,7 +97,8 @@ describe("rows", () => {
     expect(where("startsUnread", 4)).toEqual([4]);
     expect(where("startsUnread", 99)).toEqual([]);
     expect(where("continues", 7)).toEqual([1]);
-    // Of a page in the middle, nobody knows whether it begins with what is new.
+    // For a page in the middle it is unknown whether it starts with the first
+    // unread message.
     expect(where("startsUnread", 1)).toEqual([]);
     expect(rowsOf(messages, { readSeq: 1, userId: "ann", isBeginning: true, isEnd: true })[0]!.startsUnread).toBe(true);
   });
@@ -118,7 +119,7 @@ describe("rows", () => {
     const [six, nine] = [note(6), note(9)];
     const few = rowsOf(messages.slice(1, 6), ends, [six]);
     const more = rowsOf(messages, ends, [six], few);
-    // The first one has another before it now.
+    // The first one has a predecessor now.
     expect(more.map((row) => few.includes(row))).toEqual([false, false, true, true, true, true, false, false]);
     expect(more).toEqual(rowsOf(messages, ends, [six]));
     const changed = messages.with(3, message(5, "bob", at(2, 0)));

@@ -9,15 +9,15 @@ import { describe, expect, test } from "vitest";
 const SRC = fileURLToPath(new URL("../src", import.meta.url));
 const FILES = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((name) => !name.startsWith(`lib${path.sep}texts${path.sep}`));
 
-/** Attributes that are shown or read out. */
+/** Attributes that are displayed or read out. */
 const SHOWN = new Set(["aria-label", "aria-description", "aria-roledescription", "aria-valuetext", "alt", "label", "placeholder", "title"]);
 const LETTER = /\p{L}/u;
-/** In code, what is for people has several words, begins as a sentence does, or ends with an ellipsis. */
+/** In code, user-visible text has several words, starts like a sentence, or ends with an ellipsis. */
 const FOR_PEOPLE = /\p{L}{2,},? \p{L}|^\p{Lu}\p{Ll}+$|\p{L}…/u;
-/** Errors that are caught, and what the browser or the server is told. */
+/** Errors that are caught, and texts sent to the browser or the server. */
 const NOT_SHOWN = new Set(["this server asks for a token", "unexpected status "]);
 
-/** Literals in a template that a person would see or hear. */
+/** User-visible literals in a template. */
 function inTemplate(source: string): string[] {
   const found: string[] = [];
   const texts = (value: AST.Attribute["value"]) => (value === true ? [] : [value].flat());
@@ -26,7 +26,7 @@ function inTemplate(source: string): string[] {
     const node = expression as { type?: string; value?: unknown; test?: unknown };
     if (node.type === "Literal" && typeof node.value === "string" && LETTER.test(node.value)) found.push(node.value);
     if (node.type === "TemplateElement" && LETTER.test((node.value as { raw: string }).raw)) found.push((node.value as { raw: string }).raw);
-    // What is compared or called with is not what is shown.
+    // Operands of comparisons and arguments of calls are not displayed.
     if (node.type === "BinaryExpression" || node.type === "CallExpression") return;
     for (const [key, child] of Object.entries(expression)) if (key !== "test" && key !== "loc") [child].flat().forEach(literals);
   };
@@ -48,12 +48,12 @@ function inTemplate(source: string): string[] {
   return found;
 }
 
-/** Literals in code that read like something for people. */
+/** Literals in code that look like user-visible text. */
 function inCode(source: string): string[] {
   const found: string[] = [];
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node) || ts.isTypeNode(node)) return;
-    // Names of things on a page, and of keys.
+    // Selectors and names of keys.
     const isOfPage = ts.isCallExpression(node) && /querySelector|matchMedia|matches|closest|MediaQuery/.test(node.expression.getText());
     if (isOfPage) return;
     if (ts.isBinaryExpression(node) && /^([!=]==|in)$/.test(node.operatorToken.getText())) return;

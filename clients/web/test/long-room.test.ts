@@ -39,7 +39,7 @@ test("a room that is opened while a message is on its way is loaded, though that
   few.held.add("sendMessage");
   await say(page, "on its way");
   await message(page, "on its way").locator("[data-state=sending]").waitFor();
-  // Of those looked at before these, the messages are let go.
+  // Messages of earlier viewed rooms are dropped.
   for (let room = 79; room > 60; room -= 1) {
     await goTo(room);
     await message(page, "message 9").waitFor();
@@ -56,7 +56,7 @@ test("a room that is opened while a message is on its way is loaded, though that
   await message(page, "message 9").waitFor();
 });
 
-/** Seqs of the messages that are in the document, from above. */
+/** Seqs of the messages in the document, from the top. */
 const seqs = (page: Page) =>
   page.locator("article").evaluateAll((rows) =>
     rows
@@ -75,7 +75,7 @@ test("a room of 50,000 messages is scrolled back and forth without holes, and wh
   const scroll = async (by: number, reached: (first: number, last: number) => boolean) => {
     const look = async () => {
       await timeline.evaluate((element, by) => element.scrollBy(0, by), by);
-      // Those that are new are placed once they were measured.
+      // New rows are positioned once they are measured.
       const all = await until("no message is missing", () => seqs(page), inOrder);
       return [all[0] ?? 0, all.at(-1) ?? 0];
     };

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { Lookups } from "../src/lib/lookups";
 
-/** Those under way, with what ends each. */
+/** Running lookups, with a function that ends each. */
 let running: Map<string, () => void>;
 let lookups: Lookups;
 
@@ -43,7 +43,7 @@ test("what is wanted goes before what may be wanted, and that goes one by one", 
   await answer(...ids(2));
   expect([...running.keys()]).toEqual(["spare-0"]);
   await answer("spare-0");
-  // Not at once.
+  // Not immediately.
   expect(running.size).toBe(0);
   lookups.want("spare-2");
   await vi.advanceTimersByTimeAsync(0);

@@ -5,7 +5,7 @@ import { History } from "../src/lib/history.svelte";
 
 type Listener = (value: object) => void;
 
-/** A client whose answers and events come from the test. */
+/** A client whose answers and events are controlled by the test. */
 function fake() {
   const listeners = new Map<string, Listener>();
   let answer: (page: object) => void = () => {};

@@ -6,13 +6,13 @@ import { people, server } from "./stage.js";
 
 const status = (page: Page) => page.getByTestId("connection").textContent();
 
-/** Opens the app anew, in the tab whose name it is. */
+/** Reopens the app in the tab that is signed in by name. */
 async function openAnew(page: Page): Promise<void> {
   await page.goto("about:blank");
   await page.goto(server.url);
 }
 
-/** Messages that the browser has of the conversation; they are written a second after they came. */
+/** Number of stored messages of the conversation; they are written a second after they arrive. */
 function stored(page: Page): Promise<number> {
   return page.evaluate(async () => {
     const opening = indexedDB.open("parlance:alice");
@@ -24,7 +24,7 @@ function stored(page: Page): Promise<number> {
   });
 }
 
-/** The browser has kept the app. */
+/** The browser has cached the app. */
 async function isKept(page: Page): Promise<void> {
   const isControlled = () => page.evaluate(() => navigator.serviceWorker.controller?.state === "activated");
   await until("the app is kept", isControlled, (is) => is);

@@ -4,7 +4,8 @@ import { expect, onTestFinished, test } from "vitest";
 import { composer, entry, open, People, say, until } from "./browser.js";
 import { people, server } from "./stage.js";
 
-/** What people try. Each would set `globalThis.hacked`, open a dialog, or leave an element behind. */
+/** Attempts at injection. Each would set `globalThis.hacked`, open a dialog, or leave an element
+ * behind. */
 const ATTEMPTS = [
   `<script>hacked = 1</script>`,
   `<img src=x onerror="hacked = 1">`,
@@ -54,7 +55,7 @@ test("whatever is written stays text, wherever it is shown", async () => {
       const found = await until(
         `attempt ${index} is shown as it was written`,
         async () => {
-          // A list shows what is near: scrolled to, from below.
+          // The list only renders nearby rows: scrolled through, from the bottom.
           await page.getByTestId("timeline").evaluate((list, share) => list.scrollTo(0, list.scrollHeight * share), index / ATTEMPTS.length);
           return page.locator("article .text").evaluateAll((all) => all.map((one) => one.textContent));
         },
@@ -62,7 +63,7 @@ test("whatever is written stays text, wherever it is shown", async () => {
       );
       expect(found).toContain(`${index} ${attempt}`);
     }
-    // Near everything that can be pressed.
+    // Hovers over everything clickable.
     for (const link of await page.locator("article a").all()) await link.hover({ timeout: 1_000 }).catch(() => {});
     expect(await isUnharmed(page)).toEqual({ hacked: false, foreign: 0, links: 0 });
   }
@@ -80,7 +81,7 @@ test("whatever is written stays text, wherever it is shown", async () => {
   await bob.getByRole("button", { name: "Details", exact: true }).click();
   await bob.getByRole("complementary").getByText("2 members").waitFor();
   for (const page of [mallory, bob]) expect(await isUnharmed(page)).toEqual({ hacked: false, foreign: 0, links: 0 });
-  // Not once did the policy have to step in.
+  // The policy never had to intervene.
   expect(people.complaints).toEqual([]);
 });
 
@@ -94,7 +95,7 @@ test("the page runs nothing but its own files", async () => {
   expect(page).not.toMatch(/<script(?![^>]*\ssrc=)/);
   expect(page).not.toMatch(/<style|\son\w+=|\sstyle=/);
 
-  // And if markup came in by another way, it would still not run.
+  // And if markup were injected some other way, it would still not run.
   const others = await People.start();
   onTestFinished(() => others.stop());
   const eve = await others.named(server.url, "Eve");

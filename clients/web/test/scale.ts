@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { composer, People } from "./browser.js";
 import { Crowd, type CrowdOptions } from "./crowd.js";
 
-/** What it costs to be in many rooms and to know many people: `npm run scale` prints a line for each. */
+/** The cost of many rooms and many users: `npm run scale` prints a line for each. */
 const CASES: readonly CrowdOptions[] = [
   { rooms: 300, direct: 100, people: 1_000, unread: 50, long: 50_000, directory: true },
   { rooms: 2_000, direct: 500, people: 1_000, unread: 500, directory: true },
@@ -14,7 +14,7 @@ const CASES: readonly CrowdOptions[] = [
 const PER_SECOND = 100;
 const BURST_MS = 5_000;
 const SCROLL_MS = 8_000;
-/** What takes longer is not waited for. */
+/** Timeout. */
 const PATIENCE_MS = 120_000;
 
 test.each(CASES)("$rooms rooms, $direct of them direct, $people people, $unread unread, directory $directory", { timeout: 900_000 }, async (options) => {
@@ -76,9 +76,9 @@ test.each(CASES)("$rooms rooms, $direct of them direct, $people people, $unread 
   }
 });
 
-/** A day in 2,000 rooms: 50,000 messages, as fast as they get through, while their clock runs from yesterday to now. */
+/** A day in 2,000 rooms: 50,000 messages, as fast as possible, while their clock runs from yesterday to now. */
 const DAY = { messages: 50_000, hours: 24, perTick: 10, parts: 5 };
-/** What the page may have more at the end of the day than after the first fifth, in MiB. */
+/** Allowed memory growth between the first fifth and the end of the day, in MiB. */
 const GROWTH_MIB = 8;
 
 test("a day of traffic leaves the memory of the page bounded", { timeout: 900_000 }, async () => {
@@ -115,7 +115,7 @@ test("a day of traffic leaves the memory of the page bounded", { timeout: 900_00
   }
 });
 
-/** Turns the wheel back through the history and forth again, as fast as a hand does. */
+/** Scrolls back through the history and forward again, as fast as by hand. */
 async function scrolled(page: Page, devtools: CDPSession): Promise<Record<string, unknown>> {
   const timeline = page.getByTestId("timeline");
   const box = (await timeline.boundingBox())!;
@@ -144,13 +144,13 @@ async function scrolled(page: Page, devtools: CDPSession): Promise<Record<string
 
 const round = (value: number) => Math.round(value * 100) / 100;
 
-/** Seconds that the page has computed. */
+/** Seconds of computation by the page. */
 async function busy(devtools: CDPSession): Promise<number> {
   const { metrics } = await devtools.send("Performance.getMetrics");
   return metrics.find(({ name }) => name === "TaskDuration")!.value;
 }
 
-/** Waits until a second passes in which it computes next to nothing. */
+/** Waits until a second passes with almost no computation. */
 async function quiet(devtools: CDPSession): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS;
   for (let before = -1; performance.now() < deadline; ) {
@@ -167,7 +167,7 @@ async function heap(devtools: CDPSession): Promise<number> {
   return Math.round(usedSize / 1_048_576);
 }
 
-/** Frames a second, and how long they take, over so many milliseconds. */
+/** Frames per second, and their durations, over this many milliseconds. */
 function frames(page: Page, milliseconds: number): Promise<string> {
   return page.evaluate(
     (milliseconds) =>

@@ -10,7 +10,7 @@ import { composer, entry, message, open, People, say, until } from "./browser.js
 
 const FOLDER = fileURLToPath(new URL("../../../docs/images", import.meta.url));
 
-/** What is in the README: `npm run screenshots` draws them anew. */
+/** The screenshots in the README: `npm run screenshots` creates them. */
 test("a team at work", async () => {
   const [server, people] = await Promise.all([Server.start(), People.start()]);
   try {
@@ -32,7 +32,7 @@ test("a team at work", async () => {
     await maya.getByRole("button", { name: "Close details" }).click();
     for (const page of [jonas, priya]) await open(page, "Harbour launch");
 
-    /** Says it, and waits until it has come. */
+    /** Sends a message, and waits until it has arrived. */
     const line = async (page: Page, text: string) => {
       await say(page, text);
       await message(maya, text.split("@")[0]!).waitFor();
@@ -53,7 +53,7 @@ test("a team at work", async () => {
     await line(priya, "Done, and the 17:40 is where it belongs");
     await line(maya, "🎉");
 
-    // Someone else writes meanwhile.
+    // Another user writes meanwhile.
     await open(priya, "Maya Lindqvist");
     await say(priya, "One more thing: shall we invite the port office on Thursday?");
     await message(priya, "One more thing").waitFor();

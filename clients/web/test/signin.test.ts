@@ -25,7 +25,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A token as another program signs it, good for so long. */
+/** A token signed by another program, with this lifetime. */
 function token(sub: string, seconds: number): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const now = Math.floor(Date.now() / 1_000);
@@ -63,7 +63,7 @@ test("a link with a token that is followed in an open tab signs in, and leaves n
   expect(page.url()).not.toContain("token");
 });
 
-/** Signs in by hand, for all tabs of the browser. */
+/** Signs in manually, for all tabs of the browser. */
 async function signInForBrowser(context: BrowserContext, sub: string): Promise<Page> {
   const page = await context.newPage();
   await page.goto(signed.url);
@@ -107,7 +107,7 @@ async function known(): Promise<string[]> {
   return ((await response.json()) as { users: { userId: string }[] }).users.map(({ userId }) => userId);
 }
 
-/** What browsers do where site data are blocked or the profile is broken. */
+/** The behaviour of browsers with blocked site data or a broken profile. */
 const BROKEN: Record<string, () => void> = {
   "storage that throws": () =>
     Object.defineProperties(window, {
@@ -123,7 +123,7 @@ const BROKEN: Record<string, () => void> = {
   },
   "no database": () => Object.defineProperty(window, "indexedDB", { value: undefined }),
   "an identity that is none": () => {
-    // Not of the blank page before.
+    // Not on the blank page before.
     if (location.protocol === "about:") return;
     localStorage.setItem("parlance:identity", "{broken");
     sessionStorage.setItem("parlance:identity", '{"userId":5}');

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect } from "vitest";
 import { Server } from "../../ts/test/server.js";
 import { People } from "./browser.js";
 
-/** A server and a browser for the tests of the file that imports them; no page in it may complain. */
+/** A server and a browser for the tests of the importing file; no page in it may log an error. */
 export let server: Server;
 export let people: People;
 

@@ -51,7 +51,7 @@ describe("a conversation", () => {
     await message(alice, "are you there?").locator("[data-state=read]").waitFor();
     await badge.waitFor({ state: "detached" });
     expect(await bob.title()).toBe("Parlance");
-    // Also on a page that was not there when it was read.
+    // Also on a page that was not open when it was read.
     await alice.reload();
     await message(alice, "are you there?").locator("[data-state=read]").waitFor();
   });
@@ -63,7 +63,7 @@ describe("a conversation", () => {
     await entry(alice, `Bob ${group}`).waitFor({ state: "detached" });
     await alice.reload();
     await entry(alice, "Lobby").waitFor();
-    // What the browser kept may be a second older.
+    // The browser's stored state may be a second older.
     await until("it is hidden there too", () => entry(alice, `Bob ${group}`).count(), (count) => count === 0);
     await say(bob, "still there?");
     await entry(alice, `Bob ${group}`).waitFor();
@@ -73,7 +73,7 @@ describe("a conversation", () => {
 
   test("a new name is on open pages at once", async () => {
     await direct();
-    // By another program of the same person.
+    // As another program of the same user.
     const call = async (method: string, path: string, token?: string, body?: object) => {
       const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
       const response = await fetch(server.url + path, { method, headers, ...(body && { body: JSON.stringify(body) }) });
@@ -119,7 +119,7 @@ describe("a conversation", () => {
     await confirm(alice, "Delete");
     await bob.locator("article").getByText("message deleted", { exact: true }).last().waitFor();
     await bob.getByText("see you at one").first().waitFor({ state: "detached" });
-    // Another's message is not one's own to change.
+    // Messages of others cannot be edited.
     await message(alice, "good").hover();
     await alice.getByRole("button", { name: "More" }).click();
     await alice.getByRole("menuitem", { name: "Copy text" }).waitFor();
@@ -228,7 +228,7 @@ test("who signs out leaves nothing behind", async () => {
 });
 
 describe("rooms", () => {
-  /** Makes a group or channel of this title. */
+  /** Creates a group or channel with this title. */
   async function create(page: Page, kind: string, title: string, members: string[] = []): Promise<void> {
     await page.getByRole("button", { name: "New conversation" }).click();
     await page.getByRole("radio", { name: kind }).check();
@@ -262,7 +262,7 @@ describe("rooms", () => {
     await alice.getByRole("heading", { level: 2, name: `Orchard ${group}` }).waitFor();
     await alice.locator("header").getByText("2 members · apples").waitFor();
 
-    // The owner picks a successor before leaving.
+    // The owner selects a successor before leaving.
     await member(alice, `Bob ${group}`).getByRole("button").click();
     await alice.getByRole("menuitem", { name: "Make owner" }).click();
     await confirm(alice, "Make owner");
@@ -275,11 +275,11 @@ describe("rooms", () => {
   });
 
   test("whoever is dragged onto a room is in it, and can be removed", async () => {
-    // In sight, among the latest.
+    // Visible, among the latest.
     await direct();
     const title = `Kitchen ${group}`;
     await create(alice, "Group", title);
-    // A new room is above, though nothing was said in it.
+    // A new room is at the top, although it has no messages.
     expect(await alice.getByRole("list", { name: "Rooms" }).getByRole("listitem").first().textContent()).toContain(title);
     await entry(alice, `Bob ${group}`).dragTo(alice.getByRole("region", { name: title }));
     await entry(bob, title).waitFor();
@@ -303,7 +303,7 @@ describe("rooms", () => {
   });
 
   test("what the server refuses is told", async () => {
-    // Blank for the server, and not for the page.
+    // Blank for the server, but not for the page.
     await say(alice, "\u0085");
     const refused = alice.locator("article").filter({ hasText: "Not sent:" });
     await refused.getByRole("button", { name: "Discard" }).click();

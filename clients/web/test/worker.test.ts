@@ -26,10 +26,10 @@ afterAll(async () => {
   expect(people.complaints).toEqual([]);
 });
 
-/** A server of files only, whose build can be replaced: pages say which one they are of. */
+/** A server of static files whose build can be replaced: pages display their build. */
 class Files {
   readonly asked: string[] = [];
-  /** What answers instead of the page, as a proxy does whose server is away. */
+  /** Status of an answer in place of the page, as from a proxy with an unavailable server. */
   status = 200;
   readonly #folder: string;
   readonly #http = createServer((request, response) => {
@@ -77,7 +77,7 @@ class Files {
     await new Promise((resolve) => this.#http.close(resolve));
   }
 
-  /** Puts another build in the place of this one: of the script of before nothing is left. */
+  /** Replaces the build: the previous one's scripts are gone. */
   async build(name: string): Promise<void> {
     const assets = path.join(this.#folder, "assets");
     const script = (await readdir(assets)).find((file) => /^index-.*\.js$/.test(file))!;
@@ -90,7 +90,8 @@ class Files {
     await writeWorker(this.#folder);
   }
 
-  /** Only the page, as of a node that has another build than the one that gave the service worker. */
+  /** Replaces only the page, as on a node with another build than the one that served the service
+   * worker. */
   async buildWithoutWorker(name: string): Promise<void> {
     const worker = await readFile(path.join(this.#folder, "sw.js"));
     await this.build(name);
@@ -115,7 +116,7 @@ test("a new build is there with the next load, and without its server from then 
   await page.reload();
   expect(await buildOf(page)).toBe("second");
   const isKept = (name: string) => page.evaluate(async (name) => (await caches.match(`assets/index-${name}.js`)) !== undefined, name);
-  // What a page of the first one may still load is there.
+  // Files that a page of the first build may still load are cached.
   await until("both builds are kept", async () => [await isKept("first"), await isKept("second")], (are) => String(are) === "true,true");
   await files.build("third");
   await page.reload();
@@ -134,7 +135,7 @@ test("a proxy that answers for a server that is away does not keep the app from 
     await page.reload();
     expect(await buildOf(page)).toBe("first");
   }
-  // A sign-in of a proxy is shown.
+  // A proxy's sign-in page is shown.
   files.status = 401;
   await page.reload();
   await page.getByText("somebody else").waitFor();
@@ -155,7 +156,7 @@ test("of two nodes with different builds no mixture is kept", async () => {
   const files = await Files.start();
   const page = await opened(files);
   await files.buildWithoutWorker("second");
-  // The service worker of the first build would keep the page of the second one.
+  // The first build's service worker would keep the second build's page.
   await page.evaluate(async () => {
     const registration = (await navigator.serviceWorker.getRegistration())!;
     await registration.unregister();

@@ -8,11 +8,12 @@ export function worker(): Plugin {
   return { name: "worker", apply: "build", closeBundle: { sequential: true, handler: () => writeWorker("dist") } };
 }
 
-/** Makes `sw.js` of `worker.js`, for exactly the files that are in a folder. */
+/** Generates `sw.js` from `worker.js`, for exactly the files in a folder. */
 export async function writeWorker(folder: string): Promise<void> {
   const [template, page, files] = await Promise.all([readFile("worker.js", "utf8"), readFile(path.join(folder, "index.html")), filesOf(folder)]);
   const others = files.filter((name) => name !== "index.html" && name !== "sw.js" && !name.endsWith(".gz")).sort();
-  // Files whose names do not contain their content are part of what a build is.
+  // The content of files without a hash in their name is part of the build's
+  // identity.
   const contents = await Promise.all(others.map((name) => (name.startsWith("assets/") ? name : readFile(path.join(folder, name)))));
   const build = contents.reduce((hash, content) => hash.update(content), createHash("sha256").update(page).update(template));
   const source = template

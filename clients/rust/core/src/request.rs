@@ -1,4 +1,4 @@
-//! Requests, the operations they are, and the responses that belong to them.
+//! Requests, with their operations and responses.
 
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
@@ -9,17 +9,17 @@ use crate::rooms::Rooms;
 
 /// A request of the contract that can be made on a session.
 pub trait Request: sealed::Sealed {
-    /// What the server answers.
+    /// The server's response.
     type Response;
 
     /// The request as the operation of a frame.
     fn into_operation(self) -> Operation;
 
-    /// The response out of a reply, if the reply is of the right kind.
+    /// Extracts the response from a reply, if the reply is of the right kind.
     fn response(answer: Answer) -> Option<Self::Response>;
 }
 
-/// A request that changes something: it may be queued.
+/// A request that changes something, and can be queued.
 pub trait Change: Request {}
 
 mod sealed {
@@ -119,11 +119,11 @@ changes! {
     SetRoomPreferencesRequest,
 }
 
-/// What makes a mutation safe to repeat.
+/// The fields that make a mutation safe to repeat.
 pub(crate) struct Repeatable<'a> {
     /// Unique among those of its user.
     pub(crate) id: &'a mut String,
-    /// For what stands in a room's log: a head before it was first sent.
+    /// For changes in a room's log: a head from before it was first sent.
     pub(crate) after_seq: Option<&'a mut Option<u64>>,
     place: Place<'a>,
 }
@@ -135,7 +135,7 @@ enum Place<'a> {
     DirectWith(&'a str),
 }
 
-/// The parts of a mutation that have to do with repeats; `None` for what just reads.
+/// The fields of a mutation that make it safe to repeat; `None` for reads.
 pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
     macro_rules! in_room {
         ($request:expr) => {
@@ -201,13 +201,13 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
     })
 }
 
-/// Whether an operation is of the moment only: late, it would be wrong.
+/// Whether an operation is transient: executed late, it would be wrong.
 pub(crate) fn is_momentary(operation: &Operation) -> bool {
     matches!(operation, Operation::SendTyping(_))
 }
 
-/// Makes a mutation safe to repeat, where the caller has not done so: gives it an id,
-/// and the highest head of its room that is known now, before it first goes out.
+/// Makes a mutation safe to repeat unless the caller has done so: sets an id, and the highest known head of its room, before
+/// it is first sent.
 pub(crate) fn stamp(operation: &mut Operation, rooms: &Rooms, new_id: impl FnOnce() -> String) {
     let Some(Repeatable { id, after_seq, place }) = repeatable(operation) else { return };
     let room = match place {
@@ -223,7 +223,7 @@ pub(crate) fn stamp(operation: &mut Operation, rooms: &Rooms, new_id: impl FnOnc
     }
 }
 
-/// The seq that an operation names: in another epoch it is another event.
+/// The seq that an operation refers to: in another epoch it is another event.
 pub(crate) fn named_seq(operation: &Operation) -> Option<u64> {
     Some(match operation {
         Operation::EditMessage(request) => request.seq,
@@ -236,7 +236,7 @@ pub(crate) fn named_seq(operation: &Operation) -> Option<u64> {
     })
 }
 
-/// The room that a change is about, where it names one.
+/// The room of a change, if it names one.
 pub(crate) fn room_of(operation: &Operation) -> Option<&str> {
     Some(match operation {
         Operation::SendMessage(request) => match &request.target {
@@ -264,7 +264,7 @@ pub(crate) fn room_of(operation: &Operation) -> Option<&str> {
     })
 }
 
-/// The last event that an answer to a change names, with its room if it says that; `None` where the change stands in no log.
+/// The last event named by an answer to a change, with its room if that is included; `None` if the change is in no log.
 pub(crate) fn event_of(answer: &Answer) -> Option<(Option<String>, u64)> {
     let outcome = match answer {
         Answer::SendMessage(response) => return Some((Some(response.room_id.clone()), response.seq)),
@@ -287,7 +287,7 @@ pub(crate) fn event_of(answer: &Answer) -> Option<(Option<String>, u64)> {
     Some((None, outcome.last_seq.max(outcome.seq))).filter(|(_, seq)| *seq > 0)
 }
 
-/// What the log of a room says of a mutation that was carried out.
+/// A completed mutation as found in the log of a room.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Done {
     /// Its first event.
@@ -295,8 +295,7 @@ pub(crate) struct Done {
     pub(crate) last_seq: u64,
 }
 
-/// What the server would answer to a repeat of `operation`; `None` for what stands in no
-/// log.
+/// The server's answer to a repeat of `operation`; `None` for operations that are in no log.
 pub(crate) fn repeated(operation: &Operation, done: Done) -> Option<Answer> {
     let Done { first, last_seq } = done;
     let v1::Event { room_id, seq, at, message_count, .. } = *first;
@@ -333,7 +332,7 @@ pub(crate) fn repeated(operation: &Operation, done: Done) -> Option<Answer> {
     }
 }
 
-/// What an answer tells of a room's head.
+/// Learns a room's head from an answer.
 pub(crate) fn learn(operation: &Operation, answer: &Answer, rooms: &mut Rooms) {
     match (operation, answer) {
         (Operation::SendMessage(request), Answer::SendMessage(response)) => {
@@ -377,7 +376,7 @@ mod tests {
         let Operation::JoinRoom(request) = stamped(Operation::JoinRoom(join.clone()), &rooms) else {
             panic!()
         };
-        // An unknown room: the server looks back 15 minutes.
+        // An unknown room: the server searches the last 15 minutes.
         assert_eq!((request.request_id.as_str(), request.after_seq), ("new", None));
 
         rooms.learn_head("r", 9);

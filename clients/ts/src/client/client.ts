@@ -24,8 +24,7 @@ import { type StartOptions, Startup } from "./startup.js";
 import { Sync } from "./sync.js";
 
 /**
- * A user's connection to Parlance: the rooms, kept as they are now, and every operation of
- * the contract.
+ * A user's connection to Parlance: the rooms, kept up to date, and every operation of the contract.
  *
  * @example
  * const client = new Client({ url: "http://127.0.0.1:8080", token });
@@ -40,14 +39,14 @@ export class Client extends Emitter<ClientEvents> {
   readonly #rooms: Rooms;
   readonly #presence: Presence;
   readonly #sync: Sync;
-  /** The last state in the storage. Without a storage of its own there is nothing to begin with, and nothing to leave. */
+  /** The last state in the storage. Without a storage there is nothing to restore or to keep. */
   #cache: Promise<StateCache> | undefined;
   readonly #slices = new Slices<ClientSlices>((name) => this.getSnapshot(name));
 
   constructor(options: ClientOptions) {
     super();
     const { url, token, transport = "websocket", storage, userId, deviceId } = options;
-    // Of an answer that had none: it would be waited for without end.
+    // Thrown for an empty answer, which would otherwise be awaited forever.
     if (!token) throw new ConfigurationError("there is no token");
     const session = new Session({
       transport: transport === "websocket" ? new WebSocketTransport(url) : transport,
@@ -69,7 +68,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#startup = new Startup(session, () => this.#cache?.then((cache) => cache.restore()));
     this.#presence = new Presence(session, rooms);
     this.#sync = new Sync({ session, queue, rooms, presence: this.#presence, startup: this.#startup, emitter: this });
-    // Loaded where it is used. Where it cannot be, there is no last state.
+    // Loaded on demand. If that fails, there is no last state.
     if (storage) this.#cache = import("../cache/cache.js").then(({ StateCache }) => new StateCache({ session, queue, rooms, refresh: () => this.refresh() }));
     this.#cache?.catch(() => {});
     queue.on("change", (command) => this.#queued(command));
@@ -87,20 +86,19 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /**
-   * Shows the last state of an earlier client, if the storage has one, then connects, and stays connected. Resolves once
-   * the rooms are there as the server has them. Rejects if it is refused or closed before that, or
-   * given up by the options; where waiting mends nothing, with a {@link ConfigurationError} at once. A second call returns
-   * the result of the first.
+   * Shows the last state of an earlier client, if the storage has one, then connects, and stays connected. Resolves once the
+   * rooms are up to date. Rejects if it is refused or closed before that, or on a timeout or abort from the options; with a
+   * {@link ConfigurationError} immediately if waiting cannot help. A second call returns the result of the first.
    */
   start(options: StartOptions = {}): Promise<void> {
     return this.#startup.start(options);
   }
 
   /**
-   * Everything that happens in the rooms, for bots and services: in order for each room, at least once, with explicit
-   * gaps. Only before the start, and once: throws a {@link ParlanceError} otherwise. The loop starts the client. With it
-   * nothing is acknowledged as delivered but what the loop has handled, and the storage keeps changes only: what was
-   * received says {@link EventsOptions.cursors}.
+   * Everything that happens in the rooms, for bots and services: in order for each room, at least once, with explicit gaps. Can
+   * only be called before the start, and once: otherwise throws a {@link ParlanceError}. The loop starts the client. Only handled
+   * events are acknowledged as delivered then, and the storage only keeps changes: pass the received positions in {@link
+   * EventsOptions.cursors}.
    *
    * @example
    * for await (const item of client.events({ cursors: await load() })) {
@@ -117,24 +115,24 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /**
-   * What a gap stands for, page by page: events, and gaps where parts of it cannot be had. Nothing for a gap without an
-   * end, or with another reason than `TOO_LONG` and `ACKNOWLEDGED_ELSEWHERE`.
+   * The contents of a gap, page by page: events, and gaps for unavailable parts. Empty for an open-ended gap, or for reasons
+   * other than `TOO_LONG` and `ACKNOWLEDGED_ELSEWHERE`.
    */
   async *eventsOf(gap: Gap, signal?: AbortSignal): AsyncGenerator<RoomItem, void> {
     const { eventsOf } = await import("./reader.js");
     yield* eventsOf(this.#session, gap, signal);
   }
 
-  /** Ends the connection for good, and never throws. The last state and what is on its way stay in the storage. */
+  /** Closes the connection permanently; never throws. The last state and pending changes stay in the storage. */
   close(): void {
     this.#session.close();
     void this.#queue.close();
   }
 
   /**
-   * Closes the client, and erases what the storage has of its user: the last state, and, unless `keepUnsent`, the changes
-   * that were not sent. Other tabs of the same storage stay connected, but write no state any more. Resolves once it is
-   * erased, or the storage does not answer.
+   * Closes the client, and erases its user's data from the storage: the last state, and, unless `keepUnsent`, unsent changes.
+   * Other tabs of the same storage stay connected, but no longer write state. Resolves once it is erased, or the storage does not
+   * answer.
    */
   async signOut({ keepUnsent = false } = {}): Promise<void> {
     const erased = this.#queue.erase(keepUnsent);
@@ -142,25 +140,25 @@ export class Client extends Emitter<ClientEvents> {
     await erased;
   }
 
-  /** How the connection stands. */
+  /** The state of the connection. */
   get state(): ConnectionState {
     return this.#session.state;
   }
 
   /**
-   * What the server's clock shows, in milliseconds since the epoch: the times of events are by that one. As
-   * of the last connection; before the first one, this machine's clock.
+   * The server's clock, in milliseconds since the epoch: event times are based on it. As of the last connection; before the first
+   * one, this machine's clock.
    */
   get serverTime(): number {
     return Date.now() + this.#sync.serverAheadMs;
   }
 
-  /** Who one is; empty until an option, the last state or the server says it. */
+  /** The user's id; empty until it is known from an option, the last state or the server. */
   get userId(): string {
     return this.#session.userId;
   }
 
-  /** The rooms that one is a member of and has not hidden, the one with the latest message first. */
+  /** The rooms that the user is a member of and has not hidden, most recent message first. */
   get rooms(): readonly Room[] {
     return this.#rooms.lists.rooms("listed");
   }
@@ -175,19 +173,19 @@ export class Client extends Emitter<ClientEvents> {
     return this.#rooms.lists.unread;
   }
 
-  /** A room by id, if one is or was a member. */
+  /** A room by id, if the user is or was a member. */
   room(id: string): Room | undefined {
     return this.#rooms.get(id);
   }
 
-  /** The direct room with someone, hidden or not, if there is one. */
+  /** The direct room with another user, hidden or not, if it exists. */
   directRoomWith(userId: string): Room | undefined {
     return this.#rooms.lists.directWith(userId);
   }
 
   /**
-   * Calls `listener` when a value over all rooms was replaced, once for all that is received at
-   * about the same time. Returns a function that ends it.
+   * Calls `listener` when a value over all rooms was replaced, once for everything received at about the same time. Returns a
+   * function that unsubscribes.
    */
   subscribe(slice: keyof ClientSlices, listener: () => void): () => void {
     return this.#slices.subscribe(slice, listener);
@@ -217,7 +215,7 @@ export class Client extends Emitter<ClientEvents> {
     return this.#added(room, Role.OWNER);
   }
 
-  /** The direct room with someone; it is created if there is none. */
+  /** The direct room with another user; created if it does not exist. */
   async openDirectRoom(userId: string): Promise<Room> {
     const { room } = await this.call("createRoom", { kind: RoomKind.DIRECT, memberIds: [userId] });
     return this.#added(room, Role.MEMBER);
@@ -231,12 +229,12 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /**
-   * Sends a message. It is tried until the server has it, over reloads too if there is a storage for
-   * that. Rejects where it is refused, discarded, or the client is closed first; the message says so too.
+   * Sends a message. It is retried until the server has stored it, across reloads if there is a storage for that. Rejects if it
+   * is refused or discarded, or if the client is closed first; the message reports that, too.
    */
   send({ id, roomId, toUser, afterSeq, text, replyToSeq }: Draft & { roomId?: string; toUser?: string }): Sending {
     const payload = { text, ...(replyToSeq !== undefined && { replyToSeq }) };
-    // Where the room is known, a repeat is recognised however late it is.
+    // If the room is known, a repeat is recognised at any time.
     const room = roomId ?? (toUser === undefined ? undefined : this.directRoomWith(toUser)?.id);
     const target = room === undefined ? { toUser } : { roomId: room };
     const sent = this.#queue.submit({ ...(id !== undefined && { id }), ...(afterSeq !== undefined && { afterSeq }), kind: "send", payload, ...target });
@@ -246,50 +244,49 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /**
-   * Carries out a change of the contract like {@link call}, but queued and stored like a message: it
-   * outlives the page, and changes to one room are carried out in order.
+   * Carries out a change of the contract like {@link call}, but queued and stored like a message: it survives the page, and
+   * changes of one room are carried out in order.
    */
   async change<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<ResponseOf<Name>> {
     const answer = await this.#queue.submit(changeOf(name, request)).done;
     return answer?.value as ResponseOf<Name>;
   }
 
-  /** Changes that are on their way or were refused, in the order in which they were made. */
+  /** Changes that are pending or were refused, in the order in which they were made. */
   get commands(): readonly Command[] {
     return this.#queue.commands;
   }
 
-  /** Whether changes on their way outlive the page. */
+  /** Whether pending changes survive the page. */
   get storage(): StorageState {
     return this.#queue.store.state;
   }
 
-  /** Messages to someone that are not acknowledged: there may be no room yet, whose {@link Room.messages} have them otherwise. */
+  /** Unacknowledged messages to a user whose direct room may not exist yet; otherwise they are in {@link Room.messages}. */
   outgoingTo(userId: string): ChatMessage[] {
     return this.#queue.commands.flatMap((command) =>
       command.kind === "send" && command.toUser === userId && command.state !== "confirmed" ? [echo(command, "", this.userId)] : [],
     );
   }
 
-  /** Tries a change again that was refused: by the `key` of its message, or the id of the change. */
+  /** Retries a refused change: by the `key` of its message, or the id of the change. */
   retry(key: string): void {
     void this.#queue.retry(idOf(key));
   }
 
-  /** Forgets a change that was refused, or is still on its way: by key or id. What only waits is never sent. */
+  /** Discards a refused or pending change, by key or id. A change that is only waiting is never sent. */
   discard(key: string): Promise<void> {
     return this.#queue.discard(idOf(key));
   }
 
   /**
-   * Any operation of the contract by the name of its call. It is repeated over as many
-   * connections as it takes; what changes something is carried out once.
+   * Calls any operation of the contract by name. It is retried over any number of connections; mutations are carried out once.
    */
   call<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
     return this.#session.call(name, request, { signal });
   }
 
-  /** Profiles of people, in the order asked for; those who do not exist are left out. Changes come as `user` events. */
+  /** Profiles of users, in the requested order; nonexistent users are omitted. Changes are emitted as `user` events. */
   async users(userIds: readonly string[]): Promise<readonly User[]> {
     const known = userIds.map((userId) =>
       this.call("getUser", { userId }).then(
@@ -302,12 +299,12 @@ export class Client extends Emitter<ClientEvents> {
     return (await Promise.all(known)).filter((user) => user !== undefined);
   }
 
-  /** Whether someone is online, as far as known; ask for it with {@link watchPresence}. */
+  /** Whether a user is online, as far as known; see {@link watchPresence}. */
   isOnline(userId: string): boolean {
     return this.#rooms.isOnline(userId);
   }
 
-  /** Looks up who of these is online, and keeps it up to date. */
+  /** Reads which of these users are online, and keeps that up to date. */
   watchPresence(userIds: readonly string[]): Promise<void> {
     return this.#presence.watch(userIds);
   }
@@ -317,7 +314,7 @@ export class Client extends Emitter<ClientEvents> {
     return this.#sync.inbox.refresh();
   }
 
-  /** Nothing is emitted or asked for any more. */
+  /** Nothing is emitted or requested any more. */
   #ended(): void {
     this.#sync.inbox.close();
     this.#rooms.close();
@@ -341,7 +338,7 @@ function sentOf({ roomId, seq, at }: SendMessageResponse): Sent {
   return { roomId, seq: Number(seq), at: date(at) };
 }
 
-/** A key is `sender/id`; no user id has a slash. */
+/** A key is `sender/id`; user ids contain no slash. */
 function idOf(key: string): string {
   return key.slice(key.indexOf("/") + 1);
 }

@@ -4,7 +4,8 @@ import { Acknowledger } from "./acknowledger.js";
 import type { EventsOptions, RoomCursor, RoomEvents } from "./items.js";
 import type { Startup } from "./startup.js";
 
-/** Reads a session from its start. The reader is loaded here, for few pages have one; the start waits for it. */
+/** Reads a session from its start. The reader is loaded on demand, since few pages need it; the start waits
+ * for it. */
 export function roomEvents(session: Session, startup: Startup, options: EventsOptions): RoomEvents {
   if (session.state.status !== "idle" || startup.isBegun) throw new ParlanceError("events are read from before the start of a client: what happened since would be skipped");
   const from = [...(options.cursors ?? [])];

@@ -5,7 +5,7 @@ import type { Session } from "../session/session.js";
 import type { Acknowledger } from "./acknowledger.js";
 import type { EventsOptions, RoomCursor, RoomItem } from "./items.js";
 
-/** Items that wait in memory for a handler that is slower than the rooms. */
+/** Items waiting in memory for a handler that is slower than the rooms. */
 const MAX_WAITING = 10_000;
 const PAGE = 200;
 
@@ -13,7 +13,7 @@ type GapItem = RoomItem & { kind: "gap" };
 
 /**
  * Everything that happens in the rooms of a client, in order for each room and at least once: an item counts as handled
- * when the next one is asked for. What a loop is left at, by `break` or an error, is not handled.
+ * when the next one is requested. The item at which a loop is left, by `break` or an error, does not count.
  */
 export class Reader {
   readonly #session: Session;
@@ -21,7 +21,7 @@ export class Reader {
   readonly #maxWaiting: number;
   readonly #acknowledger: Acknowledger | undefined;
   readonly #waiting: RoomItem[] = [];
-  /** The gap at the end of what waits of a room, which further events make longer. */
+  /** The gap at the end of a room's waiting items, which is extended by further events. */
   readonly #overflow = new Map<string, GapItem>();
   readonly #cursors = new Map<string, RoomCursor>();
   readonly #offs: (() => void)[];
@@ -43,12 +43,12 @@ export class Reader {
     signal?.addEventListener("abort", this.#aborted);
   }
 
-  /** Where each room goes on, by what was handled so far. */
+  /** Where to resume in each room, according to what was handled. */
   get cursors(): readonly RoomCursor[] {
     return [...this.#cursors.values()];
   }
 
-  /** Ends when the session is closed or the signal aborted; throws what it was closed for. */
+  /** Ends when the session is closed or the signal aborted; throws the error for which it was closed. */
   async *read(): AsyncGenerator<RoomItem, void> {
     try {
       for (;;) {
@@ -93,7 +93,7 @@ export class Reader {
     this.#wake();
   }
 
-  /** Makes the event part of a gap. */
+  /** Merges the event into a gap. */
   #skip({ roomId, seq }: Event, cursor: RoomCursor | undefined): void {
     const last = this.#overflow.get(roomId);
     if (last) {
@@ -111,7 +111,7 @@ export class Reader {
     return { roomId, seq: Number(seq), epoch: String(this.#session.position(roomId).epoch) };
   }
 
-  /** A gap without an end moves nothing. */
+  /** An open-ended gap moves no cursor. */
   #cursorAfter({ roomId, toSeq }: Gap): RoomCursor | undefined {
     const seq = toSeq || this.#session.position(roomId).cursor;
     return seq === undefined ? undefined : this.#cursorAt(roomId, seq);
@@ -128,8 +128,8 @@ export class Reader {
 }
 
 /**
- * What a gap stands for, page by page: events, and gaps where parts of it cannot be had. Nothing for a gap without an end,
- * or with another reason than `TOO_LONG` and `ACKNOWLEDGED_ELSEWHERE`.
+ * The contents of a gap, page by page: events, and gaps for unavailable parts. Empty for an open-ended gap, or for reasons
+ * other than `TOO_LONG` and `ACKNOWLEDGED_ELSEWHERE`.
  */
 export async function* eventsOf(session: Session, gap: Gap, signal?: AbortSignal): AsyncGenerator<RoomItem, void> {
   const isReadable = gap.reason === GapReason.TOO_LONG || gap.reason === GapReason.ACKNOWLEDGED_ELSEWHERE;

@@ -2,15 +2,15 @@ import { onAbort } from "../abort.js";
 import { closedBy, rejected, TransportError } from "../errors.js";
 import type { Session } from "../session/session.js";
 
-/** When to give up a start. Giving it up closes the client. */
+/** Limits of a start. Exceeding them closes the client. */
 export interface StartOptions {
-  /** Milliseconds to wait at most. Default: no limit, for it is tried until it succeeds. */
+  /** Timeout in milliseconds. Default: none; it is retried until it succeeds. */
   timeoutMs?: number;
-  /** Gives it up when aborted. */
+  /** Aborts the start. */
   signal?: AbortSignal;
 }
 
-/** A session starts after this long, whatever else is not ready. */
+/** A session starts after this long, even if the storage is not ready. */
 const PREPARE_MS = 1_000;
 
 /** The one start of a client, which settles exactly once. */
@@ -18,25 +18,25 @@ export class Startup {
   readonly #session: Session;
   readonly #prepare: () => Promise<void> | undefined;
   #isBegun = false;
-  /** Waited for before the session starts, however long it takes. */
+  /** Awaited before the session starts, however long it takes. */
   needed: Promise<unknown> | undefined;
   readonly #done: Promise<void>;
   #resolve = () => {};
   #reject: (error: unknown) => void = () => {};
 
-  /** The result of `prepare` is waited for before the session starts, but not for long. */
+  /** The result of `prepare` is awaited before the session starts, but only briefly. */
   constructor(session: Session, prepare: () => Promise<void> | undefined) {
     [this.#session, this.#prepare] = [session, prepare];
     this.#done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Where nobody waits for it, the state still tells.
+    // Even if nobody awaits it, the state reports the error.
     this.#done.catch(() => {});
     session.on("state", (state) => state.status === "closed" && this.#reject(state.error ?? closedBy(undefined)));
   }
 
-  /** The rooms are there. */
+  /** The rooms are loaded. */
   succeeded(): void {
     this.#resolve();
   }
@@ -62,7 +62,7 @@ export class Startup {
     return this.#done;
   }
 
-  /** Somebody has asked for the start. */
+  /** Whether the start was requested. */
   get isBegun(): boolean {
     return this.#isBegun;
   }

@@ -2,7 +2,7 @@ import type { JsonValue } from "@bufbuild/protobuf";
 
 import type { OperationName } from "../session/operations.js";
 
-/** Where a message goes: to a room, or to a person. */
+/** The target of a message: a room, or a user. */
 export type Target = { roomId: string } | { toUser: string };
 
 /** A message to send. */
@@ -10,13 +10,13 @@ export type Draft = Target & {
   text: string;
   replyToSeq?: number;
   /**
-   * The message's own id, 1 to 64 bytes, unique among the messages of its sender. A message that is
-   * sent under the same id again, also after a restart, is there once.
+   * The message's id, 1 to 64 bytes, unique among the messages of its sender. A message sent again under
+   * the same id, also after a restart, is stored once.
    */
   id?: string;
   /**
-   * The highest seq of the room that was known when the message was first sent. Together with `id` it
-   * makes sending again safe however late it happens; without it that holds for 15 minutes.
+   * The highest known seq of the room when the message was first sent. Together with `id` it makes sending
+   * again safe at any time; without it, for 15 minutes.
    */
   afterSeq?: number;
 };
@@ -39,19 +39,19 @@ export interface Payloads {
 export type CommandKind = keyof Payloads;
 
 /**
- * How far a command has come:
- * - `waiting`: not on the wire yet; discarding it undoes it.
- * - `sending`: on the wire, or was when the page ended; it may have been carried out.
- * - `confirmed`: carried out; kept until its event has arrived, so that nothing flickers.
- * - `failed`: refused for good, see `error`.
+ * The progress of a command:
+ * - `waiting`: not sent yet; discarding it undoes it.
+ * - `sending`: in flight, or was when the page ended; it may have been carried out.
+ * - `confirmed`: carried out; kept until its event has arrived, so that the view does not flicker.
+ * - `failed`: refused permanently, see `error`.
  */
 export type CommandState = "waiting" | "sending" | "confirmed" | "failed";
 
 /** Why a command was refused. */
 export interface CommandError {
-  /** The server's reason (docs/errors.md); empty where it gave none. */
+  /** The server's reason (docs/errors.md); empty if there is none. */
   reason: string;
-  /** For a developer to read. */
+  /** For developers. */
   message: string;
 }
 
@@ -60,44 +60,44 @@ interface CommandOf<Kind extends CommandKind> {
   readonly id: string;
   readonly kind: Kind;
   readonly payload: Payloads[Kind];
-  /** Who issued it, where that was known: nobody else sends it. */
+  /** The user who issued it, if known: nobody else sends it. */
   readonly userId?: string;
-  /** The room that it changes; none for messages to a person and for changes without a room. */
+  /** The room that it changes; undefined for messages to a user and for changes without a room. */
   readonly roomId?: string;
-  /** Of a message to a person with whom there may be no room yet. */
+  /** The recipient of a direct message whose room may not exist yet. */
   readonly toUser?: string;
-  /** The highest seq of the room that was known when it first went out; until then, when it was issued. */
+  /** The highest known seq of the room when it was first sent; before that, when it was issued. */
   readonly afterSeq?: number;
-  /** It was never on the wire: not known of what an earlier page or process has left. */
+  /** It was never sent: unknown for commands left by an earlier page or process. */
   readonly isNew?: true;
-  /** The epoch of the room that the seqs in it belong to, where that was known. */
+  /** The epoch of the room that its seqs belong to, if known. */
   readonly epoch?: number;
-  /** When it was issued, in milliseconds since 1970; unique in its queue, and its order. */
+  /** When it was issued, in milliseconds since 1970; unique within the queue, and its sort key. */
   readonly writtenAt: number;
   readonly state: CommandState;
   readonly error?: CommandError;
-  /** Once confirmed: the event that carries it, where there is one. */
+  /** Once confirmed: its event, if there is one. */
   readonly seq?: number;
 }
 
-/** A change on its way to the server. Immutable: a step makes a new one. */
+/** A change that is being delivered to the server. Immutable: each step creates a new one. */
 export type Command = { [Kind in CommandKind]: CommandOf<Kind> }[CommandKind];
 /** A command of one kind. */
 export type CommandFor<Kind extends CommandKind> = Extract<Command, { kind: Kind }>;
 
-/** A command before the queue has taken it. `id` is chosen where there is none. */
+/** A command before the queue has accepted it. `id` is generated if missing. */
 export type NewCommand = {
   [Kind in CommandKind]: { id?: string; kind: Kind; payload: Payloads[Kind]; roomId?: string; toUser?: string };
 }[CommandKind];
 
-/** Whether it has still to be carried out. */
+/** Whether it still has to be carried out. */
 export function isPending({ state }: Command): boolean {
   return state === "waiting" || state === "sending";
 }
 
 /**
- * Commands of one lane go out one after the other. Read marks have their own: they only move
- * forward, and need not wait for a message that is throttled.
+ * Commands of one lane are sent one after the other. Read marks have their own: they only move forward,
+ * and need not wait for a throttled message.
  */
 export function laneOf({ kind, roomId, toUser }: Command): string {
   if (kind === "markRead") return `read/${roomId}`;

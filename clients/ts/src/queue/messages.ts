@@ -1,21 +1,22 @@
 import { messageOf, ParlanceError, RefusedError, refused } from "../errors.js";
 import type { Command } from "./command.js";
 
-/** What tabs tell each other about the queue that they share. */
+/** Messages between tabs about their shared queue. */
 export type TabMessage =
-  /** For the owner: to be carried out, or tried again. It is stored already. */
+  /** To the owner: to be carried out or retried. It is already stored. */
   | { type: "submitted"; command: Command }
-  /** Of the owner: it will be. */
+  /** From the owner: it will be. */
   | { type: "accepted"; id: string }
   | { type: "changed"; command: Command }
-  /** It is gone: carried out, replaced, or discarded. */
+  /** It is finished: carried out, replaced, or discarded. */
   | { type: "removed"; id: string; isDiscarded: boolean }
-  /** The user signed out: what is stored is erased, commands too unless they are kept. */
+  /** The user signed out: stored data is erased, including commands unless they are
+   * kept. */
   | { type: "erased"; keepUnsent: boolean }
   | { type: "confirmed"; command: Command; answer: Uint8Array }
   | { type: "refused"; command: Command; error: SentError };
 
-/** An error as it is sent between tabs. */
+/** An error in the form sent between tabs. */
 export interface SentError {
   message: string;
   refusal?: Pick<RefusedError, "code" | "reason" | "metadata">;

@@ -1,7 +1,7 @@
 import { type ChatMessage, type PendingChange, positionOf, withoutReaction, withReaction } from "../room/message.js";
 import { changesMessage, type Command, type CommandFor, isPending, type MessageCommand } from "./command.js";
 
-/** What the queue changes of a room, apart from its messages. */
+/** Values of a room, other than its messages, that the queue changes. */
 export interface RoomValues {
   readonly headSeq: number;
   readonly readSeq: number;
@@ -13,13 +13,13 @@ export interface RoomValues {
 /** Confirmed state of a room. */
 export interface Confirmed {
   readonly roomId: string;
-  /** Whose view it is. */
+  /** The user whose view it is. */
   readonly userId: string;
-  /** In a direct room: the other one, whose messages `toUser` are shown too. */
+  /** In a direct room: the other user, whose `toUser` messages are shown, too. */
   readonly peerId?: string;
   /** Loaded messages, by seq. */
   readonly messages: readonly ChatMessage[];
-  /** Whether they reach the end of the room: only there are messages on their way shown. */
+  /** Whether they reach the end of the room: only there are pending messages shown. */
   readonly isAtEnd: boolean;
   readonly values: RoomValues;
 }
@@ -29,13 +29,13 @@ export interface Projection {
   readonly values: RoomValues;
 }
 
-/** Confirmed messages at the end among which those on their way are looked for. */
+/** Number of confirmed messages at the end among which pending ones are searched for. */
 const RECENT = 200;
 
 /**
- * The room as its user sees it: the confirmed state with the commands that are on their way laid
- * over it, in their order. Pure; what no command changes is returned as it was. A refused change
- * leaves the confirmed state and is marked on its message.
+ * The room as seen by its user: the confirmed state with pending commands applied in order.
+ * Pure; unaffected values are returned unchanged. A refused change leaves the confirmed state
+ * and is marked on its message.
  */
 export function project(confirmed: Confirmed, commands: readonly Command[]): Projection {
   const { roomId, peerId } = confirmed;
@@ -57,7 +57,7 @@ function projectMessages({ messages, isAtEnd, roomId, userId }: Confirmed, comma
     if (after !== before) result = result.with(at, after);
   }
   if (!isAtEnd) return result;
-  // A message's event may arrive before the answer to it.
+  // A message's event may arrive before its answer.
   const arrived = new Set(messages.slice(-RECENT).map(({ key }) => key));
   const echoes = commands.flatMap((command) => (command.kind === "send" ? [echo(command, roomId, userId)] : []));
   const missing = echoes.filter(({ key }) => !arrived.has(key));
@@ -65,7 +65,7 @@ function projectMessages({ messages, isAtEnd, roomId, userId }: Confirmed, comma
 }
 
 function applied(message: ChatMessage, command: MessageCommand, userId: string): ChatMessage {
-  // Its event is in the message already.
+  // Its event is already part of the message.
   if (command.state === "confirmed" && message.changedSeq >= (command.seq ?? 0)) return message;
   if (message.deleted) return message;
   const mark: PendingChange = {
@@ -99,7 +99,7 @@ function projectValues({ values, messages, userId }: Confirmed, commands: readon
       unreadCount = seq >= values.headSeq ? 0 : Math.max(0, unreadCount - countBetween(messages, readSeq, seq));
       readSeq = seq;
     } else if (command.kind === "hide") isHidden = command.payload.hidden;
-    // One's own message shows the room again, and reads what is before it.
+    // The user's own message unhides the room, and marks everything before it as read.
     else if (command.kind === "send" && isPending(command)) [isHidden, unreadCount, readSeq] = [false, 0, Math.max(readSeq, values.headSeq)];
     else if (command.kind === "leave") isMember = false;
     else if (command.kind === "join") isMember = true;
@@ -122,7 +122,7 @@ function countBetween(messages: readonly ChatMessage[], after: number, to: numbe
   return messages.filter(({ seq, deleted }) => seq !== undefined && seq > after && seq <= to && !deleted).length;
 }
 
-/** A message on its way, as it is shown. */
+/** The displayed form of a pending message. */
 export function echo(command: CommandFor<"send">, roomId: string, senderId: string): ChatMessage {
   return {
     key: `${senderId}/${command.id}`,

@@ -18,14 +18,14 @@ import { Waiters } from "./waiters.js";
 
 /** The owner of the queue answers another tab within this time, or is frozen. */
 const ACCEPT_MS = 3_000;
-/** What is carried out is shown until its event is there, or this long. */
+/** How long a carried out command is shown if its event does not arrive. */
 const EVENT_MS = 10_000;
-/** A discarded command is remembered this long, for tabs that were frozen meanwhile. */
+/** How long a discarded command is remembered, for tabs that were frozen meanwhile. */
 const DISCARDED_MS = 24 * 3_600_000;
 
 /**
- * Everything that changes something, on its way to the server: stored, in order for each room, over
- * as many connections and restarts as it takes. Of several tabs one sends; all see the same queue.
+ * The command queue: changes are stored, delivered in order for each room, over any number of connections and restarts. One of several
+ * tabs sends; all see the same queue.
  */
 export class CommandQueue extends Emitter<QueueEvents> {
   readonly #wire: Wire;
@@ -35,10 +35,10 @@ export class CommandQueue extends Emitter<QueueEvents> {
   readonly #sharedAs: string | undefined;
   readonly #entries = new Entries();
   readonly #waiters = new Waiters();
-  /** How far the events of rooms have been seen. */
+  /** The applied events of each room. */
   readonly #seen = new Map<string, number>();
   readonly #timers = new Timers();
-  /** Ids that are gone while the store is read: it may still have them. */
+  /** Ids removed while the store is read: it may still have them. */
   readonly #goneWhileLoading = new Set<string>();
   #loading = 0;
   #isLoaded = false;
@@ -53,7 +53,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     this.#tabs = new Tabs(storage.sharedAs, runtime);
     this.#tabs.on("owner", (isOwner) => {
       if (isOwner) void this.#load();
-      // It sends what was under way again.
+      // The new owner sends pending commands again.
       else for (const { running } of this.#entries.all()) running?.abort();
       this.emit("owner", isOwner);
     });
@@ -66,12 +66,12 @@ export class CommandQueue extends Emitter<QueueEvents> {
       this.#seen.delete(roomId);
       this.#restored();
     });
-    // The owner reads the store when it becomes it.
+    // A tab reads the store when it becomes the owner.
     this.#tabs.start();
     if (!this.#tabs.isOwner) void this.#load();
   }
 
-  /** The storage under the queue, for what else is kept in it. */
+  /** The storage of the queue, for other data in it. */
   get store(): SteadyStore {
     return this.#store;
   }
@@ -81,17 +81,17 @@ export class CommandQueue extends Emitter<QueueEvents> {
     return this.#tabs.isOwner;
   }
 
-  /** All commands that are not done with, in the order in which they were issued. */
+  /** All unfinished commands, in the order in which they were issued. */
   get commands(): readonly Command[] {
     return this.#entries.all().map(({ command }) => command);
   }
 
-  /** Takes a command. One that is queued under the same id is not taken twice: it goes on, and one that was refused is tried again. */
+  /** Queues a command. One already queued under the same id is not queued twice: it continues, and a refused one is retried. */
   submit(next: NewCommand & { afterSeq?: number }): Submitted {
     const id = next.id ?? randomId();
     if (this.#isClosed) return { id, done: rejected(new ClosedError("the client was closed")) };
     const known = this.#entries.get(id);
-    // One that is only waiting for its event is done.
+    // A command that only waits for its event is done.
     if (known) return { id, done: known.done ?? this.retry(id) ?? this.#waiters.add(id) };
     const { drop, keep, same } = coalesce(this.commands, next);
     if (same !== undefined) return { id: same, done: this.#waiters.add(same) };
@@ -116,12 +116,12 @@ export class CommandQueue extends Emitter<QueueEvents> {
     return { id, done };
   }
 
-  /** Tries a command again that was refused. Returns its outcome; undefined where there is none to try. */
+  /** Retries a refused command. Returns its outcome; undefined if there is nothing to retry. */
   retry(id: string): Promise<Answer | undefined> | undefined {
     const entry = this.#entries.get(id);
     if (entry?.command.state !== "failed") return undefined;
     const { error: _, ...command } = entry.command;
-    // It may have been carried out before it was refused: it goes out as it was.
+    // It may have been carried out before it was refused: it is sent unchanged.
     entry.command = { ...command, state: "waiting" } as Command;
     entry.isStored = false;
     const done = this.#waiters.add(id);
@@ -131,14 +131,14 @@ export class CommandQueue extends Emitter<QueueEvents> {
   }
 
   /**
-   * Forgets a command, in all tabs. One that is `waiting` is never sent; one that is `sending` may
-   * have been carried out. Resolves once the storage has forgotten it.
+   * Discards a command, in all tabs. A `waiting` one is never sent; a `sending` one may have been carried out. Resolves once the
+   * storage has deleted it.
    */
   async discard(id: string): Promise<void> {
     if (!this.#entries.has(id)) return;
     this.#dropLocally(id);
     this.#tabs.post({ type: "removed", id, isDiscarded: true });
-    // A tab that was frozen, or opens the store later, learns it from there.
+    // A tab that was frozen, or opens the store later, finds out from there.
     const value = this.#sharedAs !== undefined ? ({ id, state: "discarded", writtenAt: Date.now() } as const) : undefined;
     await this.#store.write([put(id, value)]);
   }
@@ -151,25 +151,25 @@ export class CommandQueue extends Emitter<QueueEvents> {
     }
   }
 
-  /** Forgets what another user has left, as far as it is known by now who is the user. */
+  /** Drops commands of other users, once the user is known. */
   dropForeign(): void {
     for (const { command } of this.#entries.all()) if (this.#carrier.isForeign(command)) void this.discard(command.id);
   }
 
-  /** Ends it, and erases what is stored, in all collections but that of commands if these are kept. */
+  /** Ends it, and erases all stored collections, except for commands if these are kept. */
   async erase(keepUnsent: boolean): Promise<void> {
     this.#end(new ClosedError("the client was closed"), { type: "erased", keepUnsent });
     await this.#store.clear(COLLECTIONS.filter((collection) => collection !== "commands" || !keepUnsent));
     await this.#store.close();
   }
 
-  /** Ends it. What is on its way stays in the storage. */
+  /** Ends it. Pending commands stay in the storage. */
   async close(): Promise<void> {
     this.#end(new ClosedError("the client was closed"));
     await this.#store.close();
   }
 
-  /** Stores a command, and has it sent by whoever owns the queue. */
+  /** Stores a command, and has the owner of the queue send it. */
   async #hand(entry: Entry, changes: readonly Change[]): Promise<void> {
     const { command } = entry;
     await this.#carrier.store(command, changes, () => this.#entries.get(command.id)?.command);
@@ -213,7 +213,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     } else known.command = asNoted(known.command, stored);
   }
 
-  /** Starts the first command of each lane, where none is under way. */
+  /** Starts the first command of each lane, unless one is in flight. */
   #pump(): void {
     if (!this.#isLoaded || this.#isClosed || !this.#tabs.isOwner) return;
     for (const entry of this.#entries.firstOfLanes()) if (!entry.running && entry.isStored) void this.#carryOut(entry);
@@ -244,7 +244,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     }
   }
 
-  /** Rooms may have been restored from a backup: what was issued before is looked at again. */
+  /** Rooms may have been restored from a backup: earlier commands are reconsidered. */
   #restored(): void {
     if (!this.#tabs.isOwner) return;
     for (const entry of this.#entries.all()) {
@@ -342,7 +342,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     }
   }
 
-  /** Takes over what another tab says of a command. */
+  /** Applies another tab's state of a command. */
   #adopt(command: Command): void {
     const known = this.#entries.get(command.id);
     if (known?.running) return;
@@ -353,7 +353,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
   }
 
   #announce(command: Command): void {
-    // Others learn of it with its submission: what is not stored yet must not go out.
+    // Other tabs are notified when it is submitted: a command that is not stored yet must not be sent.
     if (this.#tabs.isOwner) this.#tabs.post({ type: "changed", command });
     this.emit("change", command);
   }
@@ -375,7 +375,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     this.#pump();
   }
 
-  /** Puts everything into a store that may have lost it. */
+  /** Writes everything to a store that may have lost it. */
   async #rewrite(store: Store): Promise<void> {
     for (const { command } of this.#entries.all()) {
       if (command.state === "confirmed") continue;

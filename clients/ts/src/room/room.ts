@@ -13,10 +13,10 @@ import { type StoredWindow, Timeline, type Window } from "./timeline.js";
 import { Typing } from "./typing.js";
 import { RoomValues } from "./values.js";
 
-/** What {@link RoomInfo} is made of. */
+/** The parts that {@link RoomInfo} is derived from. */
 const IN_INFO = ["head", "marks", "settings", "membership", "memberCount", "hidden", "last", "kind", "peerId"] as const;
 
-/** A room that one is or was a member of: a view of the client's state, always current. */
+/** A room that the user is or was a member of: a view of the client's state, always current. */
 export class Room extends RoomValues<Room> {
   readonly id: string;
   readonly #client: Owner;
@@ -26,11 +26,11 @@ export class Room extends RoomValues<Room> {
   readonly #typing: Typing;
   readonly #snapshots: Snapshots;
   #emittedInfo: RoomInfo | undefined;
-  /** Something that is in {@link info} may have changed. */
+  /** Whether something in {@link info} may have changed. */
   #isInfoTouched = false;
   #isTouched = false;
   #knowsReceipts = false;
-  /** It began with messages of an earlier client. */
+  /** Whether it started with messages of an earlier client. */
   #isRestored = false;
 
   /** @internal */
@@ -48,8 +48,8 @@ export class Room extends RoomValues<Room> {
   // === Values ===
 
   /**
-   * Calls `listener` when a value of the room was replaced, at most once for all that is received
-   * at once. Returns a function that ends it. As long as `messages` is subscribed to, they are kept.
+   * Calls `listener` when a value of the room was replaced, at most once for everything received together. Returns a function that
+   * unsubscribes. While `messages` is subscribed to, they are kept.
    */
   subscribe(slice: keyof RoomSlices, listener: () => void): () => void {
     if (slice === "messages" && this.#timeline.isLoaded) this.#used();
@@ -61,13 +61,13 @@ export class Room extends RoomValues<Room> {
     return this.#snapshots.read(slice);
   }
 
-  /** Messages that are loaded, and after them those of one's own that are on their way. */
+  /** Loaded messages, followed by the user's own pending ones. */
   get messages(): readonly ChatMessage[] {
     if (this.#timeline.isLoaded) this.#used();
     return this.getSnapshot("messages");
   }
 
-  /** Whether there are messages to show: before that {@link loadLatest} is to be called. */
+  /** Whether there are messages to show: before that, call {@link loadLatest}. */
   get isLoaded(): boolean {
     return this.#timeline.isLoaded;
   }
@@ -84,12 +84,12 @@ export class Room extends RoomValues<Room> {
     return this.#timeline.isLoading;
   }
 
-  /** Who types now, oneself left out. */
+  /** Users who are typing now, except for this user. */
   get typing(): readonly string[] {
     return this.getSnapshot("typing");
   }
 
-  /** How far the others are, once {@link loadLatest} was called. */
+  /** Positions of other members, once {@link loadLatest} was called. */
   get receipts(): readonly RoomReceipt[] {
     return this.getSnapshot("receipts");
   }
@@ -99,22 +99,21 @@ export class Room extends RoomValues<Room> {
     return this.getSnapshot("members");
   }
 
-  /** How far a message has come. Of others' messages that is always `sent`. */
+  /** The progress of a message. Always `sent` for messages of others. */
   stateOf({ state, seq, senderId }: ChatMessage): MessageState {
     if (seq === undefined || senderId !== this.#client.userId) return state;
     const { read, delivered } = this.#state.receipts;
     return seq <= read ? "read" : seq <= delivered ? "delivered" : state;
   }
 
-  /** Whom a message is known to have been read by. */
+  /** Users known to have read a message. */
   readBy(seq: number): string[] {
     return this.receipts.filter(({ readSeq }) => readSeq >= seq).map(({ userId }) => userId);
   }
 
   /**
-   * A message by seq, such as the one that another answers: from those that are loaded, else it is
-   * read once and kept up to date. Undefined until it is there (`change` is emitted then), and for
-   * messages that one may not see.
+   * A message by seq, such as one that another replies to: a loaded one, or it is read once and kept up to date. Undefined until it is
+   * available (`change` is emitted then), and for messages that are not visible to the user.
    */
   message(seq: number): ChatMessage | undefined {
     return this.#timeline.find(seq) ?? this.#quotes.get(seq);
@@ -128,24 +127,24 @@ export class Room extends RoomValues<Room> {
     return this.#loads(this.#timeline.loadLatest());
   }
 
-  /** Loads a page before what is loaded. */
+  /** Loads the page before the loaded messages. */
   loadOlder(): Promise<void> {
     return this.#loads(this.#timeline.loadOlder());
   }
 
-  /** Loads a page after what is loaded, if that does not reach the end. */
+  /** Loads the page after the loaded messages, unless they reach the end. */
   loadNewer(): Promise<void> {
     return this.#loads(this.#timeline.loadNewer());
   }
 
-  /** Loads the surroundings of a message. */
+  /** Loads the messages around this one. */
   jumpTo(seq: number): Promise<void> {
     return this.#loads(this.#timeline.jumpTo(seq));
   }
 
   /**
-   * Notes the message that is looked at; undefined for the end. Of very many, those far from it are let go:
-   * {@link hasOlder} and {@link hasNewer} say that there are more.
+   * Records the message being viewed; undefined for the end. If very many are loaded, those far from it are dropped: {@link hasOlder} and
+   * {@link hasNewer} report that there are more.
    */
   lookAt(seq: number | undefined): void {
     this.#timeline.lookAt(seq);
@@ -158,8 +157,7 @@ export class Room extends RoomValues<Room> {
   }
 
   /**
-   * Looks up which members are online, and keeps it up to date: {@link online}. The client emits `presence` for each who
-   * comes or goes.
+   * Reads which members are online, and keeps {@link online} up to date. The client emits `presence` for each change.
    */
   async watchPresence(): Promise<void> {
     const members = await this.loadMembers();
@@ -171,12 +169,12 @@ export class Room extends RoomValues<Room> {
     return this.members.flatMap(({ userId }) => (this.#client.isOnline(userId) ? [userId] : []));
   }
 
-  /** Sends a message; it is among {@link messages} at once. Resolves with its seq once it is durable. */
+  /** Sends a message; it is in {@link messages} immediately. Resolves with its seq once it is durable. */
   async send(text: string, options: { replyToSeq?: number } = {}): Promise<number> {
     return (await this.#client.send({ roomId: this.id, text, ...options })).seq;
   }
 
-  /** Replaces the text of one's own message. */
+  /** Replaces the text of one of the user's own messages. */
   async edit(message: number | ChatMessage, text: string): Promise<void> {
     await this.#client.submit({ kind: "edit", roomId: this.id, payload: { seq: seqOf(message), text } });
   }
@@ -186,49 +184,49 @@ export class Room extends RoomValues<Room> {
     await this.#client.submit({ kind: "delete", roomId: this.id, payload: { seq: seqOf(message) } });
   }
 
-  /** Adds a reaction of one's own. */
+  /** Adds a reaction. */
   async react(message: number | ChatMessage, emoji: string): Promise<void> {
     await this.#client.submit({ kind: "react", roomId: this.id, payload: { seq: seqOf(message), emoji } });
   }
 
-  /** Takes it back. */
+  /** Removes a reaction. */
   async unreact(message: number | ChatMessage, emoji: string): Promise<void> {
     await this.#client.submit({ kind: "unreact", roomId: this.id, payload: { seq: seqOf(message), emoji } });
   }
 
-  /** Signals that one is typing: call it at every key. */
+  /** Signals that the user is typing: call it on every key. */
   startTyping(): void {
     this.#typing.send();
   }
 
-  /** Marks the room read, up to a message or to its end. */
+  /** Marks the room as read, up to a message or to its end. */
   async markRead(seq = this.headSeq): Promise<void> {
     if (seq <= this.readSeq) return;
     await this.#client.submit({ kind: "markRead", roomId: this.id, payload: { seq } });
     this.flush();
   }
 
-  /** Leaves it out of {@link Client.rooms} on all of one's devices until the next message, or puts it back. */
+  /** Hides it from {@link Client.rooms} on all of the user's devices until the next message, or shows it again. */
   async setHidden(hidden: boolean): Promise<void> {
     await this.#client.submit({ kind: "hide", roomId: this.id, payload: { hidden } });
   }
 
-  /** Adds people, at most 40 at once. */
+  /** Adds users, at most 40 at once. */
   async addMembers(userIds: readonly string[]): Promise<void> {
     await this.#client.change("addMembers", { roomId: this.id, userIds: [...userIds] });
   }
 
-  /** Removes someone. */
+  /** Removes a member. */
   async removeMember(userId: string): Promise<void> {
     await this.#client.change("removeMember", { roomId: this.id, userId });
   }
 
-  /** Gives a member another role. */
+  /** Changes a member's role. */
   async setRole(userId: string, role: Role): Promise<void> {
     await this.#client.change("setRole", { roomId: this.id, userId, role });
   }
 
-  /** Changes its settings. What is left out stays as it is. */
+  /** Changes its settings. Omitted fields stay unchanged. */
   async update(settings: { title?: string; topic?: string }): Promise<void> {
     await this.#client.change("updateRoom", { roomId: this.id, ...settings });
   }
@@ -240,7 +238,7 @@ export class Room extends RoomValues<Room> {
 
   // === Inputs ===
 
-  /** @internal The state of the room is not as it was. */
+  /** @internal The state of the room has changed. */
   stateChanged(before: RoomState, after: RoomState): void {
     this.#isInfoTouched ||= IN_INFO.some((part) => before[part] !== after[part]);
     if (before.typing !== after.typing) this.#typing.changed(before.typing, after.typing);
@@ -258,7 +256,7 @@ export class Room extends RoomValues<Room> {
     this.#touch();
   }
 
-  /** @internal An event that is in the state already. */
+  /** @internal An event that is already part of the state. */
   event(event: Event): void {
     const change = changeOf(event);
     this.#timeline.event(event);
@@ -287,27 +285,28 @@ export class Room extends RoomValues<Room> {
     this.#typing.received(signal);
   }
 
-  /** @internal While there was no connection there were no signals. */
+  /** @internal Signals were missed while there was no connection. */
   resumed(): void {
     if (this.#knowsReceipts) void this.#loadReceipts();
   }
 
-  /** @internal A command on its way changed. */
+  /** @internal A pending command has changed. */
   queued(): void {
     this.#touch();
   }
 
-  /** @internal Somebody subscribed to its messages or changes. */
+  /** @internal Whether its messages or changes are subscribed to. */
   get isWatched(): boolean {
     return this.#snapshots.hasListeners("messages") || this.hasListeners("change");
   }
 
-  /** @internal Its newest messages, as far as they can be stored; null where none are loaded. */
+  /** @internal Its newest messages, as far as they can be stored; null if none are loaded. */
   get end(): Window | undefined | null {
     return this.#timeline.isLoaded ? this.#timeline.end : null;
   }
 
-  /** @internal Shows messages of an earlier client; events up to `reached` have been received since. Returns them, unless others are there. */
+  /** @internal Shows messages of an earlier client; events up to `reached` have been received since. Returns them, unless others are
+   * loaded. */
   restore(window: StoredWindow, reached: number): readonly ChatMessage[] | undefined {
     const messages = this.#timeline.restore(window, reached);
     this.#isRestored = true;
@@ -315,7 +314,7 @@ export class Room extends RoomValues<Room> {
     return messages;
   }
 
-  /** @internal Lets go of its messages. */
+  /** @internal Drops its messages. */
   release(): void {
     if (!this.#timeline.isLoaded) return;
     this.#timeline.release();
@@ -324,11 +323,11 @@ export class Room extends RoomValues<Room> {
     this.#touch();
   }
 
-  /** @internal Emits what changed now instead of at the end of the task. */
+  /** @internal Emits pending changes now instead of at the end of the task. */
   flush(): void {
     if (!this.#isTouched) return;
     this.#isTouched = false;
-    // Of what nobody listens to nothing is made.
+    // Values without listeners are not computed.
     if (this.hasListeners("room") || this.#client.hasListeners("room")) {
       const { info } = this;
       if (info !== this.#emittedInfo && (this.#emittedInfo || this.#isInfoTouched)) this.#happened("room", info);
@@ -343,7 +342,7 @@ export class Room extends RoomValues<Room> {
     return this.#client.stateOf(this.id);
   }
 
-  /** Its messages are shown. Those of an earlier client came without receipts. */
+  /** Its messages are shown. Those of an earlier client have no receipts. */
   #used(): void {
     this.#client.looked(this.id);
     if (!this.#isRestored || this.#knowsReceipts) return;
@@ -368,7 +367,7 @@ export class Room extends RoomValues<Room> {
     });
   }
 
-  /** How far the others are; from then on receipts tell. */
+  /** Reads the positions of others; later changes arrive as receipts. */
   #loadReceipts(): Promise<void> {
     this.#knowsReceipts = true;
     return this.#reads.receipts();
@@ -379,7 +378,7 @@ export class Room extends RoomValues<Room> {
     this.#client.happened(name, change);
   }
 
-  /** Emits once for all that is received in one task. */
+  /** Emits once for everything received in one task. */
   #touch(): void {
     this.#snapshots.touch();
     this.#client.touched(this.id);

@@ -5,13 +5,13 @@ import type { Connection, Transport } from "../transport/transport.js";
 import type { Clock } from "./clock.js";
 import { OPEN_TIMEOUT_MS } from "./liveness.js";
 
-/** A token provider that takes longer hangs. */
+/** Timeout of the token provider. */
 const TOKEN_TIMEOUT_MS = 20_000;
 
-/** Returns a token. `refused` says that the server refused the last one; `signal` is aborted when nobody waits any more. */
+/** Returns a token. `refused`: the server refused the last one; `signal` is aborted when the token is no longer needed. */
 export type TokenProvider = (request: { refused: boolean; signal: AbortSignal }) => string | Promise<string>;
 
-/** One attempt at a connection: a token, then the transport. Either of them may hang or ignore its signal. */
+/** One connection attempt: a token, then the transport. Either may hang or ignore its signal. */
 export class Attempt {
   readonly startedAt: number;
   readonly #clock: Clock;
@@ -22,7 +22,7 @@ export class Attempt {
     this.startedAt = clock.now();
   }
 
-  /** Gives it up: the pending promise rejects with `reason`. */
+  /** Aborts it: the pending promise rejects with `reason`. */
   abort(reason: ParlanceError): void {
     this.#abort.abort(reason);
   }
@@ -31,7 +31,7 @@ export class Attempt {
     return this.#abort.signal.aborted;
   }
 
-  /** Opens a connection. Rejects with a {@link ParlanceError} in every other case. */
+  /** Opens a connection. All failures reject with a {@link ParlanceError}. */
   async open(provider: TokenProvider, refused: boolean, transport: Transport, hello: () => Hello): Promise<Connection> {
     const { signal } = this.#abort;
     try {
@@ -41,12 +41,12 @@ export class Attempt {
       return await this.#within(OPEN_TIMEOUT_MS, "the server does not answer", opening, (late) => late.close());
     } catch (error) {
       if (error instanceof ParlanceError) throw error;
-      // What others throw, such as a token provider, is no reason to give up.
+      // Errors of others, such as a token provider, are no reason to give up.
       throw new TransportError(messageOf(error), { cause: error });
     }
   }
 
-  /** The result of `work`, if it comes in time; `discard` gets one that comes too late. */
+  /** The result of `work`, if it arrives in time; `discard` gets one that arrives too late. */
   async #within<T>(ms: number, late: string, work: () => Promise<T>, discard: (result: T) => void = () => {}): Promise<T> {
     const { signal } = this.#abort;
     const result = work();

@@ -10,9 +10,9 @@ import { ANSWER_TIMEOUT_MS } from "./liveness.js";
 import { type Asked, isEphemeral, restamp, roomOf, stamp } from "./operations.js";
 import type { Positions } from "./positions.js";
 
-/** Unanswered calls where the server does not say how many it takes. */
+/** Maximum number of unanswered calls, if the server announces none. */
 const MAX_IN_FLIGHT = 64;
-/** Times that a proxy in front of the server may refuse a call before that counts. */
+/** How often a proxy in front of the server may refuse a call before that counts. */
 const MAX_PROXY_REFUSALS = 6;
 /** Connections on which a call may stay unanswered while others are answered. */
 const MAX_UNANSWERED = 3;
@@ -22,49 +22,49 @@ interface Call {
   resolve: (result: Reply["result"]) => void;
   reject: (error: unknown) => void;
   refusals: number;
-  /** Connections on which others were answered and this one was not. */
+  /** Connections on which others were answered but this one was not. */
   unanswered: number;
-  /** It was refused for its token, and repeated with another one. */
+  /** It was refused because of its token, and retried with another one. */
   hadFreshToken: boolean;
   /** Ends with its connection. */
   ephemeral: boolean;
   isStamped: boolean;
-  /** Goes on before the call itself does. */
+  /** Must be finished before the call itself continues. */
   examination?: Examination | undefined;
-  /** When it was last sent, and how large it was. */
+  /** When it was last sent, and its size. */
   sentAt: number;
   bytes: number;
-  /** Something that was sent later was answered. */
+  /** Whether a call that was sent later was answered. */
   overtaken: boolean;
-  /** Cancels the timer after which it is sent again. */
+  /** Cancels the timer for sending it again. */
   again?: () => void;
 }
 
 export interface CallOptions {
   signal?: AbortSignal | undefined;
-  /** It only counts now: rejects with a {@link TransportError} without a connection, or when that ends. */
+  /** Only useful now: rejects with a {@link TransportError} without a connection, or when that ends. */
   ephemeral?: boolean;
-  /** It may have been sent by an earlier process: it has its id, and says what was known of its room, if anything was. */
+  /** It may have been sent by an earlier process: its id and the known state of its room are fixed. */
   isStamped?: boolean;
 }
 
-/** What calls are sent on. */
+/** The sending side of a connection. */
 export interface Line {
   send(frame: ClientFrame): void;
-  /** Bytes of a frame as it is sent. */
+  /** Encoded size of a frame, bytes. */
   size(frame: ClientFrame): number;
   /** Largest frame, in bytes. */
   maxBytes: number;
-  /** Calls that may be unanswered; 0 where the server does not say. */
+  /** Maximum number of unanswered calls; 0 if the server announces none. */
   maxInFlight: number;
 }
 
-/** Calls that are not answered yet. They are sent again on every connection until they are. */
+/** Unanswered calls. They are sent again on every connection until they are answered. */
 export class Calls {
   readonly #calls = new Map<string, Call>();
-  /** Those that are to be sent on this connection, in order. */
+  /** To be sent on this connection, in order. */
   #ready: string[] = [];
-  /** Those that were sent on it and are not answered, in order. */
+  /** Sent on this connection and unanswered, in order. */
   readonly #inFlight = new Map<string, Call>();
   #isPumping = false;
   #line: Line | undefined;
@@ -72,9 +72,9 @@ export class Calls {
   readonly #clock: Clock;
   readonly #prefix = randomId();
   #next = 0;
-  /** Whose session it is. */
+  /** The session's user. */
   user = "";
-  /** Called when the server refuses the token with a call: the call is repeated on the next connection. */
+  /** Called when the server refuses the token of a call: the call is retried on the next connection. */
   onTokenRefused: (error: UnauthenticatedError) => void = () => {};
 
   constructor(positions: Positions, clock: Clock) {
@@ -82,7 +82,7 @@ export class Calls {
     this.#clock = clock;
   }
 
-  /** Sends it now, or as soon as there is a connection; one that is `ephemeral` now or not at all. */
+  /** Sends it now, or as soon as there is a connection; an `ephemeral` one now or not at all. */
   add(operation: Asked, { signal, ephemeral = isEphemeral(operation.case), isStamped = false }: CallOptions = {}): Promise<Reply["result"]> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
@@ -109,14 +109,14 @@ export class Calls {
     });
   }
 
-  /** A connection is there: everything is sent on it, in order. */
+  /** A connection is open: all calls are sent on it, in order. */
   connected(line: Line): void {
     this.#line = { ...line, maxInFlight: line.maxInFlight || MAX_IN_FLIGHT };
     this.#ready = [...this.#calls].filter(([, call]) => call.again === undefined).map(([key]) => key);
     this.#pump();
   }
 
-  /** The connection is gone, and with it the answers to what was sent on it. */
+  /** The connection was lost, and with it the answers to calls sent on it. */
   disconnected(): void {
     const now = this.#clock.now();
     this.#line = undefined;
@@ -124,7 +124,7 @@ export class Calls {
     for (const [key, call] of this.#inFlight) {
       const isStuck = call.overtaken && now - call.sentAt > ANSWER_TIMEOUT_MS;
       call.overtaken = false;
-      // Others were answered, so it is the call that gets stuck and not the connection.
+      // Others were answered, so the call is stuck, not the connection.
       if (isStuck && ++call.unanswered >= MAX_UNANSWERED) this.#reject(key, noAnswer());
     }
     this.#inFlight.clear();
@@ -137,13 +137,13 @@ export class Calls {
     return undefined;
   }
 
-  /** Nothing could be answered until now: answers are due from now on. */
+  /** Nothing could be answered until now: timeouts start now. */
   awake(): void {
     const now = this.#clock.now();
     for (const call of this.#inFlight.values()) call.sentAt = now;
   }
 
-  /** Takes an answer. */
+  /** Processes an answer. */
   answered({ requestId, result }: Reply): void {
     const call = this.#calls.get(requestId);
     if (!call) return;
@@ -152,12 +152,12 @@ export class Calls {
     this.#pump();
   }
 
-  /** Something that was sent at this time was answered: what was sent before it is late. */
+  /** A call sent at this time was answered: earlier ones are late. */
   overtake(sentAt: number): void {
     for (const call of this.#inFlight.values()) if (call.sentAt < sentAt) call.overtaken = true;
   }
 
-  /** Something refused a frame for its size and ended the connection: that was the largest unanswered one. */
+  /** A frame was refused because of its size and the connection closed: it was the largest unanswered one. */
   tooLarge(error: RefusedError): void {
     let largest: [string, Call] | undefined;
     for (const entry of this.#inFlight) if (!(largest && largest[1].bytes >= entry[1].bytes)) largest = entry;
@@ -210,7 +210,7 @@ export class Calls {
   }
 
   #pump(): void {
-    // A call that fails as it is sent makes room for the next one: this loop sends it.
+    // A call that fails while being sent makes room for the next one, which this loop sends.
     if (this.#isPumping) return;
     this.#isPumping = true;
     while (this.#line && this.#inFlight.size < this.#line.maxInFlight) {
@@ -223,7 +223,7 @@ export class Calls {
   }
 
   #send(key: string, call: Call, line: Line): void {
-    // What is known when it is first sent: every repeat says the same.
+    // The state known when it is first sent, the same on every repeat.
     if (!call.isStamped) stamp(call.operation, `${this.#prefix}-${key}`, this.#positions.of(roomOf(call.operation)).head);
     call.isStamped = true;
     const operation = call.examination?.page(call.operation) ?? call.operation;
@@ -238,7 +238,7 @@ export class Calls {
       this.#inFlight.set(key, call);
       line.send(frame);
     } catch (error) {
-      // What cannot be encoded is the fault of this call alone.
+      // A call that cannot be encoded fails alone.
       this.#reject(key, error);
     }
   }
@@ -258,16 +258,16 @@ export class Calls {
   }
 }
 
-/** How long to wait before a refused call is sent again; undefined where the refusal is final. */
+/** The delay before a refused call is retried; undefined if the refusal is permanent. */
 function retryDelay(error: RefusedError, refusals: number): number | undefined {
   if (error.code === Code.Unavailable) return error.retryDelayMs ?? backoff(refusals);
-  // The outcome is open: the same id tells.
+  // The outcome is unknown: the retry with the same id finds out.
   if (error.code === Code.DeadlineExceeded) return backoff(refusals);
-  // A limit that names no delay is one that waiting does not lift.
+  // A limit without a delay does not go away by waiting.
   if (error.code === Code.ResourceExhausted && error.retryDelayMs !== undefined) {
     return error.retryDelayMs * (1 + Math.random() / 8);
   }
-  // Every refusal of the server has a reason: this one is of a proxy, and may pass.
+  // Every refusal of the server has a reason: this one is from a proxy, and may be temporary.
   if (error.reason === "" && refusals < MAX_PROXY_REFUSALS) return backoff(refusals);
   return undefined;
 }

@@ -1,4 +1,4 @@
-/** The pages of a list, each asked for with the token of the one before. */
+/** The pages of a list, each requested with the token of the previous one. */
 export async function* pages<Page extends { readonly nextPageToken: string }>(ask: (pageToken: string) => Promise<Page>): AsyncGenerator<Page, void> {
   let pageToken = "";
   do {

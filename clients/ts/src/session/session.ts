@@ -19,19 +19,19 @@ import type { ConnectionState, Phase, SessionEvents } from "./state.js";
 export type { TokenProvider } from "./attempt.js";
 export type { ConnectionState } from "./state.js";
 
-/** An event that the answer to a message promised is there by then, or the stream is dead. */
+/** How long an event promised by an answer may take before the stream counts as dead. */
 const EVENT_TIMEOUT_MS = 10_000;
-/** An attempt that is younger than this is not given up when the network comes back. */
+/** An attempt younger than this is not abandoned when the network is back. */
 const FRESH_ATTEMPT_MS = 2_000;
-/** Largest frame before the server has said its limit: that of the contract. */
+/** Maximum frame size before the server announces it: that of the contract. */
 const MAX_FRAME_BYTES = 128 * 1024;
 
 export interface SessionOptions {
   transport: Transport;
   token: TokenProvider;
-  /** Whose session it is to be, where that is known. */
+  /** The session's user, if known. */
   userId?: string | undefined;
-  /** Names this device among those of its user. */
+  /** Identifies this device among those of its user. */
   deviceId?: string | undefined;
   /** Where rooms resume. */
   cursors?: Iterable<Cursor> | undefined;
@@ -41,7 +41,7 @@ export interface SessionOptions {
   host?: HostEvents | undefined;
 }
 
-/** Stays connected, resumes where it was, and repeats what was not answered. */
+/** Stays connected, resumes at its position, and retries unanswered calls. */
 export class Session extends Emitter<SessionEvents> {
   readonly #options: SessionOptions;
   readonly #clock: Clock;
@@ -53,10 +53,10 @@ export class Session extends Emitter<SessionEvents> {
   #state: ConnectionState = { status: "idle" };
   #unwatch: () => void = () => {};
   #stopLooking: () => void = () => {};
-  /** Largest hello: shrinks where it is refused. */
+  /** Maximum size of a hello: reduced when one is refused. */
   #helloBytes = MAX_FRAME_BYTES;
   #maxFrameBytes = MAX_FRAME_BYTES;
-  /** The network came back during an attempt that may fail for what was before. */
+  /** The network came back during an attempt that may fail because of the earlier outage. */
   #retryAtOnce = false;
 
   constructor(options: SessionOptions) {
@@ -73,7 +73,7 @@ export class Session extends Emitter<SessionEvents> {
     return this.#state;
   }
 
-  /** Whose session it is; empty while nobody has said it. */
+  /** The session's user; empty while unknown. */
   get userId(): string {
     return this.#calls.user;
   }
@@ -95,7 +95,7 @@ export class Session extends Emitter<SessionEvents> {
     this.#connect();
   }
 
-  /** Ends it for good: what is not answered is rejected. Never throws. */
+  /** Ends it permanently: unanswered calls are rejected. Never throws. */
   close(error?: ParlanceError): void {
     const phase = this.#phase;
     if (phase.name === "closed") return;
@@ -107,15 +107,15 @@ export class Session extends Emitter<SessionEvents> {
     this.#set({ status: "closed", error });
   }
 
-  /** Makes rooms resume from these cursors of a user, where nothing of them was handed over yet. */
+  /** Makes rooms resume from a user's cursors, if nothing of them was delivered yet. */
   resumeFrom(cursors: Iterable<Cursor>, userId = ""): void {
     this.#calls.user ||= userId;
     this.#positions.seed(cursors);
   }
 
   /**
-   * Carries out an operation, over as many connections as that takes. What changes something is carried out once, however
-   * often it is sent. What is of the moment, such as `sendTyping`, is sent now or rejected with a {@link TransportError}.
+   * Executes an operation, over any number of connections. Mutations are carried out once, however often they are sent.
+   * Transient operations, such as `sendTyping`, are sent now or rejected with a {@link TransportError}.
    */
   async call<Name extends OperationName>(name: Name, request: RequestOf<Name>, options: CallOptions = {}): Promise<ResponseOf<Name>> {
     if (this.#state.status === "closed") throw closedBy(this.#state.error);
@@ -140,12 +140,12 @@ export class Session extends Emitter<SessionEvents> {
     });
   }
 
-  /** How far a room has been handed over, and what is known of it. */
+  /** The position in a room, and its known state. */
   position(roomId: string): Readonly<Position> {
     return this.#positions.of(roomId);
   }
 
-  /** The machine or the page was asleep: tries at once, and doubts a connection from before. */
+  /** The machine or the page was asleep: connects immediately, and doubts an existing connection. */
   wake(): void {
     const phase = this.#phase;
     if (phase.name === "waiting") this.#wait(Math.max(0, phase.notBefore - this.#clock.now()), phase.notBefore, phase.error);
@@ -178,7 +178,7 @@ export class Session extends Emitter<SessionEvents> {
     void this.#read(link);
   }
 
-  /** A connection is over: on its own, or given up for `error`. */
+  /** A connection ended: on its own, or abandoned because of `error`. */
   #ended(link: Link, error: ParlanceError | undefined): void {
     const phase = this.#phase;
     if (phase.name !== "linked" || phase.link !== link) return;
@@ -190,7 +190,7 @@ export class Session extends Emitter<SessionEvents> {
     this.#next({ error: error ?? link.error, lastedMs: welcomedAt === undefined ? undefined : this.#clock.now() - welcomedAt, drained });
   }
 
-  /** Lets go of what belongs to a phase. */
+  /** Releases the resources of a phase. */
   #leave(phase: Phase, reason: ParlanceError | undefined): void {
     if (phase.name === "connecting") phase.attempt.abort(reason ?? closedBy(undefined));
     else if (phase.name === "waiting") phase.cancel();
@@ -225,7 +225,7 @@ export class Session extends Emitter<SessionEvents> {
     this.wake();
   }
 
-  /** Says so at once. Attempts go on: a server on this machine needs no network. */
+  /** Reports it immediately. Attempts continue: a server on this machine needs no network. */
   #wentOffline(): void {
     const error = asOffline(undefined);
     const phase = this.#phase;
@@ -245,7 +245,7 @@ export class Session extends Emitter<SessionEvents> {
       }
       this.#ended(link, link.error);
     } catch (error) {
-      // What the server said of the stream explains more than how it broke.
+      // The server's error about the stream is more specific than how it broke.
       const own = error instanceof ParlanceError ? error : new TransportError(String(error), { cause: error });
       this.#ended(link, own instanceof TransportError ? (link.error ?? own) : own);
     }
@@ -288,7 +288,7 @@ export class Session extends Emitter<SessionEvents> {
     this.#helloBytes = Math.min(this.#helloBytes, this.#maxFrameBytes);
     this.#set({ status: "online", userId: welcome.userId, nodeId: welcome.nodeId });
     this.emit("welcome", welcome);
-    // A listener may have ended it.
+    // A listener may have closed it.
     if (this.#phase.name !== "linked" || this.#phase.link !== link) return;
     const { connection } = link;
     this.#calls.connected({
@@ -299,7 +299,7 @@ export class Session extends Emitter<SessionEvents> {
     });
   }
 
-  /** The token is another user's: nothing that was received is theirs, and the hello was not either. */
+  /** The token belongs to another user: neither the received data nor the hello is theirs. */
   #replaced(link: Link, userId: string): void {
     this.#positions.clear();
     this.#calls.user = userId;
@@ -313,7 +313,7 @@ export class Session extends Emitter<SessionEvents> {
     const probedAt = link.probedAt(requestId);
     if (probedAt !== undefined) return this.#calls.overtake(probedAt);
     if (result.case !== "error" || (requestId !== "" && requestId !== "hello")) return this.#calls.answered(reply);
-    // Not about a call: about the stream, or a frame that could not be read.
+    // An error not about a call, but about the stream or an unreadable frame.
     const error = fromFrame(result.value);
     link.error = error;
     const isFinal = link.welcomedAt === undefined || error instanceof UnauthenticatedError || error.reason === "frame_too_large";
@@ -328,7 +328,7 @@ export class Session extends Emitter<SessionEvents> {
     });
   }
 
-  /** Checks the connection once a second as long as it lasts. */
+  /** Checks the connection once a second while it lasts. */
   #lookAgain(link: Link): void {
     this.#stopLooking = this.#clock.after(LOOK_EVERY_MS, () => {
       const now = this.#clock.now();

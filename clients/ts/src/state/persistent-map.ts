@@ -1,8 +1,8 @@
 const BUCKETS = 256;
 
 /**
- * An immutable map by string. Setting a key copies one bucket in 256, so that a change costs the
- * same with ten entries as with thousands.
+ * An immutable map with string keys. Setting a key copies one bucket in 256, so a change costs
+ * the same with ten entries as with thousands.
  */
 export class PersistentMap<V> {
   readonly #buckets: readonly (ReadonlyMap<string, V> | undefined)[];
@@ -15,7 +15,7 @@ export class PersistentMap<V> {
     return this.#buckets[bucketOf(key)]?.get(key);
   }
 
-  /** The map with `value` at `key`; itself if that is there already. */
+  /** The map with `value` at `key`; itself if that is already the case. */
   set(key: string, value: V): PersistentMap<V> {
     const at = bucketOf(key);
     const bucket = this.#buckets[at];
@@ -23,7 +23,7 @@ export class PersistentMap<V> {
     return new PersistentMap(this.#buckets.with(at, new Map(bucket).set(key, value)));
   }
 
-  /** Every value as `change` returns it, in one pass; itself if nothing changes. */
+  /** Maps every value with `change`, in one pass; itself if nothing changes. */
   map(change: (value: V, key: string) => V): PersistentMap<V> {
     let isChanged = false;
     const buckets = this.#buckets.map((bucket) => {

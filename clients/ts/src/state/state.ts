@@ -3,9 +3,9 @@ import type { Input } from "./inputs.js";
 import { PersistentMap } from "./persistent-map.js";
 import { emptyRoom, type RoomState } from "./room-state.js";
 
-/** Everything confirmed that a client knows. Immutable. */
+/** The confirmed state of a client. Immutable. */
 export interface State {
-  /** Whose client it is; empty before the first connection. */
+  /** The client's user; empty before the first connection. */
   readonly userId: string;
   readonly rooms: PersistentMap<RoomState>;
   readonly presence: PersistentMap<Presence>;
@@ -20,7 +20,8 @@ export function emptyState(userId = ""): State {
   return { userId, rooms: new PersistentMap(), presence: new PersistentMap() };
 }
 
-/** The state after an input. Pure; the state itself if nothing changes. Older news never undoes newer. */
+/** The state after an input. Pure; the state itself if nothing changes. Older news never overwrites
+ * newer. */
 export function apply(state: State, input: Input): State {
   switch (input.type) {
     case "welcome": {

@@ -1,14 +1,14 @@
 import { dayOf } from "./time";
 
-/** The present day, as a value that templates depend on. */
+/** The current day, as a reactive value. */
 class Calendar {
-  /** Some time of the present day, where the reader is. */
+  /** Some time of the current day, in the reader's time zone. */
   today = $state.raw(new Date());
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
     this.#turn();
-    // Timers of a page in the background, or of a computer that slept, are late.
+    // Timers of a background page, or of a computer that slept, fire late.
     addEventListener("focus", () => this.#turn());
     document.addEventListener("visibilitychange", () => this.#turn());
   }

@@ -9,10 +9,11 @@ import { Rooms } from "./rooms.svelte";
 import { type Place, route } from "./route.svelte";
 import { texts } from "./texts";
 
-/** In local mode everyone meets in one channel. It belongs to a user of its own: the same one whoever comes first. */
+/** In local mode everyone meets in one channel. It is owned by a user of its own, so it does not depend on who
+ * joins first. */
 export const LOBBY = "lobby";
 
-/** One person's conversations in this tab. */
+/** One user's conversations in this tab. */
 export class Chat {
   readonly userId: string;
   readonly client: Client;
@@ -21,39 +22,39 @@ export class Chat {
   readonly mentions: Mentions;
   readonly isLocal: boolean;
   readonly #rooms: Rooms;
-  /** Where the connection stands. */
+  /** The state of the connection. */
   state = $state.raw<ConnectionState>({ status: "idle" });
-  /** What is on its way outlives the page. */
+  /** Whether pending changes survive the page. */
   isDurable = $state(true);
-  /** What went wrong last, to be told. */
+  /** The last problem, to be shown. */
   problem = $state<string>();
-  /** What is to be confirmed. */
+  /** The question to be confirmed. */
   question = $state.raw<{ text: string; action: string; answer: (is: boolean) => void }>();
 
-  /** Everyone to talk to, by name. */
+  /** All other users, by name. */
   readonly others: readonly Person[] = $derived.by(() =>
     this.people.all.filter(({ userId }) => userId !== this.userId && userId !== LOBBY),
   );
-  /** Those of them with whom there is no room of two yet. */
+  /** Those without a direct room so far. */
   readonly strangers: readonly Person[] = $derived.by(() => {
     const { direct } = this.#rooms;
     return this.others.filter(({ userId }) => !direct.has(userId));
   });
 
-  /** `refused` is told when the server takes the token no more, and there is no other. */
+  /** `refused` is called when the server no longer accepts the token, and there is no other. */
   constructor({ userId, token: first }: Identity, refused: (token: string | undefined) => void) {
     this.userId = userId;
     this.isLocal = first === undefined;
     let token = first;
-    // Another tab may have signed in anew since.
+    // Another tab may have signed in again since.
     const given = (isRefused: boolean) => (token = (isRefused ? sharedToken(userId) : undefined) ?? token ?? "");
     this.client = new Client({
-      // Where the page is, which may be below a path of a proxy.
+      // The URL of the page, which may be below a path of a proxy.
       url: new URL(".", location.href).href,
       token: this.isLocal ? async () => (await localUser(userId, "")).token : ({ refused }) => given(refused),
       storage: new IndexedDbStorage(userId),
       deviceId: "web",
-      // Nothing of anybody else is shown.
+      // Data of other users is not shown.
       userId,
     });
     this.people = new People(this.client, userId, () => this.state.status === "online");
@@ -66,7 +67,7 @@ export class Chat {
     });
     this.client.on("storage", ({ status }) => (this.isDurable = status !== "memory"));
     this.client.on("failed", (command) => this.#failed(command));
-    // Whoever comes into a room is someone to talk to.
+    // New members of a room become possible contacts.
     this.client.on("event", ({ body }) => {
       if (body.case === "memberAdded") this.people.meet(body.value.userId);
     });
@@ -76,14 +77,14 @@ export class Chat {
     try {
       await this.client.start();
     } finally {
-      // Rooms that are refused at first are asked for again. Whom the directory does not name is still found by name.
+      // Initially refused rooms are requested again. Users missing in the directory can still be found by name.
       void this.people.load().then(() => this.people.expect(this.#rooms.direct.keys()));
     }
-    // Who has somewhere to be and is not in it has left it.
+    // A user with rooms who is not in the lobby has left it.
     if (this.isLocal && this.rooms.length === 0) await this.#joinLobby();
   }
 
-  /** Erases what the browser keeps. What was not sent yet waits for the same person. */
+  /** Erases the browser's data. Unsent messages are kept for the same user. */
   async signOut(): Promise<void> {
     this.people.forget();
     await this.client.signOut({ keepUnsent: true });
@@ -95,17 +96,17 @@ export class Chat {
     this.client.close();
   }
 
-  /** Rooms that one is in, the latest first, without the hidden ones. */
+  /** The user's rooms, latest first, without hidden ones. */
   get rooms(): readonly Room[] {
     return this.#rooms.all;
   }
 
-  /** Rooms that one has hidden: they are found by search. */
+  /** Rooms that the user has hidden: they can be found by search. */
   get hiddenRooms(): readonly Room[] {
     return this.#rooms.hidden;
   }
 
-  /** The rooms have been read once. */
+  /** Whether the rooms have been loaded. */
   get isLoaded(): boolean {
     return this.#rooms.isLoaded;
   }
@@ -115,15 +116,15 @@ export class Chat {
     return this.#rooms.unread;
   }
 
-  /** A room that one is in, hidden or not. */
+  /** A room that the user is in, hidden or not. */
   room(id: string): Room | undefined {
-    // What is read here changes whenever a room comes or goes.
+    // This value changes whenever a room is added or removed.
     void [this.#rooms.all, this.#rooms.hidden];
     const room = this.client.room(id);
     return room?.isMember ? room : undefined;
   }
 
-  /** Asks before something that cannot be taken back. */
+  /** Asks for confirmation of something irreversible. */
   confirm(question: string, action: string): Promise<boolean> {
     return new Promise((resolve) => {
       this.question = { text: question, action, answer: (is) => ((this.question = undefined), resolve(is)) };
@@ -139,29 +140,29 @@ export class Chat {
     });
   }
 
-  /** What a room is called. */
+  /** The display title of a room. */
   titleOf(room: Room): string {
     if (room.kind === v1.RoomKind.DIRECT) return room.peerId ? this.people.name(room.peerId) : texts.place.unknownPeer;
     return room.title || texts.place.untitled;
   }
 
-  /** The same for a search through all of them: nobody is asked for a name. */
+  /** Like {@link titleOf}, for a search through all rooms: requests no names. */
   titleIfKnown(room: Room): string {
     return room.peerId ? this.people.nameIfKnown(room.peerId) : this.titleOf(room);
   }
 
-  /** The direct room with someone, if there is one. What is hidden is still there to go on with. */
+  /** The direct room with a user, if it exists. A hidden one can still be used. */
   directRoom(userId: string): Room | undefined {
     return this.#rooms.direct.get(userId);
   }
 
-  /** Where to talk with someone. */
+  /** Where to write to a user. */
   placeOf(userId: string): Place {
     const room = this.directRoom(userId);
     return room ? { room: room.id } : { person: userId };
   }
 
-  /** Does something, and tells what went wrong. */
+  /** Tries something, and reports problems. */
   async attempt<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
     try {
       return await work();
@@ -171,7 +172,7 @@ export class Chat {
     }
   }
 
-  /** A change was refused: where it is not seen, it is told. */
+  /** A change was refused: reported unless it is visible. */
   #failed({ kind, roomId, toUser, error }: Command): void {
     if (kind !== "send" && kind !== "edit" && kind !== "delete" && kind !== "react" && kind !== "unreact") return;
     const { place } = route;

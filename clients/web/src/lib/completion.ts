@@ -1,9 +1,9 @@
-/** A word before the caret that can be completed: a mention or an emoji. */
+/** An incomplete word before the caret: a mention or an emoji. */
 export interface Unfinished {
   readonly kind: "mention" | "emoji";
-  /** What is typed of it, without its `@` or `:`. */
+  /** The typed part, without its `@` or `:`. */
   readonly typed: string;
-  /** Where it begins, with its `@` or `:`. */
+  /** Where it starts, with its `@` or `:`. */
   readonly from: number;
   readonly to: number;
 }
@@ -11,7 +11,7 @@ export interface Unfinished {
 const MENTION = /(?:^|[\s(])@([\p{L}\p{N}._-]*)$/u;
 const EMOJI = /(?:^|\s):([a-z][a-z0-9_+-]+|[+-]1)$/i;
 
-/** What is being typed at the caret, if it can be completed. */
+/** The word being typed at the caret, if it can be completed. */
 export function unfinished(text: string, caret: number): Unfinished | undefined {
   const before = text.slice(0, caret);
   for (const [kind, pattern] of [["mention", MENTION], ["emoji", EMOJI]] as const) {
@@ -21,13 +21,13 @@ export function unfinished(text: string, caret: number): Unfinished | undefined 
   return undefined;
 }
 
-/** The text with the word completed, and where the caret is then. */
+/** The text with the word completed, and the new position of the caret. */
 export function completed(text: string, { from, to }: Unfinished, by: string): { text: string; caret: number } {
   const space = text[to] === " " ? "" : " ";
   return { text: text.slice(0, from) + by + space + text.slice(to), caret: from + by.length + 1 };
 }
 
-/** Those that begin with what is typed, then those that contain it. */
+/** Items that start with the typed text, then those that contain it. */
 export function matching<T>(all: readonly T[], typed: string, words: (one: T) => readonly string[], most: number): T[] {
   const wanted = typed.toLowerCase();
   const rank = (one: T) => {

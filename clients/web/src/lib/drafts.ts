@@ -1,6 +1,6 @@
 import { shared } from "./storage";
 
-/** What is written and not sent: kept over reloads, one for each place. */
+/** Unsent drafts: kept across reloads, one per place. */
 export class Drafts {
   readonly #prefix: string;
 
@@ -17,7 +17,7 @@ export class Drafts {
     else shared.remove(this.#prefix + place);
   }
 
-  /** Forgets all of them. */
+  /** Deletes all of them. */
   clear(): void {
     for (const key of shared.keys(this.#prefix)) shared.remove(key);
   }

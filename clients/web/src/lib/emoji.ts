@@ -5,9 +5,9 @@ import { Loader } from "./loader";
 export interface Emoji {
   readonly emoji: string;
   readonly label: string;
-  /** Short codes such as `tada`, the usual one first. */
+  /** Short codes such as `tada`, the most common one first. */
   readonly codes: readonly string[];
-  /** Further words that it is found by. */
+  /** Additional search words. */
   readonly tags: readonly string[];
 }
 
@@ -19,7 +19,7 @@ export interface EmojiGroup {
 /** Shown before all others. */
 export const QUICK = ["👍", "❤️", "😂", "🎉", "😮", "😢"];
 
-/** As the file has them: each as itself, its label, its short codes and its tags. */
+/** The form of the file: for each emoji itself, its label, its short codes and its tags. */
 type EmojiFile = readonly {
   readonly name: string;
   readonly emoji: readonly (readonly [string, string, readonly string[], readonly string[]])[];
@@ -32,13 +32,13 @@ const loader = new Loader(async (): Promise<readonly EmojiGroup[]> => {
   return file.map(({ name, emoji }) => ({ name, emoji: emoji.map(([emoji, label, codes, tags]) => ({ emoji, label, codes, tags })) }));
 });
 
-/** All of them; loaded when they are first wanted. After a failure they are loaded again. */
+/** All emoji, loaded on first use. A failed load is retried. */
 export const emojiGroups = (): Promise<readonly EmojiGroup[]> => loader.load();
 
-/** How well an emoji answers to a word, the best first; undefined where it does not. */
+/** How well an emoji matches a word, lower is better; undefined if it does not. */
 function rankOf({ label, codes, tags }: Emoji, wanted: string): number | undefined {
   const name = label.toLowerCase();
-  // "heart" means ❤ (`:heart:`, "red heart") and not every face with hearts.
+  // "heart" should find ❤ (`:heart:`, "red heart") before faces with hearts.
   if (codes.includes(wanted)) return codes[0] === wanted ? 0 : 1;
   if (name === wanted) return 1;
   if (codes.some((code) => code.startsWith(wanted))) return 2;
@@ -49,7 +49,7 @@ function rankOf({ label, codes, tags }: Emoji, wanted: string): number | undefin
   return tags.some((tag) => tag.includes(wanted)) ? 7 : undefined;
 }
 
-/** The emoji that answer to a word, the best first: by short code, then by name, then by tag. */
+/** The emoji that match a word, best first: by short code, then by name, then by tag. */
 export function matchingEmoji(all: readonly Emoji[], typed: string, most: number): Emoji[] {
   const wanted = typed.trim().toLowerCase();
   const ranked = all.flatMap((emoji) => {

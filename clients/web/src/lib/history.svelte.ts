@@ -3,20 +3,20 @@ import { type Client, v1 } from "@parlance/client";
 import { type Note, noteOf } from "./notes";
 
 const PAGE = 200;
-/** Of a longer part without messages, only the end is read: reactions and changes of texts are events too. */
+/** For a longer part without messages, only the end is read: reactions and edits are events too. */
 const MOST_EVENTS = 2_000;
 
-/** What happened in a room beside its messages, in the part of it that is loaded. */
+/** Events of a room other than messages, in its loaded part. */
 export class History {
   readonly #client: Client;
   readonly #roomId: string;
   readonly #offs: readonly (() => void)[];
-  /** Counts restores of the room: what was asked for before one is of events that mean others now. */
+  /** Counts restores of the room: events requested before one are obsolete. */
   #epoch = 0;
-  /** All events from here to there have been looked at. */
+  /** All events from here to there have been processed. */
   #covered: { from: number; to: number } | undefined;
   #isReading = false;
-  /** By rising seq. */
+  /** In ascending order. */
   notes = $state.raw<readonly Note[]>([]);
 
   constructor(client: Client, roomId: string) {
@@ -30,7 +30,7 @@ export class History {
 
   #event(event: v1.Event): void {
     const seq = Number(event.seq);
-    // After a gap it is read with what is in the gap.
+    // After a gap it is read together with the missing events.
     if (event.roomId !== this.#roomId || this.#covered?.to !== seq - 1) return;
     this.#covered = { ...this.#covered, to: seq };
     const note = noteOf(event);
@@ -44,11 +44,11 @@ export class History {
   }
 
   /**
-   * Reads what is missing of a part of the room. `count` says how many of the events between two seqs, both
-   * included, are messages that are loaded: where all of them are, there is nothing to read.
+   * Reads missing events of a part of the room. `count` returns the number of loaded messages between two
+   * seqs, inclusive: if all events are messages, nothing has to be read.
    */
   async cover(from: number, to: number, count: (from: number, to: number) => number): Promise<void> {
-    // What is wanted then is asked for again by the next change of the room.
+    // Further parts are requested on the next change of the room.
     if (this.#isReading || from > to) return;
     const [covered, epoch] = [this.#covered, this.#epoch];
     const isApart = !covered || from > covered.to + 1 || to < covered.from - 1;
@@ -62,11 +62,11 @@ export class History {
       }
       if (epoch !== this.#epoch) return;
       if (isApart) [this.#covered, this.notes] = [{ from, to }, []];
-      // Events that came meanwhile have moved the end.
+      // Events received meanwhile have moved the end.
       else this.#covered = { from: Math.min(from, covered.from), to: Math.max(to, this.#covered?.to ?? 0) };
       this.#add(found);
     } catch {
-      // Closed, or no member any more: tried again with the next change.
+      // Closed, or no longer a member: retried on the next change.
     } finally {
       this.#isReading = false;
     }

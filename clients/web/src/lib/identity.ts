@@ -1,21 +1,21 @@
 import { type PageStorage, shared, tab } from "./storage";
 import { texts } from "./texts";
 
-/** Who uses this tab. */
+/** The user of this tab. */
 export interface Identity {
   readonly userId: string;
-  /** In local mode there is none to keep: the server makes one at each connection. */
+  /** Undefined in local mode: the server issues one for each connection. */
   readonly token: string | undefined;
 }
 
 const KEY = "parlance:identity";
 
-/** The server wants a token that it did not make. */
+/** The server requires an external token. */
 export class NeedsToken extends Error {}
 
 /**
- * Whoever signed in here. A name belongs to its tab, so that a second tab is a second person; a
- * token to the browser, if that was wished.
+ * The signed-in user. A name belongs to its tab, so a second tab can be a second user; a token to the
+ * browser, if requested.
  */
 export function remembered(): Identity | undefined {
   return parsed(tab.get(KEY)) ?? parsed(shared.get(KEY));
@@ -25,24 +25,24 @@ export function remember(identity: Identity, storage: PageStorage): void {
   storage.set(KEY, JSON.stringify(identity));
 }
 
-/** Whoever is signed in here is so no more. */
+/** Signs the user out here. */
 export function forget(): void {
   tab.remove(KEY);
   shared.remove(KEY);
 }
 
-/** A token is accepted no more. What another tab has signed in with since stays. */
+/** A token is no longer accepted. One that another tab has stored since is kept. */
 export function forgetToken(refused: string | undefined): void {
   for (const storage of [tab, shared]) if (parsed(storage.get(KEY))?.token === refused) storage.remove(KEY);
 }
 
-/** The token that another tab has left in the browser for the same person. */
+/** The token stored by another tab in this browser for the same user. */
 export function sharedToken(userId: string): string | undefined {
   const stored = parsed(shared.get(KEY));
   return stored?.userId === userId ? stored.token : undefined;
 }
 
-/** What another version, or another program, may have written there. */
+/** Other versions or programs may have written something else there. */
 function parsed(stored: string | undefined): Identity | undefined {
   try {
     const { userId, token } = JSON.parse(stored ?? "{}") as Partial<Record<keyof Identity, unknown>>;
@@ -53,10 +53,10 @@ function parsed(stored: string | undefined): Identity | undefined {
   }
 }
 
-/** Who may sign in: whoever has a name, or whoever has a token that the server did not make. */
+/** How users sign in: by a name, or by an external token. */
 export type SignInMode = "name" | "token";
 
-/** How the server wants to be signed in to. Rejects if it cannot be reached. */
+/** The server's sign-in mode. Rejects if it cannot be reached. */
 export async function signInMode(signal?: AbortSignal): Promise<SignInMode> {
   const response = await fetch("v1/server", signal ? { signal } : {});
   if (!response.ok) throw new TypeError(`unexpected status ${response.status}`);
@@ -64,7 +64,7 @@ export async function signInMode(signal?: AbortSignal): Promise<SignInMode> {
   return signIn === "SIGN_IN_NAME" ? "name" : "token";
 }
 
-/** A token behind the `#` of the address, from a page that signs people in. It does not stay there. */
+/** A token after the `#` of the URL, from an external sign-in page. It is removed from there. */
 export function tokenFromAddress(): string | undefined {
   const token = new URLSearchParams(location.hash.slice(1)).get("token");
   if (token === null) return undefined;
@@ -72,7 +72,7 @@ export function tokenFromAddress(): string | undefined {
   return token;
 }
 
-/** A person of this name, and a token for them: in local mode anyone may be anyone. */
+/** A user with this name, and a token for them: in local mode anyone may be anyone. */
 export async function localUser(userId: string, name: string): Promise<{ userId: string; token: string }> {
   const headers = { "content-type": "application/json" };
   const response = await fetch("v1/users", { method: "POST", headers, body: JSON.stringify({ userId, name }) });
@@ -82,14 +82,14 @@ export async function localUser(userId: string, name: string): Promise<{ userId:
   return { userId: body.user.userId, token: body.token };
 }
 
-/** An id that a person can still read. Empty where nothing is left of the name: then the server makes one. */
+/** A readable id. Empty if nothing is left of the name: then the server generates one. */
 export function idOf(name: string): string {
   const plain = name.normalize("NFKD").replace(/\p{Mark}+/gu, "");
   const letters = plain.toLowerCase().replace(/[^a-z0-9]+/g, "-");
   return letters.replace(/^-+|-+$/g, "").slice(0, 64);
 }
 
-/** Whom a token names, as far as can be seen from here: the server decides. */
+/** The subject of a token, without verification: the server decides. */
 export function subjectOf(token: string): string | undefined {
   try {
     const payload = token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/");

@@ -4,40 +4,40 @@ interface Layer {
 }
 
 /**
- * What lies over the page, such as dialogs. Each is an entry of the browser's history with the address of
- * the page, so that "back" closes it. All entries of the history are made here.
+ * Layers above the page, such as dialogs. Each has an entry in the browser history with the URL of the
+ * page, so that "back" closes it. All history entries are created here.
  */
 export class Layers {
   #open: readonly Layer[] = [];
   #count = 0;
-  /** On the way back from the entry of what was closed; what is to be done then. */
+  /** Set while going back from the entry of a closed layer: what to do then. */
   #leaving: (() => void)[] | undefined;
 
   constructor() {
-    // After a reload nothing lies over the page.
+    // After a reload there are no layers.
     if (layerOf(history.state) !== undefined) history.replaceState(null, "");
     addEventListener("popstate", () => this.#moved());
   }
 
-  /** Something was opened; `close` is called when one goes back. Returns what to call once it is closed. */
+  /** Opens a layer; `close` is called on "back". Returns a function to call once it is closed. */
   open(close: () => void): () => void {
     const layer = { id: ++this.#count, close };
     this.#open = [...this.#open, layer];
     this.#settled(() => {
       if (!this.#open.includes(layer)) return;
       const state = { layer: layer.id };
-      // What was closed just now has left its entry.
+      // A layer that was just closed has left its entry.
       if (this.#isStale()) history.replaceState(state, "");
       else history.pushState(state, "");
     });
     return () => {
       this.#open = this.#open.filter((one) => one !== layer);
-      // Whoever closed it may open something else, or another place, in the same task.
+      // Another layer or place may be opened in the same task.
       setTimeout(() => this.#leave());
     };
   }
 
-  /** Goes to an address; `instead` of the present one, or of what lies over it. */
+  /** Navigates to a URL; `instead` of the current one, or of the layers above it. */
   go(address: string, instead: boolean): void {
     this.#settled(() => {
       if (instead) history.replaceState(history.state, "", address);
@@ -64,7 +64,7 @@ export class Layers {
     for (const { id, close } of this.#open.toReversed()) if (id > at) close();
   }
 
-  /** The present entry is that of something which is closed. */
+  /** Whether the current entry belongs to a closed layer. */
   #isStale(): boolean {
     const at = layerOf(history.state);
     return at !== undefined && !this.#open.some(({ id }) => id === at);
@@ -83,7 +83,7 @@ function layerOf(state: unknown): number | undefined {
 
 export const layers = new Layers();
 
-/** Lets "back" close what is open. To be called while a component is made. */
+/** Closes something on "back". Must be called during the initialisation of a component. */
 export function closedByBack(isOpen: () => boolean, close: () => void): void {
   const is = $derived(isOpen());
   $effect(() => (is ? layers.open(close) : undefined));

@@ -1,4 +1,4 @@
-/** Something that is loaded once, when it is first wanted. A failure is not kept: the next call loads again. */
+/** A value loaded once, on first use. A failure is not cached: the next call loads again. */
 export class Loader<T> {
   readonly #work: () => Promise<T>;
   #loading: Promise<T> | undefined;

@@ -1,11 +1,11 @@
-/** So many at once. */
+/** Concurrent lookups. */
 const AT_ONCE = 8;
-/** Between two of those that nobody waits for. */
+/** Pause between two lookups of low priority. */
 const PAUSE_MS = 50;
 
 /**
- * Looks things up by their ids, each id once and few at a time: what is wanted before what may be
- * wanted, and of that one after the other.
+ * Looks up values by id, each once and few at a time: urgent ones first, the others one after the
+ * other.
  */
 export class Lookups {
   readonly #look: (id: string) => Promise<void>;
@@ -17,12 +17,12 @@ export class Lookups {
   #running = 0;
   #isPausing = false;
 
-  /** `look` is not expected to throw: of what is refused there is nothing to be had. */
+  /** `look` should not throw: refused ids have no value. */
   constructor(look: (id: string) => Promise<void>) {
     this.#look = look;
   }
 
-  /** Looks it up, after `delayMs`, unless that was asked for before. */
+  /** Looks it up, after `delayMs`, unless it was requested before. */
   want(id: string, delayMs = 0): void {
     if (this.#asked.has(id)) return;
     this.#asked.add(id);
@@ -32,13 +32,13 @@ export class Lookups {
     });
   }
 
-  /** Looks these up when there is nothing else to be done. */
+  /** Looks these up when there is nothing else to do. */
   mayWant(ids: Iterable<string>): void {
     for (const id of ids) if (!this.#asked.has(id)) this.#spare.push(id);
     this.#after(PAUSE_MS, () => this.#go());
   }
 
-  /** It is known by other means. */
+  /** Its value is known by other means. */
   know(id: string): void {
     this.#asked.add(id);
   }

@@ -13,25 +13,25 @@ export const ROLES: Record<v1.Role, string> = {
   [v1.Role.OWNER]: texts.people.owner,
 };
 
-/** Whether one may change the room and who is in it. */
+/** Whether the user may change the room and its members. */
 export function mayManage(room: Room): boolean {
   return room.kind !== v1.RoomKind.DIRECT && (room.role === v1.Role.OWNER || room.role === v1.Role.ADMIN);
 }
 
 export function drag(event: DragEvent, userId: string): void {
   event.dataTransfer?.setData(TYPE, userId);
-  // Dropped elsewhere, it is a word.
+  // Dropped elsewhere, it becomes a word.
   event.dataTransfer?.setData("text/plain", `@${userId}`);
 }
 
-/** Whether what is dragged over a room may be dropped there: someone, by one who may add people. */
+/** Whether the dragged item may be dropped on a room: a user, by someone who may add members. */
 export function mayDrop(event: DragEvent, room: Room): boolean {
   const may = (event.dataTransfer?.types.includes(TYPE) ?? false) && mayManage(room);
   if (may) event.preventDefault();
   return may;
 }
 
-/** Adds whoever was dropped. */
+/** Adds the dropped user. */
 export async function drop(event: DragEvent, room: Room, chat: Chat): Promise<void> {
   const userId = event.dataTransfer?.getData(TYPE);
   if (!userId || !mayManage(room)) return;
@@ -43,7 +43,7 @@ export async function addMembers(chat: Chat, room: Room, userIds: string[]): Pro
   await chat.attempt(texts.failures.add, () => chat.client.call("addMembers", { roomId: room.id, userIds }));
 }
 
-/** Leaves a room, handing it over to someone first if they are named, and goes where one chooses another. */
+/** Leaves a room, after handing it over if a new owner is given, and navigates to the list. */
 export async function leaveRoom(chat: Chat, room: Room, newOwner?: string): Promise<void> {
   if (newOwner !== undefined) {
     const request = { roomId: room.id, userId: newOwner, role: v1.Role.OWNER };

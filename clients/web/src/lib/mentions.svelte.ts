@@ -3,7 +3,7 @@ import { SvelteMap } from "svelte/reactivity";
 
 import { mentionsOf } from "./text";
 
-/** Where one was named last in each room, of what was received. */
+/** The last received mention of the user in each room. */
 export class Mentions {
   readonly #seqs = new SvelteMap<string, number>();
 
@@ -13,7 +13,8 @@ export class Mentions {
     });
   }
 
-  /** The seq of the last message in a room that names one; 0 for none. */
+  /** The seq of the last message in a room that mentions the user; 0 for
+   * none. */
   in(roomId: string): number {
     return this.#seqs.get(roomId) ?? 0;
   }

@@ -2,7 +2,7 @@ import { v1 } from "@parlance/client";
 
 import { texts } from "./texts";
 
-/** Something that happened in a room beside its messages. */
+/** An event of a room other than a message. */
 export interface Note {
   readonly seq: number;
   readonly at: Date;
@@ -20,7 +20,7 @@ const ROLES: Partial<Record<v1.Role, "owner" | "admin" | "member">> = {
   [v1.Role.MEMBER]: "member",
 };
 
-/** What is to be noted of an event; undefined for messages and what changes them. */
+/** The note for an event; undefined for messages and their changes. */
 export function noteOf({ seq, at, actorId, body }: v1.Event): Note | undefined {
   const note = (what: Note["what"]): Note => ({
     seq: Number(seq),
@@ -50,16 +50,16 @@ export function noteOf({ seq, at, actorId, body }: v1.Event): Note | undefined {
   }
 }
 
-/** People who are named in one line; further ones are counted. */
+/** Users named in one line; further ones are counted. */
 const MOST_NAMES = 4;
-/** Lines that stand together; further ones are counted. */
+/** Consecutive lines; further ones are counted. */
 const MOST_LINES = 6;
 
-/** The lines that notes make, those of one kind by one person in one. */
+/** The lines for notes; those of one kind by one user are combined. */
 export function linesOf(notes: readonly Note[], name: (userId: string) => string): string[] {
   const groups: Note[][] = [];
   for (const note of notes) {
-    // Who makes a room is in it, without a word.
+    // The creator's own membership is implied.
     const first = groups.at(-1)?.[0];
     if (first?.what.kind === "created" && note.what.kind === "joined" && note.actorId === first.actorId) continue;
     const group = groups.at(-1);
@@ -72,7 +72,7 @@ export function linesOf(notes: readonly Note[], name: (userId: string) => string
 
 function continues(first: Note, next: Note): boolean {
   if (first.what.kind !== next.what.kind || !("userId" in first.what)) return false;
-  // Those who come and go of themselves are many people; all else is done by one.
+  // Joins and leaves of many users are combined; everything else by one actor only.
   return first.actorId === next.actorId || first.what.kind === "joined" || first.what.kind === "left";
 }
 

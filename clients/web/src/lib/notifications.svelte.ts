@@ -7,13 +7,14 @@ import { mentionsOf } from "./text";
 import { texts } from "./texts";
 
 const KEY = "parlance:notifications";
-/** What was written longer ago is history that comes now. */
+/** Older messages are history that is received now. */
 const FRESH_MS = 60_000;
 
-/** Tells of messages while one looks elsewhere: with consent, and of channels only where one is named. */
+/** Notifies about messages while the page is not focused: with consent, and for channels only about
+ * mentions. */
 export class Notifications {
   readonly #chat: Chat;
-  /** Wished, and allowed by the browser. */
+  /** Enabled, and allowed by the browser. */
   isOn = $state(false);
 
   constructor(chat: Chat) {
@@ -33,7 +34,7 @@ export class Notifications {
     return "Notification" in globalThis;
   }
 
-  /** Asks for consent, where it was not given yet. */
+  /** Requests permission, if necessary. */
   async turn(on: boolean): Promise<void> {
     if (on && (await Notification.requestPermission()) !== "granted") {
       this.#chat.problem = texts.account.notAllowed;
@@ -46,12 +47,12 @@ export class Notifications {
   #show(room: Room, senderId: string, text: string): void {
     const sender = this.#chat.people.name(senderId);
     const title = room.kind === v1.RoomKind.DIRECT ? sender : texts.notifications.inRoom(sender, this.#chat.titleOf(room));
-    // One for each room: the latest.
+    // One per room: the latest.
     let shown: Notification;
     try {
       shown = new Notification(title, { body: text.slice(0, 200), tag: room.id, icon: "icon.svg" });
     } catch {
-      // Browsers of phones want a service worker for it.
+      // Mobile browsers require a service worker for it.
       this.isOn = false;
       return;
     }

@@ -1,11 +1,11 @@
-/** The part of Trusted Types that is used: not every browser has them, nor the types of TypeScript. */
+/** The used part of Trusted Types, which not all browsers and no TypeScript types have. */
 interface TrustedTypes {
   createPolicy(name: string, rules: { createScriptURL: () => string }): { createScriptURL(input: string): unknown };
 }
 
 /**
- * Has the browser keep this build, so that the app opens without its server: see `worker.js`. Pages without a secure
- * context, and browsers that keep nothing, do without.
+ * Makes the browser cache this build, so that the app opens without its server: see `worker.js`. Pages without a
+ * secure context, and browsers without storage, do without.
  */
 export function openOffline(): void {
   if (!import.meta.env.PROD || !("serviceWorker" in navigator)) return;
@@ -14,9 +14,9 @@ export function openOffline(): void {
     const url = trustedTypes?.createPolicy("parlance-worker", { createScriptURL: () => "sw.js" }).createScriptURL("") ?? "sw.js";
     await navigator.serviceWorker.register(url as string);
   };
-  // Where a page may not store anything, it throws.
+  // On pages that may not store anything, it throws.
   const tryTo = () => void register().catch(() => {});
-  // What is on show comes first.
+  // Visible content comes first.
   if (document.readyState === "complete") tryTo();
   else addEventListener("load", tryTo, { once: true });
 }

@@ -1,4 +1,4 @@
-/** Does something at once, and again if it is asked for meanwhile, but no more often than every while. */
+/** Runs something immediately, and again if requested meanwhile, but rate-limited. */
 export class Pace {
   readonly #work: () => void;
   readonly #everyMs: number;

@@ -5,16 +5,17 @@ import { Lookups } from "./lookups";
 import { Pace } from "./pace";
 import { shared } from "./storage";
 
-/** Of a server without a directory for everyone, those that were met are known. */
+/** Without a public directory, users that were met are known. */
 const DIRECTORY = 1_000;
-/** Presence of this many at once. */
+/** Presence lookups per request. */
 const TOGETHER = 100;
-/** Names that come within this time are taken together. */
+/** Names that arrive within this time are applied together. */
 const TAKE_EVERY_MS = 100;
-/** Everyone who sees that someone is added would ask at the same moment: each asks within this time. */
+/** All clients that see a new member would look them up simultaneously: each does so at a random time within this
+ * interval. */
 const SPREAD_MS = 3_000;
 
-/** Names that are kept over reloads: of those shown last. */
+/** Names kept across reloads: the most recently shown. */
 const KEPT = 500;
 const KEEP_EVERY_MS = 1_000;
 
@@ -23,33 +24,33 @@ export interface Person {
   readonly name: string;
 }
 
-/** Sorting by it is ten times as fast as by `localeCompare`. */
+/** Ten times as fast for sorting as `localeCompare`. */
 const { compare } = new Intl.Collator();
 
-/** Names of people, and who of them is there. */
+/** Names and presence of users. */
 export class People {
   readonly #client: Client;
   readonly #isConnected: () => boolean;
-  /** Empty where someone was met and not asked for yet, or has none. */
+  /** Empty if a user was met but not looked up yet, or has no name. */
   readonly #names = new SvelteMap<string, string>();
-  /** Where the names of those who were shown are kept: rooms are there before the server has said who is in them. */
+  /** Storage key of the names that were shown: rooms are restored before the server has sent their members. */
   readonly #key: string;
   readonly #kept: ReadonlyMap<string, string>;
   readonly #shown = new Set<string>();
   readonly #keeping = new Pace(KEEP_EVERY_MS, () => this.#keep());
-  /** When the profile was last changed, in milliseconds: answers and signals come in any order. */
+  /** When each profile was last changed, in milliseconds: answers and signals arrive in any order. */
   readonly #updated = new Map<string, number>();
   readonly #lookups = new Lookups((userId) => this.#ask(userId));
-  /** Names that are not taken into {@link all} yet. */
+  /** Names that are not in {@link all} yet. */
   readonly #arrived = new Map<string, string>();
   readonly #taking = new Pace(TAKE_EVERY_MS, () => this.#take());
-  /** Met by an event that others have seen at the same moment. */
+  /** Met through an event that others have seen at the same time. */
   readonly #justMet = new Set<string>();
   readonly #watched = new Set<string>();
   readonly #online = new SvelteSet<string>();
   #wanted: string[] = [];
 
-  /** `isConnected` is read where it is drawn: without a connection nobody is known to be there. */
+  /** `isConnected` is read when rendering: without a connection nobody is known to be online. */
   constructor(client: Client, userId: string, isConnected: () => boolean) {
     [this.#client, this.#isConnected] = [client, isConnected];
     this.#key = `parlance:names:${userId}`;
@@ -58,7 +59,7 @@ export class People {
     client.on("presence", ({ userId, online }) => (online ? this.#online.add(userId) : this.#online.delete(userId)));
   }
 
-  /** Everyone who is known, by name. */
+  /** All known users, by name. */
   all = $state.raw<readonly Person[]>([]);
 
   readonly #counts = $derived.by(() => {
@@ -67,25 +68,25 @@ export class People {
     return counts;
   });
 
-  /** The id of someone whose name others have too; empty where the name is enough. */
+  /** The id of a user whose name is not unique; otherwise empty. */
   aside(userId: string): string {
     const name = this.#names.get(userId);
     return name && name !== userId && (this.#counts.get(name) ?? 0) > 1 ? userId : "";
   }
 
-  /** The name of someone who is shown; their id until it is known. */
+  /** The name of a displayed user; their id until it is known. */
   name(userId: string): string {
     this.#lookups.want(userId, this.#justMet.delete(userId) ? Math.random() * SPREAD_MS : 0);
     this.#shown.add(userId);
     return this.nameIfKnown(userId);
   }
 
-  /** The same for a search through many: nobody is asked. */
+  /** Like {@link name}, for a search through many: requests nothing. */
   nameIfKnown(userId: string): string {
     return this.#names.get(userId) || this.#kept.get(userId) || userId;
   }
 
-  /** Someone of this id is known; nobody is asked. */
+  /** Whether a user with this id is known; requests nothing. */
   knows(userId: string): boolean {
     return this.#names.has(userId);
   }
@@ -95,14 +96,14 @@ export class People {
     return this.#isConnected() && this.#online.has(userId);
   }
 
-  /** Whether there is someone of this id. */
+  /** Whether a user with this id exists. */
   async exists(userId: string): Promise<boolean> {
     await this.#ask(userId);
     this.#take();
     return this.#names.has(userId);
   }
 
-  /** Someone has come into sight. The name is asked for when it is shown. */
+  /** A user was mentioned. The name is requested when it is shown. */
   meet(userId: string): void {
     if (this.#names.has(userId) || this.#arrived.has(userId)) return;
     this.#justMet.add(userId);
@@ -110,7 +111,7 @@ export class People {
     this.#taking.soon();
   }
 
-  /** Reads the directory. Where the server does not let everyone, people are known by their rooms. */
+  /** Reads the directory. If it is not public, users are known from their rooms. */
   async load(): Promise<void> {
     let pageToken = "";
     let count = 0;
@@ -126,12 +127,12 @@ export class People {
     }
   }
 
-  /** People who may be searched for by their names: asked for while nothing else is. */
+  /** Users who may be searched for by name: looked up when there is nothing else to do. */
   expect(userIds: Iterable<string>): void {
     this.#lookups.mayWant(userIds);
   }
 
-  /** Ends it, and erases what is kept over reloads. */
+  /** Ends it, and erases the names kept across reloads. */
   forget(): void {
     this.close();
     shared.remove(this.#key);
@@ -152,7 +153,7 @@ export class People {
     this.#taking.soon();
   }
 
-  /** Takes what has arrived, all at once: sorting it costs more than taking it. */
+  /** Applies all arrived names at once: sorting costs more than applying. */
   #take(): void {
     let isNew = false;
     for (const [userId, name] of this.#arrived) {
@@ -181,7 +182,7 @@ export class People {
       const { user } = await this.#client.call("getUser", { userId });
       if (user) this.#rename(user);
     } catch {
-      // Of some, only the id is left.
+      // Some only have an id.
     }
   }
 
@@ -190,7 +191,7 @@ export class People {
     this.#watched.add(userId);
     this.#wanted.push(userId);
     if (this.#wanted.length > 1) return;
-    // Those who are drawn together are asked for together.
+    // Users rendered together are looked up together.
     setTimeout(() => {
       const wanted = this.#wanted;
       this.#wanted = [];
@@ -201,7 +202,7 @@ export class People {
   }
 }
 
-/** What another version, or another program, may have written there. */
+/** Other versions or programs may have written something else there. */
 function namesIn(stored: string | undefined): ReadonlyMap<string, string> {
   try {
     const names = JSON.parse(stored ?? "[]") as unknown;

@@ -1,7 +1,8 @@
 import type { ChatMessage } from "@parlance/client";
 
-/** Where one was in each room, by the key of the first message that was seen; none at the end. As long as the page. */
+/** The scroll position in each room, as the key of the first visible message; none at the end. Kept as long as the
+ * page. */
 export const lastPlaces = new Map<string, string>();
 
-/** Which message the draft of each room answers. */
+/** The message that the draft of each room replies to. */
 export const replies = new Map<string, ChatMessage>();

@@ -2,25 +2,25 @@ import { type Client, type Room, v1 } from "@parlance/client";
 
 import { Pace } from "./pace";
 
-/** Looking through all rooms for those of two costs more than what happens in one. */
+/** Searching all rooms for direct ones costs more than an event in one. */
 const INDEX_EVERY_MS = 250;
 
 /**
- * The rooms that one is in, for what lists, counts or searches all of them. What happens in one room is
- * nothing to the others: all that comes at about the same time is taken at once.
+ * The user's rooms, for lists, counts and searches over all of them. Changes of one room do not affect
+ * the others: everything received at about the same time is applied at once.
  */
 export class Rooms {
-  /** The latest first, without the hidden ones. */
+  /** Latest first, without hidden ones. */
   all = $state.raw<readonly Room[]>([]);
   hidden = $state.raw<readonly Room[]>([]);
-  /** Direct rooms by the user id of the other one, the hidden ones too. */
+  /** Direct rooms by the id of the other user, including hidden ones. */
   direct = $state.raw<ReadonlyMap<string, Room>>(new Map());
-  /** Unread messages in all rooms of the list. */
+  /** Unread messages in all listed rooms. */
   unread = $state(0);
-  /** They have been read once. */
+  /** Whether they have been loaded. */
   isLoaded = $state(false);
   readonly #client: Client;
-  /** Of a room it is not known yet whether it is one of two, or with whom. */
+  /** Whether some room's kind or peer is still unknown. */
   #hasUnknown = false;
   readonly #indexing = new Pace(INDEX_EVERY_MS, () => this.#index());
   readonly #offs: readonly (() => void)[];
@@ -50,12 +50,12 @@ export class Rooms {
     const isOther = rooms.length !== this.all.length || hiddenRooms.length !== this.hidden.length;
     if (!isSame(rooms, this.all)) this.all = rooms;
     if (!isSame(hiddenRooms, this.hidden)) this.hidden = hiddenRooms;
-    // Someone with whom there is a room now is no longer listed as someone without one.
+    // A user with a room is no longer listed as one without.
     if (isOther || this.#hasUnknown) this.#index();
     else this.#indexing.soon();
   }
 
-  /** Whose room it is, may be known later than that it is there. */
+  /** The peer of a room may become known later than the room itself. */
   #index(): void {
     const { rooms, hiddenRooms } = this.#client;
     const all = [...rooms, ...hiddenRooms];

@@ -1,6 +1,6 @@
 import { layers } from "./layers.svelte";
 
-/** What is open, as the address says behind its `#`. */
+/** The open place, according to the URL after its `#`. */
 export type Place = { room: string } | { person: string } | undefined;
 
 const parse = (): Place => {
@@ -20,12 +20,12 @@ class Route {
     addEventListener("hashchange", () => (this.place = parse()));
   }
 
-  /** Nothing is open, nor about to be: the address knows before {@link place}. */
+  /** Nothing is open or about to be: the URL is ahead of {@link place}. */
   get isEmpty(): boolean {
     return parse() === undefined;
   }
 
-  /** Opens a place; `instead` of the present one, so that "back" does not return to it. */
+  /** Opens a place; `instead` of the current one, so that "back" does not return to it. */
   open(place: Place, { instead = false } = {}): void {
     layers.go(addressOf(place), instead);
     this.place = place;

@@ -3,39 +3,39 @@ import type { ChatMessage } from "@parlance/client";
 import type { Note } from "./notes";
 import { dayOf } from "./time";
 
-/** Messages of one sender within this time stand together, under one name. */
+/** Messages of one sender within this time are grouped under one name. */
 const TOGETHER_MS = 5 * 60_000;
 
-/** A message as it stands in the list. */
+/** A message as displayed in the list. */
 export interface Row {
   readonly message: ChatMessage;
-  /** The first of its day: a heading goes before it. */
+  /** The first of its day: preceded by a heading. */
   readonly startsDay: boolean;
-  /** The first that was not read when the room was opened. */
+  /** The first one that was unread when the room was opened. */
   readonly startsUnread: boolean;
-  /** Under the name of the one before. */
+  /** Grouped with the previous one. */
   readonly continues: boolean;
-  /** What happened in the room since the message before. */
+  /** Events of the room since the previous message. */
   readonly before: readonly Note[];
-  /** What happened after it, where it is the last one. */
+  /** Events after it, if it is the last one. */
   readonly after: readonly Note[];
 }
 
 export interface Reader {
   readonly userId: string;
-  /** What had been read when the room was opened; undefined where that was everything. */
+  /** The read position when the room was opened; undefined if everything was read. */
   readonly readSeq: number | undefined;
-  /** There is nothing before the first message. */
+  /** Whether there are no earlier messages. */
   readonly isBeginning: boolean;
-  /** There is nothing after the last message. */
+  /** Whether there are no later messages. */
   readonly isEnd: boolean;
 }
 
 const NONE: readonly Note[] = [];
 
 /**
- * One row for each message: what stands before it belongs to it, so that rows and messages count alike. Rows
- * of `known` that are as they were are the same objects: what is new costs, not what is there.
+ * One row per message, which includes everything displayed before it, so that rows and messages correspond.
+ * Unchanged rows of `known` are reused: the cost depends on what is new.
  */
 export function rowsOf(
   messages: readonly ChatMessage[],
@@ -45,7 +45,7 @@ export function rowsOf(
 ): Row[] {
   const isNew = ({ seq = 0, senderId }: ChatMessage) => seq > readSeq! && senderId !== userId;
   let unread = readSeq === undefined ? -1 : messages.findIndex(isNew);
-  // Before the first of a page, there may be more of it.
+  // Before the first of a page, there may be more unread ones.
   if (unread === 0 && !isBeginning) unread = -1;
   let noted = 0;
   const notesUpTo = (seq: number) => {
@@ -53,7 +53,7 @@ export function rowsOf(
     while (noted < notes.length && notes[noted]!.seq < seq) noted += 1;
     return from === noted ? NONE : notes.slice(from, noted);
   };
-  // What was noted before the first message belongs to messages that are not loaded.
+  // Notes before the first message belong to messages that are not loaded.
   if (!isBeginning) notesUpTo(messages[0]?.seq ?? Infinity);
   const knownFrom = known.length === 0 ? -1 : messages.indexOf(known[0]!.message);
   return messages.map((message, index) => {
@@ -85,7 +85,7 @@ function areSame(some: readonly Note[], others: readonly Note[]): boolean {
   return some === others || (some.length === others.length && some.every((note, index) => note === others[index]));
 }
 
-/** Those of `all` that are in `next`, if one end of them is not; otherwise all. */
+/** The rows of `all` that are in `next`, if one end of them is not; otherwise all. */
 export function overlap(all: readonly Row[], next: readonly Row[]): readonly Row[] {
   const at = (rows: readonly Row[], row: Row | undefined) => rows.findIndex(({ message }) => message.key === row?.message.key);
   const from = at(next, all[0]) < 0 ? at(all, next[0]) : 0;

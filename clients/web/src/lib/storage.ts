@@ -1,12 +1,12 @@
 /**
- * A storage of the browser that may be missing, forbidden or full. What it does not take is
- * kept as long as the page.
+ * A browser storage that may be missing, forbidden or full. What it does not accept is kept
+ * as long as the page.
  */
 export class PageStorage {
   readonly #native: () => Storage;
   readonly #kept = new Map<string, string>();
 
-  /** `native` may throw, or give null as some embedded browsers do. */
+  /** `native` may throw, or return null as in some embedded browsers. */
   constructor(native: () => Storage) {
     this.#native = native;
   }
@@ -26,7 +26,7 @@ export class PageStorage {
     this.#try((storage) => storage.removeItem(key));
   }
 
-  /** All keys that begin so. */
+  /** All keys with this prefix. */
   keys(prefix: string): string[] {
     const keys = [...this.#kept.keys(), ...(this.#try((storage) => Object.keys(storage)) ?? [])];
     return [...new Set(keys)].filter((key) => key.startsWith(prefix));
@@ -41,7 +41,7 @@ export class PageStorage {
   }
 }
 
-/** Of the browser: shared by all tabs, over restarts. */
+/** Shared by all tabs of the browser, across restarts. */
 export const shared = new PageStorage(() => localStorage);
-/** Of this tab, over reloads. */
+/** Of this tab, across reloads. */
 export const tab = new PageStorage(() => sessionStorage);

@@ -1,14 +1,14 @@
 import { tokenize } from "linkifyjs";
 
-/** A piece of a message: never markup, only what the page itself builds from it. */
+/** A part of a message: never markup, which only the page itself generates. */
 export type Piece = { text: string } | { text: string; href: string } | { text: string; mention: string };
 
-/** Schemes that a link may have. What runs is none of them. */
+/** Allowed schemes of links: none that can execute code. */
 const SCHEMES = new Set(["http:", "https:", "mailto:"]);
 /** Not within an address or a word. */
 const MENTION = /(?<![\p{L}\p{N}._@/-])@([\p{L}\p{N}][\p{L}\p{N}._-]*)/gu;
 
-/** A message in pieces; `isPerson` says which of the ids behind an `@` are people. */
+/** Splits a message into parts; `isPerson` decides which of the ids after an `@` are users. */
 export function piecesOf(text: string, isPerson: (userId: string) => boolean): Piece[] {
   return tokenize(text).flatMap((token): Piece[] => {
     const value = token.toString();
@@ -40,26 +40,26 @@ function personIn(word: string, isPerson: (userId: string) => boolean): string |
   return candidates.find(isPerson);
 }
 
-/** What is known of people's names. */
+/** Known names of users. */
 export interface Names {
   knows(userId: string): boolean;
   name(userId: string): string;
 }
 
-/** A message as plain text, as lists, quotes and notifications show it: with names instead of ids. */
+/** A message as plain text, for lists, quotes and notifications: with names instead of ids. */
 export function plainText(text: string, names: Names): string {
   const pieces = mentions(text, (userId) => names.knows(userId));
   return pieces.map((piece) => ("mention" in piece ? `@${names.name(piece.mention)}` : piece.text)).join("");
 }
 
-/** Whether someone is mentioned in it. */
+/** Whether it mentions a user. */
 export function mentionsOf(text: string, userId: string): boolean {
-  // Asked of every message.
+  // Checked for every message.
   if (!text.includes(`@${userId}`)) return false;
   return mentions(text, (id) => id === userId).some((piece) => "mention" in piece);
 }
 
-/** Nothing but emoji, and few: they are shown large. */
+/** Only a few emoji: they are displayed large. */
 export function isJumbo(text: string): boolean {
   return text.length <= 24 && /^(?:\p{Extended_Pictographic}|\p{Emoji_Component}|\u200d|\ufe0f|\s)+$/u.test(text) && /\p{Extended_Pictographic}/u.test(text);
 }

@@ -2,17 +2,17 @@ import { en, type Texts } from "./texts/en";
 
 interface Language {
   readonly texts: Texts;
-  /** The locale of dates for readers whose own is in none of the languages. */
+  /** The locale of dates for readers with an unsupported language. */
   readonly fallback: string;
 }
 
-/** The languages of the app. Another one is a file beside `en.ts` and a line here. */
+/** The languages of the app. To add one, create a file next to `en.ts` and add a line here. */
 const LANGUAGES: Record<string, Language> = {
   en: { texts: en, fallback: "en-GB" },
 };
 const DEFAULT = "en";
 
-/** The first of the reader's languages that the app has, and the locale in which its dates are written. */
+/** The first supported language of the reader, and the locale of its dates. */
 export function chosen(wanted: readonly string[]): Language & { readonly language: string; readonly locale: string } {
   for (const locale of wanted) {
     const [language = ""] = locale.split("-");

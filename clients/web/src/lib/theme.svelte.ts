@@ -5,7 +5,7 @@ export type Theme = (typeof THEMES)[number];
 
 const KEY = "parlance:theme";
 
-/** Light or dark, as the reader wishes or as their system has it. */
+/** Light or dark, according to the user's choice or the system. */
 class Appearance {
   theme = $state<Theme>(THEMES.find((theme) => theme === shared.get(KEY)) ?? "system");
 

@@ -1,6 +1,6 @@
 import { locale } from "./texts";
 
-// Of the reader's own settings, whatever the language of the texts is.
+// From the reader's own settings, whatever the language of the texts.
 const { hourCycle } = new Intl.DateTimeFormat(undefined, { hour: "numeric" }).resolvedOptions();
 const cycle = hourCycle && { hourCycle };
 
@@ -13,7 +13,7 @@ const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
 
 const DAY_MS = 86_400_000;
 
-/** Days since the epoch, where the reader is. */
+/** Days since the epoch, in the reader's time zone. */
 export function dayOf(at: Date): number {
   return Math.floor((at.getTime() - at.getTimezoneOffset() * 60_000) / DAY_MS);
 }
@@ -21,7 +21,7 @@ export function dayOf(at: Date): number {
 export const timeOf = (at: Date): string => clock.format(at);
 export const exactly = (at: Date): string => full.format(at);
 
-/** The time without "AM" and "PM", for places that are too narrow for them. */
+/** The time without "AM" and "PM", for narrow places. */
 export function narrowTimeOf(at: Date, format = clock): string {
   const parts = format.formatToParts(at).filter(({ type }) => type !== "dayPeriod");
   return parts.map(({ value }) => value).join("").trim();
@@ -34,7 +34,7 @@ export function dayName(at: Date, today: Date): string {
   return ago < 180 ? weekday.format(at) : withYear.format(at);
 }
 
-/** As short as a list of rooms wants it. */
+/** A short form for the list of rooms. */
 export function briefly(at: Date, today: Date): string {
   return dayOf(today) === dayOf(at) ? clock.format(at) : short.format(at);
 }

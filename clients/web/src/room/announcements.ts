@@ -5,34 +5,34 @@ import type { Row } from "../lib/rows";
 import { plainText } from "../lib/text";
 import { texts } from "../lib/texts";
 
-/** What of a room's messages is read out to those who do not see them. */
+/** Announces a room's messages to screen readers. */
 export class Announcements {
   readonly #chat: Chat;
   readonly #room: Room;
   readonly #say: (text: string) => void;
-  /** Keys of one's own messages that are known to have been refused. */
+  /** Keys of the user's own messages already known to be refused. */
   #refused = new Set<string>();
 
   constructor(chat: Chat, room: Room, say: (text: string) => void) {
     [this.#chat, this.#room, this.#say] = [chat, room, say];
   }
 
-  /** Reads out what the server has refused since the last time. */
+  /** Announces newly refused messages. */
   refused(before: readonly Row[], now: readonly Row[]): void {
     const failed: ChatMessage[] = [];
-    // Those without a seq are the last ones.
+    // Those without a seq are last.
     for (let index = now.length - 1; index >= 0 && now[index]!.message.seq === undefined; index -= 1) {
       const { message } = now[index]!;
       if (message.state === "failed") failed.push(message);
     }
-    // Of an earlier visit, one knows.
+    // Already known from an earlier visit.
     if (before.length > 0) {
       for (const { key, text, error = "" } of failed) if (!this.#refused.has(key)) this.#say(texts.timeline.refused(error, text));
     }
     this.#refused = new Set(failed.map(({ key }) => key));
   }
 
-  /** Reads out what others write, not what is scrolled by. */
+  /** Announces messages of others, but not those scrolled by. */
   written(before: readonly Row[], now: readonly Row[]): void {
     const newest = (all: readonly Row[]) => all.findLast(({ message }) => message.seq !== undefined)?.message;
     const message = newest(now);

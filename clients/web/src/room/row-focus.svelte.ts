@@ -2,17 +2,17 @@ import { tick } from "svelte";
 
 import type { Row } from "../lib/rows";
 
-/** What the rows are a part of. */
+/** The context of the rows. */
 interface Surroundings {
   readonly rows: () => readonly Row[];
   readonly viewport: () => HTMLElement | undefined;
   /** Scrolls to a row. */
   show(index: number): void;
-  /** Back to writing. */
+  /** Returns to the composer. */
   write(): void;
 }
 
-/** The message that the keyboard is at: the list is one stop of the tabulator, with arrows from message to message. */
+/** The message with the keyboard focus: the list is a single tab stop, with arrow keys between messages. */
 export class RowFocus {
   readonly #around: Surroundings;
   #key = $state<string>();
@@ -21,7 +21,7 @@ export class RowFocus {
     this.#around = around;
   }
 
-  /** Where it stands; the last one where the keyboard was at none. */
+  /** Its index; the last one if none had the focus. */
   readonly index = $derived.by(() => {
     const rows = this.#around.rows();
     const index = this.#key === undefined ? -1 : rows.findIndex(({ message }) => message.key === this.#key);
@@ -38,14 +38,14 @@ export class RowFocus {
     this.#key = message.key;
   }
 
-  /** To the last message. */
+  /** Focuses the last message. */
   async last(): Promise<void> {
     this.#key = this.#around.rows().at(-1)?.message.key;
     await this.#focus();
   }
 
   readonly pressed = (event: KeyboardEvent): void => {
-    // Keys within a row's own buttons are theirs.
+    // Keys within a row's own buttons are not handled.
     if (!(event.target instanceof HTMLElement) || event.target.tagName !== "ARTICLE") return;
     const rows = this.#around.rows();
     const steps: Record<string, number> = { ArrowUp: -1, ArrowDown: 1, Home: -rows.length, End: rows.length };

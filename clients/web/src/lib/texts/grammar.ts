@@ -1,9 +1,9 @@
-/** The plural forms of a phrase; `#` stands for the number. */
+/** The plural forms of a phrase; `#` is replaced by the number. */
 export type Forms = Partial<Record<Intl.LDMLPluralRule, string>> & { readonly other: string };
 
-/** What the texts of a language are built with. */
+/** Functions for building the texts of a language. */
 export interface Grammar {
-  /** A number in the digits and groups of the language. */
+  /** A number with the digits and grouping of the language. */
   number(count: number): string;
   plural(count: number, forms: Forms): string;
   /** "Ann, Bob and Carol". */
@@ -17,7 +17,7 @@ export function grammar(locale: string): Grammar {
   const number = (count: number) => numbers.format(count);
   return {
     number,
-    // A function, so that `$&` in a number's text means nothing.
+    // A function, so that `$&` in a number's text is not interpreted.
     plural: (count, forms) => (forms[rules.select(count)] ?? forms.other).replaceAll("#", () => number(count)),
     list: (items) => lists.format(items),
   };
