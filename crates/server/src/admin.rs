@@ -1,4 +1,4 @@
-//! What operators ask.
+//! The admin listener.
 
 pub(crate) mod consumers;
 
@@ -14,10 +14,10 @@ use crate::guard::{self, Guard};
 use crate::readiness::{Readiness, healthz, readyz};
 use crate::revoking::{self, Revoking};
 
-/// What the admin listener serves.
+/// The routes of the admin listener.
 ///
-/// `is_local`: it is for this machine alone, and names that a page in a browser here points to it are refused,
-/// except to probes.
+/// `is_local`: it only serves this machine, and requests under a domain name, as from a page in a local
+/// browser whose name resolves here, are refused, except for probes.
 pub(crate) fn routes(
     readiness: Readiness,
     metrics: Option<PrometheusHandle>,
@@ -36,6 +36,6 @@ pub(crate) fn routes(
         true => routes.layer(middleware::from_fn_with_state(Guard::Local, guard::check)),
         false => routes,
     };
-    // Load balancers ask under names of their own, and these change nothing.
+    // Load balancers use other host names, and these routes change nothing.
     routes.route("/healthz", get(healthz)).route("/readyz", get(readyz).with_state(readiness))
 }

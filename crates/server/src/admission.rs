@@ -1,4 +1,4 @@
-//! Calls of gRPC and grpc-web are admitted by their headers, before anything of their bodies is read.
+//! Admits calls of gRPC and grpc-web by their headers, before their bodies are read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use parlance_peers::{Peer, settle_client};
 use tokio::time::timeout;
 use tonic::Status;
 
-/// Refuses who is nobody, notes who somebody is, and ends what takes too long.
+/// Refuses unauthenticated calls, records the caller, and enforces the timeout.
 pub(crate) async fn admit(State(services): State<Services>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Arc<Peer>>().cloned();
     settle_client(request.headers_mut(), peer.as_deref());
@@ -34,7 +34,7 @@ pub(crate) async fn admit(State(services): State<Services>, mut request: Request
     }
 }
 
-/// How long the caller waits: up to eight digits and a unit. What is none is ignored.
+/// The caller's timeout: up to eight digits and a unit. An invalid one is ignored.
 fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

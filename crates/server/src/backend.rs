@@ -16,8 +16,8 @@ use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
-/// The api in this process behind the bridge. Streams go straight to the sessions, so
-/// that frames stay shared; unary calls go through the very services that gRPC uses.
+/// The in-process api as the bridge's backend. Streams go directly to the sessions,
+/// so that frames stay shared; unary calls use the same services as gRPC.
 pub(crate) struct InProcess {
     services: Services,
     grpc: Router,
@@ -48,7 +48,7 @@ impl ChatBackend for InProcess {
         let path = PathAndQuery::from_str(path).map_err(|error| Status::internal(error.to_string()))?;
         let mut call = Request::new(request);
         *call.metadata_mut() = MetadataMap::from_headers(headers);
-        // What the services answer is theirs to bound.
+        // The size of responses is limited by the services.
         let mut grpc = Grpc::new(self.grpc.clone()).max_decoding_message_size(usize::MAX);
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(grpc.unary(call, path, Encoded).await?.into_inner())

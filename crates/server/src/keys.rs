@@ -9,17 +9,16 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::Identity;
 
-/// File of the self-made key in the data directory.
+/// File of the generated key in the data directory.
 const LOCAL_KEY: &str = "local.key";
 const LOCAL_KEY_BYTES: usize = 32;
 
-/// File of a data directory whose server verifies tokens with a configured key.
+/// Marker in the data directory of a server that verifies tokens with a configured key.
 const KEYED: &str = "local.key.unused";
 
-/// The key of local mode of a server that has run on this data directory. Creates nothing.
+/// Returns the local-mode key of the data directory. Creates nothing.
 ///
-/// # Errors
-/// If no server in local mode takes tokens made with it.
+/// # Errors If no server in local mode accepts tokens signed with it.
 pub fn existing_local_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
     let dir = data_dir.display();
     anyhow::ensure!(
@@ -38,8 +37,8 @@ pub fn existing_local_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-/// Notes whether the server on an existing data directory verifies tokens with a configured key:
-/// tokens of local mode are worth nothing then.
+/// Records whether the server on an existing data directory uses a configured key: tokens of
+/// local mode are useless then.
 fn note_mode(data_dir: &Path, is_local: bool) -> io::Result<()> {
     let note = data_dir.join(KEYED);
     match (is_local, data_dir.join(LOCAL_KEY).exists()) {
@@ -58,17 +57,16 @@ fn check_length(path: &Path, key: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     Ok(key)
 }
 
-/// The key of local mode, made at the first start and readable by its owner only.
+/// The key of local mode, generated on the first start and readable by its owner only.
 ///
-/// # Errors
-/// If it can neither be read nor made.
+/// # Errors If it can neither be read nor created.
 fn local_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
     let path = data_dir.join(LOCAL_KEY);
     let read = || fs::read(&path).with_context(|| format!("cannot read {}", path.display()));
     fs::create_dir_all(data_dir).with_context(|| format!("cannot create {}", data_dir.display()))?;
     let mut key = vec![0; LOCAL_KEY_BYTES];
     SystemRandom::new().fill(&mut key).map_err(|_| anyhow::anyhow!("no random bytes"))?;
-    // Written aside and moved, so that no half of a key is ever found.
+    // Written to a temporary file and linked, so that a partial key is never visible.
     let partial = data_dir.join(format!("{LOCAL_KEY}.{}", std::process::id()));
     if !path.exists() {
         let mut file = OpenOptions::new()
@@ -79,7 +77,7 @@ fn local_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
             .open(&partial)
             .with_context(|| format!("cannot create {}", partial.display()))?;
         file.write_all(&key).and_then(|()| file.sync_all()).context("cannot write the key")?;
-        // A link does not replace what another process was quicker to put there.
+        // Linking fails if another process has created it first.
         let linked = fs::hard_link(&partial, &path);
         fs::remove_file(&partial).context("cannot tidy up after making the key")?;
         match linked {
@@ -123,7 +121,7 @@ pub(crate) fn configured(identity: &Identity) -> anyhow::Result<Option<Auth>> {
     Ok(Some(Auth::new(&keys, configured.jwks.clone().map(Jwks::new), expectations)?))
 }
 
-/// Editors end a file with a line feed that is no part of the secret.
+/// Editors end a file with a line feed that is not part of the secret.
 fn trim_end(mut secret: Vec<u8>) -> Vec<u8> {
     while secret.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
         secret.pop();
@@ -131,7 +129,7 @@ fn trim_end(mut secret: Vec<u8>) -> Vec<u8> {
     secret
 }
 
-/// Random bits for the id of this start of the node.
+/// Random bits for the node id of this start.
 pub(crate) fn random_bits() -> anyhow::Result<u64> {
     let mut bytes = [0; 8];
     SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow::anyhow!("no random bytes"))?;

@@ -1,12 +1,12 @@
-//! Origins of web pages, in the one form in which they can be compared.
+//! Origins of web pages, in a normalised form for comparison.
 
 use std::fmt;
 use std::str::FromStr;
 
 use axum::http::uri::Authority;
 
-/// Scheme, host and port of a web page. Two that a browser treats as the same are equal: letters
-/// are lower case, the port is always there, and a dot at the end of the name is not.
+/// Scheme, host and port of a web page. Equal if a browser treats them as the same: letters are
+/// lower case, the port is always present, and a trailing dot of the name is removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     is_https: bool,
@@ -14,19 +14,19 @@ pub struct Origin {
     port: u16,
 }
 
-/// Why a string is no origin of a web page.
+/// Why a string is not an origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
-    /// It does not begin with `http://` or `https://`.
+    /// It does not start with `http://` or `https://`.
     #[error("must begin with https:// or http://")]
     Scheme,
-    /// It is `*`, or has a `*` in it.
+    /// It contains a `*`.
     #[error("wildcards are not supported: list each origin")]
     Wildcard,
     /// It has a path, a query or a fragment.
     #[error("must end after the host and port")]
     Path,
-    /// There is no such host or port.
+    /// Its host or port is invalid.
     #[error("has no valid host and port")]
     Host,
 }
@@ -34,8 +34,8 @@ pub enum OriginError {
 impl FromStr for Origin {
     type Err = OriginError;
 
-    /// Parses what stands in an `Origin` header or in the configuration. One slash at the end and
-    /// white space around it are ignored.
+    /// Parses an `Origin` header or a configured origin. One trailing slash and surrounding white
+    /// space are ignored.
     fn from_str(origin: &str) -> Result<Self, OriginError> {
         let origin = origin.trim();
         if origin.contains('*') {
@@ -59,9 +59,9 @@ impl FromStr for Origin {
 }
 
 impl Origin {
-    /// Whether pages of this origin come from the server that was addressed as `authority`, a
-    /// `Host` header. Without a port there, it is the default one of the origin's scheme: a load
-    /// balancer may have ended TLS.
+    /// Whether pages of this origin come from the server addressed as `authority`, a `Host`
+    /// header. Without a port there, the origin's default applies: a load balancer may have
+    /// terminated TLS.
     pub(crate) fn is_at(&self, authority: &str) -> bool {
         let Some((host, port)) = host_and_port(authority) else { return false };
         host == self.host && port.unwrap_or(default_port(self.is_https)) == self.port
@@ -93,13 +93,13 @@ fn default_port(is_https: bool) -> u16 {
     if is_https { 443 } else { 80 }
 }
 
-/// Host in lower case without a dot at the end or brackets, and the port, if there is one.
+/// The host in lower case without trailing dot or brackets, and the port, if there is one.
 pub(crate) fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
     if authority.contains('@') || authority.ends_with(':') {
         return None;
     }
     let parsed: Authority = authority.parse().ok()?;
-    // `Authority::port` has none for one that is out of range.
+    // `Authority::port` returns none for a port out of range.
     let port = match authority[parsed.host().len()..].strip_prefix(':') {
         Some(port) => Some(port.parse().ok()?),
         None => None,

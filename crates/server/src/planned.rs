@@ -1,15 +1,15 @@
-//! Consumers that are to be started.
+//! Consumers to start.
 
 use std::sync::Arc;
 
 use parlance_stream::Options;
 use parlance_stream::sink::EventSink;
 
-/// A consumer that is to be started.
+/// A consumer to start.
 #[derive(Clone)]
 pub(crate) struct Planned {
     pub(crate) options: Options,
     pub(crate) sink: Arc<dyn EventSink>,
-    /// Where events go, without secrets.
+    /// The destination, without secrets.
     pub(crate) shown: String,
 }

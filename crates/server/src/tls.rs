@@ -16,13 +16,13 @@ use tokio_util::task::TaskTracker;
 use crate::config::TlsFiles;
 use crate::limits::CERTIFICATE_LOOK_EVERY;
 
-/// What clients may speak inside: with ALPN they know before the first byte.
+/// Protocols offered with ALPN, so that clients know before the first byte.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// The certificate of this server, as its files have it now.
+/// The server's certificate, in its current form.
 pub(crate) struct Tls(ArcSwap<ServerConfig>);
 
-/// What the files hold.
+/// The contents of the files.
 #[derive(PartialEq)]
 struct Pem {
     certificate: Vec<u8>,
@@ -30,7 +30,7 @@ struct Pem {
 }
 
 impl Tls {
-    /// Reads the files now, and again whenever they change until `end`.
+    /// Reads the files now, and again whenever they change, until `end`.
     pub(crate) async fn follow(
         files: &TlsFiles,
         end: CancellationToken,
@@ -48,8 +48,8 @@ impl Tls {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             look.tick().await;
-            // What cannot be read or used, such as one file of two that are being replaced,
-            // leaves what there is.
+            // If they are unreadable or invalid, for example while one of two files is
+            // being replaced, the current certificate is kept.
             let pem = match Pem::read(files).await {
                 Ok(pem) if pem == known => continue,
                 Ok(pem) => pem,
@@ -69,7 +69,7 @@ impl Tls {
         }
     }
 
-    /// The handshake with a peer.
+    /// Performs the handshake with a peer.
     pub(crate) fn accept(&self, stream: TcpStream) -> Accept<TcpStream> {
         TlsAcceptor::from(self.0.load_full()).accept(stream)
     }
@@ -98,7 +98,7 @@ impl Pem {
     }
 }
 
-/// Whether the files can be used.
+/// Checks that the files are usable.
 pub(crate) async fn check(files: &TlsFiles) -> anyhow::Result<()> {
     Pem::read(files).await?.config().with_context(|| named(files)).map(drop)
 }

@@ -7,26 +7,26 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-/// What `npm run build` made; files that are smaller compressed are there as `.gz` too.
+/// The output of `npm run build`; compressible files are also included as `.gz`.
 #[derive(RustEmbed)]
 #[folder = "../../clients/web/dist"]
 struct WebApp;
 
-/// Instead of it in a server that was built without.
+/// Page shown by a server built without the web app.
 const MISSING: &str = "<!doctype html><title>Parlance</title><p>This server was built without the web app: \
                        <code>make run</code> builds both.";
 
-/// Nothing but this server's own files runs in the page, nothing becomes markup but by the
-/// templates of the app, and nothing frames it.
+/// Only this server's own files run in the page, only the app's templates create markup, and no page may frame
+/// it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'; require-trusted-types-for 'script'; \
                       trusted-types svelte-trusted-html parlance-worker";
 
-/// A name in `assets/` has its content in it: it never means anything else.
+/// Names in `assets/` contain a hash of the content: they never change.
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
-/// Files beside the page. Their names stay the same from build to build: browsers ask whether they have changed.
+/// Files next to the page. Their names are the same in every build: browsers revalidate them.
 const BESIDE: [&str; 6] =
     ["icon.svg", "icon-180.png", "icon-512.png", "icon-maskable-512.png", "manifest.webmanifest", "sw.js"];
 
@@ -53,7 +53,7 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     file(&format!("assets/{name}"), FOREVER, &headers)
 }
 
-/// A file as the browser takes it; nothing of it where the browser has it already.
+/// Serves a file, in an encoding that the browser accepts; without a body if it is cached there.
 fn file(name: &str, cache: &'static str, asked: &HeaderMap) -> Response {
     let Some(plain) = WebApp::get(name) else { return StatusCode::NOT_FOUND.into_response() };
     let tag = entity_tag(&plain);

@@ -1,4 +1,4 @@
-//! Prints what leaves to other services.
+//! Prints events like other services receive them.
 
 use std::path::PathBuf;
 

@@ -33,8 +33,7 @@ struct Cli {
     command: Command,
 }
 
-/// Takes a variable of the environment that is empty for one that is not set: shells and
-/// manifests cannot always leave one out.
+/// Treats an empty environment variable as unset: shells and manifests cannot always omit one.
 fn without_empty_variables(command: Clap) -> Clap {
     let is_empty = |arg: &Arg| {
         let value = arg.get_env().and_then(std::env::var_os);
@@ -44,18 +43,18 @@ fn without_empty_variables(command: Clap) -> Clap {
     command.mut_args(unset).mut_subcommands(without_empty_variables)
 }
 
-/// Variables of those who run tests: the bug in a server that has one, and where the server is.
+/// Variables used by tests: the planted bug of a server, and its binary.
 const OF_TESTS: [&str; 2] = ["PARLANCE_PLANT", "PARLANCE_BIN"];
 
-/// Variables named as ours are, of which none of the commands knows. A misspelt one would leave a
-/// setting at its default without a word.
+/// Variables with our prefix that no command knows. A misspelt one would silently leave a setting
+/// at its default.
 fn unknown_variables(command: &Clap) -> Vec<String> {
     fn known(command: &Clap) -> Vec<std::ffi::OsString> {
         let own = command.get_arguments().filter_map(|arg| arg.get_env().map(ToOwned::to_owned));
         own.chain(command.get_subcommands().flat_map(known)).collect()
     }
     let known = known(command);
-    // Kubernetes tells every container of a service `parlance` by variables of such names.
+    // Kubernetes sets variables with such names in every container of a service `parlance`.
     let is_ours =
         |name: &str| name.starts_with("PARLANCE_") && !name.contains("_SERVICE_") && !name.contains("_PORT");
     let set = std::env::vars_os().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name);
@@ -63,7 +62,7 @@ fn unknown_variables(command: &Clap) -> Vec<String> {
     unknown.filter_map(|name| name.into_string().ok()).filter(|name| is_ours(name)).collect()
 }
 
-/// Runs the command that was typed.
+/// Runs the command line.
 pub fn main(seams: Seams) -> ExitCode {
     for name in unknown_variables(&Cli::command()) {
         warn(&format!("there is no variable {name}; see parlance serve --help"));

@@ -1,5 +1,5 @@
-//! In place of [`cluster`](crate::cluster) where it is not built in. The configuration refuses what would
-//! lead here; each of these refuses it once more.
+//! Stubs for [`cluster`](crate::cluster) in builds without it. The configuration refuses everything that
+//! needs it, and so does each of these.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::consumers::Source;
 use crate::features::not_built_in;
 use crate::readiness::Readiness;
 
-/// A claim that nobody can make.
+/// A claim that cannot exist.
 pub(crate) enum TablesClaim {}
 
 impl TablesClaim {
@@ -30,12 +30,12 @@ impl TablesClaim {
     }
 }
 
-/// The tables that all nodes share.
+/// The tables shared by all nodes.
 pub(crate) struct Tables {
     pub(crate) store: Arc<dyn Store>,
-    /// With Redis, what claims them.
+    /// Set with Redis: claims them.
     pub(crate) claim: Option<Arc<TablesClaim>>,
-    /// Where events come from, or why there are none.
+    /// The source of events, or why there is none.
     pub(crate) source: Result<Source, String>,
     pub(crate) revocations: Arc<dyn RevocationList>,
 }

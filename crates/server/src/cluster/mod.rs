@@ -1,4 +1,4 @@
-//! What only the nodes of a cluster need: the store and the registry that they share.
+//! Parts that only nodes of a cluster need: the store and the registry that they share.
 
 mod tables_claim;
 
@@ -16,17 +16,17 @@ use crate::consumers::Source;
 
 pub(crate) use tables_claim::TablesClaim;
 
-/// The tables that all nodes share.
+/// The tables shared by all nodes.
 pub(crate) struct Tables {
     pub(crate) store: Arc<dyn Store>,
-    /// With Redis, what claims them.
+    /// Set with Redis: claims them.
     pub(crate) claim: Option<Arc<TablesClaim>>,
-    /// Where events come from, or why there are none.
+    /// The source of events, or why there is none.
     pub(crate) source: Result<Source, String>,
     pub(crate) revocations: Arc<dyn RevocationList>,
 }
 
-/// Opens the store in DynamoDB, and with Redis what claims its tables.
+/// Opens the store in DynamoDB, and with Redis prepares the claim to its tables.
 pub(crate) async fn open_tables(
     table_prefix: &str,
     redis: Option<&RedisConfig>,
@@ -53,7 +53,7 @@ pub(crate) async fn open_tables(
     Ok(Tables { store: store.clone(), claim, source, revocations: store })
 }
 
-/// Where events come from, or why there are none.
+/// The source of events, or why there is none.
 async fn source(store: &Dynamo, clock: &Arc<dyn Clock>) -> anyhow::Result<Result<Source, String>> {
     let feed = match store.feed(clock.clone()).await {
         Ok(feed) => Arc::new(feed),
@@ -71,7 +71,7 @@ async fn source(store: &Dynamo, clock: &Arc<dyn Clock>) -> anyhow::Result<Result
     }))
 }
 
-/// Checks what can be checked of the settings for Redis without connecting.
+/// Validates the settings for Redis as far as possible without connecting.
 pub(crate) fn check_redis(redis: &RedisConfig) -> anyhow::Result<()> {
     Ok(redis_options(redis).validate()?)
 }

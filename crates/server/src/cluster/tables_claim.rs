@@ -1,4 +1,4 @@
-//! A fleet's claim to its tables: nodes under another prefix in Redis would not learn of these nodes' writes.
+//! A fleet's claim to its tables: nodes under another prefix in Redis would miss these nodes' writes.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::limits::{TABLES_LEASE, TABLES_RENEW_EVERY};
 use crate::readiness::{Need, Readiness};
 
-/// What a node needs to claim its tables.
+/// Parameters of the claim.
 pub(crate) struct TablesClaim {
     pub(crate) store: Dynamo,
     /// Prefix of the fleet's keys in Redis.

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::webhooks::{ContentName, StartName};
 use crate::planned::Planned;
 
-/// A topic that events are sent to.
+/// A topic for events.
 pub(crate) struct Topic {
     name: ConsumerName,
     start: StartName,
@@ -24,7 +24,7 @@ pub(crate) struct Topic {
     options: Options,
 }
 
-/// The file as it is written.
+/// The form of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
@@ -65,7 +65,7 @@ impl Topic {
         Self::parse(&text, folder).with_context(|| format!("in the topic of events {}", path.display()))
     }
 
-    /// `folder` is where relative paths begin.
+    /// Relative paths are resolved against `folder`.
     fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
         let file: File = toml::from_str(text)?;
         let name = file.name.as_deref().unwrap_or("kafka");
@@ -94,13 +94,13 @@ impl Topic {
 
     /// The consumer that sends events there.
     pub(crate) fn plan(self, clock: &Arc<dyn Clock>) -> anyhow::Result<Planned> {
-        // One that goes on in another topic would leave what was before it out there.
+        // With another topic, earlier events would be missing there.
         let target = format!("kafka:{}", self.options.topic);
         let options = parlance_stream::Options {
             start: self.start.into(),
             content: self.content.into(),
             on_refused: if self.skip_refused { OnRefused::Skip } else { OnRefused::Park },
-            // Beyond what the sink itself waits for the brokers.
+            // In addition to the sink's own timeout for the brokers.
             effect_timeout: self.options.delivery_timeout + Duration::from_secs(40),
             ..parlance_stream::Options::new(self.name, target)
         };

@@ -1,4 +1,4 @@
-//! A server without Kafka.
+//! Stub for builds without Kafka.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use parlance_core::Clock;
 
 use crate::planned::Planned;
 
-/// There is none.
+/// Cannot exist.
 pub(crate) enum Topic {}
 
 impl Topic {

@@ -10,7 +10,7 @@ use parlance_stream::event::Content;
 use parlance_stream::webhook::{Reach, Secret, Url};
 use serde::Deserialize;
 
-/// Where events are posted.
+/// Endpoints that events are posted to.
 pub(crate) struct Webhooks {
     pub(crate) endpoints: Vec<Endpoint>,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Endpoint {
     pub(crate) skip_refused: bool,
 }
 
-/// The file as it is written.
+/// The form of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
@@ -106,7 +106,7 @@ impl Webhooks {
 }
 
 impl Endpoint {
-    /// `folder` is where relative paths begin.
+    /// Relative paths are resolved against `folder`.
     fn new(entry: Entry, folder: &Path) -> anyhow::Result<Self> {
         let name = ConsumerName::parse(&entry.name)
             .context("name: 1 to 64 lower-case letters, digits and hyphens")?;

@@ -1,4 +1,4 @@
-//! What looks after the needs of a node.
+//! Watches the dependencies of a node.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use super::away::{Away, Verdict};
 use super::{Need, Readiness};
 use crate::limits::{REGISTRY_LOOK_EVERY, STORE_ANSWER_WITHIN, STORE_ASK_EVERY};
 
-/// User and room that are asked for: they need not exist.
+/// User and room for probing: they need not exist.
 const SOMEONE: &str = "readiness";
 
-/// Shows when the registry has been away for longer than it takes to reconnect, see
-/// [`Away`], and as long as it is away for this node alone. Never returns.
+/// Reports when the registry has been unavailable for longer than a reconnect takes, see
+/// [`Away`], and while it is unavailable for this node alone. Never returns.
 pub(crate) async fn watch_registry(
     registry: Arc<dyn Registry>,
     alone: watch::Receiver<bool>,
@@ -56,7 +56,7 @@ pub(crate) async fn watch_registry(
 
 const OUT_OF_REACH: &str = "out of reach: other nodes are heard of late, by looking in the store";
 
-/// Shows what is to be changed in the settings of the registry, until that is closed.
+/// Reports settings of the registry that should be changed, until it is closed.
 pub(crate) async fn watch_warning(registry: Arc<dyn Registry>, readiness: Readiness) {
     let mut warning = registry.warning();
     loop {
@@ -70,8 +70,8 @@ pub(crate) async fn watch_warning(registry: Arc<dyn Registry>, readiness: Readin
 
 const ALONE: &str = "out of reach for this node alone: its clients are better off with other nodes";
 
-/// Shows when one of the store's tables does not answer. They are asked in turn; one that
-/// has not answered is asked again. Never returns.
+/// Reports when one of the store's tables does not answer. They are probed in turn; one
+/// that has not answered is probed again. Never returns.
 pub(crate) async fn watch_store(store: Arc<dyn Store>, readiness: Readiness) {
     let (Ok(user), Ok(room)) = (UserId::parse(SOMEONE), RoomId::parse(SOMEONE)) else { return };
     let mut tables: [Answers; TABLES.len()] = Default::default();
@@ -96,7 +96,7 @@ pub(crate) async fn watch_store(store: Arc<dyn Store>, readiness: Readiness) {
     }
 }
 
-/// What the store keeps, by the names of its tables.
+/// The tables of the store.
 const TABLES: [&str; 4] = ["users", "rooms", "messages", "user_rooms"];
 
 /// Reads from one of [`TABLES`].
@@ -109,13 +109,13 @@ async fn ask(store: &dyn Store, table: usize, user: &UserId, room: &RoomId) -> R
     }
 }
 
-/// Has the standard health service say the same. Never returns.
+/// Keeps the standard health service in sync. Never returns.
 pub(crate) async fn follow_health(readiness: Readiness, reporter: HealthReporter) {
     let mut standing = readiness.subscribe();
     loop {
         let is_ready = standing.borrow_and_update().is_ready();
         let status = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-        // The empty name asks for the server as a whole: what most probes do.
+        // The empty name stands for the whole server: used by most probes.
         for service in ["", ChatServiceServer::<Services>::NAME] {
             reporter.set_service_status(service, status).await;
         }
