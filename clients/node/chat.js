@@ -23,7 +23,7 @@ const USAGE = `usage: chat.js [--server ADDRESS] (--user NAME | --token-file FIL
 
   --server ADDRESS   host:port, or https://host:port [default: 127.0.0.1:8080]
   --user NAME        who you are; in local mode a new name makes a new user
-  --token-file FILE  your token, where the server does not make one for you
+  --token-file FILE  your token, unless the server is in local mode
   --to USER          talk to a person
   --room ID          talk in a room
   --lines            plain lines; see lines.js`;

@@ -26,7 +26,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--server", default="127.0.0.1:8080", help="host:port, or https://host:port")
     parser.add_argument("--user", help="who you are; in local mode a new name makes a new user")
-    parser.add_argument("--token-file", type=Path, help="your token, where the server does not make one for you")
+    parser.add_argument("--token-file", type=Path, help="your token, unless the server is in local mode")
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--to", metavar="USER", help="talk to a person")
     target.add_argument("--room", metavar="ID", help="talk in a room")

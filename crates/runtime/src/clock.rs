@@ -12,7 +12,7 @@ impl BoundedClock {
     pub fn new(monitor: Arc<ClockMonitor>) -> Self {
         metrics::describe_counter!(
             "parlance_clock_corrections_total",
-            "readings of the clock that were corrected because it is wrong"
+            "clock readings corrected because the clock is wrong"
         );
         Self(monitor)
     }

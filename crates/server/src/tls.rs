@@ -54,17 +54,17 @@ impl Tls {
                 Ok(pem) if pem == known => continue,
                 Ok(pem) => pem,
                 Err(error) => {
-                    tracing::warn!("the certificate stays as it is: {error:#}");
+                    tracing::warn!("keeping the current certificate: {error:#}");
                     continue;
                 }
             };
             match pem.config() {
                 Ok(config) => {
                     self.0.store(Arc::new(config));
-                    tracing::info!("the certificate has changed: new connections get the new one");
+                    tracing::info!("reloaded the certificate for new connections");
                     known = pem;
                 }
-                Err(error) => tracing::warn!("the certificate stays as it is: {}: {error:#}", named(files)),
+                Err(error) => tracing::warn!("keeping the current certificate: {}: {error:#}", named(files)),
             }
         }
     }

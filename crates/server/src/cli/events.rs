@@ -10,19 +10,19 @@ use parlance_proto::json::room_event_to_json;
 use tonic::Request;
 use tonic::transport::Endpoint;
 
-/// The stream that other services read, see docs/events.md. It needs a token with the scope `service`,
-/// but for a server in local mode.
+/// The same stream that other services read, see docs/events.md. Requires a token with the scope `service`,
+/// except for a server in local mode.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The server: host:port
     #[arg(long, env = "PARLANCE_SERVER", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     server: String,
 
-    /// File with the token, where the server does not make one
+    /// File with the token, unless the server is in local mode
     #[arg(long, env = "PARLANCE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// Begin with the first event of every room, rather than with what happens from now on
+    /// Start with the first event of every room, instead of with events from now on
     #[arg(long)]
     beginning: bool,
 }

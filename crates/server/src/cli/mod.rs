@@ -97,15 +97,15 @@ enum Command {
     Config(config::Arguments),
     /// Create the tables in DynamoDB, or check them
     Tables(tables::Arguments),
-    /// Say that the store was restored from a backup: clients then start over
+    /// Record that the store was restored from a backup, so that clients start over
     Restored(restored::Arguments),
-    /// Revoke tokens: of a user, one by its id, or all
+    /// Revoke tokens: those of a user, a single one by its id, or all
     Revoke(revoke::Arguments),
-    /// Print a token for a user, signed with the self-made key of local mode
+    /// Print a token for a user, signed with the generated key of local mode
     Token(token::Arguments),
-    /// See and steer what hands events to webhooks and others, in a running server
+    /// List and control the consumers of events (webhooks, Kafka) in a running server
     Consumers(consumers::Arguments),
-    /// Print the events of all rooms as they happen, one JSON object a line
+    /// Print the events of all rooms as they happen, one JSON object per line
     Events(events::Arguments),
     /// Chat in the terminal: join a room, see its history, talk
     Chat(chat::Arguments),

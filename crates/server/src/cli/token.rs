@@ -7,11 +7,11 @@ use clap::Args;
 use parlance_api::identity::Auth;
 use parlance_core::{Clock as _, SystemClock, UserId};
 
-/// Works while the server runs, and once it has run. Servers with --jwt-secret-file or
-/// --jwt-public-key take tokens of your own backend only.
+/// Works while the server is running, and after it has run once. Servers with --jwt-secret-file or
+/// --jwt-public-key only accept tokens of your own backend.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The user that the token names: 1 to 64 letters, digits and -_.~@|:+=
+    /// The user id in the token: 1 to 64 letters, digits and -_.~@|:+=
     user: String,
 
     /// The data directory of the server

@@ -12,7 +12,7 @@ pub(super) fn describe() {
     describe_counter!(READ, "capacity units of reads, by operation of the store");
     describe_counter!(
         WRITTEN,
-        "capacity units of writes, by operation of the store; failed conditions reckoned"
+        "capacity units of writes, by operation of the store, including failed conditions"
     );
     describe_counter!(FAILED, "calls that failed after all tries: busy, refused, unreachable");
 }
