@@ -40,9 +40,20 @@ impl RawGrpc {
         &self,
         messages: impl Stream<Item = Vec<u8>> + Send + 'static,
     ) -> Result<Streaming<Bytes>, Status> {
+        self.stream("/parlance.v1.ChatService/Chat", messages).await
+    }
+
+    /// A stream of `/package.Service/Method` with these messages.
+    ///
+    /// # Errors
+    /// The status, where the stream is refused.
+    pub async fn stream(
+        &self,
+        path: &str,
+        messages: impl Stream<Item = Vec<u8>> + Send + 'static,
+    ) -> Result<Streaming<Bytes>, Status> {
         let mut grpc = self.grpc().await;
-        let path = path_of("/parlance.v1.ChatService/Chat");
-        let call = grpc.streaming(self.request(messages.map(Bytes::from)), path, Encoded);
+        let call = grpc.streaming(self.request(messages.map(Bytes::from)), path_of(path), Encoded);
         Ok(within("the stream opens", call).await?.into_inner())
     }
 

@@ -29,6 +29,7 @@ mod kafka;
 mod load_balancers;
 mod never_reads;
 mod origins;
+mod people_limits;
 mod permissions;
 mod preferences;
 mod profiles;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use parlance_api::identity::Auth;
 use parlance_api::services::Services;
-use parlance_api::{Api, Parts, RECOVERY_READS};
+use parlance_api::{Api, Parts, PeopleLimits, RECOVERY_READS};
 use parlance_core::{Clock as _, Name, SystemClock, Timestamp, UserId};
 use parlance_delivery::Frames;
 use parlance_proto::v1;
@@ -55,7 +55,7 @@ async fn main() -> Result<(), Error> {
         registry: Arc::new(Local::new(NodeId::from_random(1))),
         auth: Arc::new(Auth::local(b"instructions")),
         clock: Arc::new(SystemClock),
-        user_rate: None,
+        limits: PeopleLimits::NONE,
         screen: None,
         reconnect_spread: Duration::ZERO,
         isolation: Duration::from_secs(45),

@@ -1,4 +1,3 @@
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::gate::Gate;
-use crate::limits::{Sizes, TRIM_EVERY};
+use crate::limits::{PeopleLimits, Sizes, TRIM_EVERY};
 use crate::profiles::Profiles;
+use crate::room_quota::RoomQuota;
 use crate::screen::Screen;
 use crate::turns::Turns;
 use parlance_identity::Auth;
@@ -36,8 +36,8 @@ pub struct Parts {
     pub auth: Arc<Auth>,
     /// Source of the wall-clock time.
     pub clock: Arc<dyn Clock>,
-    /// Operations per second allowed to one user, with a burst of twice as many. `None`: no limit.
-    pub user_rate: Option<NonZeroU32>,
+    /// Limits on each user and each address.
+    pub limits: PeopleLimits,
     /// Checks messages before they are sent. `None`: they are not checked.
     pub screen: Option<Arc<dyn Screen>>,
     /// Period over which a draining node spreads the reconnects of its sessions.
@@ -85,6 +85,7 @@ pub struct Api {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) profiles: Arc<Profiles>,
     pub(crate) gate: Gate,
+    pub(crate) room_quota: RoomQuota,
     pub(crate) inbox: Arc<dyn InboxView>,
     pub(crate) known_users: Map<UserId, ()>,
     pub(crate) turns: Arc<Turns>,
@@ -122,6 +123,7 @@ impl Api {
             end: end.clone(),
             reconnect_spread,
             presence_grace,
+            sessions_of_user: parts.limits.sessions,
             sizes: &sizes.sessions,
         });
         let inbox = Arc::new(LogInbox::new(store.clone(), sizes.inbox_concurrency));
@@ -141,7 +143,9 @@ impl Api {
         if registry.is_shared() {
             tasks.spawn(cluster.clone().watch_isolation(departure.clone(), end.clone()));
         }
-        let gate = Gate::new(parts.auth.clone(), parts.user_rate, parts.clock.clone());
+        let gate = Gate::new(parts.auth.clone(), &parts.limits, parts.clock.clone());
+        let PeopleLimits { new_rooms, rooms: most_rooms, .. } = parts.limits;
+        let room_quota = RoomQuota::new(new_rooms, most_rooms, sizes.known_users, sizes.rooms_page);
         let known_users = Map::default();
         let api = Self {
             parts,
@@ -151,6 +155,7 @@ impl Api {
             sessions,
             profiles,
             gate,
+            room_quota,
             inbox,
             known_users,
             turns: Arc::default(),
@@ -285,6 +290,7 @@ async fn trim(api: Arc<Api>) {
                 api.cluster.trim();
                 metrics::gauge!("parlance_tasks").set(api.tasks.len() as f64);
                 api.gate.trim();
+                api.room_quota.trim();
             }
         }
     }

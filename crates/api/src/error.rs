@@ -6,7 +6,7 @@ use parlance_proto::error::Failure;
 use parlance_store::StoreError;
 use tonic::{Code, Status};
 
-use crate::limits::{KEYS_AGAIN, SCREEN_AGAIN};
+use crate::limits::{KEYS_AGAIN, SCREEN_AGAIN, SESSIONS_AGAIN};
 
 /// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -73,6 +73,15 @@ pub enum Error {
     /// Too many operations.
     #[error("too many requests")]
     RateLimited(Duration),
+    /// Too many tokens that are not valid came from the caller's address.
+    #[error("too many tokens from this address were not valid")]
+    TooManyFailedTokens(Duration),
+    /// The user has this many rooms.
+    #[error("has {0} rooms already")]
+    TooManyRooms(u32),
+    /// The user has this many sessions on this node.
+    #[error("has {0} sessions already")]
+    TooManySessions(u32),
     /// Too many frames that could not be carried out.
     #[error("too many bad frames")]
     Abusive,
@@ -138,6 +147,7 @@ impl From<parlance_sessions::Error> for Error {
             Session::HelloTimeout => Self::HelloTimeout,
             Session::UnknownOperation => Self::UnknownOperation,
             Session::TokenExpired => Self::TokenExpired,
+            Session::TooManySessions(most) => Self::TooManySessions(most),
             Session::Abusive => Self::Abusive,
             Session::Draining => Self::Draining,
             Session::Store(error) => Self::Store(error),
@@ -178,6 +188,13 @@ impl From<Error> for Failure {
             Error::HelloTimeout => failure(DeadlineExceeded, "hello_timeout"),
             Error::UnknownOperation => failure(Code::InvalidArgument, "unknown_operation"),
             Error::RateLimited(delay) => failure(ResourceExhausted, "rate_limited").retry_after(delay),
+            Error::TooManyFailedTokens(delay) => {
+                failure(ResourceExhausted, "too_many_failed_tokens").retry_after(delay)
+            }
+            Error::TooManyRooms(most) => failure(ResourceExhausted, "too_many_rooms").with("limit", most),
+            Error::TooManySessions(most) => failure(ResourceExhausted, "too_many_sessions")
+                .with("limit", most)
+                .retry_after(SESSIONS_AGAIN),
             Error::Abusive => failure(ResourceExhausted, "too_many_bad_frames"),
             Error::Draining => failure(Unavailable, "draining").retry_after(Duration::from_secs(1)),
             Error::Timeout => failure(DeadlineExceeded, "operation_timeout"),

@@ -1,6 +1,7 @@
 //! Limits of operations, each with its reason. Limits of the domain are in
 //! `parlance_core::limits`, those of the lower layers in their crates.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Sizes of pages, caches and concurrent work. Parameters, so that tests and the simulation reach
@@ -61,6 +62,56 @@ pub const SCREEN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// When a message that could not be screened is sent again.
 pub(crate) const SCREEN_AGAIN: Duration = Duration::from_secs(1);
+
+/// Limits on one user, and on one address, of this node; `None` is no limit.
+#[derive(Debug, Clone, Copy)]
+pub struct PeopleLimits {
+    /// Operations a second of one user, and bursts of twice as many.
+    pub operations: Option<NonZeroU32>,
+    /// Sessions that one user opens in a second: each reads all of their rooms, some 7 ms of work for 1,000.
+    pub hellos: Option<NonZeroU32>,
+    /// Sessions of one user at the same time: each costs 0.5 kB for each of their rooms.
+    pub sessions: Option<NonZeroU32>,
+    /// Rooms that one user creates in a second.
+    pub new_rooms: Option<NonZeroU32>,
+    /// Rooms of one user, beyond which they create and join none: each is a line of every welcome.
+    pub rooms: Option<NonZeroU32>,
+    /// Tokens a second from one address that are not valid.
+    pub failed_tokens: Option<NonZeroU32>,
+}
+
+impl PeopleLimits {
+    /// No limits.
+    pub const NONE: Self = Self {
+        operations: None,
+        hellos: None,
+        sessions: None,
+        new_rooms: None,
+        rooms: None,
+        failed_tokens: None,
+    };
+}
+
+/// A burst of operations, seconds of the rate.
+pub(crate) const OPERATIONS_BURST: NonZeroU32 = NonZeroU32::new(2).unwrap();
+
+/// A burst of hellos, seconds of the rate: every tab of a browser that wakes up.
+pub(crate) const HELLOS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
+
+/// A burst of new rooms, seconds of the rate: somebody who sets up a workspace.
+pub(crate) const NEW_ROOMS_BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
+
+/// How long a count of a user's rooms is trusted. Other nodes may add some.
+pub(crate) const ROOMS_COUNTED_FOR: Duration = Duration::from_secs(600);
+
+/// A burst of failed tokens, seconds of the rate: an office behind one address after a change of keys.
+pub(crate) const FAILED_TOKENS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
+
+/// Shortest time for which tokens of an address over its rate are not looked at.
+pub(crate) const FAILED_TOKENS_PAUSE: Duration = Duration::from_secs(1);
+
+/// When to try again for who has too many sessions: idle ones end within 75 s.
+pub(crate) const SESSIONS_AGAIN: Duration = Duration::from_secs(30);
 
 /// Bytes after which a page ends, regardless of the requested page size. 200 messages of everyday
 /// length fit. A session can queue 64 pages for a client that does not read: 8 MiB.

@@ -1,5 +1,4 @@
 //! A node on a store whose answers are controlled by tests.
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
 use crate::gate::Admitted;
-use crate::{Api, Parts, Sizes};
+use crate::{Api, Parts, PeopleLimits, Sizes};
 use parlance_identity::Auth;
 
 /// A single node.
@@ -150,7 +149,7 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
         registry: Arc::new(Local::new(NodeId::from_random(1))),
         auth: Arc::new(Auth::local(b"test")),
         clock: Arc::new(SystemClock),
-        user_rate: None::<NonZeroU32>,
+        limits: PeopleLimits::NONE,
         screen: None,
         reconnect_spread: Duration::ZERO,
         isolation: Duration::from_secs(45),

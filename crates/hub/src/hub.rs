@@ -180,6 +180,11 @@ impl Hub {
         self.users.contains_key(user)
     }
 
+    /// The number of sessions of `user` here.
+    pub fn sessions_of(&self, user: &UserId) -> usize {
+        self.users.get(user).map_or(0, |mailboxes| mailboxes.len())
+    }
+
     /// Notifies those sessions of `user` that do not know yet that they are a member of `room`, by the event
     /// `joined`.
     pub fn joined(&self, user: &UserId, room: &RoomId, joined: u64) {

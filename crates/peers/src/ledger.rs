@@ -81,7 +81,7 @@ impl Ledger {
         if self.proxies.contains(address) {
             return Ok(Place { ledger: self.clone(), address: None, is_anonymous: Mutex::new(false) });
         }
-        let address = key(address);
+        let address = counted_as(address);
         let mut addresses = self.lock();
         let counted = addresses.entry(address).or_default();
         let refused = if counted.connections >= self.limits.connections_of_address {
@@ -116,7 +116,7 @@ impl Ledger {
 }
 
 /// The key that an address is counted under: itself, or for IPv6 its network.
-fn key(address: IpAddr) -> IpAddr {
+pub fn counted_as(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let mask = u128::MAX << (128 - IPV6_PREFIX);
@@ -244,9 +244,9 @@ mod tests {
 
     #[test]
     fn addresses_of_one_network_of_ipv6_count_together() {
-        assert_eq!(key(address("2001:db8::1:2:3:4")), key(address("2001:db8::ffff")));
-        assert_ne!(key(address("2001:db8::1")), key(address("2001:db8:0:1::1")));
-        assert_eq!(key(address("::ffff:10.0.0.1")), address("10.0.0.1"));
+        assert_eq!(counted_as(address("2001:db8::1:2:3:4")), counted_as(address("2001:db8::ffff")));
+        assert_ne!(counted_as(address("2001:db8::1")), counted_as(address("2001:db8:0:1::1")));
+        assert_eq!(counted_as(address("::ffff:10.0.0.1")), address("10.0.0.1"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod peer;
 mod proxies;
 
 pub use forwarded::{FORWARDED_FOR, settled_client};
-pub use ledger::{Held, Ledger, Place, Refused};
+pub use ledger::{Held, Ledger, Place, Refused, counted_as};
 pub use limits::Limits;
 pub use peer::{Peer, settle_client};
 pub use proxies::{Network, NetworkError, Proxies};

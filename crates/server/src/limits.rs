@@ -59,6 +59,27 @@ pub(crate) const PROBE_BYTES: usize = 4 * 1024;
 /// Interval of checks of the TLS certificate files. Certificates are renewed days before they expire.
 pub(crate) const CERTIFICATE_LOOK_EVERY: Duration = Duration::from_secs(5);
 
+// People: defaults of the options of the same names, for each user of a node, and for each address.
+
+/// Operations per second: ten times what a busy person does.
+pub(crate) const USER_RATE: u32 = 100;
+
+/// Sessions opened per second: an app opens one per device and reconnect.
+pub(crate) const HELLO_RATE: u32 = 5;
+
+/// Concurrent sessions: every device and tab of one person, and those whose network is gone for the 75 s until that
+/// is noticed.
+pub(crate) const USER_SESSIONS: u32 = 100;
+
+/// Rooms created per second.
+pub(crate) const NEW_ROOM_RATE: u32 = 2;
+
+/// Rooms of one user. Their welcome has 350 kB then, which opens in a second.
+pub(crate) const USER_ROOMS: u32 = 5_000;
+
+/// Invalid tokens per second from one address: those of an office whose tokens were signed with an old key.
+pub(crate) const FAILED_TOKEN_RATE: u32 = 10;
+
 // The process.
 
 /// Minimum number of file descriptors reserved for the store, the admin listener, Redis and DynamoDB.

@@ -82,7 +82,7 @@ impl Node {
             registry: registry.clone(),
             auth: Arc::new(auth),
             clock,
-            user_rate: config.user_rate,
+            limits: config.limits,
             screen: None,
             reconnect_spread: spread,
             isolation: config.redis.as_ref().map_or(parlance_api::ISOLATION, |redis| redis.isolation),

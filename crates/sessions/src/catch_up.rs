@@ -32,6 +32,11 @@ impl Sessions {
         let user = &caller.user;
         let size = self.sizes.rooms_page;
         let mut open = OpenSession::new(operations, user, outlet, online);
+        if let Some(most) = self.sessions_of_user.filter(|_| !caller.is_service)
+            && self.hub.sessions_of(user) > most.get() as usize
+        {
+            return Err(Error::TooManySessions(most.get()));
+        }
         let mut heads = Vec::new();
         let mut after: Option<RoomId> = None;
         let until = Instant::now() + ROOMS_PATIENCE;

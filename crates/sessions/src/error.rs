@@ -22,6 +22,9 @@ pub enum Error {
     /// The token that the session was opened with has expired.
     #[error("the token has expired")]
     TokenExpired,
+    /// The user has this many sessions on this node.
+    #[error("has {0} sessions already")]
+    TooManySessions(u32),
     /// Too many failing frames.
     #[error("too many bad frames")]
     Abusive,

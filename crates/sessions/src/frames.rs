@@ -19,7 +19,7 @@ impl Session {
     pub(crate) async fn frame(&mut self, frame: Box<v1::ClientFrame>) -> Result<(), Status> {
         let v1::ClientFrame { mut request_id, as_user, operation } = *frame;
         if let (Some(Operation::Hello(_)), None) = (&operation, &self.open)
-            && let Err(failure) = self.operations.check_rate(&self.caller)
+            && let Err(failure) = self.operations.check_hello(&self.caller)
         {
             if self.subscribe_only {
                 return Err(failure.into());

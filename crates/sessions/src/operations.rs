@@ -18,6 +18,12 @@ pub trait Operations: Send + Sync + 'static {
     /// The rate was exceeded.
     fn check_rate(&self, caller: &Caller) -> Result<(), Failure>;
 
+    /// Counts opening a session of `caller` against its rates.
+    ///
+    /// # Errors
+    /// A rate was exceeded.
+    fn check_hello(&self, caller: &Caller) -> Result<(), Failure>;
+
     /// Carries out one operation, and counts it. `as_user` names whom the app's own backend acts as;
     /// empty for `caller` alone.
     fn execute(

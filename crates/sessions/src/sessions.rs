@@ -1,3 +1,4 @@
+use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub struct Parts {
     pub reconnect_spread: Duration,
     /// How long a user counts as online after their last session has ended.
     pub presence_grace: Duration,
+    /// Sessions of one user at the same time.
+    pub sessions_of_user: Option<NonZeroU32>,
     /// Sizes of pages and of concurrent work.
     pub sizes: &'static Sizes,
 }

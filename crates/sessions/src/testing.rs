@@ -84,6 +84,7 @@ impl TestNode {
             end,
             reconnect_spread: Duration::ZERO,
             presence_grace: Duration::ZERO,
+            sessions_of_user: None,
             sizes: &Sizes::SMALL,
         });
         let operations = Arc::new(Few { store: store.clone(), marks: sessions.marks().clone() });
@@ -107,6 +108,10 @@ struct Few {
 
 impl Operations for Few {
     fn check_rate(&self, _: &Caller) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn check_hello(&self, _: &Caller) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use parlance_api::identity::Auth;
 use parlance_api::services::Services;
-use parlance_api::{Api, PRESENCE_GRACE, Parts, RECOVERY_READS, Sizes, Usage};
+use parlance_api::{Api, PRESENCE_GRACE, Parts, PeopleLimits, RECOVERY_READS, Sizes, Usage};
 use parlance_core::{ClockMonitor, UserId};
 use parlance_registry::{NodeId, Registry as _};
 use parlance_runtime::BoundedClock;
@@ -65,7 +65,7 @@ impl Node {
             registry: parlance_planted::registry(registry.clone()),
             auth: Arc::new(Auth::local(SECRET)),
             clock: Arc::new(BoundedClock::new(monitor)),
-            user_rate: None,
+            limits: PeopleLimits::NONE,
             screen: None,
             reconnect_spread: Duration::from_secs(2),
             isolation: ISOLATION,

@@ -5,21 +5,20 @@
 //! operation that bypasses the gate does not compile.
 
 mod calls;
+mod failed_tokens;
+mod rate;
 mod stream;
 
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use futures::{FutureExt, Stream, StreamExt};
-use governor::clock::Clock as _;
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use parlance_core::{Caller, Clock, UserId};
 use parlance_delivery::{Deliveries, Delivery};
-use parlance_identity::{Auth, Live, ME};
+use parlance_identity::{Auth, Live, ME, Refused};
 use parlance_peers::settled_client;
 use parlance_proto::error::Failure;
 use tokio::time::{Instant, timeout};
@@ -28,12 +27,16 @@ use tracing::{Instrument, Span};
 
 pub(crate) use self::calls::Call;
 use self::calls::{Class, Operation};
+use self::failed_tokens::FailedTokens;
+pub(crate) use self::rate::{Rate, count};
 use crate::Error;
-use crate::limits::OPERATION_TIMEOUT;
+use crate::limits::{HELLOS_BURST, OPERATION_TIMEOUT, OPERATIONS_BURST, PeopleLimits};
 
 pub(crate) struct Gate {
     auth: Arc<Auth>,
-    rates: Option<DefaultKeyedRateLimiter<UserId>>,
+    operations: Rate<UserId>,
+    hellos: Rate<UserId>,
+    failed_tokens: FailedTokens,
     clock: Arc<dyn Clock>,
 }
 
@@ -66,11 +69,10 @@ impl From<Caller> for Admitted {
 pub struct Identified(pub(crate) Caller);
 
 impl Gate {
-    /// Allows each user `user_rate` calls per second, with a burst of twice as many; `None` is no limit.
-    pub(crate) fn new(auth: Arc<Auth>, user_rate: Option<NonZeroU32>, clock: Arc<dyn Clock>) -> Self {
-        let burst = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
-        let quota = |rate| Quota::per_second(rate).allow_burst(burst(rate));
-        Self { auth, rates: user_rate.map(|rate| RateLimiter::keyed(quota(rate))), clock }
+    pub(crate) fn new(auth: Arc<Auth>, limits: &PeopleLimits, clock: Arc<dyn Clock>) -> Self {
+        let operations = Rate::new("operations", limits.operations, OPERATIONS_BURST);
+        let hellos = Rate::new("hellos", limits.hellos, HELLOS_BURST);
+        Self { auth, operations, hellos, failed_tokens: FailedTokens::new(limits.failed_tokens), clock }
     }
 
     pub(crate) fn auth(&self) -> &Auth {
@@ -82,8 +84,15 @@ impl Gate {
     pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         // A header that is not text counts as an invalid token, not as a missing one.
         let authorization = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
-        let caller = self.auth.identify(authorization, self.clock.now()).await?;
-        Ok(Caller { client: settled_client(headers), ..caller })
+        let client = settled_client(headers);
+        if authorization.is_some() {
+            self.failed_tokens.check(client).map_err(Error::TooManyFailedTokens)?;
+        }
+        let identified = self.auth.identify(authorization, self.clock.now()).await;
+        if let Err(Refused::Invalid(_)) = &identified {
+            self.failed_tokens.failed(client);
+        }
+        Ok(Caller { client, ..identified? })
     }
 
     /// The caller of a request: `identified`, or else by its headers.
@@ -128,19 +137,21 @@ impl Gate {
     }
 
     pub(crate) fn check_rate(&self, caller: &Caller) -> Result<(), Error> {
-        let Some(rates) = &self.rates else { return Ok(()) };
         // Calls of the app itself are not charged to its users.
-        rates.check_key(caller.subject()).map_err(|not_until| {
-            let wait = not_until.wait_time_from(governor::clock::DefaultClock::default().now());
-            Error::RateLimited(wait)
-        })
+        self.operations.check(caller.subject()).map_err(Error::RateLimited)
     }
 
-    /// Drops the limiters of users who have not called for a while.
+    /// The same for opening a session, which costs more than other operations.
+    pub(crate) fn check_hello(&self, caller: &Caller) -> Result<(), Error> {
+        self.check_rate(caller)?;
+        self.hellos.check(caller.subject()).map_err(Error::RateLimited)
+    }
+
+    /// Drops the limiters of users and addresses that have not called for a while.
     pub(crate) fn trim(&self) {
-        if let Some(rates) = &self.rates {
-            rates.retain_recent();
-        }
+        self.operations.trim();
+        self.hellos.trim();
+        self.failed_tokens.trim();
     }
 
     /// Runs `carry_out` on `request` for `caller`.
@@ -262,6 +273,7 @@ impl Audited {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
     use std::time::Duration;
 
     use http::HeaderValue;
@@ -272,8 +284,9 @@ mod tests {
     use super::*;
     use crate::testing::user_caller;
 
-    fn gate(user_rate: Option<NonZeroU32>) -> Gate {
-        Gate::new(Arc::new(Auth::local(b"test")), user_rate, Arc::new(SystemClock))
+    fn gate(operations: Option<NonZeroU32>) -> Gate {
+        let limits = PeopleLimits { operations, hellos: operations, ..PeopleLimits::NONE };
+        Gate::new(Arc::new(Auth::local(b"test")), &limits, Arc::new(SystemClock))
     }
 
     fn alice() -> Caller {
@@ -303,6 +316,43 @@ mod tests {
             assert!(matches!(passed, Ok(_) | Err(Error::RateLimited(_))), "{passed:?}");
         }
         assert_eq!(carried_out, 2, "a burst of twice the rate");
+    }
+
+    #[test]
+    fn hellos_have_a_rate_of_their_own() {
+        let limits = PeopleLimits { hellos: NonZeroU32::new(1), ..PeopleLimits::NONE };
+        let gate = Gate::new(Arc::new(Auth::local(b"test")), &limits, Arc::new(SystemClock));
+        let passed = (0..100).filter(|_| gate.check_hello(&alice()).is_ok()).count();
+        assert!((HELLOS_BURST.get() as usize..60).contains(&passed), "{passed}");
+        assert_eq!(gate.check_hello(&user_caller("bob")), Ok(()));
+        assert_eq!(gate.check_rate(&alice()), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn tokens_of_an_address_are_refused_after_many_that_are_not_valid() {
+        let limits = PeopleLimits { failed_tokens: NonZeroU32::new(1), ..PeopleLimits::NONE };
+        let auth = Arc::new(Auth::local(b"test"));
+        let gate = Gate::new(auth.clone(), &limits, Arc::new(SystemClock));
+        let headers = |address: &str, token: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", address.parse().unwrap());
+            headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+            headers
+        };
+        let good = auth.mint(&user("alice"), Duration::from_secs(60), SystemClock.now()).unwrap();
+        let mut refused = None;
+        for _ in 0..1_000 {
+            refused = gate.identify(&headers("192.0.2.1", "nonsense")).await.err();
+            if matches!(refused, Some(Error::TooManyFailedTokens(_))) {
+                break;
+            }
+        }
+        assert!(matches!(refused, Some(Error::TooManyFailedTokens(_))), "{refused:?}");
+        assert!(
+            gate.identify(&headers("192.0.2.1", &good)).await.is_err(),
+            "nothing from there is looked at"
+        );
+        assert!(gate.identify(&headers("192.0.2.2", &good)).await.is_ok());
     }
 
     #[test]

@@ -45,8 +45,11 @@ impl Api {
                 }
                 let room = RoomId::direct(&caller.user, &other);
                 let turn = self.turn_as_user(caller, &room).await?;
+                let turn = self.charge_direct_room(turn, caller, &room).await?;
                 let turn = self.screened_turn(turn, &room, Some(&other), &command).await?;
-                (room, in_line(turn, self.rooms().submit_to(other, command)).await?)
+                let outcome = in_line(turn, self.rooms().submit_to(other, command)).await?;
+                self.room_quota.remember(&room);
+                (room, outcome)
             }
         };
         Ok(v1::SendMessageResponse {

@@ -46,6 +46,10 @@ impl Operations for Api {
         Ok(self.gate.check_rate(caller)?)
     }
 
+    fn check_hello(&self, caller: &Caller) -> Result<(), Failure> {
+        Ok(self.gate.check_hello(caller)?)
+    }
+
     fn execute(
         self: Arc<Self>,
         caller: Caller,

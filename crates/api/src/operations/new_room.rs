@@ -11,6 +11,7 @@ use super::parse;
 use super::rooms::visibility;
 use super::views::{room_to_proto, seen_by};
 use crate::gate::Admitted;
+use crate::turns::Turn;
 use crate::{Api, Error};
 
 impl Api {
@@ -60,6 +61,7 @@ impl Api {
             let new = NewRoom { id, creator, service, owner, request: &request_id, kind, settings };
             Creation::shared(new, &others, random::nonce(), now)
         };
+        self.charge_new_room(caller, &creation.info.id).await?;
         let (room, is_repeat) = self.rooms().create(creation).await?.into_parts();
         let room = if is_repeat {
             self.check_repeat(&room, own_id.as_ref(), kind, &asked).await?;
@@ -74,6 +76,33 @@ impl Api {
             room_to_proto(&room)
         };
         Ok(v1::CreateRoomResponse { room: Some(room), is_repeat })
+    }
+
+    /// Charges the caller with the new room `id`, unless it is there already.
+    async fn charge_new_room(&self, caller: &Admitted, id: &RoomId) -> Result<(), Error> {
+        let quota = &self.room_quota;
+        if !quota.is_limited() || caller.is_app() || self.store().room(id).await?.is_some() {
+            return Ok(());
+        }
+        quota.create(self.store(), caller).await
+    }
+
+    /// A turn in the direct room `room`, if it is not known here to be there: whoever creates it is charged.
+    pub(super) async fn charge_direct_room(
+        &self,
+        turn: Option<Turn>,
+        caller: &Admitted,
+        room: &RoomId,
+    ) -> Result<Option<Turn>, Error> {
+        if !self.room_quota.is_limited() || caller.is_app() || self.room_quota.knows(room) {
+            return Ok(turn);
+        }
+        let turn = match turn {
+            Some(turn) => turn,
+            None => self.turns.take(&caller.user, room).await,
+        };
+        self.charge_new_room(caller, room).await?;
+        Ok(Some(turn))
     }
 
     /// Refuses a request that found an existing `room`, unless it is a repeat of the request that

@@ -224,7 +224,9 @@ impl Api {
         caller: &Admitted,
         request: v1::JoinRoomRequest,
     ) -> Result<v1::JoinRoomResponse, Error> {
-        let turn = self.turn_as_user(caller, &parse::room_id(&request.room_id)?).await?;
+        let room = parse::room_id(&request.room_id)?;
+        let turn = self.turn_as_user(caller, &room).await?;
+        let turn = self.charge_joining(turn, caller, &room).await?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         let outcome = self.change_in_turn(turn, caller, asked, Action::Join).await?;
         Ok(v1::JoinRoomResponse { outcome: Some(outcome) })
@@ -278,6 +280,27 @@ impl Api {
         }
         let turn = self.turns.take(&caller.user, room).await;
         self.ensure_user(caller).await?;
+        Ok(Some(turn))
+    }
+
+    /// A turn in `room`, which the caller is charged with unless they are in it.
+    async fn charge_joining(
+        &self,
+        turn: Option<Turn>,
+        caller: &Admitted,
+        room: &RoomId,
+    ) -> Result<Option<Turn>, Error> {
+        if !self.room_quota.is_limited() || caller.is_app() {
+            return Ok(turn);
+        }
+        let turn = match turn {
+            Some(turn) => turn,
+            None => self.turns.take(&caller.user, room).await,
+        };
+        let is_member = self.store().member(room, &caller.user).await?.is_some_and(|row| row.is_active());
+        if !is_member {
+            self.room_quota.join(self.store(), caller).await?;
+        }
         Ok(Some(turn))
     }
 

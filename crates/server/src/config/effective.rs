@@ -1,7 +1,10 @@
 //! The options that hold, in the form of the configuration file.
 
 use std::fmt::Write;
+use std::num::NonZeroU32;
 use std::path::Path;
+
+use parlance_api::PeopleLimits;
 
 use super::{Config, Identity, Keys, Node, RedisConfig, Role, StoreConfig};
 
@@ -37,7 +40,7 @@ impl Config {
         out.number("max-connections", self.max_connections);
         out.list("trusted-proxies", self.trusted_proxies.networks().iter().map(ToString::to_string));
         out.number("drain-seconds", self.drain.as_secs());
-        out.number("watchdog-seconds", self.watchdog.map_or(0, std::num::NonZeroU32::get));
+        out.number("watchdog-seconds", self.watchdog.map_or(0, NonZeroU32::get));
         out.text("log", &self.log);
         out.0
     }
@@ -73,7 +76,17 @@ impl Lines {
             self.keys(keys);
         }
         self.outlets(node.webhooks.as_deref(), node.kafka.as_deref());
-        self.number("user-rate", node.user_rate.map_or(0, std::num::NonZeroU32::get));
+        let PeopleLimits { operations, hellos, sessions, new_rooms, rooms, failed_tokens } = node.limits;
+        for (name, limit) in [
+            ("user-rate", operations),
+            ("hello-rate", hellos),
+            ("user-sessions", sessions),
+            ("new-room-rate", new_rooms),
+            ("user-rooms", rooms),
+            ("failed-token-rate", failed_tokens),
+        ] {
+            self.number(name, limit.map_or(0, NonZeroU32::get));
+        }
     }
 
     fn outlets(&mut self, webhooks: Option<&Path>, kafka: Option<&Path>) {
@@ -187,6 +200,7 @@ mod tests {
             "webhooks = 'hooks.toml'\nkafka = 'topic.toml'",
             "jwt-secret-file = ['a', 'b']\njwt-public-key = 'c'\njwt-jwks-url = 'https://id.example/keys'\n\
              jwt-audience = 'chat'\njwt-skew-seconds = 5\njwt-scope-claim = 'realm_access.roles'",
+            "user-rate = 0\nuser-rooms = 7\nhello-rate = 0\nfailed-token-rate = 0",
             "sync = 'off'\nlog = 'debug'\nmax-connections = 5\ntrusted-proxies = ['10.0.0.0/8', '::1']",
             cluster,
             edge,

@@ -209,7 +209,7 @@ mod tests {
         let options = Options { user_rate: Some(7), ..Options::default() };
         let config = read(options, "user-rate = 5\nlisten = '127.0.0.1:1234'\nsync = 'off'").unwrap();
         let Role::Node(node) = config.role else { panic!("a node by default") };
-        assert_eq!(node.user_rate.map(NonZeroU32::get), Some(7));
+        assert_eq!(node.limits.operations.map(NonZeroU32::get), Some(7));
         assert!(node.doors);
         assert_eq!(config.listen.port(), 1234);
         assert_eq!(config.admin_listen.port(), 9090);

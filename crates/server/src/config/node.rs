@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use parlance_api::PeopleLimits;
 use parlance_api::identity::JwksUrl;
 use parlance_core::limits::CLOCK_SKEW;
 
 use super::options::{OnOff, Options, StoreName, TABLE_PREFIX};
 use crate::features::require_cluster;
+use crate::limits::{FAILED_TOKEN_RATE, HELLO_RATE, NEW_ROOM_RATE, USER_RATE, USER_ROOMS, USER_SESSIONS};
 
 /// A node: what keeps rooms and sessions.
 #[derive(Debug, Clone)]
@@ -25,8 +27,8 @@ pub struct Node {
     pub redis: Option<RedisConfig>,
     /// How tokens are verified.
     pub identity: Identity,
-    /// Operations a second of one user.
-    pub user_rate: Option<NonZeroU32>,
+    /// Limits on each user and each address.
+    pub limits: PeopleLimits,
     /// File with the webhooks.
     pub webhooks: Option<PathBuf>,
     /// File with the Kafka topic.
@@ -100,6 +102,7 @@ impl Node {
         let identity = Identity::new(&options)?;
         let store = StoreConfig::new(&options)?;
         let redis = RedisConfig::new(&options)?;
+        let limits = people_limits(&options);
         let shared = matches!(store, StoreConfig::Dynamodb { .. });
         ensure!(
             shared || redis.is_none(),
@@ -118,7 +121,7 @@ impl Node {
             store,
             redis,
             identity,
-            user_rate: NonZeroU32::new(options.user_rate.unwrap_or(100)),
+            limits,
             webhooks: options.webhooks,
             kafka: options.kafka,
         })
@@ -133,6 +136,22 @@ impl Node {
                  Give --jwt-secret-file, --jwt-public-key or --jwt-jwks-url, or listen on 127.0.0.1"
             ),
         }
+    }
+}
+
+/// The limits that are given, and the usual ones: without a rate of users, none of users at all.
+fn people_limits(options: &Options) -> PeopleLimits {
+    let operations = NonZeroU32::new(options.user_rate.unwrap_or(USER_RATE));
+    let of_user = |given: Option<u32>, usual: u32| {
+        NonZeroU32::new(given.unwrap_or(if operations.is_some() { usual } else { 0 }))
+    };
+    PeopleLimits {
+        operations,
+        hellos: of_user(options.hello_rate, HELLO_RATE),
+        sessions: of_user(options.user_sessions, USER_SESSIONS),
+        new_rooms: of_user(options.new_room_rate, NEW_ROOM_RATE),
+        rooms: of_user(options.user_rooms, USER_ROOMS),
+        failed_tokens: NonZeroU32::new(options.failed_token_rate.unwrap_or(FAILED_TOKEN_RATE)),
     }
 }
 

@@ -153,11 +153,39 @@ pub struct Options {
     #[serde(alias = "allowed_origins")]
     pub allowed_origins: Option<Vec<String>>,
 
-    /// Operations per second and user, with bursts of twice as many; 0: no limit
-    /// [default: 100]
+    /// Operations per second and user, with bursts of twice as many; 0: no limit, and no default
+    /// for the other limits of users [default: 100]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_USER_RATE", value_name = "N")]
     #[serde(alias = "user_rate")]
     pub user_rate: Option<u32>,
+
+    /// Sessions that a user opens per second, with bursts of 20 times as many; 0: no limit
+    /// [default: 5]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_HELLO_RATE", value_name = "N")]
+    #[serde(alias = "hello_rate")]
+    pub hello_rate: Option<u32>,
+
+    /// Concurrent sessions of a user on this node; 0: no limit [default: 100]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_USER_SESSIONS", value_name = "N")]
+    #[serde(alias = "user_sessions")]
+    pub user_sessions: Option<u32>,
+
+    /// Rooms that a user creates per second, with bursts of 200 times as many; 0: no limit
+    /// [default: 2]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_NEW_ROOM_RATE", value_name = "N")]
+    #[serde(alias = "new_room_rate")]
+    pub new_room_rate: Option<u32>,
+
+    /// Rooms beyond which a user creates and joins none; 0: no limit [default: 5000]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_USER_ROOMS", value_name = "N")]
+    #[serde(alias = "user_rooms")]
+    pub user_rooms: Option<u32>,
+
+    /// Invalid tokens per second from one address, with bursts of 20 times as many, after which
+    /// no token from there is examined for a second or more; 0: no limit [default: 10]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_FAILED_TOKEN_RATE", value_name = "N")]
+    #[serde(alias = "failed_token_rate")]
+    pub failed_token_rate: Option<u32>,
 
     /// File with the webhooks that events of all rooms are posted to, see docs/events.md
     /// [default: none]

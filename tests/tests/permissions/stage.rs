@@ -1,0 +1,255 @@
+//! A room, everyone who calls, and the ways that they call by.
+
+use std::collections::HashMap;
+
+use futures::{StreamExt, stream};
+use http::Method;
+use parlance_proto::error::Failure;
+use parlance_proto::v1::{self, RoomKind};
+use parlance_tests::{
+    Conversation, Door, GrpcWeb, Operation, Person, RawGrpc, RawWebSocket, Refused, Server, Signer, claims,
+    fresh, now,
+};
+use tempfile::TempDir;
+
+use super::{NO_TOKEN, OK, Row};
+
+/// Rooms that are set up at the same time.
+const SCENES: usize = 16;
+
+const SECRET: &[u8] = b"a secret of more than 32 bytes: 0123456789";
+
+/// Whoever calls. The room is bob's from its beginning, as it is the owner's and the admin's; the
+/// newcomer was added after the message that operations are about.
+pub(super) const ACTORS: [&str; 10] = [
+    "anonymous",
+    "outsider",
+    "bob",
+    "newcomer",
+    "removed",
+    "banned",
+    "admin",
+    "owner",
+    "service",
+    "moderator",
+];
+
+pub(super) const DOORS: [Way; 7] =
+    [Way::Grpc, Way::GrpcWeb, Way::WebSocket, Way::Rest, Way::EdgeWebSocket, Way::EdgeRest, Way::EdgeGrpc];
+
+/// A way to call an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Way {
+    Grpc,
+    GrpcWeb,
+    WebSocket,
+    Rest,
+    EdgeWebSocket,
+    EdgeRest,
+    /// The listener of a node that bridges connect to.
+    EdgeGrpc,
+}
+
+/// A node with a bridge in front of it, and everyone who calls.
+pub(super) struct Stage {
+    pub(super) node: Server,
+    pub(super) edge: Server,
+    pub(super) people: HashMap<&'static str, Person>,
+    permissions: Option<v1::RoomPermissions>,
+    _dir: TempDir,
+}
+
+/// A room in which everyone is what they are called.
+pub(super) struct Scene {
+    pub(super) room: String,
+    /// The message that operations are about.
+    pub(super) message: u64,
+    /// The first event that the newcomer, the removed and the banned see, and all other additions.
+    pub(super) added: u64,
+    /// The last one that the removed sees.
+    pub(super) removed: u64,
+    /// The last one that the banned sees.
+    pub(super) banned: u64,
+}
+
+impl Stage {
+    pub(super) async fn set() -> Self {
+        let dir = TempDir::new().unwrap();
+        let key = dir.path().join("key");
+        std::fs::write(&key, SECRET).unwrap();
+        let options = ["--user-rate", "0", "--sync", "off", "--jwt-secret-file", key.to_str().unwrap()];
+        let node = Server::start_with(&[&options[..], &["--edge-listen", "127.0.0.1:0"]].concat()).await;
+        let edge = Server::start_edge(&[&node.edges()]).await;
+        let signer = Signer::Hs256(SECRET.to_vec());
+        let mut people = HashMap::new();
+        for name in ACTORS.into_iter().skip(1).chain(["mallory"]) {
+            let mut claims = claims(name, now() + 3600);
+            match name {
+                "service" => claims["scope"] = "service".into(),
+                "moderator" => claims["scope"] = "admin".into(),
+                _ => {}
+            }
+            let person = node.person_with(name, &signer.token(&claims));
+            person.users().get_user(v1::GetUserRequest { user_id: "me".to_owned() }).await.unwrap();
+            people.insert(name, person);
+        }
+        Self { node, edge, people, permissions: None, _dir: dir }
+    }
+
+    /// The same with rooms in which actions take other roles than usual.
+    pub(super) fn with_permissions(mut self, permissions: v1::RoomPermissions) -> Self {
+        self.permissions = Some(permissions);
+        self
+    }
+
+    /// gRPC in the name of `actor`.
+    pub(super) fn grpc(&self, actor: &str, way: Way) -> RawGrpc {
+        let bearer = self.people.get(actor).map(|person| format!("Bearer {}", person.token));
+        let address = if way == Way::EdgeGrpc { self.node.edges() } else { self.node.address() };
+        RawGrpc::new(&address, bearer.as_deref())
+    }
+
+    pub(super) fn person(&self, name: &str) -> &Person {
+        &self.people[name]
+    }
+
+    pub(super) async fn scene(&self, kind: RoomKind) -> Scene {
+        let owner = self.person("owner");
+        let settings = v1::RoomSettings {
+            history_visibility: v1::HistoryVisibility::SinceJoined.into(),
+            permissions: self.permissions,
+            ..Default::default()
+        };
+        let request = v1::CreateRoomRequest {
+            kind: kind.into(),
+            settings: Some(settings),
+            member_ids: vec!["bob".to_owned(), "admin".to_owned()],
+            request_id: fresh("room"),
+            ..Default::default()
+        };
+        let room = owner.rooms().create_room(request).await.unwrap().into_inner().room.unwrap().room_id;
+        let message = owner.say(&room, "among us").await;
+        let request = v1::SetRoleRequest {
+            room_id: room.clone(),
+            user_id: "admin".to_owned(),
+            role: v1::Role::Admin.into(),
+            request_id: fresh("role"),
+            after_seq: None,
+        };
+        owner.rooms().set_role(request).await.unwrap();
+        let request = v1::AddMembersRequest {
+            room_id: room.clone(),
+            user_ids: ["newcomer", "removed", "banned"].map(ToOwned::to_owned).into(),
+            request_id: fresh("add"),
+            after_seq: None,
+        };
+        let added = owner.rooms().add_members(request).await.unwrap().into_inner().outcome.unwrap().seq;
+        owner.say(&room, "welcome").await;
+        let removed = owner.remove(&room, self.person("removed")).await;
+        let request = v1::BanMemberRequest {
+            room_id: room.clone(),
+            user_id: "banned".to_owned(),
+            request_id: fresh("ban"),
+            after_seq: None,
+        };
+        let banned = owner.rooms().ban_member(request).await.unwrap().into_inner().outcome.unwrap().seq;
+        owner.say(&room, "without them").await;
+        Scene { room, message, added, removed, banned }
+    }
+
+    /// How `operation` ends for `actor` through `way`: "ok" or the reason.
+    async fn call(
+        &self,
+        operation: &Operation,
+        scene: &Scene,
+        actor: &str,
+        way: Way,
+        streams: &mut HashMap<(String, Way), Conversation>,
+    ) -> String {
+        let request = operation.json_of(&scene.room, scene.message);
+        let token = self.people.get(actor).map(|person| person.token.as_str());
+        let server = if matches!(way, Way::EdgeRest | Way::EdgeWebSocket) { &self.edge } else { &self.node };
+        match way {
+            Way::Grpc | Way::EdgeGrpc => {
+                let grpc = self.grpc(actor, way);
+                outcome(grpc.unary(&operation.grpc_path(), operation.encode(&request)).await)
+            }
+            Way::GrpcWeb => {
+                let (http, encoded) = (server.http(), operation.encode(&request));
+                let mut call = GrpcWeb::call_encoded(&http, token, &operation.grpc_path(), &encoded).await;
+                let status = call.status().await;
+                outcome(if status.code() == tonic::Code::Ok { Ok(()) } else { Err(status) })
+            }
+            Way::WebSocket | Way::EdgeWebSocket => {
+                let Some(token) = token else {
+                    let (_, reason) = RawWebSocket::connect(&server.address(), &[]).await.err().unwrap();
+                    return reason;
+                };
+                let key = (actor.to_owned(), way);
+                if !streams.contains_key(&key) {
+                    let person = server.person_with(actor, token);
+                    streams.insert(key.clone(), person.connect(Door::WebSocketJson).await);
+                }
+                let stream = streams.get_mut(&key).unwrap();
+                let id = fresh("call");
+                stream.send_frame(operation.frame_of(&id, &request)).await;
+                outcome(stream.reply(&id).await)
+            }
+            Way::Rest | Way::EdgeRest => {
+                let http = server.http();
+                let (verb, path) = (&operation.rest.0, operation.rest_path_of(&scene.room, scene.message));
+                let mut call = http.call(verb.clone(), &path);
+                if let Some(token) = token {
+                    call = call.bearer(token);
+                }
+                if verb == Method::POST || verb == Method::PATCH {
+                    call = call.json(&request);
+                }
+                let answer = call.answer().await;
+                if answer.status == 200 { OK.to_owned() } else { answer.refused().1 }
+            }
+        }
+    }
+
+    /// Calls what the rows say in rooms of a kind, and compares.
+    pub(super) async fn check(&self, kind: RoomKind, rows: &[Row]) {
+        let mut streams = HashMap::new();
+        // Where everything is refused, nothing changes.
+        let untouched = self.scene(kind).await;
+        let before = self.person("owner").log(&untouched.room).await;
+        let mut wrong = Vec::new();
+        for (method, expected) in rows {
+            let operation = Operation::named(method);
+            let cells = ACTORS.into_iter().zip(expected);
+            let cells = cells.flat_map(|(actor, expected)| {
+                DOORS.map(|way| {
+                    let is_stream = matches!(way, Way::WebSocket | Way::EdgeWebSocket);
+                    // Nobody has a stream without a token, not even for what needs none.
+                    let is_refused = is_stream && actor == "anonymous";
+                    (actor, way, if is_refused { NO_TOKEN } else { *expected })
+                })
+            });
+            let cells = stream::iter(cells.collect::<Vec<_>>()).map(|(actor, way, expected)| async move {
+                let changes = expected == OK && operation.has_room() && operation.rest.0 != Method::GET;
+                let own = if changes { Some(self.scene(kind).await) } else { None };
+                (actor, way, expected, own)
+            });
+            for (actor, way, expected, own) in cells.buffered(SCENES).collect::<Vec<_>>().await {
+                let scene = own.as_ref().unwrap_or(&untouched);
+                let got = self.call(operation, scene, actor, way, &mut streams).await;
+                if got != expected {
+                    wrong.push(format!("{method} by {actor} through {way:?}: {got}, not {expected}"));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "in a {kind:?}:\n{}", wrong.join("\n"));
+        assert_eq!(self.person("owner").log(&untouched.room).await, before);
+    }
+}
+
+pub(super) fn outcome<T, E: Refused>(result: Result<T, E>) -> String {
+    match result.map_err(Refused::failure) {
+        Ok(_) => OK.to_owned(),
+        Err(Failure { reason, .. }) => reason,
+    }
+}
