@@ -16,6 +16,7 @@ use parlance_store::consumers::{Parked, RoomProgress};
 use parlance_store::feed::{MovedHead, Position, Record};
 
 pub use self::limits::Limits;
+use self::limits::MAX_UNWRITTEN;
 pub(crate) use self::room::{Ended, Millis, Origin, Outcome};
 use self::room::{Phase, Room};
 
@@ -42,6 +43,10 @@ pub(crate) struct Tracker {
     pending_elsewhere: bool,
     /// Whether some were in memory during the last scan for them.
     pending_again: bool,
+    /// Rows that say pending may be of an earlier owner, whose last writes may still arrive: they are written again.
+    is_first_scan: bool,
+    /// Whether the sink has accepted something since the start.
+    has_accepted: bool,
     paused: bool,
     /// Failures since the sink last accepted something.
     failures: u32,
@@ -68,6 +73,8 @@ impl Tracker {
             active: 0,
             pending_elsewhere: true,
             pending_again: false,
+            is_first_scan: true,
+            has_accepted: false,
             paused,
             failures: 0,
             failed_at: 0,
@@ -82,7 +89,7 @@ impl Tracker {
 
     /// Whether more of the feed may be read.
     pub(crate) fn can_read(&self) -> bool {
-        self.active < self.limits.max_rooms
+        self.active < self.limits.max_rooms && self.positions.len() < MAX_UNWRITTEN
     }
 
     /// Whether to scan for pending rooms that are not in memory.
@@ -124,7 +131,8 @@ impl Tracker {
             room.origin.first = room.origin.first.min(head.first);
             room.origin.at = room.origin.at.min(at);
         }
-        if room.held.is_none() && !room.saved_pending && room.phase != Phase::Parked {
+        let is_saved = room.saved_pending && !room.is_unconfirmed;
+        if room.held.is_none() && !is_saved && room.phase != Phase::Parked {
             room.held = Some(number);
             room.held_since = now;
             room.held_at = Some(at);
@@ -147,10 +155,15 @@ impl Tracker {
             room.done = Some(room.done.map_or(row.done, |done| done.max(row.done)));
             room.saved_pending = true;
             room.phase = Phase::Ready;
+            if self.is_first_scan {
+                room.is_unconfirmed = true;
+                self.unsaved.insert(id.clone());
+            }
             self.active += 1;
             self.ready.push_back(id);
         }
         if is_last {
+            self.is_first_scan = false;
             self.pending_elsewhere = std::mem::take(&mut self.pending_again);
         }
     }
@@ -284,6 +297,11 @@ impl Tracker {
         self.failures >= self.limits.away_after
     }
 
+    /// Whether the sink works: it has accepted something since the start, and is not unavailable.
+    pub(crate) fn is_accepting(&self) -> bool {
+        self.has_accepted && !self.is_away()
+    }
+
     /// Commit time of the oldest event that holds the checkpoint.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         let (_, id) = self.held.first()?;
@@ -293,6 +311,7 @@ impl Tracker {
     /// The sink has accepted something: rooms that waited for it are retried.
     fn taken(&mut self) {
         let was_away = self.is_away();
+        self.has_accepted = true;
         self.failures = 0;
         if was_away {
             for (_, id) in std::mem::take(&mut self.waiting) {

@@ -92,11 +92,12 @@ impl Dynamo {
     async fn put_rows_fenced(&self, rows: Vec<Item>, fence: Fence) -> Result<bool, StoreError> {
         let putting = rows.into_iter().map(|row| self.put_fenced(row, Some(fence)));
         let mut putting = stream::iter(putting).buffer_unordered(ROWS_AT_ONCE);
-        let mut all = true;
         while let Some(put) = putting.next().await {
-            all &= put?;
+            if !put? {
+                return Ok(false);
+            }
         }
-        Ok(all)
+        Ok(true)
     }
 
     async fn put_rows(&self, rows: Vec<Item>) -> Result<(), StoreError> {

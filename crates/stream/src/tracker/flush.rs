@@ -107,6 +107,7 @@ impl Tracker {
             if flush.released.contains(id) {
                 room.saved_pending = true;
             }
+            room.is_unconfirmed = false;
             if is_as_written && room.saved_pending == row.pending {
                 self.unsaved.remove(id);
             } else {
@@ -151,5 +152,36 @@ impl Tracker {
         let rooms = &self.rooms;
         self.ready.retain(|id| rooms.get(id).is_some_and(|room| room.phase == Phase::Ready));
         self.waiting.retain(|(_, id)| rooms.contains_key(id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_core::Timestamp;
+    use parlance_store::consumers::EventKey;
+    use parlance_store::feed::{Changes, MovedHead, Record};
+
+    use super::*;
+    use crate::tracker::Limits;
+
+    /// An earlier owner that is slow may still write that nothing is pending in the room. So what is newer than that row
+    /// has to hold the checkpoint until the row is of this owner.
+    #[test]
+    fn a_pending_row_of_an_earlier_owner_counts_once_it_is_written_again() {
+        let room = RoomId::parse("room").unwrap();
+        let limits = Limits { hold_ms: 1_000, ..Limits::PRODUCTION };
+        let mut tracker = Tracker::new(Position::numbered("s", 0), false, limits);
+        let done = EventKey { epoch: 0, seq: 3 };
+        tracker.pending(vec![(room.clone(), RoomProgress { done, pending: true, parked: None })], true);
+        let head = MovedHead { room: room.clone(), first: 6, last: 6 };
+        let changes = Changes { heads: vec![head], ..Changes::default() };
+        tracker.record(&Record { position: Position::numbered("s", 1), at: Timestamp(1), changes }, 0);
+        let flush = tracker.flush(0).unwrap();
+        assert_eq!(flush.position, Position::numbered("s", 0));
+        assert!(flush.rows[0].1.pending);
+        tracker.flushed(&flush);
+        // From then on the row says so, and the room is saved as pending after a while, as any other.
+        let flush = tracker.flush(1_000).unwrap();
+        assert!(flush.position == Position::numbered("s", 1) && flush.rows[0].1.pending);
     }
 }

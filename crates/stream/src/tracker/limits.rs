@@ -32,3 +32,6 @@ impl Limits {
         max_away_ms: 60_000,
     };
 }
+
+/// Records that are read beyond the checkpoint: while it cannot be written, each costs the memory of a position.
+pub(super) const MAX_UNWRITTEN: usize = 16_384;

@@ -22,6 +22,8 @@ pub(super) struct Room {
     pub(super) held_at: Option<Timestamp>,
     /// Whether its row says that events are pending.
     pub(super) saved_pending: bool,
+    /// Whether that row is of an earlier owner: it does not count as saved before it is written again.
+    pub(super) is_unconfirmed: bool,
     pub(super) parked: Option<Parked>,
     /// Attempts at the event after `done`.
     pub(super) attempts: u32,

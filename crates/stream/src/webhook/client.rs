@@ -6,13 +6,14 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -26,6 +27,12 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// Idle connections kept for later posts.
 const IDLE: usize = 16;
+
+/// How long an idle connection is kept: something in between may forget it without saying so.
+const MAX_IDLE: Duration = Duration::from_secs(30);
+
+/// How long the body of an answer may take before the connection is given up. The status has been judged by then.
+const BODY: Duration = Duration::from_secs(1);
 
 /// Bytes of an answer that are read and dropped.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -48,7 +55,8 @@ static TLS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
 pub(super) struct Client {
     url: Url,
     reach: Reach,
-    idle: Mutex<Vec<Sender>>,
+    /// With the time of their last use.
+    idle: Mutex<Vec<(Sender, Instant)>>,
 }
 
 impl Client {
@@ -56,12 +64,32 @@ impl Client {
         Self { url, reach, idle: Mutex::default() }
     }
 
-    /// Posts `body`; returns the answer, or why there was none.
+    /// Posts `body`; returns the answer, or why there was none within `limit`.
     pub(super) async fn post(
         &self,
         headers: &[(&str, String)],
         body: Bytes,
+        limit: Duration,
     ) -> Result<(StatusCode, HeaderMap), String> {
+        let Ok(answered) = timeout(limit, self.send(headers, body)).await else {
+            // The others may be dead as well.
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            return Err("no answer in time".to_owned());
+        };
+        let (sender, response) = answered?;
+        let (parts, body) = response.into_parts();
+        // Its content does not matter, but the connection can only be reused once the body has been read.
+        if let Ok(Ok(_)) = timeout(BODY, Limited::new(body, MAX_ANSWER).collect()).await {
+            self.keep(sender);
+        }
+        Ok((parts.status, parts.headers))
+    }
+
+    async fn send(
+        &self,
+        headers: &[(&str, String)],
+        body: Bytes,
+    ) -> Result<(Sender, Response<Incoming>), String> {
         let mut sender = match self.idle().await {
             Some(sender) => sender,
             None => self.connect().await?,
@@ -75,18 +103,13 @@ impl Client {
         }
         let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
         let response = sender.send_request(request).await.map_err(|error| format!("no answer: {error}"))?;
-        let (parts, body) = response.into_parts();
-        // Its content does not matter, but the connection can only be reused once the body has been read.
-        if Limited::new(body, MAX_ANSWER).collect().await.is_ok() {
-            self.keep(sender);
-        }
-        Ok((parts.status, parts.headers))
+        Ok((sender, response))
     }
 
     async fn idle(&self) -> Option<Sender> {
         loop {
-            let mut sender = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-            if sender.ready().await.is_ok() {
+            let (mut sender, used) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            if used.elapsed() < MAX_IDLE && sender.ready().await.is_ok() {
                 return Some(sender);
             }
         }
@@ -95,7 +118,7 @@ impl Client {
     fn keep(&self, sender: Sender) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE && !sender.is_closed() {
-            idle.push(sender);
+            idle.push((sender, Instant::now()));
         }
     }
 

@@ -150,11 +150,11 @@ fn events_reach_the_sink_in_order_and_completely() {
     }
 }
 
-/// Each planted mistake is found by one of several seeds.
+/// Each planted mistake is found by one of several seeds; the rarest by some 1 of 80.
 #[test]
 fn mistakes_are_found() {
     for planted in Plant::EVENTS {
-        let found = (0..150).any(|seed| run_seed(seed, Some(planted)).is_err());
+        let found = (0..800).any(|seed| run_seed(seed, Some(planted)).is_err());
         assert!(found, "{planted:?} is not found");
     }
 }

@@ -49,7 +49,8 @@ impl Runner {
         row.parked = None;
         if skip && let Some(head) = self.shared.parts.log.room(&room).await? {
             let next = if row.done.epoch == head.epoch { row.done.seq + 1 } else { 1 };
-            row.done = EventKey { epoch: head.epoch, seq: next };
+            // Below the floor there is nothing to skip.
+            row.done = EventKey { epoch: head.epoch, seq: next.max(head.floor) };
         }
         // Even if the write fails, since it may have been carried out: a later flush writes the current
         // state.

@@ -23,9 +23,9 @@ impl Runner {
         let jumped = self.jumps.jumped(now);
         self.state.failing_since =
             self.state.failing_since.map(|since| Timestamp(since.0.saturating_add_signed(jumped)));
-        if !self.tracker.is_away() {
+        if self.tracker.is_accepting() {
             self.state.failing_since = None;
-        } else {
+        } else if self.tracker.is_away() {
             let since = *self.state.failing_since.get_or_insert(now);
             let is_long = |after: Duration| u128::from(now.since(since)) >= after.as_millis();
             if options.disable_after.is_some_and(is_long) {
@@ -53,5 +53,15 @@ impl Runner {
             *last = status;
             is_new
         });
+    }
+}
+
+impl Drop for Runner {
+    /// Another process may go on with the consumer: what this one knows of it is no longer true.
+    fn drop(&mut self) {
+        let gauges = ["lag_seconds", "unfinished_rooms", "away", "disabled"];
+        for gauge in gauges.map(|gauge| format!("parlance_consumer_{gauge}")) {
+            metrics::gauge!(gauge, "consumer" => self.shared.options.name.to_string()).set(0.0);
+        }
     }
 }
