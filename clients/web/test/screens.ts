@@ -80,7 +80,8 @@ test.each(["dark", "light"] as const)("screens of a phone, %s", async (colorSche
     await me.getByRole("menuitem", { name: "Edit" }).click();
     await shoot(me, "15-edit");
     await me.getByRole("button", { name: /cancel/i }).first().click();
-    await message(me, "Sure.").getByRole("button", { name: "Reply" }).dispatchEvent("click");
+    await message(me, "Sure.").locator(".text").click();
+    await message(me, "Sure.").getByRole("button", { name: "Reply", exact: true }).click();
     await shoot(me, "16-reply");
     await me.getByRole("button", { name: /cancel/i }).first().click();
     await message(me, "Yes please!").locator(".text").click();

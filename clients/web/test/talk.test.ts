@@ -297,6 +297,7 @@ describe("rooms", () => {
     await say(alice, "the first");
     await bob.goto(`${server.url}/${new URL(alice.url()).hash}`);
     await bob.getByRole("heading", { name: title }).waitFor();
+    await bob.getByRole("link", { name: "To your conversations" }).waitFor();
     await bob.getByRole("button", { name: "Join" }).click();
     await message(bob, "the first").waitFor();
     await alice.locator("header").getByText("2 members").waitFor();

@@ -30,7 +30,7 @@ export class RowFocus {
 
   /** Rows that stay in the document, wherever it is scrolled. */
   get mounted(): number[] {
-    return this.#key === undefined ? [] : [this.index];
+    return this.#key === undefined || this.index < 0 ? [] : [this.index];
   }
 
   /** A row has the focus. */
