@@ -177,7 +177,7 @@ impl Api {
         self.tasks.close();
         let ended = timeout(deadline, self.tasks.wait()).await.is_ok();
         // Sent even if other tasks still hang.
-        self.cluster.last_words().await;
+        self.cluster.announce_remaining().await;
         ended
     }
 

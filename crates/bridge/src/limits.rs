@@ -69,3 +69,10 @@ pub(crate) fn websocket() -> WebSocketConfig {
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
 }
+
+/// A queue that has grown beyond this releases its memory when it is empty.
+pub(crate) const QUEUE_KEPT: usize = 4;
+
+/// Protocol replies, such as pongs, that wait to be sent, in bytes; further ones are dropped. Pongs for a peer that
+/// pings without reading would fill memory.
+pub(crate) const MAX_PROTOCOL_REPLIES: usize = 1024;

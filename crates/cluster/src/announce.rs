@@ -27,7 +27,7 @@ impl Cluster {
             self.missed.unpublished.notified().await;
             // Once the registry is back, a recovery round announces everything.
             if !self.is_away() {
-                self.announce_written(|written| written.untold.is_some()).await;
+                self.announce_written(|written| written.unannounced.is_some()).await;
                 self.report_unpublished();
             }
             sleep(RECOVERY_AGAIN).await;
@@ -62,7 +62,7 @@ impl Cluster {
                     self.reads.take().await;
                     if let Err(error) = self.announcing.run(self.announce_stored(&room, None)).await {
                         tracing::warn!(%error, "cannot announce a room, retrying");
-                        self.note_written(&room, |written| written.not_told(0, BTreeSet::new()));
+                        self.note_written(&room, |written| written.not_announced(0, BTreeSet::new()));
                         self.announce_again();
                     }
                 },
@@ -94,13 +94,13 @@ impl Cluster {
     }
 
     /// On shutdown, publishes what could not be published so far, or makes other nodes look for it.
-    pub async fn last_words(&self) {
-        if !self.written.iter().any(|written| written.untold.is_some()) {
+    pub async fn announce_remaining(&self) {
+        if !self.written.iter().any(|written| written.unannounced.is_some()) {
             return;
         }
-        let announced = self.announce_written(|written| written.untold.is_some());
+        let announced = self.announce_written(|written| written.unannounced.is_some());
         let in_time = timeout(LAST_WORDS_WITHIN, announced).await.is_ok();
-        if !in_time || self.written.iter().any(|written| written.untold.is_some()) {
+        if !in_time || self.written.iter().any(|written| written.unannounced.is_some()) {
             tracing::warn!("some commits could not be published, notifying other nodes to read the store");
             self.registry.report_unpublished();
         }

@@ -14,7 +14,7 @@ use crate::audience::Audiences;
 use crate::budget::Budget;
 use crate::departure;
 use crate::follow_ups::FollowUps;
-use crate::limits::{LOST_NODE_SLACK, MAX_UNTOLD_USERS, RECOVERY_BURST, Sizes, WRITTEN_KEPT};
+use crate::limits::{LOST_NODE_SLACK, MAX_UNANNOUNCED_USERS, RECOVERY_BURST, Sizes, WRITTEN_KEPT};
 use crate::missed::Missed;
 use crate::places::Places;
 use crate::signal_room::SignalRoom;
@@ -108,11 +108,16 @@ impl Cluster {
     /// Records the outcome of publishing `room`. Returns whether more unpublished users are pending than can be
     /// remembered.
     pub(crate) fn note_written(&self, room: &RoomId, note: impl FnOnce(&mut Written)) -> bool {
-        let mut written =
-            self.written.entry(room.clone()).or_insert_with(|| Written { at: Instant::now(), untold: None });
+        let mut written = self
+            .written
+            .entry(room.clone())
+            .or_insert_with(|| Written { at: Instant::now(), unannounced: None });
         note(&mut written);
-        let untold = written.untold.as_mut().filter(|untold| untold.users.len() > MAX_UNTOLD_USERS);
-        untold.map(|untold| untold.users.clear()).is_some()
+        let unannounced = written
+            .unannounced
+            .as_mut()
+            .filter(|unannounced| unannounced.users.len() > MAX_UNANNOUNCED_USERS);
+        unannounced.map(|unannounced| unannounced.users.clear()).is_some()
     }
 
     pub(crate) fn is_away(&self) -> bool {
@@ -122,7 +127,8 @@ impl Cluster {
     /// Drops entries that were not used for a while.
     pub fn trim(&self) {
         self.audiences.trim();
-        self.written.retain(|_, written| written.untold.is_some() || written.at.elapsed() < WRITTEN_KEPT);
+        self.written
+            .retain(|_, written| written.unannounced.is_some() || written.at.elapsed() < WRITTEN_KEPT);
     }
 
     /// The room, if `user` is a member as far as this node knows (see [`Hub::as_member`]) and it is known here up to

@@ -112,7 +112,7 @@ pub(crate) const LAST_WORDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// Users of a room remembered because their change of membership could not be published. Beyond that, other nodes
 /// are asked to read the store.
-pub(crate) const MAX_UNTOLD_USERS: usize = 256;
+pub(crate) const MAX_UNANNOUNCED_USERS: usize = 256;
 
 /// How long the members of an idle room stay cached: 500 rooms with 256 members take some 10 MB.
 pub(crate) const AUDIENCE_IDLE: Duration = Duration::from_secs(60);
@@ -140,3 +140,6 @@ pub const LEAVE_SLACK: Duration = Duration::from_millis(500);
 
 /// How long operations in flight may take after that.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(3);
+
+/// When a room under comparison is due again if its attempt never reports: longer than an attempt takes.
+pub(crate) const COMPARE_UNDER_WAY: Duration = Duration::from_secs(3_600);

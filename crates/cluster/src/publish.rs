@@ -25,8 +25,8 @@ impl Cluster {
 
     /// Records a possible commit to `room` that was not published. The next publish for the room makes other nodes
     /// read the store, and includes `users`, whose membership it may have changed.
-    pub fn may_be_untold(&self, room: &RoomId, users: BTreeSet<UserId>) {
-        if self.registry.is_shared() && self.note_written(room, |written| written.not_told(0, users)) {
+    pub fn may_be_unannounced(&self, room: &RoomId, users: BTreeSet<UserId>) {
+        if self.registry.is_shared() && self.note_written(room, |written| written.not_announced(0, users)) {
             self.registry.report_unpublished();
         }
     }
@@ -39,7 +39,7 @@ impl Cluster {
         }
         let (room, terms) = (&info.id, Terms::from(info));
         let users = chunk.concerned().cloned().collect();
-        if self.written.get(room).is_some_and(|written| written.untold.is_some()) {
+        if self.written.get(room).is_some_and(|written| written.unannounced.is_some()) {
             // It does not continue the log that they know.
             return self.announce(room, chunk.head(), users).await;
         }
@@ -56,8 +56,9 @@ impl Cluster {
     /// membership may have changed, in addition to those remembered.
     pub async fn announce(&self, room: &RoomId, head: Head, mut users: BTreeSet<UserId>) {
         if self.registry.is_shared() {
-            if let Some(untold) = self.written.get(room).and_then(|written| written.untold.clone()) {
-                users.extend(untold.users);
+            if let Some(unannounced) = self.written.get(room).and_then(|written| written.unannounced.clone())
+            {
+                users.extend(unannounced.users);
             }
             let content = envelope::head(room, head.seq(), users.iter());
             self.tell_room(room, head, users, Author::MaybeAnother, content).await;
@@ -74,7 +75,7 @@ impl Cluster {
     ) {
         match self.try_tell_room(room, head, &users, author, content).await {
             Ok(Told::Members) => {
-                self.note_written(room, |written| written.told(head.seq(), &users));
+                self.note_written(room, |written| written.announced(head.seq(), &users));
                 return;
             }
             Ok(Told::KnownNodes) => {
@@ -87,7 +88,7 @@ impl Cluster {
         }
         metrics::counter!("parlance_publishes_failed_total").increment(1);
         // Recorded before signalling: the announcing task reads it at once.
-        if self.note_written(room, |written| written.not_told(head.seq(), users)) {
+        if self.note_written(room, |written| written.not_announced(head.seq(), users)) {
             self.registry.report_unpublished();
         }
         self.announce_again();

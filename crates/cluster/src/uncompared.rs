@@ -9,7 +9,7 @@ use parlance_core::{RoomId, UserId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::limits::COMPARE_BACKOFF;
+use crate::limits::{COMPARE_BACKOFF, COMPARE_UNDER_WAY};
 
 /// A room or a user here that is compared with the store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,7 +96,7 @@ impl Uncompared {
                     .map(|(target, entry)| {
                         entry.is_stale = false;
                         // In progress until its outcome is recorded.
-                        entry.due = now + UNDER_WAY;
+                        entry.due = now + COMPARE_UNDER_WAY;
                         target.clone()
                     })
                     .collect();
@@ -120,9 +120,6 @@ impl Uncompared {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// Longer than an attempt takes.
-const UNDER_WAY: Duration = Duration::from_secs(3_600);
 
 fn backoff(failures: u32) -> Duration {
     if failures == 0 { Duration::ZERO } else { COMPARE_BACKOFF.delay(failures) }

@@ -10,12 +10,12 @@ use crate::limits::NODES_KNOWN_AFTER;
 pub(crate) struct Written {
     pub(crate) at: Instant,
     /// What could not be published.
-    pub(crate) untold: Option<Untold>,
+    pub(crate) unannounced: Option<Unannounced>,
 }
 
 /// A room's unpublished state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Untold {
+pub(crate) struct Unannounced {
     pub(crate) head: u64,
     /// Users whose membership may have changed. Later chunks are not published to removed users.
     pub(crate) users: BTreeSet<UserId>,
@@ -25,42 +25,46 @@ pub(crate) struct Untold {
 
 impl Written {
     /// Records that other nodes were sent `head`, and the membership changes of `users`.
-    pub(crate) fn told(&mut self, head: u64, users: &BTreeSet<UserId>) {
+    pub(crate) fn announced(&mut self, head: u64, users: &BTreeSet<UserId>) {
         self.at = Instant::now();
-        if let Some(untold) = &mut self.untold {
-            untold.users.retain(|user| !users.contains(user));
-            if untold.users.is_empty() && untold.head <= head {
-                self.untold = None;
+        if let Some(unannounced) = &mut self.unannounced {
+            unannounced.users.retain(|user| !users.contains(user));
+            if unannounced.users.is_empty() && unannounced.head <= head {
+                self.unannounced = None;
             }
         }
     }
 
-    pub(crate) fn not_told(&mut self, head: u64, users: BTreeSet<UserId>) {
+    pub(crate) fn not_announced(&mut self, head: u64, users: BTreeSet<UserId>) {
         self.at = Instant::now();
-        let untold = self.untold.get_or_insert_default();
-        untold.head = untold.head.max(head);
-        untold.users.extend(users);
-        untold.nodes_told = None;
+        let unannounced = self.unannounced.get_or_insert_default();
+        unannounced.head = unannounced.head.max(head);
+        unannounced.users.extend(users);
+        unannounced.nodes_told = None;
     }
 
     /// Records that all known nodes were sent `head`. This suffices once it is repeated after the time in which a
     /// running node becomes known.
     pub(crate) fn told_known_nodes(&mut self, head: u64, users: BTreeSet<UserId>) {
-        let told = self.untold.as_ref().filter(|untold| untold.head >= head).and_then(|it| it.nodes_told);
+        let told = self
+            .unannounced
+            .as_ref()
+            .filter(|unannounced| unannounced.head >= head)
+            .and_then(|it| it.nodes_told);
         if told.is_some_and(|at| at.elapsed() >= NODES_KNOWN_AFTER) {
             self.at = Instant::now();
-            self.untold = None;
+            self.unannounced = None;
             return;
         }
-        self.not_told(head, users);
-        if let Some(untold) = &mut self.untold {
-            untold.nodes_told = told.or_else(|| Some(Instant::now()));
+        self.not_announced(head, users);
+        if let Some(unannounced) = &mut self.unannounced {
+            unannounced.nodes_told = told.or_else(|| Some(Instant::now()));
         }
     }
 
     /// Whether others have to recover on their own if this lasts.
     pub(crate) fn is_untold(&self) -> bool {
-        self.untold.as_ref().is_some_and(|untold| untold.nodes_told.is_none())
+        self.unannounced.as_ref().is_some_and(|unannounced| unannounced.nodes_told.is_none())
     }
 }
 
@@ -74,33 +78,33 @@ mod tests {
 
     #[test]
     fn later_publish_does_not_replace_missed_users() {
-        let mut written = Written { at: Instant::now(), untold: None };
-        written.not_told(4, users(["bob"]));
-        written.told(5, &users([]));
-        let untold = |head, users| Some(Untold { head, users, nodes_told: None });
-        assert_eq!(written.untold, untold(4, users(["bob"])));
-        written.not_told(6, users(["carol"]));
-        written.told(5, &users(["bob", "carol"]));
-        assert_eq!(written.untold, untold(6, users([])), "of an older head");
-        written.told(6, &users([]));
-        assert_eq!(written.untold, None);
+        let mut written = Written { at: Instant::now(), unannounced: None };
+        written.not_announced(4, users(["bob"]));
+        written.announced(5, &users([]));
+        let unannounced = |head, users| Some(Unannounced { head, users, nodes_told: None });
+        assert_eq!(written.unannounced, unannounced(4, users(["bob"])));
+        written.not_announced(6, users(["carol"]));
+        written.announced(5, &users(["bob", "carol"]));
+        assert_eq!(written.unannounced, unannounced(6, users([])), "of an older head");
+        written.announced(6, &users([]));
+        assert_eq!(written.unannounced, None);
     }
 
     /// A node that has just started is not known to all others.
     #[tokio::test(start_paused = true)]
     async fn known_nodes_are_notified_twice() {
-        let mut written = Written { at: Instant::now(), untold: None };
+        let mut written = Written { at: Instant::now(), unannounced: None };
         written.told_known_nodes(4, users(["bob"]));
-        assert!(written.untold.is_some() && !written.is_untold());
+        assert!(written.unannounced.is_some() && !written.is_untold());
         written.told_known_nodes(5, users([]));
         tokio::time::advance(NODES_KNOWN_AFTER / 2).await;
         written.told_known_nodes(5, users(["bob"]));
-        assert!(written.untold.is_some(), "too soon");
+        assert!(written.unannounced.is_some(), "too soon");
         tokio::time::advance(NODES_KNOWN_AFTER / 2).await;
         written.told_known_nodes(6, users([]));
-        assert!(written.untold.is_some(), "of a newer head");
+        assert!(written.unannounced.is_some(), "of a newer head");
         tokio::time::advance(NODES_KNOWN_AFTER).await;
         written.told_known_nodes(6, users(["bob"]));
-        assert_eq!(written.untold, None);
+        assert_eq!(written.unannounced, None);
     }
 }

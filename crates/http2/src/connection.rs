@@ -14,11 +14,11 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::answer;
-use crate::bell::{Bell, Loud};
 use crate::first_bytes::Heard;
 use crate::limits::ENDING;
 use crate::link::Link;
 use crate::metered::{Metered, Reading};
+use crate::suppressible_waker::{SuppressibleWaker, Unsuppressed};
 
 /// When a silent peer is pinged, and how long it has to answer.
 #[derive(Debug, Clone, Copy)]
@@ -55,18 +55,18 @@ where
     /// # Errors
     /// The peer's handshake is invalid.
     pub async fn open(stream: S, builder: &Builder, trust: Trust) -> Result<Self, Error> {
-        let (bell, reading) = (Arc::new(Bell::default()), Arc::new(Reading::default()));
+        let (wakeups, reading) = (Arc::new(SuppressibleWaker::default()), Arc::new(Reading::default()));
         // Until it is served, this task is woken.
         poll_fn(|cx| {
-            bell.wakes(cx.waker());
+            wakeups.register(cx.waker());
             Poll::Ready(())
         })
         .await;
-        let woken = Waker::from(Arc::new(Loud(bell.clone())));
+        let woken = Waker::from(Arc::new(Unsuppressed(wakeups.clone())));
         let stream = Metered::new(stream, reading.clone(), woken, trust == Trust::Full);
         let mut connection = builder.handshake(stream).await?;
         let pings = connection.ping_pong();
-        Ok(Self { link: Link::new(connection, bell, reading), pings, trust })
+        Ok(Self { link: Link::new(connection, wakeups, reading), pings, trust })
     }
 
     /// Serves the connection to its end.

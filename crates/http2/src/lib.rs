@@ -9,7 +9,6 @@
 #![warn(missing_docs)]
 
 mod answer;
-mod bell;
 mod connection;
 mod first_bytes;
 mod frame_meter;
@@ -19,6 +18,7 @@ mod link;
 mod metered;
 mod response;
 mod stall;
+mod suppressible_waker;
 #[cfg(test)]
 mod tests;
 

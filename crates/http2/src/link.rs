@@ -10,8 +10,8 @@ use h2::{Error, Reason, RecvStream};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::bell::Bell;
 use crate::metered::{Metered, Reading};
+use crate::suppressible_waker::SuppressibleWaker;
 
 /// A request and its response handle.
 pub(crate) type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
@@ -20,7 +20,7 @@ pub(crate) type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
 pub(crate) struct Link<S> {
     ends: Mutex<Ends<S>>,
     /// Woken by HTTP/2 for any pending work.
-    bell: Arc<Bell>,
+    wakeups: Arc<SuppressibleWaker>,
     waker: Waker,
     reading: Arc<Reading>,
     /// Responses in flight.
@@ -46,15 +46,15 @@ pub(crate) struct Writing<'l, S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    /// Wraps a connection that uses `bell` and `reading`.
+    /// Wraps a connection that uses `wakeups` and `reading`.
     pub(crate) fn new(
         connection: Connection<Metered<S>, Bytes>,
-        bell: Arc<Bell>,
+        wakeups: Arc<SuppressibleWaker>,
         reading: Arc<Reading>,
     ) -> Arc<Self> {
         let ends = Ends { connection: Some(connection), accepted: VecDeque::new(), is_sent_away: false };
-        let (waker, streams) = (Waker::from(bell.clone()), AtomicUsize::new(0));
-        Arc::new(Self { ends: Mutex::new(ends), bell, waker, reading, streams })
+        let (waker, streams) = (Waker::from(wakeups.clone()), AtomicUsize::new(0));
+        Arc::new(Self { ends: Mutex::new(ends), wakeups, waker, reading, streams })
     }
 
     fn lock(&self) -> MutexGuard<'_, Ends<S>> {
@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Drives the connection until there is a request. `None` at its end.
     pub(crate) async fn accept(&self) -> Option<Result<Accepted, Error>> {
         poll_fn(|cx| {
-            self.bell.wakes(cx.waker());
+            self.wakeups.register(cx.waker());
             let mut ends = match self.ends.try_lock() {
                 Ok(ends) => ends,
                 Err(TryLockError::Poisoned(ends)) => ends.into_inner(),
@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
         // If the lock is held by its task, that will also write the new data.
         let ends = self.ends.try_lock().ok()?;
-        self.bell.hush();
+        self.wakeups.suppress();
         Some(Writing { link: self, ends })
     }
 }
@@ -148,17 +148,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writing<'_, S> {
     pub(crate) fn flush(&mut self) {
         // Pending wake-ups are handled here: data of all streams is written. Received data is left to the
         // connection's task, which is woken for it separately.
-        self.link.bell.forget();
+        self.link.wakeups.clear();
         self.link.reading.pause();
         if let Poll::Ready(accepted) = self.ends.poll_accept(&self.link.waker) {
             self.ends.accepted.extend(accepted);
-            self.link.bell.ring();
+            self.link.wakeups.wake_anyway();
         }
     }
 }
 
 impl<S> Drop for Writing<'_, S> {
     fn drop(&mut self) {
-        self.link.bell.unhush();
+        self.link.wakeups.resume();
     }
 }

@@ -11,16 +11,16 @@ use parlance_delivery::{Push, Source};
 use parlance_peers::Peer;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::bell::Bell;
 use crate::link::Counted;
 use crate::stall::Stall;
+use crate::suppressible_waker::SuppressibleWaker;
 
 /// A response body being sent, shared by its own task and by tasks that push to it while that waits.
 pub(crate) struct Response<S> {
     ends: Mutex<Ends>,
     link: Counted<S>,
     /// Woken by HTTP/2 when the stream may send or is reset.
-    bell: Arc<Bell>,
+    wakeups: Arc<SuppressibleWaker>,
 }
 
 struct Ends {
@@ -38,17 +38,17 @@ struct Ends {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Response<S> {
     pub(crate) fn new(stream: SendStream<Bytes>, body: Body, link: Counted<S>, peer: Arc<Peer>) -> Arc<Self> {
-        let bell = Arc::new(Bell::default());
-        let waker = Waker::from(bell.clone());
+        let wakeups = Arc::new(SuppressibleWaker::default());
+        let waker = Waker::from(wakeups.clone());
         let stall = Stall::new(peer.clone());
         let ends = Ends { stream, body, waiting: None, peer, stall, is_idle: false, waker };
-        Arc::new(Self { ends: Mutex::new(ends), link, bell })
+        Arc::new(Self { ends: Mutex::new(ends), link, wakeups })
     }
 
     /// Sends the whole body. Fails if the stream or the connection ends before.
     pub(crate) async fn send(&self) -> Result<(), Error> {
         poll_fn(|cx| {
-            self.bell.wakes(cx.waker());
+            self.wakeups.register(cx.waker());
             match self.ends.try_lock() {
                 Ok(mut ends) => ends.poll_send(cx),
                 Err(TryLockError::Poisoned(ends)) => ends.into_inner().poll_send(cx),
@@ -165,19 +165,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Push for Response<S> {
             return false;
         }
         // HTTP/2 wakes it for the window that the stream is given.
-        self.bell.hush();
+        self.wakeups.suppress();
         let mut writing = self.link.link().write();
         ends.is_idle = ends.push(source);
         if let Some(writing) = &mut writing {
             writing.flush();
         }
         drop(writing);
-        self.bell.forget();
+        self.wakeups.clear();
         // Check the result, and restore the waker.
         ends.is_idle &= ends.poll_reset().is_pending();
-        self.bell.unhush();
+        self.wakeups.resume();
         if !ends.is_idle {
-            self.bell.ring();
+            self.wakeups.wake_anyway();
         }
         true
     }

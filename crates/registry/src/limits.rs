@@ -47,7 +47,10 @@ pub(crate) const TELL_BATCH: usize = 500;
 
 /// Batches of one kind in flight at once; later changes are combined. Redis executes them one after the other: more
 /// would only wait there, with those of all nodes after an outage.
-pub(crate) const TELLS_UNDER_WAY: usize = 2;
+pub(crate) const WRITES_UNDER_WAY: usize = 2;
 
 /// Registrations refreshed together.
 pub(crate) const REFRESH_BATCH: usize = 200;
+
+/// After this time, a node that has started cleaning up without continuing is considered dead.
+pub(crate) const SWEEP_PATIENCE_MS: i64 = 60_000;

@@ -66,7 +66,7 @@ impl Shared {
 
     /// Looks later whether `chunk` was written to `room`, and delivers it.
     pub(crate) fn find_out(&self, room: &RoomId, chunk: &Chunk) {
-        self.cluster.may_be_untold(room, chunk.concerned().cloned().collect());
+        self.cluster.may_be_unannounced(room, chunk.concerned().cloned().collect());
         let shutdown = self.departure.shutdown().clone();
         self.tasks.spawn(self.cluster.clone().find_out(room.clone(), chunk.first_seq(), shutdown));
     }

@@ -92,6 +92,6 @@ async fn final_announcements_are_sent_despite_hanging_room() {
 async fn too_many_users_who_may_be_untold_have_others_read() {
     let (node, registry, _published) = start().await;
     let users = (0..300).map(|number| user(&format!("user-{number}"))).collect();
-    node.api.cluster().may_be_untold(&RoomId::parse("room").unwrap(), users);
+    node.api.cluster().may_be_unannounced(&RoomId::parse("room").unwrap(), users);
     assert_eq!(registry.reports.load(Ordering::SeqCst), 1);
 }

@@ -15,7 +15,7 @@ use tonic::Status;
 use super::form::Form;
 use super::session::Session;
 use super::socket::Socket;
-use crate::limits::{BYTES_PER_TURN, GATHER_BYTES, GATHERED};
+use crate::limits::{BYTES_PER_TURN, GATHER_BYTES, GATHERED, QUEUE_KEPT};
 use crate::meters::Meters;
 
 /// `ServerFrame.draining`.
@@ -23,9 +23,6 @@ const DRAINING_TAG: u32 = 6;
 
 /// An empty ping.
 const PING: &[u8] = &[0x89, 0];
-
-/// A queue that has grown beyond this releases its memory when it is empty.
-const QUEUE_KEPT: usize = 4;
 
 /// The sending half of a connection. It requests more from the backend only when the socket has accepted everything:
 /// a peer that does not read costs what is gathered at a time, all of it shared with other recipients.

@@ -7,10 +7,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketContex
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::limits;
-
-/// Maximum size of unsent protocol messages, bytes; more are dropped. Otherwise pongs for a
-/// peer that pings without reading would fill memory.
-const MAX_ANSWERS_BYTES: usize = 1024;
+use crate::limits::MAX_PROTOCOL_REPLIES;
 
 /// A WebSocket for which tungstenite only handles reading: it validates input and generates
 /// protocol answers. Outgoing frames are encoded once for all recipients, and written
@@ -117,7 +114,7 @@ impl<S: AsyncRead + Unpin> Read for Pipe<'_, '_, S> {
 impl<S> Write for Pipe<'_, '_, S> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         // Whole frames, since tungstenite writes each answer in one call.
-        if self.answers.len() + bytes.len() <= MAX_ANSWERS_BYTES {
+        if self.answers.len() + bytes.len() <= MAX_PROTOCOL_REPLIES {
             self.answers.extend_from_slice(bytes);
         }
         Ok(bytes.len())

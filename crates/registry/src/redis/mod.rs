@@ -6,9 +6,9 @@
 
 mod beat;
 mod cause;
-mod counts;
 mod eviction;
 mod frame;
+mod holders;
 mod inbox;
 mod keys;
 mod lease;
@@ -18,10 +18,10 @@ mod notices;
 mod options;
 mod record;
 mod recovery;
+mod registrations;
 mod script;
 mod shared;
 mod sweep;
-mod tell;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::numbering::Arrivals;
 use crate::{Health, NodeId, Notice, Registry, RegistryError, To};
-use counts::Counts;
+use holders::Holders;
 use keys::Keys;
 use nodes::Nodes;
 use notices::Notices;
@@ -70,8 +70,8 @@ impl Redis {
             sent: Mutex::default(),
             arrivals: Mutex::new(arrivals),
             scripts: Scripts::new(),
-            users: Counts::verifying(),
-            rooms: Counts::new(),
+            users: Holders::verifying(),
+            rooms: Holders::new(),
             nodes: Nodes::new(node.clone(), options.lease),
             ended: watch::Sender::new(Vec::new()),
             leases_lost: AtomicU32::new(0),

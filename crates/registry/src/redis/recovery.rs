@@ -13,7 +13,7 @@ use super::cause::{Cause, Failure};
 use super::inbox::Inbox;
 use super::link::{Lifeline, Link, Task};
 use super::options::ConnectError;
-use super::tell::{go_on_telling, refresh, tell_all};
+use super::registrations::{go_on_telling, refresh, write_all};
 use crate::limits::{HELD_LONG, LINK_BACKOFF};
 use crate::{Health, Notice};
 
@@ -129,8 +129,8 @@ impl Shared {
                 }
             };
             let telling = async {
-                tell_all(&self.rooms, |batch| self.tell_rooms(link, batch)).await?;
-                tell_all(&self.users, |batch| self.tell_users(link, batch)).await
+                write_all(&self.rooms, |batch| self.tell_rooms(link, batch)).await?;
+                write_all(&self.users, |batch| self.tell_users(link, batch)).await
             };
             tokio::select! {
                 lost = renewing => lost?,
@@ -170,7 +170,7 @@ impl Shared {
         }
         self.users.clear();
         let leaving = async {
-            tell_all(&self.users, |batch| self.tell_users(link, batch)).await?;
+            write_all(&self.users, |batch| self.tell_users(link, batch)).await?;
             // Announces what was published since the last one and may be lost.
             self.send_beat(link).await?;
             self.leave(link).await

@@ -8,8 +8,8 @@ use parlance_core::{RoomId, UserId};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::counts::{Change, Counts};
 use super::frame;
+use super::holders::{Change, Holders};
 use super::keys::Keys;
 use super::link::Link;
 use super::nodes::Nodes;
@@ -29,8 +29,8 @@ pub(super) struct Shared {
     pub(super) keys: Keys,
     pub(super) fleet: FleetRecord,
     pub(super) scripts: Scripts,
-    pub(super) users: Counts<UserId>,
-    pub(super) rooms: Counts<RoomId>,
+    pub(super) users: Holders<UserId>,
+    pub(super) rooms: Holders<RoomId>,
     pub(super) nodes: Nodes,
     /// Ended leases that need cleaning up.
     pub(super) ended: watch::Sender<Vec<String>>,
@@ -109,7 +109,7 @@ impl Shared {
     pub(super) async fn answered(&self, change: Change) -> Result<bool, RegistryError> {
         match change {
             Change::Settled => Ok(false),
-            Change::Told(others) => match tokio::time::timeout(self.options.command_timeout, others).await {
+            Change::Sent(others) => match tokio::time::timeout(self.options.command_timeout, others).await {
                 Ok(Ok(others)) => Ok(others),
                 _ => Err(RegistryError::Unavailable),
             },

@@ -8,10 +8,7 @@ use parlance_core::UserId;
 use super::Shared;
 use super::link::Link;
 use crate::Notice;
-use crate::limits::{BUCKETS_AT_ONCE, SWEEP_REST};
-
-/// After this time, a node that has started cleaning up without continuing is considered dead.
-const PATIENCE_MS: i64 = 60_000;
+use crate::limits::{BUCKETS_AT_ONCE, SWEEP_PATIENCE_MS, SWEEP_REST};
 
 impl Shared {
     /// Cleans up after nodes that are gone, unless another node does.
@@ -51,7 +48,7 @@ impl Shared {
                 swept += answer.next().and_then(|swept| swept.as_i64()).unwrap_or(0);
                 self.report_gone(answer);
                 tokio::time::sleep(SWEEP_REST).await;
-                if claimed.elapsed().as_millis() as i64 > PATIENCE_MS / 4 {
+                if claimed.elapsed().as_millis() as i64 > SWEEP_PATIENCE_MS / 4 {
                     claimed = Instant::now();
                     for lease in &mine {
                         self.claim(link, lease, "XX").await?;
@@ -82,7 +79,7 @@ impl Shared {
             self.node.as_str().into(),
             when.into(),
             "PX".into(),
-            PATIENCE_MS.into(),
+            SWEEP_PATIENCE_MS.into(),
         ];
         Ok(!link.ask("SET", &key, args.to_vec()).await?.is_null())
     }

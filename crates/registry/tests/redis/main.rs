@@ -13,6 +13,7 @@ mod fixture;
 mod fleets;
 mod losses;
 mod metrics;
+mod node_trouble;
 mod slowness;
 mod traffic;
 mod trouble;

@@ -32,9 +32,9 @@ impl Actor {
             Ok(()) => {
                 self.shared.hub.deliver(&self.id, Terms::from(after.info()), &append.chunk);
                 self.shared.cluster.committed(&self.id, &append.chunk);
-                if !self.perhaps_untold.is_empty() {
-                    let users = std::mem::take(&mut self.perhaps_untold);
-                    self.shared.cluster.may_be_untold(&self.id, users);
+                if !self.perhaps_unannounced.is_empty() {
+                    let users = std::mem::take(&mut self.perhaps_unannounced);
+                    self.shared.cluster.may_be_unannounced(&self.id, users);
                 }
                 // Before the callers are answered: a sender without an answer retries.
                 self.shared.cluster.publish(after.info(), &append.chunk).await;

@@ -49,7 +49,7 @@ impl Actor {
 
     pub(super) async fn read_roster(&mut self) -> Result<(), StoreError> {
         let rows = members::active(self.shared.store.as_ref(), &self.id, MAX_PAGE_SIZE).await?;
-        self.roster = Some(Roster { rows, changed: self.perhaps_untold.clone() });
+        self.roster = Some(Roster { rows, changed: self.perhaps_unannounced.clone() });
         Ok(())
     }
 
@@ -82,7 +82,7 @@ impl Actor {
             if let Some(stored) = &stored {
                 // Its writer may have died before publishing: a repeat is answered without another append.
                 self.shared.hub.deliver(&self.id, Terms::from(&stored.info), &stored.tail);
-                self.perhaps_untold.extend(stored.tail.concerned().cloned());
+                self.perhaps_unannounced.extend(stored.tail.concerned().cloned());
             }
             self.room =
                 stored.map(|stored| Room::load(stored.info, &stored.tail).keeping(&self.shared.sizes.room));
@@ -113,7 +113,7 @@ impl Actor {
                 }
                 self.shared.hub.deliver(&self.id, Terms::from(room.info()), chunk);
                 self.shared.cluster.committed(&self.id, chunk);
-                self.perhaps_untold.extend(chunk.concerned().cloned());
+                self.perhaps_unannounced.extend(chunk.concerned().cloned());
                 self.roster.iter_mut().for_each(|roster| roster.note(chunk));
             }
             room.settle();

@@ -36,7 +36,7 @@ pub(crate) struct Actor {
     last_append: Option<Instant>,
     /// Users whose membership changed in what was read from the store: the node that wrote it may have died before
     /// publishing. They are included in the next publish.
-    perhaps_untold: BTreeSet<UserId>,
+    perhaps_unannounced: BTreeSet<UserId>,
     /// All members, while a command being served needs them.
     roster: Option<Roster>,
     /// Commands in this round that failed because the store could not read what they needed.
@@ -56,7 +56,7 @@ impl Actor {
             forward_until: None,
             requested_at: None,
             last_append: None,
-            perhaps_untold: BTreeSet::new(),
+            perhaps_unannounced: BTreeSet::new(),
             roster: None,
             failed_alone: 0,
             held: HashMap::default(),

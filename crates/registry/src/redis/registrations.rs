@@ -10,15 +10,18 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use parlance_core::{RoomId, UserId};
 
 use super::Shared;
-use super::counts::{Answer, Counts, Wanted};
+use super::holders::{Answer, Holders, Wanted};
 use super::link::Link;
 use super::script::{Script, strings};
-use crate::limits::{REFRESH_BATCH, TELL_BATCH, TELLS_UNDER_WAY};
+use crate::limits::{REFRESH_BATCH, TELL_BATCH, WRITES_UNDER_WAY};
 
 type Told<K> = (Vec<Wanted<K>>, FredResult<Vec<Answer>>);
 
 /// Sends all pending changes.
-pub(super) async fn tell_all<K, W>(counts: &Counts<K>, write: impl Fn(Vec<Wanted<K>>) -> W) -> FredResult<()>
+pub(super) async fn write_all<K, W>(
+    counts: &Holders<K>,
+    write: impl Fn(Vec<Wanted<K>>) -> W,
+) -> FredResult<()>
 where
     K: Clone + Eq + Hash,
     W: Future<Output = Told<K>>,
@@ -27,13 +30,13 @@ where
     loop {
         fill(counts, &write, &mut under_way);
         let Some((batch, outcome)) = under_way.next().await else { return Ok(()) };
-        counts.told(batch, &outcome?);
+        counts.settle(batch, &outcome?);
     }
 }
 
 /// Sends pending changes continuously. Failures are retried: heartbeats detect whether the link is still good.
 pub(super) async fn go_on_telling<K, W>(
-    counts: &Counts<K>,
+    counts: &Holders<K>,
     write: impl Fn(Vec<Wanted<K>>) -> W,
     pause: Duration,
     missed: impl Fn(),
@@ -48,24 +51,24 @@ where
         tokio::select! {
             Some((batch, outcome)) = under_way.next() => match outcome {
                 Ok(answers) => {
-                    if counts.told(batch, &answers) {
+                    if counts.settle(batch, &answers) {
                         missed();
                     }
                 }
                 Err(error) => {
                     tracing::debug!(%error, "cannot update redis, retrying");
-                    counts.not_told(batch);
+                    counts.failed(batch);
                     tokio::time::sleep(pause).await;
                 }
             },
-            () = counts.untold(), if under_way.len() < TELLS_UNDER_WAY => {}
+            () = counts.pending(), if under_way.len() < WRITES_UNDER_WAY => {}
         }
     }
 }
 
 /// Registers everything again, batch by batch, one round per `period`: single keys of Redis may be evicted or deleted
 /// while everything else works.
-pub(super) async fn refresh<K: Clone + Eq + Hash>(counts: &Counts<K>, period: Duration) -> Infallible {
+pub(super) async fn refresh<K: Clone + Eq + Hash>(counts: &Holders<K>, period: Duration) -> Infallible {
     loop {
         let keys = counts.confirmed();
         let batches = keys.len().div_ceil(REFRESH_BATCH).max(1);
@@ -80,12 +83,12 @@ pub(super) async fn refresh<K: Clone + Eq + Hash>(counts: &Counts<K>, period: Du
     }
 }
 
-fn fill<K, W>(counts: &Counts<K>, write: &impl Fn(Vec<Wanted<K>>) -> W, under_way: &mut FuturesUnordered<W>)
+fn fill<K, W>(counts: &Holders<K>, write: &impl Fn(Vec<Wanted<K>>) -> W, under_way: &mut FuturesUnordered<W>)
 where
     K: Clone + Eq + Hash,
     W: Future<Output = Told<K>>,
 {
-    while under_way.len() < TELLS_UNDER_WAY {
+    while under_way.len() < WRITES_UNDER_WAY {
         let batch = counts.take(TELL_BATCH);
         if batch.is_empty() {
             return;

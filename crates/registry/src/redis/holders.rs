@@ -11,10 +11,10 @@ use tokio::sync::{Notify, oneshot};
 /// time. Overlapping calls therefore cannot end in a wrong state, whatever order their commands arrive in, and
 /// concurrent changes are batched.
 #[derive(Debug)]
-pub(super) struct Counts<K> {
+pub(super) struct Holders<K> {
     keys: Mutex<Keys<K>>,
     /// Signalled when there are pending changes.
-    untold: Notify,
+    pending: Notify,
     /// Whether each further holder causes the registration to be confirmed again.
     verifies: bool,
 }
@@ -32,9 +32,9 @@ struct Keys<K> {
 struct Count {
     holders: u32,
     /// Whether Redis has confirmed it. Its absence is never assumed.
-    told: bool,
+    confirmed: bool,
     queued: bool,
-    being_told: bool,
+    in_flight: bool,
     /// A caller was refused or timed out before this key was confirmed.
     unconfirmed: bool,
     /// Boxed: of the many keys, few have changes in flight.
@@ -55,7 +55,7 @@ pub(super) enum Change {
     /// Redis need not be updated.
     Settled,
     /// Redis is being updated. Answers whether others hold the key too; not at all if Redis is lost meanwhile.
-    Told(oneshot::Receiver<bool>),
+    Sent(oneshot::Receiver<bool>),
     /// Redis is unavailable, and is updated when it is back.
     Away,
 }
@@ -72,13 +72,13 @@ pub(super) struct Answer {
 /// A key, and whether it is held here.
 pub(super) type Wanted<K> = (K, bool);
 
-impl<K: Clone + Eq + Hash> Counts<K> {
+impl<K: Clone + Eq + Hash> Holders<K> {
     pub(super) fn new() -> Self {
         let keys = Keys { counts: HashMap::new(), queue: VecDeque::new(), connected: false };
-        Self { keys: Mutex::new(keys), untold: Notify::new(), verifies: false }
+        Self { keys: Mutex::new(keys), pending: Notify::new(), verifies: false }
     }
 
-    /// Counts whose registration is confirmed again for each further holder.
+    /// Like [`Self::new`], but each further holder causes the registration to be confirmed again.
     pub(super) fn verifying() -> Self {
         Self { verifies: true, ..Self::new() }
     }
@@ -93,7 +93,7 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         let count = keys.counts.entry(key.clone()).or_default();
         count.holders += 1;
         let first = count.holders == 1;
-        let settled = !self.verifies && !first && count.told && !count.queued && !count.being_told;
+        let settled = !self.verifies && !first && count.confirmed && !count.queued && !count.in_flight;
         (first, if settled { Change::Settled } else { self.tell(keys, key) })
     }
 
@@ -111,17 +111,17 @@ impl<K: Clone + Eq + Hash> Counts<K> {
     fn tell(&self, mut keys: MutexGuard<'_, Keys<K>>, key: &K) -> Change {
         let keys = &mut *keys;
         let Some(count) = keys.counts.get_mut(key) else { return Change::Settled };
-        if !count.queued && !count.being_told {
+        if !count.queued && !count.in_flight {
             count.queued = true;
             keys.queue.push_back(key.clone());
-            self.untold.notify_one();
+            self.pending.notify_one();
         }
         if !keys.connected {
             return Change::Away;
         }
         let (answer, answered) = oneshot::channel();
         count.waiting.get_or_insert_default().then.push(answer);
-        Change::Told(answered)
+        Change::Sent(answered)
     }
 
     pub(super) fn is_held(&self, key: &K) -> bool {
@@ -129,11 +129,11 @@ impl<K: Clone + Eq + Hash> Counts<K> {
     }
 
     /// Waits until there are pending changes, or may be.
-    pub(super) async fn untold(&self) {
-        self.untold.notified().await;
+    pub(super) async fn pending(&self) {
+        self.pending.notified().await;
     }
 
-    /// The next batch of changes. Each key is passed back to [`Self::told`] or [`Self::not_told`], unless the link is
+    /// The next batch of changes. Each key is passed back to [`Self::settle`] or [`Self::failed`], unless the link is
     /// lost first.
     pub(super) fn take(&self, most: usize) -> Vec<Wanted<K>> {
         let mut keys = self.keys();
@@ -143,7 +143,7 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         for key in keys.queue.drain(..some) {
             let Some(count) = keys.counts.get_mut(&key) else { continue };
             count.queued = false;
-            count.being_told = true;
+            count.in_flight = true;
             if let Some(waiting) = &mut count.waiting {
                 waiting.now.append(&mut waiting.then);
             }
@@ -155,7 +155,7 @@ impl<K: Clone + Eq + Hash> Counts<K> {
     /// The keys that Redis has confirmed.
     pub(super) fn confirmed(&self) -> Vec<K> {
         let keys = self.keys();
-        keys.counts.iter().filter(|(_, count)| count.told).map(|(key, _)| key.clone()).collect()
+        keys.counts.iter().filter(|(_, count)| count.confirmed).map(|(key, _)| key.clone()).collect()
     }
 
     /// Queues these to be registered again, if they are held and confirmed.
@@ -164,17 +164,17 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         let keys = &mut *keys;
         for key in some {
             let Some(count) = keys.counts.get_mut(key) else { continue };
-            if count.told && count.holders > 0 && !count.queued && !count.being_told {
+            if count.confirmed && count.holders > 0 && !count.queued && !count.in_flight {
                 count.queued = true;
                 keys.queue.push_back(key.clone());
-                self.untold.notify_one();
+                self.pending.notify_one();
             }
         }
     }
 
     /// Handles a confirmed batch, with an answer for each key. Returns whether messages for a held key may be
     /// missing: its registration was gone, or took effect after its caller had stopped waiting.
-    pub(super) fn told(&self, batch: Vec<Wanted<K>>, answers: &[Answer]) -> bool {
+    pub(super) fn settle(&self, batch: Vec<Wanted<K>>, answers: &[Answer]) -> bool {
         let mut keys = self.keys();
         let keys = &mut *keys;
         let mut missed = false;
@@ -182,9 +182,9 @@ impl<K: Clone + Eq + Hash> Counts<K> {
             let Entry::Occupied(mut entry) = keys.counts.entry(key) else { continue };
             let count = entry.get_mut();
             let mut late = std::mem::take(&mut count.unconfirmed);
-            let gone = count.told && !answered.found;
-            count.being_told = false;
-            count.told = wanted;
+            let gone = count.confirmed && !answered.found;
+            count.in_flight = false;
+            count.confirmed = wanted;
             let mut waiting = count.waiting.take();
             for answer in waiting.iter_mut().flat_map(|waiting| waiting.now.drain(..)) {
                 // The caller may have stopped waiting.
@@ -192,10 +192,10 @@ impl<K: Clone + Eq + Hash> Counts<K> {
             }
             missed |= wanted && (late || gone);
             count.waiting = waiting.filter(|waiting| !waiting.then.is_empty());
-            if count.waiting.is_some() || (count.holders > 0) != count.told {
+            if count.waiting.is_some() || (count.holders > 0) != count.confirmed {
                 count.queued = true;
                 keys.queue.push_back(entry.key().clone());
-                self.untold.notify_one();
+                self.pending.notify_one();
             } else if count.holders == 0 {
                 entry.remove();
             }
@@ -204,14 +204,14 @@ impl<K: Clone + Eq + Hash> Counts<K> {
     }
 
     /// Handles a batch without an answer: it has to be sent again. Nobody waits for that.
-    pub(super) fn not_told(&self, batch: Vec<Wanted<K>>) {
+    pub(super) fn failed(&self, batch: Vec<Wanted<K>>) {
         let mut keys = self.keys();
         let keys = &mut *keys;
         for (key, wanted) in batch {
             let Some(count) = keys.counts.get_mut(&key) else { continue };
-            count.being_told = false;
+            count.in_flight = false;
             // Registrations confirmed before are still expected to exist.
-            count.told &= wanted;
+            count.confirmed &= wanted;
             count.unconfirmed |= count.waiting.take().is_some();
             count.queued = true;
             keys.queue.push_back(key);
@@ -252,150 +252,4 @@ impl<K: Clone + Eq + Hash> Counts<K> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn connected() -> Counts<&'static str> {
-        let counts = Counts::new();
-        assert!(counts.connect());
-        counts
-    }
-
-    fn alone() -> Answer {
-        Answer { others: false, found: true }
-    }
-
-    fn answer((_, change): (bool, Change)) -> oneshot::Receiver<bool> {
-        match change {
-            Change::Told(answer) => answer,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn only_first_and_last_holder_are_sent() {
-        let counts = connected();
-        let mut first = answer(counts.hold(&"a"));
-        let batch = counts.take(10);
-        assert_eq!(batch, [("a", true)]);
-        counts.told(batch, &[alone()]);
-        assert_eq!(first.try_recv(), Ok(false));
-        assert!(matches!(counts.hold(&"a"), (false, Change::Settled)));
-        assert!(matches!(counts.release(&"a"), (false, Change::Settled)));
-        let mut last = answer(counts.release(&"a"));
-        let batch = counts.take(10);
-        assert_eq!(batch, [("a", false)]);
-        counts.told(batch, &[Answer { others: true, found: true }]);
-        assert_eq!(last.try_recv(), Ok(true));
-        assert!(counts.keys().counts.is_empty());
-        assert!(matches!(counts.release(&"a"), (false, Change::Settled)));
-    }
-
-    #[test]
-    fn second_holder_waits_for_confirmation_of_the_first() {
-        let counts = connected();
-        let _first = answer(counts.hold(&"a"));
-        let batch = counts.take(10);
-        let mut second = answer(counts.hold(&"a"));
-        counts.told(batch, &[alone()]);
-        assert!(second.try_recv().is_err());
-        let batch = counts.take(10);
-        counts.told(batch, &[alone()]);
-        assert!(second.try_recv().is_ok());
-    }
-
-    #[test]
-    fn changes_during_an_update_are_sent_again() {
-        let counts = connected();
-        let _opened = counts.hold(&"a");
-        let batch = counts.take(10);
-        let _closed = counts.release(&"a");
-        assert!(counts.take(10).is_empty(), "one change of a key at a time");
-        counts.told(batch, &[alone()]);
-        let batch = counts.take(10);
-        assert_eq!(batch, [("a", false)]);
-        let _opened = counts.hold(&"a");
-        counts.told(batch, &[alone()]);
-        assert_eq!(counts.take(10), [("a", true)]);
-    }
-
-    #[test]
-    fn lost_link_fails_waiters_and_resends_everything() {
-        let counts = connected();
-        let mut queued = answer(counts.hold(&"queued"));
-        counts.lost();
-        assert!(queued.try_recv().is_err());
-        assert!(matches!(counts.hold(&"away"), (true, Change::Away)));
-        assert!(matches!(counts.release(&"queued"), (true, Change::Away)));
-        assert!(!counts.connect(), "there is something to tell");
-        let mut batch = counts.take(10);
-        batch.sort();
-        assert_eq!(batch, [("away", true), ("queued", false)]);
-        counts.told(batch, &[alone(); 2]);
-        assert!(counts.connect());
-    }
-
-    #[test]
-    fn failed_updates_are_sent_again() {
-        let counts = connected();
-        let mut answer = answer(counts.hold(&"a"));
-        let batch = counts.take(10);
-        counts.not_told(batch);
-        assert!(answer.try_recv().is_err());
-        assert_eq!(counts.take(10), [("a", true)]);
-    }
-
-    #[test]
-    fn late_registration_is_missed_once_it_lands() {
-        let counts = connected();
-        drop(answer(counts.hold(&"a")));
-        assert!(counts.told(counts.take(10), &[alone()]), "the caller had timed out");
-        counts.refresh(&["a"]);
-        assert!(!counts.told(counts.take(10), &[alone()]), "reported once");
-    }
-
-    #[test]
-    fn failed_registration_is_missed_once_it_lands() {
-        let counts = connected();
-        let _waiting = answer(counts.hold(&"a"));
-        counts.not_told(counts.take(10));
-        assert!(counts.told(counts.take(10), &[alone()]));
-    }
-
-    #[test]
-    fn confirmed_registration_is_not_missed() {
-        let counts = connected();
-        let _waiting = answer(counts.hold(&"a"));
-        assert!(!counts.told(counts.take(10), &[Answer { others: false, found: false }]));
-    }
-
-    #[test]
-    fn refresh_reports_a_registration_that_is_gone() {
-        let counts = connected();
-        let _waiting = answer(counts.hold(&"a"));
-        counts.told(counts.take(10), &[Answer { others: false, found: false }]);
-        let confirmed = counts.confirmed();
-        assert_eq!(confirmed, ["a"]);
-        counts.refresh(&confirmed);
-        let batch = counts.take(10);
-        assert_eq!(batch, [("a", true)]);
-        counts.not_told(batch);
-        let gone = Answer { others: false, found: false };
-        assert!(counts.told(counts.take(10), &[gone]), "even if the first attempt failed");
-        let _released = counts.release(&"a");
-        counts.told(counts.take(10), &[alone()]);
-        counts.refresh(&confirmed);
-        assert!(counts.take(10).is_empty(), "no longer held");
-    }
-
-    #[test]
-    fn verifying_counts_confirm_each_holder() {
-        let counts = Counts::verifying();
-        assert!(counts.connect());
-        let _first = answer(counts.hold(&"a"));
-        counts.told(counts.take(10), &[alone()]);
-        let mut second = answer(counts.hold(&"a"));
-        assert!(counts.told(counts.take(10), &[Answer { others: false, found: false }]));
-        assert_eq!(second.try_recv(), Ok(false));
-    }
-}
+mod tests;
