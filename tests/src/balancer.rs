@@ -112,9 +112,9 @@ fn adapt(configuration: &str, cluster: &Cluster, grpc: u16, http: u16, dir: &Pat
     text
 }
 
-/// A free port below the range of outgoing connections. Each test process starts
-/// searching at another one.
-pub(crate) fn free_port() -> u16 {
+/// A port that is free, below those from which connections go out. Each process of a
+/// test looks from another place on.
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = 10_000 + (std::process::id().wrapping_mul(31) % 20_000) as u16;
     loop {

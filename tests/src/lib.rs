@@ -11,7 +11,6 @@
 
 mod balancer;
 mod binary;
-mod broker;
 mod cluster;
 mod contiguity;
 mod conversation;
@@ -27,9 +26,8 @@ mod server;
 mod tokens;
 mod wait;
 
-pub use balancer::{BALANCERS, Balancer, Kind, deploy, run_program};
+pub use balancer::{BALANCERS, Balancer, Kind, deploy, free_port, run_program};
 pub use binary::{parlance, run_to_end};
-pub use broker::{Broker, tools};
 pub use cluster::{Cluster, Setup};
 pub use contiguity::{Contiguity, Item};
 pub use conversation::{Conversation, End};

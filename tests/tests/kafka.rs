@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 
-use parlance_tests::{Broker, Person, Server, deploy, eventually, fresh, tools};
+use parlance_faults::kafka::{Broker, tools};
+use parlance_tests::{Person, Server, deploy, eventually, fresh};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -55,11 +56,24 @@ impl Rooms {
         let status = eventually("the example has all events", async || child.try_wait().unwrap()).await;
         assert!(status.success(), "the example found a hole");
     }
+
+    /// The same with the example in JavaScript, whose client shares no code with ours.
+    async fn are_read_in_node(&self, broker: &Broker, dir: &Path) {
+        let all: u64 = self.0.values().sum();
+        let mut example = Command::new("node");
+        example.arg(deploy().join("../clients/node/events/from-kafka.cjs"));
+        example.args([&broker.address(), "events"]).arg(dir.join("seen.jsonl")).arg(all.to_string());
+        example.env("NODE_PATH", deploy().join("../tools/node_modules"));
+        example.stdin(Stdio::null()).kill_on_drop(true);
+        let mut child = example.spawn().unwrap();
+        let status = eventually("the example has all events", async || child.try_wait().unwrap()).await;
+        assert!(status.success(), "the example found a hole");
+    }
 }
 
 #[tokio::test]
 async fn a_foreign_consumer_gets_every_event_in_order_though_the_server_is_killed() {
-    let broker = Broker::start().await;
+    let broker = Broker::start().await.unwrap();
     let (dir, file) = file(&broker, "start = 'beginning'");
     let mut server = Server::start_with(&["--user-rate", "0", "--kafka", &file]).await;
     let alice = server.person(&fresh("alice")).await;
@@ -70,32 +84,32 @@ async fn a_foreign_consumer_gets_every_event_in_order_though_the_server_is_kille
         server.start_again().await;
     }
     rooms.say(&alice, 4).await;
-    rooms.are_in(&broker, dir.path()).await;
+    tokio::join!(rooms.are_in(&broker, dir.path()), rooms.are_read_in_node(&broker, dir.path()));
 }
 
 #[tokio::test]
 async fn a_broker_that_is_away_or_does_not_answer_holds_nobody_up_and_loses_nothing() {
-    let mut broker = Broker::absent();
+    let mut broker = Broker::absent().unwrap();
     let (dir, file) = file(&broker, "format = 'json'");
     let mut server = Server::start_with(&["--user-rate", "0", "--kafka", &file]).await;
     let alice = server.person(&fresh("alice")).await;
     let mut rooms = Rooms::new(&alice, 3).await;
     rooms.say(&alice, 5).await;
-    broker.come().await;
+    broker.come().await.unwrap();
     rooms.say(&alice, 5).await;
-    broker.stall(true).await;
+    broker.stall(true).await.unwrap();
     rooms.say(&alice, 10).await;
     // Nor does it delay the server's shutdown.
     server.stop().await;
     server.start_again().await;
     rooms.say(&alice, 2).await;
-    broker.stall(false).await;
+    broker.stall(false).await.unwrap();
     rooms.are_in(&broker, dir.path()).await;
 }
 
 #[tokio::test]
 async fn a_topic_with_another_number_of_partitions_gets_nothing() {
-    let broker = Broker::start().await;
+    let broker = Broker::start().await.unwrap();
     let (dir, path) = file(&broker, "");
     let mut server = Server::start_with(&["--user-rate", "0", "--kafka", &path]).await;
     let alice = server.person(&fresh("alice")).await;

@@ -13,11 +13,12 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use parlance_tests::{Server, eventually, fresh, now};
+use parlance_tests::{Server, deploy, eventually, free_port, fresh, now, within};
 use ring::hmac;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::process::Command;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -259,4 +260,40 @@ async fn a_new_endpoint_may_begin_with_the_first_event() {
     server.stop().await;
     server.start_again().await;
     endpoint.has_all(&room, head).await;
+}
+
+/// The example in Go verifies signatures, drops repeats, and ends with an error at a hole.
+#[tokio::test]
+async fn the_example_in_go_receives_every_event() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("secret"), SECRET).unwrap();
+    let address = format!("127.0.0.1:{}", free_port());
+    let output = std::fs::File::create(dir.path().join("output")).unwrap();
+    let mut build = Command::new("go");
+    build.args(["build", "-o"]).arg(dir.path().join("webhook"));
+    build.arg(deploy().join("../clients/go/events/webhook.go"));
+    let built = within("it is built", build.kill_on_drop(true).status()).await.unwrap();
+    assert!(built.success(), "make .tools/ready installs Go");
+    let mut example = Command::new(dir.path().join("webhook"));
+    example.arg(&address).arg(dir.path().join("secret")).stdout(output).kill_on_drop(true);
+    let mut child = example.spawn().unwrap();
+    let text =
+        format!("[[webhook]]\nname = 'go'\nurl = 'http://{address}/'\nsecret-file = 'secret'\n{PRIVATE}\n");
+    std::fs::write(dir.path().join("webhooks.toml"), text).unwrap();
+    let webhooks = dir.path().join("webhooks.toml");
+    let mut server =
+        Server::start_with(&["--user-rate", "0", "--webhooks", webhooks.to_str().unwrap()]).await;
+    let alice = server.person(&fresh("alice")).await;
+    let room = alice.group(&[]).await;
+    alice.say(&room, "before").await;
+    server.kill().await;
+    server.start_again().await;
+    let head = alice.say(&room, "after").await;
+    let (of_room, last) = (format!("{room}:"), format!(":{head} "));
+    eventually("it has all events", async || {
+        let seen = std::fs::read_to_string(dir.path().join("output")).unwrap();
+        seen.lines().any(|line| line.starts_with(&of_room) && line.contains(&last)).then_some(())
+    })
+    .await;
+    assert!(child.try_wait().unwrap().is_none(), "it found a hole");
 }

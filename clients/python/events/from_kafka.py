@@ -15,6 +15,7 @@ arguments = argparse.ArgumentParser()
 arguments.add_argument("--brokers", required=True)
 arguments.add_argument("--topic", required=True)
 arguments.add_argument("--database", default="seen.db")
+arguments.add_argument("--print", action="store_true", help="print each event")
 arguments.add_argument("--until", type=int, help="end after so many events, those of earlier runs included")
 arguments = arguments.parse_args()
 
@@ -51,5 +52,7 @@ while arguments.until is None or seen() < arguments.until:
         with database:
             database.execute("insert into events values (?, ?, ?)", [event["ce_id"], event["ce_type"], message.value()])
             database.execute("insert or replace into rooms values (?, ?, ?)", [room, *key])
+        if arguments.print:
+            print(event["ce_id"], event["ce_type"])
     consumer.commit(message, asynchronous=False)
 consumer.close()

@@ -6,6 +6,7 @@ pub mod dynamodb;
 pub mod fixture;
 
 mod certificate;
+pub mod kafka;
 pub mod redis;
 mod store;
 mod tcp;

@@ -99,6 +99,9 @@ impl Plant {
         Self::SkipTheTrimmed,
     ];
 
+    /// Those of them also found by torture with events.
+    pub const REAL_EVENTS: [Self; 2] = [Self::CheckpointBeforeTheEffect, Self::DropOnError];
+
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {

@@ -33,12 +33,14 @@ pub mod world;
 mod asks;
 mod calls;
 mod client;
+mod delivery;
 mod orders;
 mod pushed;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::delivery::Delivery;
 use crate::script::Script;
 use crate::world::World;
 
@@ -89,6 +91,7 @@ pub fn run(seed: u64, kind: Kind, keep_trace: bool) -> std::io::Result<Report> {
 async fn simulate(seed: u64, kind: Kind, keep_trace: bool) -> Report {
     let places = 2 + (seed % 3) as usize;
     let world = World::new(seed, kind, places, keep_trace);
+    let delivery = (kind != Kind::Growth).then(|| Delivery::start(&world.memory, &world.trace, seed));
     match kind {
         Kind::Everyday | Kind::Wide => match Script::begin(world.clone()).await {
             Some(script) => script.run().await,
@@ -98,6 +101,9 @@ async fn simulate(seed: u64, kind: Kind, keep_trace: bool) -> Report {
     }
     let mut violations = world.complaints();
     violations.extend(check::everything(&world));
+    if let Some(delivery) = delivery {
+        violations.extend(delivery.finish().await);
+    }
     if kind == Kind::Wide {
         world.leave().await;
         violations.extend(world.complaints());

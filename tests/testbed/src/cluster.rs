@@ -38,6 +38,7 @@ pub struct Cluster {
     pub shared: Option<Shared>,
     addresses: Vec<NodeAddresses>,
     program: PathBuf,
+    more: Vec<String>,
     environment: Vec<(String, String)>,
     /// The shared secret, deleted with the cluster.
     _secret: tempfile::NamedTempFile,
@@ -59,6 +60,8 @@ pub struct Options<'a> {
     pub nodes: u8,
     pub embedded: bool,
     pub plant: Option<&'static str>,
+    /// Further arguments of the nodes, and of a worker.
+    pub arguments: Vec<String>,
 }
 
 impl Cluster {
@@ -83,6 +86,7 @@ impl Cluster {
             shared,
             addresses: Vec::new(),
             program: options.program.to_owned(),
+            more: options.arguments.clone(),
             environment,
             _secret: secret,
         };
@@ -104,6 +108,16 @@ impl Cluster {
         self.start_node(0, TABLE_PREFIX).await
     }
 
+    /// A process that delivers events of this fleet, and serves no clients.
+    pub async fn start_worker(&self) -> Result<Node> {
+        let mut arguments: Vec<String> =
+            ["--role", "worker", "--store", "dynamodb", "--table-prefix", TABLE_PREFIX]
+                .map(String::from)
+                .into();
+        arguments.extend(self.more.iter().cloned());
+        Node::start(&self.program, &arguments, &self.environment).await
+    }
+
     /// Creates the tables of another fleet.
     pub async fn create_tables(&self, table_prefix: &str) -> Result<()> {
         create_tables(&self.program, table_prefix, &self.environment).await
@@ -112,6 +126,10 @@ impl Cluster {
     fn arguments(&self, node: usize, table_prefix: &str) -> Vec<String> {
         let secret = self._secret.path().to_string_lossy().into_owned();
         let mut arguments = vec!["--jwt-secret-file".to_owned(), secret];
+        // The tables of another fleet have consumers of their own.
+        if table_prefix == TABLE_PREFIX {
+            arguments.extend(self.more.iter().cloned());
+        }
         arguments.extend(["--drain-seconds", DRAIN_SECONDS].map(String::from));
         if let Some(shared) = &self.shared {
             let redis = format!("redis://{}", shared.redis_proxies[node].address());

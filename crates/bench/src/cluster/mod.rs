@@ -1,5 +1,6 @@
-//! `parlance-bench cluster`: a production setup on one machine and without data to lose:
-//! Redis, the DynamoDB API, three nodes that share a key, nginx in front of them.
+//! `parlance-bench cluster`: what runs in production, on one machine and without data to
+//! lose: Redis, the DynamoDB API, three nodes that share a key, nginx in front of them, and a worker
+//! that publishes all events to a broker.
 
 mod front;
 mod nodes;
@@ -8,16 +9,19 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use parlance_faults::dynamodb::Emulator;
+use parlance_faults::kafka::Broker;
 use parlance_faults::redis::RedisServer;
 
 use self::front::{Front, PickPort, any_port, free_port};
 use self::nodes::{Nodes, Shared};
 use parlance_testbed::server_program;
 
-/// Starts a cluster to try things on: Redis, the DynamoDB API, nodes, and nginx in front.
+const TOPIC: &str = "parlance.events";
+
+/// Starts a cluster to try things on: Redis, the DynamoDB API, nodes, nginx in front, a Kafka broker and a worker.
 ///
-/// Everything listens on loopback, and stops with this command; nothing is kept. Needs
-/// `redis-server` and `nginx` on this machine.
+/// Everything is on loopback, and ends with this command; nothing is kept. Needs
+/// `redis-server` and `nginx` on this machine, and what `make .tools/ready` installs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Number of nodes.
@@ -39,17 +43,33 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
     let redis = RedisServer::start().await.context("is redis-server installed?")?;
     let dynamodb = Emulator::start().context("cannot start the dynamodb api")?;
     let shared = Shared::new(&folder, redis.url(), dynamodb.endpoint())?;
+    let broker = Broker::start().await.context("cannot start a broker")?;
+    shared.write_topic(&broker.address(), TOPIC)?;
     let mut nodes = Nodes::start(&program, &shared, args.nodes, port).await?;
     let mut front = Front::start(&folder, &nodes.addresses(), port).await?;
     greet(&program, &shared, &redis.url(), &dynamodb.endpoint(), &nodes, &front)?;
-    // All processes are killed on drop, also when this future is dropped.
+    greet_events(&broker.address(), &nodes);
+    // What is dropped at the end is killed, also when this future is.
     tokio::select! {
         died = nodes.look_after() => Err(died),
         died = front.died() => Err(died),
     }
 }
 
-/// Prints the addresses, and commands to copy.
+/// How events leave.
+fn greet_events(broker: &str, nodes: &Nodes) {
+    let (admin, pid) = nodes.worker();
+    println!();
+    println!(
+        "Every event leaves to the topic {TOPIC} at {broker}; the worker is http://{admin}/metrics, pid {pid}:"
+    );
+    println!();
+    println!(
+        "  .tools/venv/bin/python clients/python/events/from_kafka.py --brokers {broker} --topic {TOPIC} --print"
+    );
+}
+
+/// Where everything is, and lines to paste.
 fn greet(
     program: &std::path::Path,
     shared: &Shared,

@@ -17,7 +17,11 @@ use parlance_testbed::{get, spawn};
 const FIRST: u16 = 8081;
 const FIRST_ADMIN: u16 = 9081;
 
-/// How long a node may take to start.
+/// The worker's.
+const WORKER: u16 = 8099;
+const WORKER_ADMIN: u16 = 9099;
+
+/// For a node to serve.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Delay before an exited node is restarted: long enough to observe the cluster
@@ -37,9 +41,12 @@ pub(super) struct Nodes {
     program: PathBuf,
     environment: Vec<(String, String)>,
     nodes: Vec<Node>,
+    /// Delivers events, and serves no clients.
+    worker: Option<Node>,
 }
 
 struct Node {
+    name: String,
     folder: PathBuf,
     arguments: Vec<String>,
     address: String,
@@ -66,6 +73,19 @@ impl Shared {
         &self.folder
     }
 
+    fn topic(&self) -> PathBuf {
+        self.folder.join("kafka.toml")
+    }
+
+    /// Writes where the worker publishes events.
+    pub(super) fn write_topic(&self, brokers: &str, topic: &str) -> Result<()> {
+        let text = format!(
+            "brokers = '{brokers}'\ntopic = '{topic}'\npartitions = 6\ncreate-with-replicas = 1\n\
+             start = 'beginning'\n"
+        );
+        Ok(std::fs::write(self.topic(), text)?)
+    }
+
     /// Writes a token for `user`; returns the file.
     pub(super) fn token(&self, user: &str) -> Result<PathBuf> {
         let file = self.folder.join(format!("{user}.token"));
@@ -81,6 +101,7 @@ impl Nodes {
             program: program.to_owned(),
             environment: dynamodb::environment(&shared.dynamodb),
             nodes: Vec::new(),
+            worker: None,
         };
         nodes.create_tables().await?;
         for number in 0..count {
@@ -96,12 +117,38 @@ impl Nodes {
                 .map(ToOwned::to_owned)
                 .collect();
             let child = nodes.spawn(&arguments, &folder)?;
-            nodes.nodes.push(Node { folder, arguments, address, admin, child });
+            let name = format!("node {}", number + 1);
+            nodes.nodes.push(Node { name, folder, arguments, address, admin, child });
         }
-        for node in &mut nodes.nodes {
+        nodes.worker = Some(nodes.start_worker(shared, port)?);
+        for node in nodes.nodes.iter_mut().chain(&mut nodes.worker) {
             node.wait_until_ready().await?;
         }
         Ok(nodes)
+    }
+
+    fn start_worker(&self, shared: &Shared, port: PickPort) -> Result<Node> {
+        let folder = shared.folder.join("worker");
+        std::fs::create_dir(&folder)?;
+        let address = format!("127.0.0.1:{}", port(WORKER)?);
+        let admin = format!("127.0.0.1:{}", port(WORKER_ADMIN)?);
+        let topic = shared.topic().to_string_lossy().into_owned();
+        let arguments: Vec<String> = ["serve", "--role", "worker", "--store", "dynamodb", "--kafka", &topic]
+            .into_iter()
+            .chain(["--listen", &address, "--admin-listen", &admin])
+            .map(ToOwned::to_owned)
+            .collect();
+        let child = self.spawn(&arguments, &folder)?;
+        Ok(Node { name: "the worker".to_owned(), folder, arguments, address, admin, child })
+    }
+
+    /// The admin listener of the worker, and its process.
+    pub(super) fn worker(&self) -> (&str, u32) {
+        let worker = self.worker.as_ref();
+        (
+            worker.map_or("", |worker| &worker.admin),
+            worker.and_then(|worker| worker.child.id()).unwrap_or_default(),
+        )
     }
 
     async fn create_tables(&self) -> Result<()> {
@@ -137,29 +184,27 @@ impl Nodes {
         let mut tick = interval(Duration::from_millis(200));
         loop {
             tick.tick().await;
-            for number in 0..self.nodes.len() {
-                if let Err(error) = self.start_again(number).await {
+            let Self { program, environment, nodes, worker } = self;
+            for node in nodes.iter_mut().chain(worker) {
+                if let Err(error) = node.start_again(program, environment).await {
                     return error;
                 }
             }
         }
     }
-
-    async fn start_again(&mut self, number: usize) -> Result<()> {
-        let Some(status) = self.nodes[number].child.try_wait()? else { return Ok(()) };
-        println!("node {} ended ({status}); it is back in a moment", number + 1);
-        sleep(START_AGAIN).await;
-        let node = &self.nodes[number];
-        let child = self.spawn(&node.arguments, &node.folder)?;
-        let node = &mut self.nodes[number];
-        node.child = child;
-        node.wait_until_ready().await?;
-        println!("node {} is back, pid {}", number + 1, node.child.id().unwrap_or_default());
-        Ok(())
-    }
 }
 
 impl Node {
+    async fn start_again(&mut self, program: &Path, environment: &[(String, String)]) -> Result<()> {
+        let Some(status) = self.child.try_wait()? else { return Ok(()) };
+        println!("{} ended ({status}); it is back in a moment", self.name);
+        sleep(START_AGAIN).await;
+        self.child = spawn(program, &self.arguments, environment, &self.folder)?;
+        self.wait_until_ready().await?;
+        println!("{} is back, pid {}", self.name, self.child.id().unwrap_or_default());
+        Ok(())
+    }
+
     async fn wait_until_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_DEADLINE;
         let mut again = interval(Duration::from_millis(50));

@@ -16,7 +16,8 @@ impl Effort {
     }
 
     pub(super) async fn cluster(&self, nodes: u8) -> Result<Cluster> {
-        let options = Options { program: &self.program, nodes, embedded: false, plant: None };
+        let options =
+            Options { program: &self.program, nodes, embedded: false, plant: None, arguments: Vec::new() };
         Box::pin(Cluster::start(&options)).await
     }
 }

@@ -20,7 +20,7 @@ pub use server::RedisServer;
 /// A free port that is not used by chance: below the range of outgoing connections, so that a server can be restarted
 /// on it.
 #[expect(clippy::disallowed_methods, reason = "of a test, which nothing is to repeat")]
-fn free_port() -> io::Result<u16> {
+pub(crate) fn free_port() -> io::Result<u16> {
     let random = RandomState::new();
     (0..1_000_u32)
         .map(|number| 10_000 + (random.hash_one(number) % 20_000) as u16)
@@ -29,7 +29,7 @@ fn free_port() -> io::Result<u16> {
 }
 
 /// Polls until the answer is true.
-async fn until(what: &str, mut asked: impl AsyncFnMut() -> bool) -> io::Result<()> {
+pub(crate) async fn until(what: &str, mut asked: impl AsyncFnMut() -> bool) -> io::Result<()> {
     let started = Instant::now();
     while !asked().await {
         if started.elapsed() > Duration::from_secs(30) {

@@ -207,3 +207,33 @@ async fn a_clock_that_jumps_disables_nobody() {
     sleep(LONG * 3).await;
     until(&consumer, |status| !status.disabled.is_empty()).await;
 }
+
+/// Later rooms are answered, the first one is not, and the process dies.
+#[tokio::test(start_paused = true)]
+async fn answers_that_come_out_of_order_move_no_checkpoint_past_what_is_missing() {
+    let world = World::new(11, false);
+    let (consumer, _shutdown) = start(&world, patient(Start::Now)).await;
+    *lock(&world.stuck) = Some(room(0));
+    for number in 0..5 {
+        world.append(&room(number), 2);
+    }
+    wait(|| world.taken().len() >= 8).await;
+    sleep(LONG).await;
+    drop(consumer);
+    *lock(&world.stuck) = None;
+    let (consumer, _shutdown) = start(&world, patient(Start::Now)).await;
+    settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_takes_events_and_reports_failure_gets_repeats_in_order() {
+    let world = World::new(12, false);
+    let (consumer, _shutdown) = start(&world, patient(Start::Now)).await;
+    *lock(&world.lies) = true;
+    world.append(&room(1), 3);
+    wait(|| world.taken().len() >= 6).await;
+    world.append(&room(1), 1);
+    *lock(&world.lies) = false;
+    settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
+    assert!(world.taken().len() >= 7);
+}

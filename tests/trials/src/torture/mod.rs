@@ -11,6 +11,7 @@ mod report;
 mod run;
 mod schedule;
 mod script;
+mod sinks;
 mod stranger;
 mod strike;
 mod world;
@@ -27,6 +28,10 @@ use self::profile::Profile;
 use self::report::Report;
 use self::run::Plan;
 use self::schedule::Class;
+use self::sinks::Sinks;
+
+/// Messages a second of which events leave, as far as the DynamoDB API on this machine keeps up.
+const EVENTS_RATE: u64 = if cfg!(debug_assertions) { 30 } else { 300 };
 
 /// Tortures a cluster and checks every promise.
 ///
@@ -73,7 +78,11 @@ pub(crate) struct Args {
     /// hold no more than one that never had a client.
     #[arg(long)]
     wide: bool,
-    /// The server to start. Default: `parlance` next to this program.
+    /// Events leave to a webhook and a topic, which fail as well: every event has to reach both, in order. On a cluster
+    /// the DynamoDB API has several times as much to do, and a busy machine is too slow for prompt delivery.
+    #[arg(long)]
+    events: bool,
+    /// The server to start. Default: `parlance` beside this program.
     #[arg(long, value_name = "PATH")]
     server_bin: Option<PathBuf>,
 }
@@ -117,6 +126,10 @@ async fn torture(args: &Args, plant: Option<Plant>) -> Result<bool> {
     if args.wide {
         profile.widen();
     }
+    if args.events && !args.embedded {
+        // Each event is read from the tables twice more.
+        profile.rate = profile.rate.min(EVENTS_RATE);
+    }
     let nodes = if args.embedded { 1 } else { args.nodes.max(1) };
     if args.embedded {
         profile
@@ -126,14 +139,27 @@ async fn torture(args: &Args, plant: Option<Plant>) -> Result<bool> {
     let duration = Duration::from_secs(args.duration.unwrap_or(profile.duration).max(5));
     let plan = Plan::new(args.seed, duration, nodes, profile);
     let plant = plant.map(Plant::name);
-    let options = Options { program: &program, nodes, embedded: args.embedded, plant };
+    let sinks = match args.events {
+        true => Some(Arc::new(Sinks::start().await?)),
+        false => None,
+    };
+    let arguments = sinks.as_ref().map(|sinks| sinks.arguments()).unwrap_or_default();
+    let options = Options { program: &program, nodes, embedded: args.embedded, plant, arguments };
     let cluster = Arc::new(Box::pin(Cluster::start(&options)).await?);
+    if let Some(sinks) = &sinks {
+        sinks.join(&cluster, args.seed).await?;
+    }
     eprintln!("seed {}, schedule {:016x}, {} faults", args.seed, plan.hash(), plan.schedule.len());
-    let played = match Box::pin(run::play(&plan, cluster.clone())).await {
+    let played = match Box::pin(run::play(&plan, cluster.clone(), sinks)).await {
         Ok(played) => played,
         Err(error) => return Err(error.context(cluster.last_words().await)),
     };
     let mut problems = played.problems;
+    for (sink, tally) in &played.sinks {
+        if tally.missing + tally.disordered > 0 {
+            problems.push(format!("the {sink} lacks events: {tally:?}"));
+        }
+    }
     if args.wide {
         eprintln!("waiting until the nodes hold nothing more");
         match Box::pin(account::check(&cluster)).await {
@@ -159,6 +185,7 @@ async fn torture(args: &Args, plant: Option<Plant>) -> Result<bool> {
         history: &played.history,
         counts: &played.stage.counts,
         verdict: &verdict,
+        sinks: &played.sinks,
         problems: &problems,
     };
     report.print();
@@ -166,8 +193,9 @@ async fn torture(args: &Args, plant: Option<Plant>) -> Result<bool> {
 }
 
 fn plant_named(name: &str) -> Result<Plant> {
-    let names = || Plant::REAL.map(Plant::name).join(", ");
+    let known = || Plant::REAL.into_iter().chain(Plant::REAL_EVENTS);
+    let names = || known().map(Plant::name).collect::<Vec<_>>().join(", ");
     Plant::named(name)
-        .filter(|plant| Plant::REAL.contains(plant))
+        .filter(|plant| known().any(|known| known == *plant))
         .with_context(|| format!("no bug is called {name}; there are {}", names()))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::check::Verdict;
 use super::client::Counts;
 use super::history::{ClientHistory, History, OpKind, Outcome};
+use super::sinks::Tally;
 
 /// Violations shown per rule.
 const SHOWN: usize = 5;
@@ -20,8 +21,9 @@ pub(super) struct Report<'a> {
     pub(super) history: &'a History,
     pub(super) counts: &'a Counts,
     pub(super) verdict: &'a Verdict,
-    /// Problems other than broken promises, such as a node that exited on its
-    /// own.
+    /// What each sink of events has.
+    pub(super) sinks: &'a [(&'static str, Tally)],
+    /// What went wrong beside the promises, such as a node that ended by itself.
     pub(super) problems: &'a [String],
 }
 
@@ -36,6 +38,14 @@ impl Report<'_> {
         self.print_faults();
         self.print_operations();
         self.print_times();
+        if !self.sinks.is_empty() {
+            println!("\nevents that left");
+        }
+        for (sink, Tally { events, repeats, disordered, missing, .. }) in self.sinks {
+            println!(
+                "  {events:>10}  {sink}; {repeats} repeats, {disordered} out of order, {missing} missing"
+            );
+        }
         println!("\nchecked");
         for (rule, count) in &self.verdict.checked {
             println!("  {count:>10}  {rule}");

@@ -18,6 +18,7 @@ use super::history::{At, ClientHistory, FaultRecord, History};
 use super::profile::Profile;
 use super::schedule::{self, Fault, Setting};
 use super::script::{self, Script};
+use super::sinks::{Sinks, Tally};
 use super::world::{self, World};
 use super::{check, readback};
 use parlance_testbed::Unary;
@@ -72,6 +73,8 @@ pub(super) struct Played {
     /// From healing until everything was answered and everyone had everything.
     pub(super) settled: Duration,
     pub(super) problems: Vec<String>,
+    /// What each sink of events has.
+    pub(super) sinks: Vec<(&'static str, Tally)>,
 }
 
 /// All clients.
@@ -82,8 +85,8 @@ struct Cast {
     phase: watch::Sender<Phase>,
 }
 
-/// Runs `plan` on `cluster`.
-pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>) -> Result<Played> {
+/// Plays `plan` on `cluster`.
+pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>, sinks: Option<Arc<Sinks>>) -> Result<Played> {
     let mut world = World::new(plan.seed, plan.profile.size);
     let tokens: Vec<_> =
         (0..world.clients).map(|user| token::token(&world::name(user))).collect::<Result<_>>()?;
@@ -101,13 +104,21 @@ pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>) -> Result<Played> {
     let cast = enter(plan, &stage, &tokens);
     let faults = Arc::new(Mutex::new((Vec::new(), Vec::new())));
     let progress = tokio::spawn(progress(stage.clone(), faults.clone()));
-    strike_all(plan, &stage, &cluster, &cast.controls, &faults).await;
+    let mut troubled = Ok(());
+    tokio::select! {
+        () = Box::pin(strike_all(plan, &stage, &cluster, &cast.controls, &faults)) => {}
+        ended = Box::pin(trouble(sinks.as_ref(), &cluster, plan.seed)) => troubled = ended,
+    }
+    troubled.context("cannot trouble the sinks")?;
     progress.abort();
     let elapsed = stage.began.elapsed();
 
     let healing = Instant::now();
     cast.phase.send_replace(Phase::Settle);
     cluster.heal().await?;
+    if let Some(sinks) = &sinks {
+        sinks.heal(&cluster).await?;
+    }
     let (faults, mut problems) = std::mem::take(&mut *faults.lock().unwrap_or_else(PoisonError::into_inner));
     wait_until(&stage, || {
         cast.standings.iter().all(|standing| {
@@ -135,7 +146,19 @@ pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>) -> Result<Played> {
         }
         Err(error) => problems.push(format!("{error:#}")),
     }
-    Ok(Played { history, stage, elapsed, settled, problems })
+    let sinks = match sinks {
+        Some(sinks) => sinks.check(&history.rooms).await?,
+        None => Vec::new(),
+    };
+    Ok(Played { history, stage, elapsed, settled, problems, sinks })
+}
+
+/// Makes trouble for the sinks, if there are any.
+async fn trouble(sinks: Option<&Arc<Sinks>>, cluster: &Cluster, seed: u64) -> Result<()> {
+    match sinks {
+        Some(sinks) => sinks.trouble(cluster, seed).await,
+        None => pending().await,
+    }
 }
 
 /// Starts every client.

@@ -13,7 +13,8 @@ use crate::processes;
 use parlance_testbed::{Cluster, Options};
 
 pub(super) async fn start(effort: &Effort, nodes: u8) -> Result<Cluster> {
-    let options = Options { program: &effort.server, nodes, embedded: false, plant: None };
+    let options =
+        Options { program: &effort.server, nodes, embedded: false, plant: None, arguments: Vec::new() };
     Box::pin(Cluster::start(&options)).await
 }
 

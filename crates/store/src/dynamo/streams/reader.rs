@@ -140,8 +140,9 @@ impl Reader {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) if code(&error) == Some("ExpiredIteratorException") => {
+                // The next call has a new one.
                 self.iterators.retain(|(of, _, _)| of != place);
-                return Ok(Read::Old);
+                return Ok(Read::Nothing);
             }
             Err(error) => return Err(not_read("get_records", error)),
         };

@@ -57,7 +57,11 @@ pub(super) struct World {
     /// Percentage of sink calls that fail in some way; 100 for an unavailable sink.
     pub(super) failing: Mutex<u64>,
     begun: Instant,
-    /// The offset of the clock, milliseconds.
+    /// The sink does not answer for this room, and takes nothing of it.
+    pub(super) stuck: Mutex<Option<RoomId>>,
+    /// The sink takes what it is given, and says that it does not.
+    pub(super) lies: Mutex<bool>,
+    /// By how much the clock was moved, milliseconds.
     pub(super) clock_ahead: Mutex<i64>,
 }
 
@@ -78,6 +82,8 @@ impl World {
             disorderly,
             failing: Mutex::new(0),
             begun: Instant::now(),
+            stuck: Mutex::default(),
+            lies: Mutex::default(),
             clock_ahead: Mutex::new(0),
         })
     }

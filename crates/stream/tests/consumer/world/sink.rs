@@ -30,6 +30,13 @@ impl EventSink for World {
             let reason = "not now".to_owned();
             Delivered { count, error: Some(SinkError::Unavailable { reason, retry_after: None }) }
         };
+        if lock(&self.stuck).as_ref() == Some(room) {
+            return std::future::pending().await;
+        }
+        if *lock(&self.lies) {
+            self.take(room, events);
+            return unavailable(0);
+        }
         let failing = *lock(&self.failing);
         if failing == 100 {
             return unavailable(0);
