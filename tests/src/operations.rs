@@ -28,7 +28,7 @@ const fn operation(
 
 /// All unary calls; a test compares the list with the contract.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 37] = [
+pub static OPERATIONS: [Operation; 39] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -58,6 +58,8 @@ pub static OPERATIONS: [Operation; 37] = [
     operation("RoomService/LeaveRoom", Method::POST, "/v1/rooms/ROOM/leave", r#"{"requestId": "op"}"#),
     operation("RoomService/BanMember", Method::POST, "/v1/rooms/ROOM/bans", r#"{"userId": "bob", "requestId": "op"}"#),
     operation("RoomService/UnbanMember", Method::DELETE, "/v1/rooms/ROOM/bans/bob?requestId=op", r#"{"userId": "bob", "requestId": "op"}"#),
+    operation("RoomService/MuteMember", Method::POST, "/v1/rooms/ROOM/mutes", r#"{"userId": "bob", "requestId": "op"}"#),
+    operation("RoomService/UnmuteMember", Method::DELETE, "/v1/rooms/ROOM/mutes/bob?requestId=op", r#"{"userId": "bob", "requestId": "op"}"#),
     operation("InboxService/ListInbox", Method::GET, "/v1/inbox", "{}"),
     operation("InboxService/MarkRead", Method::POST, "/v1/rooms/ROOM/read", r#"{"seq": 4, "requestId": "op"}"#),
     operation("InboxService/AcknowledgeDelivery", Method::POST, "/v1/rooms/ROOM/delivered", r#"{"seq": 4, "requestId": "op"}"#),

@@ -247,6 +247,16 @@ async fn a_deleted_room_is_gone_at_once() {
         while stream.event().await.body != Some(Body::RoomDeleted(v1::RoomDeleted {})) {}
     }
     let room_id = "order-9".to_owned();
+    // Nor does this node, which knows the room, take anything else of it.
+    for stream in &mut streams {
+        let room_id = room_id.clone();
+        let typing = stream.call(v1::SendTypingRequest { room_id: room_id.clone() }).await;
+        assert_eq!(typing.unwrap_err().reason, "room_deleted");
+        let read = v1::MarkReadRequest { room_id: room_id.clone(), seq: said, ..Default::default() };
+        assert_eq!(stream.call(read).await.unwrap_err().reason, "room_deleted");
+        let received = v1::AcknowledgeDeliveryRequest { room_id, seq: said, ..Default::default() };
+        assert_eq!(stream.call(received).await.unwrap_err().reason, "room_deleted");
+    }
     let refused = app
         .bob
         .chat()

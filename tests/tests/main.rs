@@ -27,6 +27,7 @@ mod inbox;
 mod isolation;
 mod kafka;
 mod load_balancers;
+mod moderation;
 mod never_reads;
 mod origins;
 mod people_limits;

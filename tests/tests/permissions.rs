@@ -29,7 +29,7 @@ type Row = (&'static str, [&'static str; 10]);
 
 /// The result of each operation in a group that hides its history from newcomers.
 #[rustfmt::skip]
-const GROUP: [Row; 39] = [
+const GROUP: [Row; 41] = [
     // Service/Method                           anonymous outsider bob           newcomer removed banned  admin         owner  service       moderator
     ("ChatService/SendMessage",             [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    OK,           OK]),
     ("ChatService/GetMessage",              [NO_TOKEN, NO,      OK,           UNSEEN,  UNSEEN, UNSEEN, OK,           OK,    OK,           OK]),
@@ -62,6 +62,8 @@ const GROUP: [Row; 39] = [
     ("RoomService/LeaveRoom",               [NO_TOKEN, NO,      OK,           OK,      OK,     OK,     OK,           OK,    NO,           NO]),
     ("RoomService/BanMember",               [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    SCOPE,        OK]),
     ("RoomService/UnbanMember",             [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    SCOPE,        OK]),
+    ("RoomService/MuteMember",              [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    SCOPE,        OK]),
+    ("RoomService/UnmuteMember",             [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    SCOPE,        OK]),
     ("InboxService/ListInbox",              [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
     ("InboxService/MarkRead",               [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    NO,           NO]),
     ("InboxService/AcknowledgeDelivery",    [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    NO,           NO]),

@@ -262,7 +262,7 @@ async fn whoever_was_removed_cannot_join_again_and_whoever_left_can() {
             v1::LeaveRoomRequest { room_id: room.clone(), request_id: fresh("leave"), after_seq: None };
         let ban = || {
             let (user_id, request_id) = (bob.id.clone(), fresh("ban"));
-            v1::BanMemberRequest { room_id: room.clone(), user_id, request_id, after_seq: None }
+            v1::BanMemberRequest { room_id: room.clone(), user_id, request_id, ..Default::default() }
         };
         let unban = || {
             let (user_id, request_id) = (bob.id.clone(), fresh("unban"));

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use parlance_core::{Refusal, RoomId};
 use parlance_identity::{Refused, TokenProblem};
+use parlance_proto::convert;
 use parlance_proto::error::Failure;
 use parlance_store::StoreError;
 use tonic::{Code, Status};
@@ -232,6 +233,14 @@ fn refused(refusal: Refusal, message: String) -> Failure {
         Refusal::NeedsScope(scope) => failure(PermissionDenied, "needs_scope").with("scope", scope),
         Refusal::RoomDeleted => failure(NotFound, "room_deleted"),
         Refusal::Frozen => failure(FailedPrecondition, "room_frozen"),
+        Refusal::Muted { until } => {
+            let failure = failure(PermissionDenied, "muted");
+            match until {
+                Some(until) => failure.with("until", convert::timestamp(until)),
+                None => failure,
+            }
+        }
+        Refusal::SlowMode { wait } => failure(ResourceExhausted, "slow_mode").retry_after(wait),
         Refusal::BlankText => Failure::field("text", message),
         Refusal::DataTooLarge(_) => Failure::field("data", message),
         Refusal::NotSender => failure(PermissionDenied, "not_sender"),

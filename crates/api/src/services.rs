@@ -110,7 +110,7 @@ impl Services {
         F: Future<Output = Result<A, Error>> + 'a,
     {
         let caller = self.caller(&request).await?;
-        let caller = self.0.gate.acting_as(caller, as_user(request.metadata())?)?;
+        let caller = self.0.gate.acting_as::<Q>(caller, as_user(request.metadata()))?;
         Ok(Response::new(self.0.gate.pass(caller, request.into_inner(), operation).await?))
     }
 }
@@ -188,7 +188,8 @@ impl UserService for Services {
     ) -> Result<Response<v1::CreateUserResponse>, Status> {
         let mut caller = self.0.gate.identify_or_first(request.metadata().as_ref()).await?;
         if let Some(app) = caller.take() {
-            caller = Some(self.0.gate.acting_as(app, as_user(request.metadata())?)?);
+            let as_user = as_user(request.metadata());
+            caller = Some(self.0.gate.acting_as::<v1::CreateUserRequest>(app, as_user)?);
         }
         let creating = self.0.gate.pass_first(caller, request.into_inner(), |caller, request| async move {
             self.0.create_user(caller.as_ref(), request).await
@@ -222,6 +223,8 @@ impl RoomService for Services {
         leave_room(LeaveRoomRequest) -> LeaveRoomResponse;
         ban_member(BanMemberRequest) -> BanMemberResponse;
         unban_member(UnbanMemberRequest) -> UnbanMemberResponse;
+        mute_member(MuteMemberRequest) -> MuteMemberResponse;
+        unmute_member(UnmuteMemberRequest) -> UnmuteMemberResponse;
     }
 }
 

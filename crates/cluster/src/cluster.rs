@@ -138,7 +138,11 @@ impl Cluster {
         if self.missed.uncompared.contains_room(room) {
             return None;
         }
-        let known = self.hub.as_member(user, room).filter(|known| seq <= known.head)?;
+        // Of a room that was deleted nothing but its last event is kept: the store knows whether it was.
+        let known = self.hub.as_member(user, room)?;
+        if seq > known.head || known.floor >= known.head {
+            return None;
+        }
         Some(SignalRoom { room: room.clone(), head: known.end })
     }
 }

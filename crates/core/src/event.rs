@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{Data, Emoji, MessageKind, RequestId, Role, RoomKind, Settings, Text, Timestamp, UserId};
+use crate::{Data, Emoji, MessageKind, Reason, RequestId, Role, RoomKind, Settings, Text, Timestamp, UserId};
 
 /// One entry of a room's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,10 +93,28 @@ pub enum Body {
     MemberBanned {
         /// The user.
         user: UserId,
+        /// When it ends by itself; `None` if it does not.
+        until: Option<Timestamp>,
+        /// Why.
+        reason: Reason,
     },
     /// A ban was lifted.
     MemberUnbanned {
         /// The user.
+        user: UserId,
+    },
+    /// Someone may not send, edit or react.
+    MemberMuted {
+        /// Who.
+        user: UserId,
+        /// When it ends by itself; `None` if it does not.
+        until: Option<Timestamp>,
+        /// Why.
+        reason: Reason,
+    },
+    /// A mute was lifted.
+    MemberUnmuted {
+        /// Who.
         user: UserId,
     },
     /// A member's role changed.
@@ -178,6 +196,7 @@ impl Body {
                 let texts = [settings.title.as_str(), settings.topic.as_str(), settings.image.as_str()];
                 texts.iter().map(|text| text.len()).sum::<usize>() + settings.data.bytes()
             }
+            Self::MemberBanned { reason, .. } | Self::MemberMuted { reason, .. } => reason.as_str().len(),
             _ => 0,
         }
     }

@@ -35,7 +35,7 @@ pub use data::{Data, DataChange, DataTooLarge};
 pub use event::{Body, Event, Message, Unknown};
 pub use ids::{DeviceId, IdError, OwnIdError, RequestId, RoomId, RoomIdKey, UserId};
 pub use inbox::{Cursors, Mark, Unread};
-pub use member::{Interval, Member, SeqRange, Standing, visible_ranges};
+pub use member::{Interval, Member, Mute, SeqRange, Standing, visible_ranges};
 pub use message_kind::{MessageKind, NotAKind};
 pub use overlay::{Entry, Overlay, PastForms};
 pub use revocation::{Revocation, TokenId};
@@ -45,5 +45,5 @@ pub use room::{
     Refusal, Room, RoomInfo, SettingsChange,
 };
 pub use settings::{Permission, Permissions, RoomKind, Settings, Visibility};
-pub use text::{Emoji, ImageUrl, Name, Text, TextError, Title, Topic};
+pub use text::{Emoji, ImageUrl, Name, Reason, Text, TextError, Title, Topic};
 pub use time::Timestamp;

@@ -68,6 +68,13 @@ pub const MAX_RECENT_REQUESTS: usize = 4_096;
 /// How long a request without `after_seq` is recognised, milliseconds: 15 minutes.
 pub const REPEAT_WINDOW_MS: u64 = 15 * 60 * 1000;
 
+/// Longest time between two messages of one member that a room may ask for, seconds: 6 hours. It is looked
+/// for in the requests that a room remembers, so in a busier room at most [`MAX_RECENT_REQUESTS`] back.
+pub const MAX_SLOW_MODE: u32 = 6 * 3600;
+
+/// Longest ban or mute that ends by itself: ten years.
+pub const MAX_SANCTION: Duration = FOR_EVER;
+
 /// Maximum error of a node's clock, milliseconds: half of the tolerance for tokens. Beyond it the node is
 /// not ready, and its clock readings are corrected.
 pub const MAX_CLOCK_OFFSET_MS: u64 = 30_000;

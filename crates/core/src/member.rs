@@ -1,5 +1,5 @@
 use crate::limits::MAX_INTERVALS;
-use crate::{Role, Settings, UserId, Visibility};
+use crate::{Role, Settings, Timestamp, UserId, Visibility};
 
 /// A user's membership of a room, present or past.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,24 @@ pub struct Member {
     /// The settings when they last left; `None` for members, and in rows from before this
     /// was kept.
     pub left_with: Option<Settings>,
+    /// When a ban ends by itself; `None` if only by being lifted, and for those who are not banned.
+    pub ban_ends: Option<Timestamp>,
+    /// The last mute, which stays here when it is over; `None` for who was never muted.
+    pub mute: Option<Mute>,
+}
+
+/// Someone may read a room, and neither send, edit nor react.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mute {
+    /// When it ends, or has ended; `None` until it is lifted.
+    pub until: Option<Timestamp>,
+}
+
+impl Mute {
+    /// Whether it is in force at `at`.
+    pub fn holds_at(self, at: Timestamp) -> bool {
+        self.until.is_none_or(|until| at < until)
+    }
 }
 
 /// Whether a user who is not a member may become one.
@@ -81,7 +99,7 @@ impl Member {
     /// A user who has just joined at `seq`.
     pub fn joined(user: UserId, role: Role, seq: u64) -> Self {
         let intervals = vec![Interval::starting_at(seq)];
-        Self { user, role, intervals, standing: Standing::Free, left_with: None }
+        Self { user, role, intervals, standing: Standing::Free, left_with: None, ban_ends: None, mute: None }
     }
 
     /// The app's own backend in a room: treated as an owner since the beginning.
@@ -92,6 +110,11 @@ impl Member {
     /// Whether they are a member now.
     pub fn is_active(&self) -> bool {
         self.intervals.last().is_some_and(|interval| interval.left.is_none())
+    }
+
+    /// Whether they are banned at `at`.
+    pub fn is_banned_at(&self, at: Timestamp) -> bool {
+        self.standing == Standing::Banned && self.ban_ends.is_none_or(|ends| at < ends)
     }
 
     /// The row as of `head`: memberships that began later are left out. `None` for a user who had
@@ -108,6 +131,7 @@ impl Member {
     pub(crate) fn rejoin(&mut self, role: Role, seq: u64) {
         self.role = role;
         self.standing = Standing::Free;
+        self.ban_ends = None;
         self.left_with = None;
         self.intervals.push(Interval::starting_at(seq));
         if self.intervals.len() > MAX_INTERVALS {
@@ -166,6 +190,8 @@ mod tests {
                 .collect(),
             standing: Standing::Free,
             left_with: None,
+            ban_ends: None,
+            mute: None,
         }
     }
 

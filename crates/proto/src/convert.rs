@@ -87,6 +87,7 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
         data: data::to_struct(&settings.data),
         permissions: permissions(&settings.permissions),
         frozen: settings.frozen,
+        slow_mode_seconds: settings.slow_mode,
     }
 }
 
@@ -142,6 +143,8 @@ pub fn member(member: &core::Member) -> v1::Member {
         intervals: member.intervals.iter().map(interval).collect(),
         active: member.is_active(),
         standing: standing(member.standing).into(),
+        banned_until: member.ban_ends.map(timestamp),
+        mute: member.mute.map(|mute| v1::Mute { until: mute.until.map(timestamp) }),
     }
 }
 
@@ -205,7 +208,17 @@ fn body(body: &Body) -> Option<v1::event::Body> {
             Wire::MemberAdded(v1::MemberAdded { user_id: user_id(user), role: role(*r).into() })
         }
         Body::MemberRemoved { user } => Wire::MemberRemoved(v1::MemberRemoved { user_id: user_id(user) }),
-        Body::MemberBanned { user } => Wire::MemberBanned(v1::MemberBanned { user_id: user_id(user) }),
+        Body::MemberBanned { user, until, reason } => Wire::MemberBanned(v1::MemberBanned {
+            user_id: user_id(user),
+            until: until.map(timestamp),
+            reason: reason.as_str().to_owned(),
+        }),
+        Body::MemberMuted { user, until, reason } => Wire::MemberMuted(v1::MemberMuted {
+            user_id: user_id(user),
+            until: until.map(timestamp),
+            reason: reason.as_str().to_owned(),
+        }),
+        Body::MemberUnmuted { user } => Wire::MemberUnmuted(v1::MemberUnmuted { user_id: user_id(user) }),
         Body::MemberUnbanned { user } => Wire::MemberUnbanned(v1::MemberUnbanned { user_id: user_id(user) }),
         Body::RoleChanged { user, role: r } => {
             Wire::RoleChanged(v1::RoleChanged { user_id: user_id(user), role: role(*r).into() })

@@ -65,10 +65,14 @@ pub enum Body {
     MemberUnbanned(v1::MemberUnbanned),
     #[prost(message, tag = "22")]
     RoomDeleted(v1::RoomDeleted),
+    #[prost(message, tag = "23")]
+    MemberMuted(v1::MemberMuted),
+    #[prost(message, tag = "24")]
+    MemberUnmuted(v1::MemberUnmuted),
 }
 
 /// The tags of [`Body`].
-const BODY_TAGS: std::ops::RangeInclusive<u32> = 10..=22;
+const BODY_TAGS: std::ops::RangeInclusive<u32> = 10..=24;
 
 impl Event {
     /// Freezes the body in its encoded form, so that its parts can be changed.

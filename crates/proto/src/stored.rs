@@ -4,7 +4,9 @@
 
 use bytes::Bytes;
 use parlance_core as core;
-use parlance_core::{Body, Emoji, ImageUrl, MessageKind, RequestId, Text, Title, Topic, Unknown, UserId};
+use parlance_core::{
+    Body, Emoji, ImageUrl, MessageKind, Reason, RequestId, Text, Title, Topic, Unknown, UserId,
+};
 use prost::Message;
 use prost_types::Timestamp;
 
@@ -102,6 +104,7 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
         data: data::to_struct(&settings.data),
         permissions: permissions(&settings.permissions),
         frozen: settings.frozen,
+        slow_mode_seconds: settings.slow_mode,
     }
 }
 
@@ -145,6 +148,7 @@ pub fn settings_from(settings: &v1::RoomSettings) -> core::Settings {
         data: settings.data.as_ref().map(data::stored).unwrap_or_default(),
         permissions: permissions_from(settings.permissions.as_ref()),
         frozen: settings.frozen,
+        slow_mode: settings.slow_mode_seconds,
     }
 }
 
@@ -205,7 +209,17 @@ fn body(body: &Body) -> Option<Stored> {
             Stored::MemberAdded(v1::MemberAdded { user_id: user_id(user), role: role(*r) })
         }
         Body::MemberRemoved { user } => Stored::MemberRemoved(v1::MemberRemoved { user_id: user_id(user) }),
-        Body::MemberBanned { user } => Stored::MemberBanned(v1::MemberBanned { user_id: user_id(user) }),
+        Body::MemberBanned { user, until, reason } => Stored::MemberBanned(v1::MemberBanned {
+            user_id: user_id(user),
+            until: until.map(timestamp),
+            reason: reason.as_str().to_owned(),
+        }),
+        Body::MemberMuted { user, until, reason } => Stored::MemberMuted(v1::MemberMuted {
+            user_id: user_id(user),
+            until: until.map(timestamp),
+            reason: reason.as_str().to_owned(),
+        }),
+        Body::MemberUnmuted { user } => Stored::MemberUnmuted(v1::MemberUnmuted { user_id: user_id(user) }),
         Body::MemberUnbanned { user } => {
             Stored::MemberUnbanned(v1::MemberUnbanned { user_id: user_id(user) })
         }
@@ -250,7 +264,17 @@ fn body_from(body: &Stored) -> Option<Body> {
             Body::MemberAdded { role: role_from(added.role), user: user(&added.user_id)? }
         }
         Stored::MemberRemoved(removed) => Body::MemberRemoved { user: user(&removed.user_id)? },
-        Stored::MemberBanned(banned) => Body::MemberBanned { user: user(&banned.user_id)? },
+        Stored::MemberBanned(banned) => Body::MemberBanned {
+            user: user(&banned.user_id)?,
+            until: banned.until.map(timestamp_from),
+            reason: Reason::parse(&banned.reason).ok()?,
+        },
+        Stored::MemberMuted(muted) => Body::MemberMuted {
+            user: user(&muted.user_id)?,
+            until: muted.until.map(timestamp_from),
+            reason: Reason::parse(&muted.reason).ok()?,
+        },
+        Stored::MemberUnmuted(unmuted) => Body::MemberUnmuted { user: user(&unmuted.user_id)? },
         Stored::MemberUnbanned(unbanned) => Body::MemberUnbanned { user: user(&unbanned.user_id)? },
         Stored::RoleChanged(changed) => {
             Body::RoleChanged { role: role_from(changed.role), user: user(&changed.user_id)? }
@@ -310,15 +334,20 @@ fn has_unknown_values(body: &Stored) -> bool {
     }
 }
 
+fn timestamp(at: core::Timestamp) -> Timestamp {
+    Timestamp { seconds: (at.0 / 1000) as i64, nanos: (at.0 % 1000) as i32 * 1_000_000 }
+}
+
+fn timestamp_from(at: Timestamp) -> core::Timestamp {
+    core::Timestamp(at.seconds as u64 * 1000 + at.nanos as u64 / 1_000_000)
+}
+
 /// Encodes an event.
 pub fn encode_event(event: &core::Event) -> Bytes {
     let unknown = event.unknown.bytes();
     let record = v1::Event {
         seq: event.seq,
-        at: Some(Timestamp {
-            seconds: (event.at.0 / 1000) as i64,
-            nanos: (event.at.0 % 1000) as i32 * 1_000_000,
-        }),
+        at: Some(timestamp(event.at)),
         actor_id: event.actor.as_str().to_owned(),
         request_id: event.request.as_str().to_owned(),
         message_count: event.message_count,
@@ -348,7 +377,7 @@ pub fn decode_event(bytes: &[u8]) -> Option<core::Event> {
     let at = record.at?;
     Some(core::Event {
         seq: record.seq,
-        at: core::Timestamp(at.seconds as u64 * 1000 + at.nanos as u64 / 1_000_000),
+        at: timestamp_from(at),
         actor: UserId::parse(&record.actor_id).ok()?,
         request: RequestId::parse(&record.request_id).ok()?,
         message_count: record.message_count,

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Chunk, Cursors, Emoji, ImageUrl, Mark, Member, Name, Overlay, RoomId, RoomInfo, Text, Timestamp, Unknown,
-    UserId,
+    Chunk, Cursors, Emoji, ImageUrl, Mark, Member, Mute, Name, Overlay, RoomId, RoomInfo, Text, Timestamp,
+    Unknown, UserId,
 };
 use parlance_proto::event::unknown_fields;
 use parlance_proto::storage::v1::{
@@ -114,8 +114,15 @@ pub(crate) fn encode_member(member: &Member) -> Vec<u8> {
         intervals: member.intervals.iter().map(stored::interval).collect(),
         standing: stored::standing(member.standing),
         left_with: member.left_with.as_ref().map(stored::settings),
+        ban_ends_ms: member.ban_ends.map_or(0, |ends| ends.0),
+        muted_until_ms: member.mute.map(|mute| mute.until.map_or(0, |until| until.0)),
     }
     .encode_to_vec()
+}
+
+/// A moment, unless it is 0: there is none.
+pub(crate) fn moment(millis: u64) -> Option<Timestamp> {
+    (millis != 0).then_some(Timestamp(millis))
 }
 
 pub(crate) fn decode_member(room: &RoomId, user: &UserId, bytes: &[u8]) -> Result<Member, StoreError> {
@@ -127,6 +134,8 @@ pub(crate) fn decode_member(room: &RoomId, user: &UserId, bytes: &[u8]) -> Resul
             intervals: record.intervals.iter().map(stored::interval_from).collect(),
             standing: stored::standing_from(record.standing),
             left_with: record.left_with.as_ref().map(stored::settings_from),
+            ban_ends: moment(record.ban_ends_ms),
+            mute: record.muted_until_ms.map(|until| Mute { until: moment(until) }),
         })
     };
     read().ok_or_else(|| damaged("the member row", format_args!("{user} in room {room}")))

@@ -31,6 +31,8 @@ pub fn kind(body: &Body) -> &'static str {
         Body::MemberRemoved { .. } => "parlance.member.removed.v1",
         Body::MemberBanned { .. } => "parlance.member.banned.v1",
         Body::MemberUnbanned { .. } => "parlance.member.unbanned.v1",
+        Body::MemberMuted { .. } => "parlance.member.muted.v1",
+        Body::MemberUnmuted { .. } => "parlance.member.unmuted.v1",
         Body::RoleChanged { .. } => "parlance.member.role_changed.v1",
         Body::Message(_) => "parlance.message.sent.v1",
         Body::MessageEdited { .. } => "parlance.message.edited.v1",
@@ -71,8 +73,8 @@ mod tests {
     use std::path::Path;
 
     use parlance_core::{
-        Emoji, Event, Message, Overlay, RequestId, Role, RoomKind, Settings, Text, Timestamp, Title, Topic,
-        Unknown, UserId, Visibility,
+        Emoji, Event, Message, Overlay, Reason, RequestId, Role, RoomKind, Settings, Text, Timestamp, Title,
+        Topic, Unknown, UserId, Visibility,
     };
     use parlance_proto::json::room_event_to_json;
     use prost::Message as _;
@@ -112,7 +114,7 @@ mod tests {
             Body::ReactionAdded { target: 5, emoji: emoji.clone() },
             Body::ReactionRemoved { target: 5, emoji },
             Body::MemberRemoved { user: bob.clone() },
-            Body::MemberBanned { user: bob.clone() },
+            Body::MemberBanned { user: bob.clone(), until: None, reason: Reason::default() },
             Body::MemberUnbanned { user: bob },
             Body::Other,
         ];

@@ -150,7 +150,7 @@ impl Stage {
             room_id: room.clone(),
             user_id: "banned".to_owned(),
             request_id: fresh("ban"),
-            after_seq: None,
+            ..Default::default()
         };
         let banned = owner.rooms().ban_member(request).await.unwrap().into_inner().outcome.unwrap().seq;
         owner.say(&room, "without them").await;

@@ -127,5 +127,7 @@ calls! {
         SetRole SetRoleRequest,
         BanMember BanMemberRequest,
         UnbanMember UnbanMemberRequest,
+        MuteMember MuteMemberRequest,
+        UnmuteMember UnmuteMemberRequest,
     ;
 }

@@ -120,11 +120,36 @@ impl Gate {
         }
     }
 
-    /// Returns `caller` acting as the user that the call names, if it names one.
-    pub(crate) fn acting_as(&self, caller: Caller, as_user: &str) -> Result<Caller, Error> {
-        if as_user.is_empty() {
-            return Ok(caller);
+    /// `caller` as the user whom its call names, where it names one. A refused one counts against the caller's
+    /// rate, and is on record, as a refused call is.
+    pub(crate) fn acting_as<Q: Call>(
+        &self,
+        caller: Caller,
+        as_user: Result<&str, Error>,
+    ) -> Result<Caller, Error> {
+        match as_user {
+            Ok("") => Ok(caller),
+            as_user => {
+                let named = as_user.and_then(|user| Self::named(caller.clone(), user));
+                named.map_err(|refused| self.refused::<Q>(&caller, refused))
+            }
         }
+    }
+
+    /// What a call is answered that was refused before it was carried out.
+    fn refused<Q: Call>(&self, caller: &Caller, refused: Error) -> Error {
+        let operation = Q::operation();
+        let refused = self.check_rate(caller).err().unwrap_or(refused);
+        count_failure(operation, &refused);
+        if let Some(audited) =
+            Audited::of(operation, caller).filter(|_| !matches!(refused, Error::RateLimited(_)))
+        {
+            audited.log::<()>(&Err(refused.clone()));
+        }
+        refused
+    }
+
+    fn named(caller: Caller, as_user: &str) -> Result<Caller, Error> {
         if !caller.is_service {
             return Err(Error::NeedsScope);
         }
@@ -170,7 +195,7 @@ impl Gate {
         let span = span_of(operation, &caller);
         let result = measured(operation, carry_out(Admitted(caller), request).instrument(span)).await;
         if let Some(audited) = audited {
-            audited.log(operation, &result);
+            audited.log(&result);
         }
         result
     }
@@ -187,7 +212,7 @@ impl Gate {
         let operation = Q::operation();
         let (live, span) = (self.begin(&caller), span_of(operation, &caller));
         if let Some(audited) = Audited::of(operation, &caller) {
-            audited.log::<()>(operation, &Ok(()));
+            audited.log::<()>(&Ok(()));
         }
         operation.meters().succeeded.increment(1);
         stream::revocable(open(Admitted(caller), request), live, span).boxed()
@@ -244,17 +269,22 @@ fn count_failure(operation: &Operation, error: &Error) {
 /// Recorded for every decision about other users and for every change by the app's own backend. Message
 /// contents are never recorded.
 struct Audited {
+    operation: &'static Operation,
     user: UserId,
     service: Option<UserId>,
     client: Option<IpAddr>,
     is_service: bool,
+    /// How it ended is in the log.
+    is_logged: bool,
 }
 
 impl Audited {
-    fn of(operation: &Operation, caller: &Caller) -> Option<Self> {
+    fn of(operation: &'static Operation, caller: &Caller) -> Option<Self> {
         let is_app = caller.is_app() && operation.class == Class::Change;
         let is_audited = operation.class == Class::Authority || is_app;
         is_audited.then(|| Self {
+            operation,
+            is_logged: false,
             user: caller.user.clone(),
             service: caller.service.clone(),
             client: caller.client,
@@ -262,18 +292,32 @@ impl Audited {
         })
     }
 
-    fn log<T>(&self, operation: &Operation, result: &Result<T, Error>) {
-        let Self { user, service, client, is_service } = self;
+    fn log<T>(mut self, result: &Result<T, Error>) {
+        self.is_logged = true;
+        self.write(result.as_ref().err().map(|error| Failure::from(error.clone()).reason));
+    }
+
+    fn write(&self, refused: Option<String>) {
+        let Self { operation, user, service, client, is_service, .. } = self;
         let service = service.as_ref().map(UserId::as_str);
         let client = client.map(tracing::field::display);
-        let refused = result.as_ref().err().map(|error| Failure::from(error.clone()).reason);
         tracing::info!(target: "parlance::audit", operation = operation.name, %user, service, client, is_service, refused);
+    }
+}
+
+/// The caller has gone before it ended; what was begun may still be carried out.
+impl Drop for Audited {
+    fn drop(&mut self) {
+        if !self.is_logged {
+            self.write(Some("caller_gone".to_owned()));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use http::HeaderValue;
@@ -359,15 +403,64 @@ mod tests {
     fn the_app_alone_acts_as_others() {
         let gate = gate(None);
         let service = Caller { is_service: true, is_admin: true, ..alice() };
-        assert_eq!(gate.acting_as(alice(), "bob"), Err(Error::NeedsScope));
-        assert_eq!(gate.acting_as(alice(), ""), Ok(alice()));
-        assert!(
-            matches!(gate.acting_as(service.clone(), "a/b"), Err(Error::Field(field, _)) if field == "as_user")
-        );
-        let as_bob = gate.acting_as(service, "bob").unwrap();
+        let acting = |caller, user| gate.acting_as::<v1::BanMemberRequest>(caller, Ok(user));
+        assert_eq!(acting(alice(), "bob"), Err(Error::NeedsScope));
+        assert_eq!(acting(alice(), ""), Ok(alice()));
+        assert!(matches!(acting(service.clone(), "a/b"), Err(Error::Field(field, _)) if field == "as_user"));
+        let as_bob = acting(service, "bob").unwrap();
         assert_eq!((as_bob.user.as_str(), as_bob.service.as_ref()), ("bob", Some(&user("alice"))));
         assert!(!as_bob.is_service && !as_bob.is_admin, "with the rights of bob");
-        assert_eq!(gate.acting_as(as_bob, "carol"), Err(Error::NeedsScope));
+        assert_eq!(acting(as_bob, "carol"), Err(Error::NeedsScope));
+    }
+
+    #[test]
+    fn a_user_who_may_not_be_acted_as_counts_against_the_rate() {
+        let gate = gate(NonZeroU32::new(1));
+        let acting = || gate.acting_as::<v1::GetRoomRequest>(alice(), Ok("bob"));
+        let limited = (0..5).filter(|_| matches!(acting(), Err(Error::RateLimited(_)))).count();
+        assert_eq!(limited, 3, "after a burst of twice the rate");
+    }
+
+    /// Counts the lines of the audit log.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<AtomicUsize>);
+
+    impl tracing::Subscriber for Lines {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            metadata.target() == "parlance::audit"
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[tokio::test]
+    async fn every_audited_call_has_one_line_though_its_caller_goes() {
+        let lines = Lines::default();
+        let _logging = tracing::subscriber::set_default(lines.clone());
+        let gate = gate(None);
+        let ban = v1::BanMemberRequest::default;
+        let ended = gate.pass(alice(), ban(), |_, _| async { Ok(()) });
+        assert_eq!(ended.now_or_never(), Some(Ok(())));
+        assert_eq!(lines.0.load(Ordering::Relaxed), 1);
+        let gone = gate.pass(alice(), ban(), |_, _| std::future::pending::<Result<(), Error>>());
+        assert_eq!(gone.now_or_never(), None);
+        assert_eq!(lines.0.load(Ordering::Relaxed), 2);
+        let _ = gate.acting_as::<v1::BanMemberRequest>(alice(), Ok("bob"));
+        assert_eq!(lines.0.load(Ordering::Relaxed), 3, "nor may they act as others without one");
     }
 
     #[test]

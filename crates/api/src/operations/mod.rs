@@ -3,6 +3,7 @@
 
 mod inbox;
 mod messages;
+mod moderation;
 mod new_room;
 pub(crate) mod parse;
 mod preferences;
@@ -30,6 +31,7 @@ use parlance_store::{StoreError, StoredRoom};
 use v1::client_frame::Operation;
 use v1::reply::Result as Reply;
 
+use crate::gate::{Call, Gate};
 use crate::{Api, Error};
 
 /// A room that the caller may read, and how much of it.
@@ -56,11 +58,7 @@ impl Operations for Api {
         as_user: String,
         operation: Operation,
     ) -> BoxFuture<'static, Result<Reply, Failure>> {
-        async move {
-            let caller = self.gate.acting_as(caller, &as_user)?;
-            Ok(Self::execute(&self, &caller, operation).await?)
-        }
-        .boxed()
+        async move { Ok(Self::execute(&self, &caller, &as_user, operation).await?) }.boxed()
     }
 
     fn ensure_user<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>> {
@@ -92,26 +90,36 @@ impl Operations for Api {
 }
 
 impl Api {
-    /// Executes one operation of a session.
-    pub(crate) async fn execute(&self, caller: &Caller, operation: Operation) -> Result<Reply, Error> {
+    /// Carries out one operation of a session, as another user where one is named.
+    pub(crate) async fn execute(
+        &self,
+        caller: &Caller,
+        as_user: &str,
+        operation: Operation,
+    ) -> Result<Reply, Error> {
         let caller = caller.clone();
+        macro_rules! acting {
+            ($request:ident) => {
+                acting_for(&self.gate, &$request, caller, as_user)?
+            };
+        }
         macro_rules! carry_out {
             ($($name:ident $method:ident;)*) => {
                 match operation {
                     $(
                         Operation::$name(request) => Reply::$name(
-                            self.gate.pass(caller, request, move |caller, request| async move {
+                            self.gate.pass(acting!(request), request, move |caller, request| async move {
                                 self.$method(&caller, request).await
                             }).await?,
                         ),
                     )*
                     Operation::CreateUser(request) => Reply::CreateUser(
-                        self.gate.pass(caller, request, move |caller, request| async move {
+                        self.gate.pass(acting!(request), request, move |caller, request| async move {
                             self.create_user(Some(&caller), request).await
                         }).await?,
                     ),
                     Operation::GetServer(request) => Reply::GetServer(
-                        self.gate.pass(caller, request, move |_, _| async move {
+                        self.gate.pass(acting!(request), request, move |_, _| async move {
                             Ok(self.get_server())
                         }).await?,
                     ),
@@ -149,6 +157,8 @@ impl Api {
             LeaveRoom leave_room;
             BanMember ban_member;
             UnbanMember unban_member;
+            MuteMember mute_member;
+            UnmuteMember unmute_member;
             ListInbox list_inbox;
             MarkRead mark_read;
             AcknowledgeDelivery acknowledge_delivery;
@@ -194,6 +204,11 @@ impl Api {
         access.active_member()?;
         Ok(SignalRoom::from(&access.room))
     }
+}
+
+/// Who makes a request of a frame: see [`Gate::acting_as`].
+fn acting_for<Q: Call>(gate: &Gate, _: &Q, caller: Caller, as_user: &str) -> Result<Caller, Error> {
+    gate.acting_as::<Q>(caller, Ok(as_user))
 }
 
 /// Returns the id of a room that cannot be read now, to be left out of a page. An error of the whole

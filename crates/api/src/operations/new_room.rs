@@ -223,5 +223,6 @@ fn settings(kind: RoomKind, settings: Option<&v1::RoomSettings>) -> Result<Setti
             .transpose()?
             .unwrap_or_default(),
         frozen: given.frozen,
+        slow_mode: parse::slow_mode("settings.slow_mode_seconds", given.slow_mode_seconds)?,
     })
 }

@@ -1,7 +1,10 @@
-//! Parses request fields into core types; errors name the field.
-use parlance_core::limits::{MAX_PAGE_SIZE, PAGE_SIZE};
+//! From request fields to core types; what is wrong names the field.
+use std::time::Duration;
+
+use parlance_core::limits::{MAX_PAGE_SIZE, MAX_SANCTION, MAX_SLOW_MODE, PAGE_SIZE};
 use parlance_core::{
-    Data, DataChange, Emoji, ImageUrl, Name, Permissions, RequestId, RoomId, Text, Title, Topic, UserId,
+    Data, DataChange, Emoji, ImageUrl, Name, Permissions, Reason, RequestId, RoomId, Text, Title, Topic,
+    UserId,
 };
 
 use parlance_proto::{convert, data, v1};
@@ -77,6 +80,27 @@ pub(crate) fn title(name: &str, title: &str) -> Result<Title, Error> {
 
 pub(crate) fn topic(name: &str, topic: &str) -> Result<Topic, Error> {
     Topic::parse_new(topic).map_err(|error| field(name, error))
+}
+
+pub(crate) fn reason(reason: &str) -> Result<Reason, Error> {
+    Reason::parse_new(reason).map_err(|error| field("reason", error))
+}
+
+/// How long a ban or a mute lasts.
+pub(crate) fn sanction(name: &str, given: Option<&prost_types::Duration>) -> Result<Option<Duration>, Error> {
+    let Some(given) = given else { return Ok(None) };
+    match Duration::try_from(*given) {
+        Ok(lasts) if lasts >= Duration::from_millis(1) && lasts <= MAX_SANCTION => Ok(Some(lasts)),
+        _ => Err(field(name, format!("must be 0.001s to {}s", MAX_SANCTION.as_secs()))),
+    }
+}
+
+pub(crate) fn slow_mode(name: &str, seconds: u32) -> Result<u32, Error> {
+    if seconds <= MAX_SLOW_MODE {
+        Ok(seconds)
+    } else {
+        Err(field(name, format!("must be at most {MAX_SLOW_MODE}")))
+    }
 }
 
 pub(crate) fn emoji(emoji: &str) -> Result<Emoji, Error> {

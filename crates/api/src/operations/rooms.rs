@@ -116,6 +116,10 @@ impl Api {
             data: parse::data_change(request.data.as_ref(), request.unset_data)?,
             permissions,
             frozen: request.frozen,
+            slow_mode: request
+                .slow_mode_seconds
+                .map(|seconds| parse::slow_mode("slow_mode_seconds", seconds))
+                .transpose()?,
         };
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         let outcome = self.change(caller, asked, Action::Update(change)).await?;
@@ -182,28 +186,6 @@ impl Api {
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         let outcome = self.change(caller, asked, Action::Remove { user }).await?;
         Ok(v1::RemoveMemberResponse { outcome: Some(outcome) })
-    }
-
-    pub(crate) async fn ban_member(
-        &self,
-        caller: &Admitted,
-        request: v1::BanMemberRequest,
-    ) -> Result<v1::BanMemberResponse, Error> {
-        let user = parse::user_id("user_id", &request.user_id)?;
-        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
-        let outcome = self.change(caller, asked, Action::Ban { user }).await?;
-        Ok(v1::BanMemberResponse { outcome: Some(outcome) })
-    }
-
-    pub(crate) async fn unban_member(
-        &self,
-        caller: &Admitted,
-        request: v1::UnbanMemberRequest,
-    ) -> Result<v1::UnbanMemberResponse, Error> {
-        let user = parse::user_id("user_id", &request.user_id)?;
-        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
-        let outcome = self.change(caller, asked, Action::Unban { user }).await?;
-        Ok(v1::UnbanMemberResponse { outcome: Some(outcome) })
     }
 
     pub(crate) async fn set_role(

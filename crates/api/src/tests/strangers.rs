@@ -110,6 +110,18 @@ fn operations(room_id: &str, kind: v1::RoomKind) -> Vec<Operation> {
             request_id: request_id(),
             ..Default::default()
         }),
+        Operation::MuteMember(v1::MuteMemberRequest {
+            room_id: room_id(),
+            user_id: user_id(),
+            request_id: request_id(),
+            ..Default::default()
+        }),
+        Operation::UnmuteMember(v1::UnmuteMemberRequest {
+            room_id: room_id(),
+            user_id: user_id(),
+            request_id: request_id(),
+            ..Default::default()
+        }),
         Operation::SetRole(v1::SetRoleRequest {
             room_id: room_id(),
             user_id: user_id(),
@@ -141,7 +153,7 @@ async fn answer(
     operation: Operation,
 ) -> (Failure, BTreeMap<&'static str, usize>) {
     let before = node.store.calls();
-    let failure = api.execute(&caller("carol"), operation).await.unwrap_err().into();
+    let failure = api.execute(&caller("carol"), "", operation).await.unwrap_err().into();
     let mut calls = node.store.calls();
     for (call, count) in &mut calls {
         *count -= before.get(call).copied().unwrap_or(0);

@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use crate::{
-    DataChange, DataTooLarge, Emoji, ImageUrl, Message, Permissions, RequestId, Role, Text, Timestamp, Title,
-    Topic, UserId, Visibility,
+    DataChange, DataTooLarge, Emoji, ImageUrl, Message, Permissions, Reason, RequestId, Role, Text,
+    Timestamp, Title, Topic, UserId, Visibility,
 };
 
 /// The authority under which a command is submitted.
@@ -16,7 +18,7 @@ pub enum Authority {
     },
     /// That of the app's own backend, in every room, whether or not it is a member.
     App {
-        /// Whether it may also ban.
+        /// It may also ban and mute.
         moderates: bool,
     },
 }
@@ -41,7 +43,7 @@ impl Command {
     pub fn concerned(&self) -> impl Iterator<Item = &UserId> {
         let named = match &self.action {
             Action::Add { users } => users.as_slice(),
-            Action::Remove { user } | Action::Ban { user } | Action::SetRole { user, .. } => {
+            Action::Remove { user } | Action::Ban { user, .. } | Action::SetRole { user, .. } => {
                 std::slice::from_ref(user)
             }
             Action::Join | Action::Leave => std::slice::from_ref(&self.actor),
@@ -98,10 +100,28 @@ pub enum Action {
     Ban {
         /// The user.
         user: UserId,
+        /// For how long; `None` until it is lifted.
+        lasts: Option<Duration>,
+        /// Why.
+        reason: Reason,
     },
     /// Lift a ban.
     Unban {
         /// The user.
+        user: UserId,
+    },
+    /// Keep someone from sending, editing and reacting.
+    Mute {
+        /// Whom.
+        user: UserId,
+        /// For how long; `None` until it is lifted.
+        lasts: Option<Duration>,
+        /// Why.
+        reason: Reason,
+    },
+    /// Lift a mute.
+    Unmute {
+        /// Whose.
         user: UserId,
     },
     /// Assign a role.
@@ -138,6 +158,8 @@ pub struct SettingsChange {
     pub permissions: Permissions,
     /// Whether only the app may send, edit, react, join or add members.
     pub frozen: Option<bool>,
+    /// Seconds between two messages of one member; 0 lifts the limit.
+    pub slow_mode: Option<u32>,
 }
 
 /// The position of a command's events in the log.
@@ -209,6 +231,18 @@ pub enum Refusal {
     /// The room is frozen.
     #[error("this room is frozen")]
     Frozen,
+    /// The actor is muted in this room.
+    #[error("muted in this room")]
+    Muted {
+        /// When that ends by itself; `None` if it does not.
+        until: Option<Timestamp>,
+    },
+    /// The actor has sent a message a moment ago, in a room in slow mode.
+    #[error("this room is in slow mode")]
+    SlowMode {
+        /// How long to wait.
+        wait: Duration,
+    },
     /// A message of kind `text` must have a text.
     #[error("must not be blank")]
     BlankText,

@@ -95,7 +95,7 @@ impl Draft {
     /// Decides `command`. `now` is the node's clock; the events' time is never before
     /// the room's last.
     pub fn decide(&mut self, command: &Command, now: Timestamp) -> Result<Decision, Refusal> {
-        let bodies = match decide(self.view(), command, self.newest(now)) {
+        let bodies = match decide(self.view(now), command, self.newest(now)) {
             Ok(Verdict::Change(bodies)) => bodies,
             Ok(Verdict::Repeat(outcome)) => return Ok(Decision::Done(outcome)),
             Err(Stop::Need(need)) => return Ok(Decision::Need(need)),
@@ -160,12 +160,13 @@ impl Draft {
         self.room.last_at.min(now)
     }
 
-    fn view(&self) -> View<'_> {
+    fn view(&self, now: Timestamp) -> View<'_> {
         View {
             room: &self.room,
             head: self.next_seq() - 1,
             base: self.base.seq(),
             member_count: self.member_count,
+            at: now.max(self.room.last_at),
         }
     }
 
@@ -191,7 +192,11 @@ impl Draft {
                 self.member_count -= 1;
                 self.changed_members.insert(user.clone());
             }
-            Body::MemberBanned { user } | Body::MemberUnbanned { user } | Body::RoleChanged { user, .. } => {
+            Body::MemberBanned { user, .. }
+            | Body::MemberUnbanned { user }
+            | Body::MemberMuted { user, .. }
+            | Body::MemberUnmuted { user }
+            | Body::RoleChanged { user, .. } => {
                 self.changed_members.insert(user.clone());
             }
             Body::RoomChanged { .. } | Body::RoomDeleted => self.info_changed = true,

@@ -51,6 +51,8 @@ enum Kind {
     Remove(UserId),
     Ban(UserId),
     Unban(UserId),
+    Mute(UserId),
+    Unmute(UserId),
     SetRole(UserId, Role),
     DeleteRoom,
     Other,
@@ -81,8 +83,10 @@ impl Kind {
             Body::MemberAdded { user, .. } => Self::Add(vec![user.clone()]),
             Body::MemberRemoved { user } if *user == event.actor => Self::Leave,
             Body::MemberRemoved { user } => Self::Remove(user.clone()),
-            Body::MemberBanned { user } => Self::Ban(user.clone()),
+            Body::MemberBanned { user, .. } => Self::Ban(user.clone()),
             Body::MemberUnbanned { user } => Self::Unban(user.clone()),
+            Body::MemberMuted { user, .. } => Self::Mute(user.clone()),
+            Body::MemberUnmuted { user } => Self::Unmute(user.clone()),
             Body::RoleChanged { user, role } => Self::SetRole(user.clone(), *role),
             Body::RoomDeleted => Self::DeleteRoom,
             Body::Other => Self::Other,
@@ -119,8 +123,10 @@ impl Kind {
             (Self::Leave, Action::Remove { user }) => *user == command.actor,
             (Self::Add(added), Action::Add { users }) => added.iter().all(|user| users.contains(user)),
             (Self::Remove(whom), Action::Remove { user })
-            | (Self::Ban(whom), Action::Ban { user })
-            | (Self::Unban(whom), Action::Unban { user }) => whom == user,
+            | (Self::Ban(whom), Action::Ban { user, .. })
+            | (Self::Unban(whom), Action::Unban { user })
+            | (Self::Mute(whom), Action::Mute { user, .. })
+            | (Self::Unmute(whom), Action::Unmute { user }) => whom == user,
             (Self::SetRole(whom, which), Action::SetRole { user, role }) => whom == user && which == role,
             _ => false,
         }
@@ -200,6 +206,23 @@ impl Requests {
             return Err(Refusal::OutcomeUnknown { floor: searched + 1 });
         }
         Ok(Seen::Never)
+    }
+
+    /// When `user` last sent a message after `since`, as far as is remembered.
+    pub(super) fn last_sent(&self, user: &UserId, since: Timestamp) -> Option<Timestamp> {
+        let latest = self.recent.by_seq.iter().rev().chain(self.settled.by_seq.iter().rev());
+        let sends = |key: &Key| self.get(key).is_some_and(|done| done.kind == Kind::Send);
+        latest
+            .take_while(|(_, at, _)| *at > since)
+            .find(|(_, _, key)| key.0 == *user && sends(key))
+            .map(|(_, at, _)| *at)
+    }
+
+    /// Whether all that happened after `since` is remembered, or as much as ever is.
+    pub(super) fn reaches(&self, since: Timestamp, head: u64, floor: u64) -> bool {
+        self.after < floor
+            || self.oldest.is_some_and(|oldest| oldest <= since)
+            || head - self.after >= MAX_RECENT_REQUESTS as u64
     }
 
     /// Remembers the next event of the log.

@@ -5,7 +5,7 @@ use super::requests::Requests;
 use crate::evict::survivors;
 use crate::limits::RoomSizes;
 use crate::{
-    Body, Chunk, Event, Head, Member, Overlay, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
+    Body, Chunk, Event, Head, Member, Mute, Overlay, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
 };
 
 /// A room's data outside its log.
@@ -191,9 +191,15 @@ impl Room {
         self.requests.settle();
     }
 
-    fn set_standing(&mut self, user: &UserId, standing: Standing) {
+    fn set_standing(&mut self, user: &UserId, standing: Standing, ban_ends: Option<Timestamp>) {
         if let Some(Some(member)) = self.members.get_mut(user) {
-            member.standing = standing;
+            (member.standing, member.ban_ends) = (standing, ban_ends);
+        }
+    }
+
+    fn set_mute(&mut self, user: &UserId, until: Option<Timestamp>) {
+        if let Some(Some(member)) = self.members.get_mut(user) {
+            member.mute = Some(Mute { until });
         }
     }
 
@@ -222,8 +228,11 @@ impl Room {
                     member.leave(event.seq, standing, &self.info.settings);
                 }
             }
-            Body::MemberBanned { user } => self.set_standing(user, Standing::Banned),
-            Body::MemberUnbanned { user } => self.set_standing(user, Standing::Free),
+            Body::MemberBanned { user, until, .. } => self.set_standing(user, Standing::Banned, *until),
+            Body::MemberUnbanned { user } => self.set_standing(user, Standing::Free, None),
+            Body::MemberMuted { user, until, .. } => self.set_mute(user, *until),
+            // It has ended now: a row without a mute would leave the old one where fields are set one by one.
+            Body::MemberUnmuted { user } => self.set_mute(user, Some(event.at)),
             Body::RoleChanged { user, role } => {
                 if let Some(Some(member)) = self.members.get_mut(user) {
                     member.role = *role;

@@ -55,6 +55,11 @@ text! {
     Topic
 }
 
+text! {
+    /// Why someone was banned or muted: at most [`MAX_TOPIC_BYTES`]; may be empty.
+    Reason
+}
+
 impl Text {
     /// Validates the text of a new message: visible, no control characters except line breaks and
     /// tabs, no direction overrides.
@@ -114,6 +119,24 @@ impl Title {
     pub fn parse(title: &str) -> Result<Self, TextError> {
         bounded(title, MAX_NAME_BYTES)?;
         Ok(Self(title.into()))
+    }
+}
+
+impl Reason {
+    /// Checks a new reason: as a topic.
+    pub fn parse_new(reason: &str) -> Result<Self, TextError> {
+        Topic::parse_new(reason).map(|topic| Self(topic.0))
+    }
+
+    /// Checks a reason that was accepted before.
+    pub fn parse(reason: &str) -> Result<Self, TextError> {
+        Topic::parse(reason).map(|topic| Self(topic.0))
+    }
+}
+
+impl Default for Reason {
+    fn default() -> Self {
+        Self(Topic::default().0)
     }
 }
 

@@ -5,7 +5,9 @@ use parlance_core::{
 };
 
 use crate::solo::Solo;
-use crate::values::{add, command, delete, edit, react, remove, rename, reply, send, set_role, text, user};
+use crate::values::{
+    add, ban, command, delete, edit, react, remove, rename, reply, send, set_role, text, user,
+};
 
 const SERVICE: Authority = Authority::App { moderates: false };
 const ADMIN: Authority = Authority::App { moderates: true };
@@ -100,7 +102,7 @@ fn repeats_of_the_app_are_recognised() {
 #[test]
 fn bans_take_the_admin_scope() {
     let mut solo = Solo::group();
-    let ban = Action::Ban { user: user("ann") };
+    let ban = ban("ann");
     assert_eq!(ask(&mut solo, ban.clone()), Err(Refusal::NeedsScope("admin")));
     solo.ask(&by(ADMIN, "ban", ban)).unwrap();
     assert_eq!(row(&solo, "ann").standing, Standing::Banned);
@@ -161,4 +163,14 @@ fn the_app_deletes_any_room_and_people_their_own() {
     let again = solo.ask(&command("ann", "delete", None, Action::DeleteRoom)).unwrap();
     assert_eq!(again, Outcome { is_repeat: true, ..deleted });
     assert_eq!(ask(&mut solo, Action::DeleteRoom).unwrap().first, 0, "nothing left to do");
+    assert_eq!(solo.does("ann", Action::DeleteRoom).unwrap().first, 0);
+    assert_eq!(solo.does("bob", Action::DeleteRoom), Err(Refusal::NeedsRole("owner")));
+}
+
+#[test]
+fn who_was_removed_learns_nothing_of_the_end_of_a_room() {
+    let mut solo = Solo::group();
+    solo.does("ann", remove("bob")).unwrap();
+    solo.does("ann", Action::DeleteRoom).unwrap();
+    assert_eq!(solo.does("bob", Action::DeleteRoom), Err(Refusal::NotMember));
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::requests::check_repeat;
 use crate::solo::Solo;
-use crate::values::{add, command, edit, react, remove, rename, send, set_role, unreact, user};
+use crate::values::{add, ban, command, edit, react, remove, rename, send, set_role, unreact, user};
 
 /// The answers to a former member by a node that has followed the room and by one that loads it.
 fn answers(solo: &mut Solo, after: Option<u64>, action: &Action, request: &str) -> Vec<String> {
@@ -38,7 +38,7 @@ fn former_member_is_answered_the_same_wherever_the_head_is() {
         rename("red"),
         add(&["dan"]),
         remove("bob"),
-        Action::Ban { user: user("bob") },
+        ban("bob"),
         Action::Unban { user: user("bob") },
         set_role("bob", Role::Admin),
         Action::Join,

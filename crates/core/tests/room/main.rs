@@ -1,6 +1,6 @@
 //! The room's rules, first as short examples, then in a model cluster with random failures.
 //!
-//! - `app`, `chain`, `requests`, `former_requests`, `repeat_window`, `drafts`, `permissions`, `settings`, `membership`, `overlays`, `unread`: one rule,
+//! - `app`, `chain`, `requests`, `former_requests`, `repeat_window`, `drafts`, `permissions`, `settings`, `membership`, `moderation`, `overlays`, `unread`: one rule,
 //!   one example
 //! - `model`: a store, nodes and clients, with unreliable connections between them
 //! - `cluster`: random scripts keep every promise; `faults`: planted faults are detected
@@ -14,6 +14,7 @@ mod faults;
 mod former_requests;
 mod membership;
 mod model;
+mod moderation;
 mod overlays;
 mod permissions;
 mod repeat_window;

@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::solo::Solo;
-use crate::values::{add, command, remove, request, send, set_role, settings, user};
+use crate::values::{add, ban, command, remove, request, send, set_role, settings, user};
 
 /// Checks what `who` may read now.
 fn check_visible(solo: &Solo, who: &str, visibility: Visibility, expected: &[(u64, u64)]) {
@@ -301,7 +301,6 @@ fn a_node_that_was_away_takes_chunks_in_order_only() {
 #[test]
 fn removal_and_ban_are_distinct() {
     let mut solo = Solo::channel();
-    let ban = |id: &str| Action::Ban { user: user(id) };
     let unban = |id: &str| Action::Unban { user: user(id) };
     solo.does("bob", Action::Leave).unwrap();
     solo.does("bob", Action::Join).unwrap();
@@ -336,7 +335,6 @@ fn removal_and_ban_are_distinct() {
 fn an_admin_bans_members_and_not_admins() {
     let mut solo = Solo::group();
     solo.does("ann", set_role("bob", Role::Admin)).unwrap();
-    let ban = |id: &str| Action::Ban { user: user(id) };
     assert_eq!(solo.does("bob", ban("ann")), Err(Refusal::NeedsRole("owner")));
     assert_eq!(solo.does("bob", ban("bob")), Err(Refusal::NeedsRole("owner")));
     solo.does("bob", ban("cat")).unwrap();

@@ -3,7 +3,7 @@
 use parlance_core::{Action, Outcome, Refusal, Role};
 
 use crate::solo::Solo;
-use crate::values::{add, delete, edit, react, remove, rename, reply, send, set_role, unreact, user};
+use crate::values::{add, ban, delete, edit, react, remove, rename, reply, send, set_role, unreact, user};
 
 const NEEDS_ADMIN: Refusal = Refusal::NeedsRole("admin");
 const NEEDS_OWNER: Refusal = Refusal::NeedsRole("owner");
@@ -149,7 +149,6 @@ fn leaving() {
 
 #[test]
 fn banning() {
-    let ban = |id: &str| Action::Ban { user: user(id) };
     check(ban("cat"), [Ok(2), Ok(2), admin(), no(), no()]);
     check(ban("bob"), [Ok(2), owner(), admin(), no(), no()]);
     check(ban("dan"), [Ok(1), Ok(1), admin(), no(), no()]);

@@ -4,7 +4,7 @@ use parlance_core::limits::MAX_REPEAT_CHECK;
 use parlance_core::{Action, Authority, Command, Need, Outcome, Refusal, Role};
 
 use crate::solo::Solo;
-use crate::values::{add, command, edit, react, remove, rename, send, set_role, unreact, user};
+use crate::values::{add, ban, command, edit, react, remove, rename, send, set_role, unreact, user};
 
 /// Repeats a request that was answered with `first`, and expects the same answer.
 pub(crate) fn check_repeat(solo: &mut Solo, command: &parlance_core::Command, first: Outcome) {
@@ -112,7 +112,7 @@ fn one_id_for_two_things() {
 /// The target of a request is part of what its id identifies.
 #[test]
 fn one_id_for_two_operations_of_a_kind() {
-    let (ban, unban) = (|id| Action::Ban { user: user(id) }, |id| Action::Unban { user: user(id) });
+    let unban = |id| Action::Unban { user: user(id) };
     let check = |prepare: &[Action], done: Action, others: &[Action]| {
         let mut solo = Solo::group();
         for action in prepare {

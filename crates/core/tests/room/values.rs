@@ -1,8 +1,8 @@
 //! Short constructors of ids, texts and commands.
 
 use parlance_core::{
-    Action, Authority, Command, DataChange, Emoji, Message, RequestId, Settings, SettingsChange, Text, Title,
-    Topic, UserId, Visibility,
+    Action, Authority, Command, DataChange, Emoji, Message, Reason, RequestId, Settings, SettingsChange,
+    Text, Title, Topic, UserId, Visibility,
 };
 
 /// All users. The first three are initial members of a room.
@@ -58,6 +58,10 @@ pub(crate) fn add(users: &[&str]) -> Action {
 
 pub(crate) fn remove(id: &str) -> Action {
     Action::Remove { user: user(id) }
+}
+
+pub(crate) fn ban(id: &str) -> Action {
+    Action::Ban { user: user(id), lasts: None, reason: Reason::default() }
 }
 
 pub(crate) fn set_role(id: &str, role: parlance_core::Role) -> Action {

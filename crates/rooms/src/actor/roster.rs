@@ -16,8 +16,10 @@ impl Roster {
         self.changed.extend(chunk.events().iter().filter_map(|event| match &event.body {
             Body::MemberAdded { user, .. }
             | Body::MemberRemoved { user }
-            | Body::MemberBanned { user }
+            | Body::MemberBanned { user, .. }
             | Body::MemberUnbanned { user }
+            | Body::MemberMuted { user, .. }
+            | Body::MemberUnmuted { user }
             | Body::RoleChanged { user, .. } => Some(user.clone()),
             _ => None,
         }));

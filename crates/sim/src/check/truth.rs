@@ -77,6 +77,8 @@ impl RoomTruth {
                     intervals: Vec::new(),
                     standing: Standing::Free,
                     left_with: None,
+                    ban_ends: None,
+                    mute: None,
                 });
                 member.role = *role;
                 (member.standing, member.left_with) = (Standing::Free, None);

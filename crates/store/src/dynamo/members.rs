@@ -2,9 +2,12 @@
 //! user cannot read a room.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use parlance_core::{Interval, Member, Role, Settings, Standing, Title, Topic, UserId, Visibility};
+use parlance_core::{
+    Interval, Member, Mute, Role, Settings, Standing, Timestamp, Title, Topic, UserId, Visibility,
+};
 
 use super::item::{Item, get_text, text};
+use crate::record::moment;
 
 /// `member`, `admin` or `owner`.
 pub(super) const ROLE: &str = "role";
@@ -14,8 +17,11 @@ pub(super) const INTERVALS: &str = "intervals";
 /// For each interval how much of the history was open when it ended: `a` for all, `s`
 /// since joining, `-` if unknown or if the interval has not ended.
 const OPEN: &str = "left_open";
-/// `removed` or `banned`; empty for users who may return on their own.
+/// `removed` or `banned`, the latter with the Unix milliseconds at which it ends, if it does by itself;
+/// empty for those who may come back on their own.
 const STANDING: &str = "standing";
+/// When the last mute ends or has ended, Unix milliseconds; 0 if it does not end by itself.
+const MUTED: &str = "muted_until";
 /// Title and topic when they last left; the visibility at that time is the last one in
 /// [`OPEN`].
 const TITLE: &str = "left_title";
@@ -42,17 +48,24 @@ pub(super) fn attributes(member: &Member) -> Vec<(&'static str, AttributeValue)>
             None => '-',
         });
         let standing = match member.standing {
-            Standing::Free => "",
-            Standing::Removed => "removed",
-            Standing::Banned => "banned",
+            Standing::Free => String::new(),
+            Standing::Removed => "removed".to_owned(),
+            Standing::Banned => match member.ban_ends {
+                Some(ends) => format!("banned {}", ends.0),
+                None => "banned".to_owned(),
+            },
         };
-        attributes.extend([(OPEN, text(&open.collect::<String>())), (STANDING, text(standing))]);
-        // Overwrites what an earlier departure has left there.
+        attributes.extend([(OPEN, text(&open.collect::<String>())), (STANDING, text(&standing))]);
+        // Over what an earlier leaving has left there.
         let (title, topic) = match &member.left_with {
             Some(settings) => (settings.title.as_str(), settings.topic.as_str()),
             None => ("", ""),
         };
         attributes.extend([(TITLE, text(title)), (TOPIC, text(topic))]);
+    }
+    // Never taken back: a mute that was lifted has ended.
+    if let Some(Mute { until }) = member.mute {
+        attributes.push((MUTED, text(&until.map_or(0, |until| until.0).to_string())));
     }
     attributes
 }
@@ -81,15 +94,23 @@ pub(super) fn read(user: UserId, item: &Item) -> Option<Member> {
             _ => Some(Visibility::SinceJoined),
         };
     }
+    let mut ban_ends = None;
     let standing = match get_text(item, STANDING) {
         None | Some("") => Standing::Free,
         Some("banned") => Standing::Banned,
-        // Unknown values of a later version are treated as a removal: neither open to
-        // all nor closed for good.
-        Some(_) => Standing::Removed,
+        Some(standing) => match standing.strip_prefix("banned ").and_then(|ends| ends.parse().ok()) {
+            Some(ends) => {
+                ban_ends = Some(Timestamp(ends));
+                Standing::Banned
+            }
+            // What a later version says is neither open to all nor closed for good.
+            None => Standing::Removed,
+        },
     };
+    // What a later version wrote there holds until it is lifted.
+    let mute = get_text(item, MUTED).map(|until| Mute { until: moment(until.parse().unwrap_or(0)) });
     let left_with = left_with(item, intervals.last()?);
-    Some(Member { user, role, intervals, standing, left_with })
+    Some(Member { user, role, intervals, standing, left_with, ban_ends, mute })
 }
 
 fn left_with(item: &Item, last: &Interval) -> Option<Settings> {
@@ -111,6 +132,8 @@ mod tests {
             intervals: intervals.iter().map(interval).collect(),
             standing: Standing::Free,
             left_with: None,
+            ban_ends: None,
+            mute: None,
         };
         let item = item_of(&member);
         assert_eq!(get_text(&item, INTERVALS), Some(expected));
@@ -135,9 +158,15 @@ mod tests {
                 visibility: Visibility::SinceJoined,
                 ..Settings::default()
             }),
+            ban_ends: Some(Timestamp(1_700_000_000_123)),
+            mute: Some(Mute { until: None }),
         };
         let mut item = item_of(&member);
         assert_eq!(read(member.user.clone(), &item), Some(member.clone()));
+        assert_eq!(get_text(&item, STANDING), Some("banned 1700000000123"));
+        (member.ban_ends, member.mute) = (None, Some(Mute { until: Some(Timestamp(5)) }));
+        item.extend(item_of(&member));
+        assert_eq!(read(member.user.clone(), &item), Some(member.clone()), "for good, and lifted");
         member.intervals.push(Interval::starting_at(40));
         (member.standing, member.left_with) = (Standing::Free, None);
         item.extend(item_of(&member));

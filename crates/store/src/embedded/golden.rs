@@ -8,9 +8,9 @@ use std::fmt::{Debug, Write};
 use std::path::Path;
 
 use parlance_core::{
-    Body, Chunk, Cursors, Data, Emoji, Event, ImageUrl, Interval, Mark, Member, Message, Name, Overlay,
-    RequestId, Role, RoomId, RoomInfo, RoomKind, Settings, Standing, Text, Timestamp, Title, Topic, Unknown,
-    UserId, Visibility,
+    Body, Chunk, Cursors, Data, Emoji, Event, ImageUrl, Interval, Mark, Member, Message, Mute, Name, Overlay,
+    Reason, RequestId, Role, RoomId, RoomInfo, RoomKind, Settings, Standing, Text, Timestamp, Title, Topic,
+    Unknown, UserId, Visibility,
 };
 
 use parlance_proto::storage::v1::{self, MemberRecord, OverlayRecord, RoomRecord, UserRecord};
@@ -60,6 +60,10 @@ fn room() -> RoomId {
 
 fn text(text: &str) -> Text {
     Text::parse(text).unwrap()
+}
+
+fn reason() -> Reason {
+    Reason::parse("spam").unwrap()
 }
 
 fn emoji() -> Emoji {
@@ -133,7 +137,11 @@ fn stored_events_read_as_events_of_the_contract() {
         Body::RoomChanged { settings: settings() },
         Body::MemberAdded { user: bob.clone(), role: Role::Owner },
         Body::MemberRemoved { user: bob.clone() },
-        Body::MemberBanned { user: bob.clone() },
+        Body::MemberBanned { user: bob.clone(), until: None, reason: Reason::default() },
+        Body::MemberBanned { user: bob.clone(), until: Some(Timestamp(1_700_000_000_123)), reason: reason() },
+        Body::MemberMuted { user: bob.clone(), until: None, reason: Reason::default() },
+        Body::MemberMuted { user: bob.clone(), until: Some(Timestamp(1_700_000_000_123)), reason: reason() },
+        Body::MemberUnmuted { user: bob.clone() },
         Body::MemberUnbanned { user: bob.clone() },
         Body::RoleChanged { user: bob, role: Role::Admin },
         Body::Message(Message { reply_to: Some(5), ..Message::plain(text("an answer")) }),
@@ -187,12 +195,21 @@ fn member() {
         intervals: vec![left, Interval::starting_at(300)],
         standing: Standing::Free,
         left_with: None,
+        ban_ends: None,
+        mute: None,
     };
     check("member", member.clone(), encode_member, decode);
     member.intervals[1] = Interval { joined: 300, left: Some(310), visibility: Some(Visibility::All) };
     member.standing = Standing::Removed;
     member.left_with = Some(settings());
-    check("member-removed", member, encode_member, decode);
+    check("member-removed", member.clone(), encode_member, decode);
+    member.standing = Standing::Banned;
+    member.ban_ends = Some(Timestamp(1_700_000_000_123));
+    member.mute = Some(Mute { until: None });
+    check("member-banned", member.clone(), encode_member, decode);
+    member.ban_ends = None;
+    member.mute = Some(Mute { until: Some(Timestamp(1_700_000_000_123)) });
+    check("member-muted", member, encode_member, decode);
 }
 
 #[test]

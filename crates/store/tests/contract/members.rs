@@ -1,8 +1,12 @@
 //! Members of a room, and rooms of a user.
 
-use parlance_core::{Action, Interval, Member, Role, RoomId, Standing, UserId};
+use std::time::Duration;
 
-use super::fixture::{AnyStore, Node, add, group, unique, user};
+use parlance_core::{
+    Action, Body, Interval, Member, Mute, Reason, Role, RoomId, SettingsChange, Standing, Timestamp, UserId,
+};
+
+use super::fixture::{AnyStore, NOW, Node, add, group, unique, user};
 
 /// Ids with common prefixes, in order.
 const NAMES: [&str; 9] = ["a", "a+", "a-", "a.b", "a.b.c", "a0", "aa", "aaa", "b"];
@@ -26,6 +30,8 @@ pub(crate) async fn membership_is_kept_by_interval(store: AnyStore) {
         ],
         standing: Standing::Free,
         left_with: None,
+        ban_ends: None,
+        mute: None,
     };
     assert_eq!(store.member(node.id(), &bob).await.unwrap(), Some(expected));
 
@@ -34,13 +40,62 @@ pub(crate) async fn membership_is_kept_by_interval(store: AnyStore) {
     let settings = node.stored().await.info.settings;
     let row = store.member(node.id(), &bob).await.unwrap().unwrap();
     assert_eq!((row.standing, row.left_with), (Standing::Free, Some(settings)));
-    node.write(&[(&alice, Action::Ban { user: bob.clone() })]).await;
+    node.write(&[(&alice, ban(&bob, None))]).await;
     assert_eq!(store.member(node.id(), &bob).await.unwrap().unwrap().standing, Standing::Banned);
     let members = store.members(node.id(), None, 10).await.unwrap();
     let active: Vec<(&UserId, bool)> = members.iter().map(|row| (&row.user, row.is_active())).collect();
     assert_eq!(active, [(&alice, true), (&bob, false)]);
     assert_eq!(store.rooms_of(&bob, None, 10).await.unwrap().rows[0].member, members[1]);
     assert_eq!(node.stored().await.head().member_count(), 1);
+}
+
+fn ban(user: &UserId, lasts: Option<Duration>) -> Action {
+    Action::Ban { user: user.clone(), lasts, reason: Reason::parse("spam").unwrap() }
+}
+
+fn mute(user: &UserId, lasts: Option<Duration>) -> Action {
+    Action::Mute { user: user.clone(), lasts, reason: Reason::parse("too loud").unwrap() }
+}
+
+pub(crate) async fn bans_and_mutes_are_kept_with_their_ends(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let mut node = Node::create(&store, group(&alice, &[&bob])).await;
+    let minute = Some(Duration::from_secs(60));
+    let end = Some(Timestamp(NOW.0 + 60_000));
+    let id = node.id().clone();
+    let row = async || store.member(&id, &bob).await.unwrap().unwrap();
+    assert_eq!(row().await.mute, None);
+    for (lasts, until) in [(minute, end), (None, None)] {
+        node.write(&[(&alice, mute(&bob, lasts))]).await;
+        assert_eq!(row().await.mute, Some(Mute { until }));
+    }
+    // A mute that was lifted is one that has ended.
+    node.write(&[(&alice, Action::Unmute { user: bob.clone() })]).await;
+    let lifted = Some(Mute { until: Some(NOW) });
+    assert_eq!(row().await.mute, lifted);
+    for (lasts, until) in [(minute, end), (None, None), (minute, end)] {
+        node.write(&[(&alice, ban(&bob, lasts))]).await;
+        let row = row().await;
+        assert_eq!((row.standing, row.ban_ends, row.mute), (Standing::Banned, until, lifted));
+    }
+    node.write(&[(&alice, Action::Unban { user: bob.clone() })]).await;
+    let free = row().await;
+    assert_eq!((free.standing, free.ban_ends, free.mute), (Standing::Free, None, lifted));
+    // What the log says is what the rows say.
+    let events = store.events_before(node.id(), node.head() + 1, 100).await.unwrap();
+    let bodies: Vec<Body> = events.into_iter().map(|event| event.body).collect();
+    let reason = Reason::parse("too loud").unwrap();
+    assert!(bodies.contains(&Body::MemberMuted { user: bob.clone(), until: end, reason }), "{bodies:?}");
+}
+
+pub(crate) async fn slow_mode_is_a_setting(store: AnyStore) {
+    let tag = unique();
+    let alice = user(tag, "alice");
+    let mut node = Node::create(&store, group(&alice, &[])).await;
+    let slow = Some(30);
+    node.write(&[(&alice, Action::Update(SettingsChange { slow_mode: slow, ..Default::default() }))]).await;
+    assert_eq!(node.stored().await.info.settings.slow_mode, 30);
 }
 
 pub(crate) async fn a_role_is_kept_with_the_member(store: AnyStore) {

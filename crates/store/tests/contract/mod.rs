@@ -66,6 +66,8 @@ macro_rules! contract {
             members {
                 membership_is_kept_by_interval
                 a_role_is_kept_with_the_member
+                bans_and_mutes_are_kept_with_their_ends
+                slow_mode_is_a_setting
                 members_are_paged_by_id
                 members_are_read_by_id
                 rooms_of_a_user_are_paged_by_id

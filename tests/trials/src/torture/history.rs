@@ -263,6 +263,8 @@ pub(super) fn print(event: &v1::Event) -> u64 {
         Some(Body::MemberBanned(banned)) => (11, &banned.user_id).hash(&mut hash),
         Some(Body::MemberUnbanned(unbanned)) => (12, &unbanned.user_id).hash(&mut hash),
         Some(Body::RoomDeleted(_)) => 13.hash(&mut hash),
+        Some(Body::MemberMuted(muted)) => (14, &muted.user_id).hash(&mut hash),
+        Some(Body::MemberUnmuted(unmuted)) => (15, &unmuted.user_id).hash(&mut hash),
     }
     hash.finish()
 }

@@ -127,6 +127,8 @@ fn log_body(body: &Body) -> LogBody {
         | Body::RoleChanged(_)
         | Body::MemberBanned(_)
         | Body::MemberUnbanned(_)
+        | Body::MemberMuted(_)
+        | Body::MemberUnmuted(_)
         | Body::RoomDeleted(_) => LogBody::Other,
     }
 }

@@ -12,15 +12,15 @@ use crate::{Body, Member, Permission, Role, RoomKind, Standing, UserId, Visibili
 /// Lets `user`, whose row is `actor`, join.
 pub(super) fn join(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
     let standing = actor.map_or(Standing::Free, |actor| actor.standing);
+    let is_banned = actor.is_some_and(|actor| actor.is_banned_at(view.at));
     let refusal = match view.room.info.kind {
         RoomKind::Direct => Refusal::DirectRoom,
         _ if actor.is_some_and(Member::is_active) => return Ok(Vec::new()),
         RoomKind::Group => Refusal::NotJoinable,
         RoomKind::Channel if view.member_count >= MAX_MEMBERS => Refusal::RoomFull,
         RoomKind::Channel if standing == Standing::Removed => Refusal::Removed,
-        RoomKind::Channel if standing == Standing::Banned => Refusal::Banned,
-        // An owner could open the history of an abandoned channel, which a stranger must not be able
-        // to read.
+        RoomKind::Channel if is_banned => Refusal::Banned,
+        // An owner could open the past of an abandoned channel, which is not for a stranger to read.
         RoomKind::Channel if view.member_count == 0 && actor.is_none() && !shows_all(view) => {
             Refusal::NotJoinable
         }
@@ -43,7 +43,7 @@ pub(super) fn add(view: View<'_>, actor: &Member, users: &[UserId]) -> Result<Ve
     let mut bodies: Vec<Body> = Vec::with_capacity(users.len());
     for user in users.iter().collect::<BTreeSet<_>>() {
         let member = view.row(user)?;
-        if member.is_some_and(|member| member.standing == Standing::Banned) {
+        if member.is_some_and(|member| member.is_banned_at(view.at)) {
             return Err(Refusal::TargetBanned(user.clone()).into());
         }
         if !member.is_some_and(Member::is_active) {
@@ -77,59 +77,6 @@ pub(super) fn remove(
         return Err(Refusal::NeedsRole("owner").into());
     }
     Ok(vec![Body::MemberRemoved { user: user.clone() }])
-}
-
-/// Refuses the app if its token lacks the scope to moderate.
-fn moderates(authority: &Authority) -> Result<(), Refusal> {
-    match authority {
-        Authority::App { moderates: false } => Err(Refusal::NeedsScope("admin")),
-        Authority::App { moderates: true } | Authority::Member | Authority::OnBehalf { .. } => Ok(()),
-    }
-}
-
-/// Bans a user. A member is removed first, so that code that follows memberships can ignore bans.
-pub(super) fn ban(
-    view: View<'_>,
-    actor: &Member,
-    authority: &Authority,
-    user: &UserId,
-) -> Result<Vec<Body>, Stop> {
-    view.not_direct()?;
-    moderates(authority)?;
-    at_least(actor, Role::Admin)?;
-    let Some(member) = view.row(user)? else {
-        return Err(Refusal::TargetNotMember(user.clone()).into());
-    };
-    let mut bodies = Vec::with_capacity(2);
-    if member.is_active() {
-        if matches!(authority, Authority::App { .. }) {
-            bodies = leave(view, member)?;
-        } else if member.role >= actor.role {
-            return Err(Refusal::NeedsRole("owner").into());
-        } else {
-            bodies.push(Body::MemberRemoved { user: user.clone() });
-        }
-    }
-    if member.standing != Standing::Banned {
-        bodies.push(Body::MemberBanned { user: user.clone() });
-    }
-    Ok(bodies)
-}
-
-pub(super) fn unban(
-    view: View<'_>,
-    actor: &Member,
-    authority: &Authority,
-    user: &UserId,
-) -> Result<Vec<Body>, Stop> {
-    view.not_direct()?;
-    moderates(authority)?;
-    at_least(actor, Role::Admin)?;
-    let member = view.row(user)?;
-    if member.is_none_or(|member| member.standing != Standing::Banned) {
-        return Ok(Vec::new());
-    }
-    Ok(vec![Body::MemberUnbanned { user: user.clone() }])
 }
 
 pub(super) fn set_role(

@@ -2,6 +2,7 @@
 
 mod change;
 mod members;
+mod moderation;
 mod send;
 mod settings;
 mod stop;
@@ -80,14 +81,14 @@ fn were_members(view: View<'_>, command: &Command, first: &Outcome) -> Result<()
 fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
     let authority = &command.authority;
     let app = is_for_app(command).then(|| Member::app(command.actor.clone()));
-    if app.is_none() && view.room.info.settings.frozen {
-        refuse_frozen(command, actor)?;
+    if app.is_none() {
+        if view.room.info.settings.frozen {
+            refuse_frozen(command, actor)?;
+        }
+        refuse_muted(view, command, actor)?;
     }
-    match &command.action {
-        // Already deleted by another request.
-        Action::DeleteRoom if view.room.info.deleted => return Ok(Vec::new()),
-        Action::Join => return members::join(view, &command.actor, actor),
-        _ => {}
+    if matches!(command.action, Action::Join) {
+        return members::join(view, &command.actor, actor);
     }
     let Some(actor) = app.as_ref().or(actor).filter(|actor| actor.is_active()) else {
         return match command.action {
@@ -104,12 +105,26 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
         Action::Unreact { target, emoji } => change::unreact(view, actor, *target, emoji),
         Action::Add { users } => members::add(view, actor, users),
         Action::Remove { user } => members::remove(view, actor, authority, user),
-        Action::Ban { user } => members::ban(view, actor, authority, user),
-        Action::Unban { user } => members::unban(view, actor, authority, user),
+        Action::Ban { user, lasts, reason } => moderation::ban(view, actor, authority, user, *lasts, reason),
+        Action::Unban { user } => moderation::unban(view, actor, authority, user),
+        Action::Mute { user, lasts, reason } => {
+            moderation::mute(view, actor, authority, user, *lasts, reason)
+        }
+        Action::Unmute { user } => moderation::unmute(view, actor, authority, user),
         Action::SetRole { user, role } => members::set_role(view, actor, authority, user, *role),
         Action::Leave => members::leave(view, actor),
         Action::Update(change) => settings::update(view, actor, authority, change),
         Action::DeleteRoom => settings::delete_room(view, actor, authority),
+    }
+}
+
+/// What members may not do while they are muted.
+fn refuse_muted(view: View<'_>, command: &Command, actor: Option<&Member>) -> Result<(), Refusal> {
+    let says = matches!(command.action, Action::Send(_) | Action::Edit { .. } | Action::React { .. });
+    let member = actor.filter(|actor| says && actor.is_active());
+    match member.and_then(|member| member.mute) {
+        Some(mute) if mute.holds_at(view.at) => Err(Refusal::Muted { until: mute.until }),
+        _ => Ok(()),
     }
 }
 

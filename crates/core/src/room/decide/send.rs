@@ -1,7 +1,9 @@
+use std::time::Duration;
+
 use super::stop::Stop;
 use super::view::{View, allowed};
-use crate::room::command::{Authority, Refusal};
-use crate::{Body, Member, Message, MessageKind, Permission};
+use crate::room::command::{Authority, Need, Refusal};
+use crate::{Body, Member, Message, MessageKind, Permission, Role, Timestamp};
 
 pub(super) fn send(
     view: View<'_>,
@@ -16,5 +18,24 @@ pub(super) fn send(
     if let Some(seq) = message.reply_to {
         view.message(actor, seq)?;
     }
+    if view.room.info.settings.slow_mode > 0 && actor.role < Role::Admin {
+        keeps_pace(view, actor)?;
+    }
     Ok(vec![Body::Message(message.clone())])
+}
+
+/// Refuses a message too soon after the last one of its sender. By the times in the log, on whichever node
+/// it is decided: an append elsewhere in the meantime fails the one decided here.
+fn keeps_pace(view: View<'_>, actor: &Member) -> Result<(), Stop> {
+    let interval = u64::from(view.room.info.settings.slow_mode) * 1000;
+    let since = Timestamp(view.at.0.saturating_sub(interval));
+    let requests = &view.room.requests;
+    if let Some(last) = requests.last_sent(&actor.user, since) {
+        let wait = Duration::from_millis(interval - view.at.since(last).min(interval));
+        return Err(Refusal::SlowMode { wait }.into());
+    }
+    if !requests.reaches(since, view.head, view.room.info.floor) {
+        return Err(Need::Older { before: requests.after() + 1 }.into());
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ pub(super) fn update(
     change: &SettingsChange,
 ) -> Result<Vec<Body>, Stop> {
     let is_named = change.title.is_some() || change.topic.is_some() || change.visibility.is_some();
-    let is_shared = is_named || change.permissions != Permissions::default();
+    let is_shared = is_named || change.permissions != Permissions::default() || change.slow_mode.is_some();
     if is_shared || !matches!(authority, Authority::App { .. }) {
         view.not_direct()?;
     }
@@ -37,6 +37,7 @@ pub(super) fn update(
     settings.data = before.data.changed(&change.data).map_err(Refusal::from)?;
     settings.permissions = before.permissions.changed(&change.permissions);
     settings.frozen = change.frozen.unwrap_or(before.frozen);
+    settings.slow_mode = change.slow_mode.unwrap_or(before.slow_mode);
     if settings == *before {
         return Ok(Vec::new());
     }
@@ -49,5 +50,6 @@ pub(super) fn delete_room(view: View<'_>, actor: &Member, authority: &Authority)
         return Err(Refusal::NeedsScope("service").into());
     }
     at_least(actor, Role::Owner)?;
-    Ok(vec![Body::RoomDeleted])
+    // Deleted before, by another request.
+    Ok(if view.room.info.deleted { Vec::new() } else { vec![Body::RoomDeleted] })
 }

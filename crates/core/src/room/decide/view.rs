@@ -2,7 +2,7 @@ use super::stop::Stop;
 use crate::room::command::{Need, Refusal};
 use crate::room::posted::Posted;
 use crate::room::state::Room;
-use crate::{Member, Permission, Role, RoomKind, SeqRange, UserId, visible_ranges};
+use crate::{Member, Permission, Role, RoomKind, SeqRange, Timestamp, UserId, visible_ranges};
 
 /// The state that a command is decided on: a room with the events of a draft
 /// folded in.
@@ -14,6 +14,8 @@ pub(crate) struct View<'r> {
     /// The last seq before the draft.
     pub(crate) base: u64,
     pub(crate) member_count: u64,
+    /// The time of the events that are decided.
+    pub(crate) at: Timestamp,
 }
 
 impl<'r> View<'r> {

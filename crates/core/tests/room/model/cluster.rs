@@ -10,7 +10,7 @@ use super::node::{Answer, Attempt, Node, Unknown};
 use super::script::{Fate, Script, Step, What};
 use super::store::{HeadMoved, Store};
 use super::{Fault, check};
-use crate::values::{USERS, add, command, delete, edit, react, remove, reply, request, send, set_role};
+use crate::values::{USERS, add, ban, command, delete, edit, react, remove, reply, request, send, set_role};
 use crate::values::{settings, unreact, user};
 
 /// How long a request waits, a write is in flight, or a stale room is used: ms.
@@ -204,7 +204,7 @@ impl Cluster {
             What::Unreact { message, emoji } => unreact(find(message), emojis[*emoji]),
             What::Add { users } => add(&users.iter().map(|id| USERS[*id]).collect::<Vec<_>>()),
             What::Remove { user } => remove(USERS[*user]),
-            What::Ban { user: id } => Action::Ban { user: user(USERS[*id]) },
+            What::Ban { user: id } => ban(USERS[*id]),
             What::Unban { user: id } => Action::Unban { user: user(USERS[*id]) },
             What::SetRole { user, role } => set_role(USERS[*user], *role),
             What::Join => Action::Join,

@@ -123,8 +123,12 @@ impl Truth {
             return (event.seq == 1) == matches!(event.body, Body::RoomCreated { .. });
         }
         match &event.body {
-            // The model's users neither delete rooms nor act as the app.
-            Body::RoomCreated { .. } | Body::RoomDeleted | Body::Other => false,
+            // The model's users neither delete rooms nor mute anyone.
+            Body::RoomCreated { .. }
+            | Body::RoomDeleted
+            | Body::MemberMuted { .. }
+            | Body::MemberUnmuted { .. }
+            | Body::Other => false,
             Body::RoomChanged { .. } => shared && manages,
             Body::MemberAdded { user, role } if mine(user) => {
                 let alone = self.active().count() == 0;
@@ -148,7 +152,7 @@ impl Truth {
             Body::MemberRemoved { user } => {
                 shared && manages && is_in(user).is_some_and(|member| Some(member.role) < role)
             }
-            Body::MemberBanned { user } => {
+            Body::MemberBanned { user, .. } => {
                 let once = self.members.contains_key(user) && self.standing(user) != Standing::Banned;
                 shared && manages && is_in(user).is_none() && once
             }
@@ -218,7 +222,11 @@ impl Truth {
                 interval.left = Some(event.seq);
                 interval.visibility = self.settings.as_ref().map(|settings| settings.visibility);
             }
-            Body::MemberBanned { user } => self.members.get_mut(user).unwrap().standing = Standing::Banned,
+            Body::MemberBanned { user, .. } => {
+                self.members.get_mut(user).unwrap().standing = Standing::Banned
+            }
+            // The scripts mute nobody.
+            Body::MemberMuted { .. } | Body::MemberUnmuted { .. } => {}
             Body::MemberUnbanned { user } => self.members.get_mut(user).unwrap().standing = Standing::Free,
             Body::RoleChanged { user, role } => self.members.get_mut(user).unwrap().role = *role,
             Body::Message(message) => {

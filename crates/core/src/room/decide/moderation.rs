@@ -1,0 +1,116 @@
+//! Who is kept out of a room, and who is kept quiet in it.
+
+use std::time::Duration;
+
+use super::members::leave;
+use super::stop::Stop;
+use super::view::{View, at_least};
+use crate::room::command::{Authority, Refusal};
+use crate::{Body, Member, Mute, Reason, Role, Standing, Timestamp, UserId};
+
+/// Refuses who may not moderate this room. The app's token needs the scope for it.
+fn moderates(view: View<'_>, actor: &Member, authority: &Authority) -> Result<(), Refusal> {
+    view.not_direct()?;
+    match authority {
+        Authority::App { moderates: false } => Err(Refusal::NeedsScope("admin")),
+        Authority::App { moderates: true } | Authority::Member | Authority::OnBehalf { .. } => {
+            at_least(actor, Role::Admin)
+        }
+    }
+}
+
+/// Refuses to act on a member whose role is no lower; the app acts on anyone.
+fn outranks(actor: &Member, authority: &Authority, member: &Member) -> Result<(), Refusal> {
+    let is_app = matches!(authority, Authority::App { .. });
+    if is_app || member.role < actor.role { Ok(()) } else { Err(Refusal::NeedsRole("owner")) }
+}
+
+/// The end of what begins with the events that are decided.
+fn end(view: View<'_>, lasts: Option<Duration>) -> Option<Timestamp> {
+    let millis = |lasts: Duration| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+    lasts.map(|lasts| Timestamp(view.at.0.saturating_add(millis(lasts))))
+}
+
+/// A member is removed first: whoever follows the membership need not know of bans.
+pub(super) fn ban(
+    view: View<'_>,
+    actor: &Member,
+    authority: &Authority,
+    user: &UserId,
+    lasts: Option<Duration>,
+    reason: &Reason,
+) -> Result<Vec<Body>, Stop> {
+    moderates(view, actor, authority)?;
+    let Some(member) = view.row(user)? else {
+        return Err(Refusal::TargetNotMember(user.clone()).into());
+    };
+    let mut bodies = Vec::with_capacity(2);
+    if member.is_active() {
+        outranks(actor, authority, member)?;
+        if matches!(authority, Authority::App { .. }) {
+            bodies = leave(view, member)?;
+        } else {
+            bodies.push(Body::MemberRemoved { user: user.clone() });
+        }
+    }
+    let until = end(view, lasts);
+    if member.standing != Standing::Banned || member.ban_ends != until {
+        bodies.push(Body::MemberBanned { user: user.clone(), until, reason: reason.clone() });
+    }
+    Ok(bodies)
+}
+
+pub(super) fn unban(
+    view: View<'_>,
+    actor: &Member,
+    authority: &Authority,
+    user: &UserId,
+) -> Result<Vec<Body>, Stop> {
+    moderates(view, actor, authority)?;
+    let member = view.row(user)?;
+    if member.is_none_or(|member| member.standing != Standing::Banned) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Body::MemberUnbanned { user: user.clone() }])
+}
+
+/// Mutes a member, or someone who has left: the mute is there when they are back.
+pub(super) fn mute(
+    view: View<'_>,
+    actor: &Member,
+    authority: &Authority,
+    user: &UserId,
+    lasts: Option<Duration>,
+    reason: &Reason,
+) -> Result<Vec<Body>, Stop> {
+    moderates(view, actor, authority)?;
+    let Some(member) = view.row(user)? else {
+        return Err(Refusal::TargetNotMember(user.clone()).into());
+    };
+    if member.is_active() {
+        outranks(actor, authority, member)?;
+    }
+    let until = end(view, lasts);
+    if member.mute == Some(Mute { until }) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Body::MemberMuted { user: user.clone(), until, reason: reason.clone() }])
+}
+
+pub(super) fn unmute(
+    view: View<'_>,
+    actor: &Member,
+    authority: &Authority,
+    user: &UserId,
+) -> Result<Vec<Body>, Stop> {
+    moderates(view, actor, authority)?;
+    let Some(member) = view.row(user)?.filter(|row| row.mute.is_some_and(|mute| mute.holds_at(view.at)))
+    else {
+        return Ok(Vec::new());
+    };
+    // Nobody lifts a mute of their own.
+    if member.is_active() {
+        outranks(actor, authority, member)?;
+    }
+    Ok(vec![Body::MemberUnmuted { user: user.clone() }])
+}
