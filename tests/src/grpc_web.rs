@@ -47,7 +47,8 @@ impl GrpcWeb {
 
     /// The next message, or the status at the end.
     ///
-    /// # Errors The code; OK on success.
+    /// # Errors
+    /// The code; OK on success.
     pub async fn message<M: Message + Default>(&mut self) -> Result<M, Code> {
         if let Some(status) = self.headers.get("grpc-status") {
             // An answer that consists of headers only.

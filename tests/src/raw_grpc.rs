@@ -35,7 +35,8 @@ impl RawGrpc {
 
     /// Opens `Chat` with these messages.
     ///
-    /// # Errors The status, if the stream is refused.
+    /// # Errors
+    /// The status, if the stream is refused.
     pub async fn chat(
         &self,
         messages: impl Stream<Item = Vec<u8>> + Send + 'static,

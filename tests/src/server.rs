@@ -57,7 +57,7 @@ impl Server {
             server.shared = Some(Box::new(cluster));
             return server;
         }
-        Self::start_with(&["--user-rate", "0"]).await
+        Self::start_with(&["--user-rate", "0", "--failed-token-rate", "0"]).await
     }
 
     /// Starts a server with options other than the listeners and the data directory.

@@ -196,8 +196,7 @@ const MAX_GROWTH: u64 = 48 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_storm_of_bad_peers_the_server_serves_in_little_memory() {
-    // All of them come from one address.
-    let server = Server::start_with(&["--user-rate", "0", "--failed-token-rate", "0"]).await;
+    let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let mut rooms = Vec::new();
     for _ in 0..20 {

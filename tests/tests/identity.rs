@@ -13,8 +13,7 @@ fn reason(code: Code, reason: &str) -> (Code, String) {
 
 #[tokio::test]
 async fn without_a_token_nothing_is_done_through_any_door() {
-    // All invalid tokens come from one address.
-    let server = Server::start_with(&["--user-rate", "0", "--failed-token-rate", "0"]).await;
+    let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let room = alice.group(&[&bob]).await;
     alice.say(&room, "hello").await;

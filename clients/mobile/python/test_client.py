@@ -76,6 +76,10 @@ class Recorder(parlance.Listener):
         pass
 
 
+def has_ended(recorder: Recorder) -> bool:
+    return bool(recorder.states) and isinstance(recorder.states[-1], ConnectionState.ENDED)
+
+
 class ClientTest(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self) -> None:
         parlance.uniffi_set_event_loop(asyncio.get_running_loop())
@@ -134,7 +138,7 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
         inbox.failing = True
         alice, _ = self.client("alice")
         await alice.send_message(OutgoingMessage(to_user="bob", text="hello"))
-        await inbox.until("the end", lambda: isinstance(inbox.states[-1], ConnectionState.ENDED))
+        await inbox.until("the end", lambda: has_ended(inbox))
         self.assertIn("a mistake of the app", inbox.states[-1].error)
         inbox.failing = False
         bob.enter_foreground()
@@ -175,7 +179,7 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
         await client.shut_down()
         self.tokens["alice"] = self.tokens["bob"]
         _, other = self.client("alice")
-        await other.until("the end", lambda: isinstance(other.states[-1], ConnectionState.ENDED))
+        await other.until("the end", lambda: has_ended(other))
         self.assertIn("belongs to alice", other.states[-1].error)
 
     async def test_nothing_is_left_after_signing_out(self) -> None:

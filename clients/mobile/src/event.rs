@@ -1,4 +1,4 @@
-//! What a client reports, in the types of the bindings.
+//! Updates, in the types of the bindings.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -237,7 +237,7 @@ fn body_of(event: &v1::Event) -> EventBody {
     }
 }
 
-/// What has come as protobuf can be written as JSON, unless a number in it is not finite.
+/// `None` if it has no JSON form: JSON cannot express numbers that are not finite.
 fn data_json(data: &prost_types::Struct) -> Option<String> {
     json::write("google.protobuf.Struct", data).ok()
 }

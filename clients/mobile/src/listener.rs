@@ -1,4 +1,4 @@
-//! What an app implements.
+//! Interfaces implemented by the app.
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ pub trait TokenProvider: Send + Sync {
     async fn token(&self, rejected: bool) -> Result<String, TokenError>;
 }
 
-/// What is told to the app.
+/// Callbacks of the app.
 #[uniffi::trait_interface]
 pub trait Listener: Send + Sync {
     /// The next event of a room: in order, once a session.
@@ -32,7 +32,7 @@ pub trait Listener: Send + Sync {
     fn on_storage(&self, error: Option<String>);
 }
 
-/// What the app has passed in, until the client is closed: from then on nothing calls the app, whose runtime may have ended.
+/// The app's callbacks, released when the client is closed: the app's runtime may end afterwards.
 pub(crate) struct App(Mutex<Option<Callbacks>>);
 
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! What a client is made of, and what it sends.
+//! Configuration, and messages to send.
 #![forbid(unsafe_code)]
 
 use parlance_client::transport::{Dialer, Door};
@@ -8,7 +8,7 @@ use parlance_client::v1::send_message_request::Target;
 use crate::ClientError;
 use crate::json;
 
-/// How to connect, and where to keep what must survive the process.
+/// How to connect, and where to store state that survives the process.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The address.

@@ -1,34 +1,31 @@
-//! The sessions of a client, one after the other: the app starts and stops them as it comes and goes.
+//! The sessions of a client: started and stopped with the app's lifecycle, one at a time.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use parlance_client::{Config, Session, StorageState, Update, Updates};
+use parlance_client::{CommandState, Config, Session, StorageState, Update, Updates};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::listener::{App, Tokens};
 use crate::storage::Database;
-use crate::{
-    ClientError, CommandState, ConnectionState, Listener, ListenerError, Options, PendingCommand,
-    TokenProvider, event,
-};
+use crate::{ClientError, ConnectionState, Listener, ListenerError, Options, TokenProvider, event};
 
-/// What a client is to its tasks.
+/// The state of a client, shared with its tasks.
 pub(crate) struct Sessions {
     options: Options,
     app: Arc<App>,
     database: Database,
     running: Mutex<Running>,
     state: Mutex<ConnectionState>,
-    /// Whether the present session has read what was queued before.
+    /// Whether the current session has loaded the stored commands.
     has_loaded: watch::Sender<bool>,
-    /// Counts what the app wants: the latest wins over one that still waits.
+    /// Incremented by each lifecycle call: a call that still waits gives way to a later one.
     wanted: watch::Sender<u64>,
-    /// One session has ended before the next begins.
+    /// Held while a session starts or ends, so that sessions do not overlap.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -37,7 +34,7 @@ enum Running {
         session: Session,
         number: u64,
         pump: JoinHandle<()>,
-        /// Ends the pump, whatever waits to be passed on.
+        /// Stops the pump, even if updates are waiting.
         stop: Arc<Notify>,
     },
     /// Until the app comes to the foreground.
@@ -66,7 +63,7 @@ impl Sessions {
         })
     }
 
-    /// The session that runs.
+    /// The running session.
     pub(crate) fn current(&self) -> Result<Session, ClientError> {
         match &*lock(&self.running) {
             Running::Session { session, .. } => Ok(session.clone()),
@@ -115,7 +112,7 @@ impl Sessions {
         self.change(ConnectionState::Background);
     }
 
-    /// The app does not want the client any more.
+    /// Ends the client for good.
     pub(crate) async fn close(&self) {
         self.want();
         let _turn = self.turn.lock().await;
@@ -126,16 +123,16 @@ impl Sessions {
             self.change(ConnectionState::Ended { error: "closed by the app".to_owned() });
         }
         self.app.release();
-        // An error is of no use to an app that is done with it: what was stored is.
+        // Everything acknowledged is already durable, so an error here has no consequence.
         let _ = self.database.close().await;
     }
 
-    /// Deletes what is stored, after [`Sessions::close`].
+    /// Deletes the database. Call [`Sessions::close`] first.
     pub(crate) async fn delete(&self) -> Result<(), ClientError> {
         self.database.delete().await.map_err(|details| ClientError::Storage { details })
     }
 
-    /// Starts a session. The caller has the turn, or is the only one.
+    /// Starts a session. The caller holds the turn, or is the constructor.
     pub(crate) fn start(self: &Arc<Self>, runtime: &Runtime) {
         let mut config = Config::with_tokens(self.options.dialer(), Tokens(Arc::clone(&self.app)));
         config.device_id.clone_from(&self.options.device_id);
@@ -152,19 +149,17 @@ impl Sessions {
         *running = Running::Session { session, number, pump, stop };
     }
 
-    /// Waits until everything that is queued was sent, for so long, or until the app wants something else.
+    /// Waits until all queued commands are done, for at most `grace`, or until the next lifecycle call.
     async fn wait_until_sent(&self, wanted: u64, grace: Duration) {
         let session = match &*lock(&self.running) {
             Running::Session { session, .. } => session.clone(),
             _ => return,
         };
-        let is_done =
-            |command: PendingCommand| matches!(command.state, CommandState::Confirmed | CommandState::Failed);
-        let sent =
-            session.commands_are(|commands| commands.values().all(|command| is_done((&**command).into())));
+        let is_done = |state| matches!(state, CommandState::Confirmed | CommandState::Failed);
+        let sent = session.commands_are(|commands| commands.values().all(|command| is_done(command.state)));
         let (mut wants, mut has_loaded) = (self.wanted.subscribe(), self.has_loaded.subscribe());
         let sent = async {
-            // Before that nothing seems to be queued.
+            // Until then the queue looks empty.
             let _ = has_loaded.wait_for(|has_loaded| *has_loaded).await;
             sent.await;
         };
@@ -175,14 +170,14 @@ impl Sessions {
         }
     }
 
-    /// Passes everything that a session reports to the listener.
+    /// Passes the updates of a session to the listener.
     async fn pump(self: Arc<Self>, number: u64, mut updates: Updates, stop: &Notify) {
         let mut failed = self.call(|| self.report(ConnectionState::Connecting)).err();
         while failed.is_none() {
             let update = tokio::select! {
                 biased;
                 () = stop.notified() => {
-                    // Says that the last one is processed. The one after it, if any, is not, and comes again.
+                    // Marks the last update as processed. The next one, if any, is not, and is delivered again.
                     let _ = tokio::time::timeout(Duration::ZERO, updates.recv()).await;
                     return;
                 }
@@ -194,7 +189,7 @@ impl Sessions {
                 None => Some("the session has ended".to_owned()),
             };
         }
-        // In a task of its own: who stops a session has the turn, and waits for the pump.
+        // In its own task: `end` waits for the pump while holding the turn.
         tokio::spawn(self.ended(number, failed.unwrap_or_default()));
     }
 
@@ -225,7 +220,7 @@ impl Sessions {
                 listener.on_storage(Some(error));
             }
             Update::Connected(welcome) => {
-                // Before any event of another user is passed on.
+                // Before events are delivered to another user's database.
                 self.database.claim(&welcome.user_id).map_err(|details| ListenerError::Failed { details })?;
                 return self.report(ConnectionState::Online { user_id: welcome.user_id });
             }
@@ -235,13 +230,13 @@ impl Sessions {
                     retry_in_millis: event::millis(retry_in),
                 });
             }
-            // The client carries on with what it can use, and so does the app.
+            // Nothing for the app to do.
             Update::Storage(StorageState::Opening) | Update::Violation(_) | Update::Stopped(_) => {}
         }
         Ok(())
     }
 
-    /// A session has ended by itself, unless it was stopped meanwhile.
+    /// Handles a session that ended by itself, unless it was stopped meanwhile.
     async fn ended(self: Arc<Self>, number: u64, error: String) {
         let _turn = self.turn.lock().await;
         let last = {
@@ -255,7 +250,7 @@ impl Sessions {
         self.change(ConnectionState::Ended { error });
     }
 
-    /// Reports a state outside of a session: whether the app takes it changes nothing.
+    /// Reports a state outside of a session, ignoring failures of the listener.
     fn change(&self, state: ConnectionState) {
         let _ = self.call(|| self.report(state));
     }
@@ -270,14 +265,14 @@ impl Sessions {
         Ok(())
     }
 
-    /// The app wants something else from now on. Returns the number of that.
+    /// Registers a lifecycle call and returns its number.
     fn want(&self) -> u64 {
         self.wanted.send_modify(|wanted| *wanted += 1);
         *self.wanted.borrow()
     }
 }
 
-/// Ends a session: first what passes its updates on, then itself. The caller has the turn.
+/// Ends a session: first its pump, then the session itself. The caller holds the turn.
 async fn end(running: Running) {
     if let Running::Session { session, pump, stop, .. } = running {
         stop.notify_one();

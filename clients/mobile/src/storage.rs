@@ -43,7 +43,7 @@ impl Database {
     /// Binds it to a user, or checks that it is theirs: the cursors and changes of one must not be another's.
     pub(crate) fn claim(&self, user: &str) -> Result<(), String> {
         let mut connection = lock(&self.0.connection);
-        // One that fails is reported by what else is written; one that is closed is no more used.
+        // After `close` nothing is delivered any more.
         let Some(connection) = connection.as_mut() else { return Ok(()) };
         let owner = connection.query_row("SELECT user_id FROM owner", [], |row| row.get::<_, String>(0));
         match owner {
@@ -57,7 +57,7 @@ impl Database {
         }
     }
 
-    /// Another client may have it from now on.
+    /// Closes the database, so that another client can open it.
     pub(crate) async fn close(&self) -> Result<(), String> {
         self.run(|connection| {
             connection.take().map_or(Ok(()), |open| open.close().map_err(|(_, error)| error))
@@ -69,7 +69,7 @@ impl Database {
     pub(crate) async fn delete(&self) -> Result<(), String> {
         let Some(path) = self.0.path.clone() else { return Ok(()) };
         self.run(move |_| {
-            // What cannot be deleted is empty at least.
+            // If the file cannot be deleted, it is at least empty.
             let open = open(Some(&path))?;
             open.execute_batch(
                 "BEGIN; DELETE FROM commands; DELETE FROM cursors; DELETE FROM owner; COMMIT; VACUUM;",
@@ -111,7 +111,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn open(path: Option<&Path>) -> rusqlite::Result<Connection> {
     let connection = path.map_or_else(Connection::open_in_memory, Connection::open)?;
-    // Who has it keeps it: the app's thread would wait in vain.
+    // The lock is held until its owner closes: waiting would only block the app's thread.
     connection.busy_timeout(Duration::ZERO)?;
     // Two processes that send the same queue would wait for each other's answers in vain.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
@@ -189,7 +189,7 @@ impl CursorStore for Database {
             }
             transaction.commit()
         });
-        // What is not saved is delivered again.
+        // Events after the last saved cursor are delivered again.
         let _ = saved.await;
     }
 }

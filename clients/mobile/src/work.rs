@@ -1,4 +1,4 @@
-//! The threads that clients run on: those of the app poll futures, and must not drive connections.
+//! The runtime that drives connections. Futures returned to the app are polled by the app's own threads.
 #![forbid(unsafe_code)]
 
 use std::future::Future;
@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::ClientError;
 
-/// Threads of the runtime, however many clients there are: one that listens may be kept busy by the app.
+/// Threads of the runtime, shared by all clients: a listener may block one of them.
 const THREADS: usize = 2;
 
 static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
@@ -23,7 +23,7 @@ pub(crate) fn runtime() -> Result<&'static Runtime, ClientError> {
     RUNTIME.get_or_init(start).as_ref().ok_or_else(no_threads)
 }
 
-/// Runs a future there to its end, whether or not its caller waits for that.
+/// Runs a future to completion on the runtime, even if the caller stops waiting.
 pub(crate) async fn run<T: Send + 'static>(
     future: impl Future<Output = Result<T, ClientError>> + Send + 'static,
 ) -> Result<T, ClientError> {

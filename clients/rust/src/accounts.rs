@@ -9,7 +9,8 @@ use crate::transport::{Address, grpc_channel};
 /// Creates a user on a server in local mode (or finds the one with that id) and returns
 /// a token to sign in with. `address` is as for [`Dialer::new`](crate::transport::Dialer::new); an empty `name` is the id.
 ///
-/// # Errors The server's refusal, or that it could not be reached. A server with configured keys issues no tokens:
+/// # Errors
+/// The server's refusal, or that it could not be reached. A server with configured keys issues no tokens:
 /// UNAUTHENTICATED, or a [`ClientError::Protocol`] if it answers without one.
 pub async fn create_user(address: &str, user_id: &str, name: &str) -> Result<String, ClientError> {
     let channel = grpc_channel(&Address::parse(address)).await?;

@@ -28,7 +28,8 @@ pub trait ChatBackend: Send + Sync + 'static {
     /// Authenticates a call from its headers, before its body is read. A backend that cannot do so yet
     /// returns false, and refuses later.
     ///
-    /// # Errors The status of a call that is refused regardless of its body, such as UNAUTHENTICATED.
+    /// # Errors
+    /// The status of a call that is refused regardless of its body, such as UNAUTHENTICATED.
     async fn admit(&self, _headers: &HeaderMap, _path: &str) -> Result<bool, Status> {
         Ok(false)
     }

@@ -27,7 +27,8 @@ const CUSTOM: &str = "custom:";
 impl MessageKind {
     /// Parses `text` (or nothing), `system`, `custom:name`.
     ///
-    /// # Errors If it is none of these.
+    /// # Errors
+    /// If it is none of these.
     pub fn parse(kind: &str) -> Result<Self, NotAKind> {
         match kind {
             "" | "text" => Ok(Self::Text),

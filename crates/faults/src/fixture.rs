@@ -12,14 +12,16 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A user with this id.
 ///
-/// # Panics If it is not a valid id.
+/// # Panics
+/// If it is not a valid id.
 pub fn user(id: &str) -> UserId {
     UserId::parse(id).expect("an id")
 }
 
 /// A group of alice and bob; its id depends on `request`.
 ///
-/// # Panics If `request` is not a valid id.
+/// # Panics
+/// If `request` is not a valid id.
 pub fn group(request: &str) -> Creation {
     let settings = Settings {
         title: Title::default(),

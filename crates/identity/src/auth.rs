@@ -69,7 +69,8 @@ pub struct Auth {
 impl Auth {
     /// Verifies tokens of an external issuer with `keys` or with those that the issuer publishes.
     ///
-    /// # Errors If a key is unusable.
+    /// # Errors
+    /// If a key is unusable.
     pub fn new(keys: &[Key], jwks: Option<Arc<Jwks>>, expectations: Expectations) -> Result<Self, KeyError> {
         provider::install();
         let keys = keys.iter().map(VerifyingKey::read).collect::<Result<_, _>>()?;
@@ -149,7 +150,8 @@ impl Auth {
     /// Verifies the value of an `authorization` header at `now` with the known keys, and returns the caller.
     /// The reason for a refusal is logged and returned, the token is not.
     ///
-    /// # Errors UNAUTHENTICATED, with a reason that says whether a new token would help.
+    /// # Errors
+    /// UNAUTHENTICATED, with a reason that says whether a new token would help.
     pub fn verify(&self, authorization: Option<&str>, now: Timestamp) -> Result<Caller, Refused> {
         let now = now.0 / 1_000;
         self.try_verify(authorization, now).inspect_err(|refused| self.log(refused, now))
@@ -157,7 +159,8 @@ impl Auth {
 
     /// Like [`Self::verify`], but fetches the issuer's keys if the token's key is unknown.
     ///
-    /// # Errors Those of [`Self::verify`]; and that no keys are known.
+    /// # Errors
+    /// Those of [`Self::verify`]; and that no keys are known.
     pub async fn identify(&self, authorization: Option<&str>, now: Timestamp) -> Result<Caller, Refused> {
         let now = now.0 / 1_000;
         let mut verified = self.try_verify(authorization, now);

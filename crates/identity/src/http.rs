@@ -31,7 +31,8 @@ static TLS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
 
 /// Sends `request`, whose URI has a scheme and a host, and reads up to `max_bytes` of the answer.
 ///
-/// # Errors Why there was no answer, as text.
+/// # Errors
+/// Why there was no answer, as text.
 pub async fn exchange(
     request: Request<Bytes>,
     within: Duration,

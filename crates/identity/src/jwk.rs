@@ -33,7 +33,8 @@ struct Jwk {
 
 /// The keys in a set that can verify tokens.
 ///
-/// # Errors What is wrong with the set, if there is no such key.
+/// # Errors
+/// What is wrong with the set, if there is no such key.
 pub(crate) fn read_set(json: &[u8]) -> Result<Vec<VerifyingKey>, String> {
     let set: Set = serde_json::from_slice(json).map_err(|error| format!("not a key set: {error}"))?;
     let count = set.keys.len();

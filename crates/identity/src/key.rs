@@ -14,7 +14,8 @@ pub enum Key {
 impl Key {
     /// Checks that tokens can be verified with the key.
     ///
-    /// # Errors Why they cannot.
+    /// # Errors
+    /// Why they cannot.
     pub fn check(&self) -> Result<(), KeyError> {
         VerifyingKey::read(self).map(drop)
     }

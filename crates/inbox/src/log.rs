@@ -44,7 +44,6 @@ impl LogInbox {
         let Some((room, row)) = self.current(row).await? else { return Ok(None) };
         let hidden = row.is_hidden(room.head());
         if (hidden && !query.include_hidden)
-            || (filter.pinned_only && !row.preferences.is_pinned(&row.member))
             || !(filter.kinds.is_empty() || filter.kinds.contains(&room.info.kind))
         {
             return Ok(None);

@@ -77,12 +77,14 @@ pub struct InboxPage<'a> {
 pub trait InboxView: Send + Sync + 'static {
     /// A page of the rooms in which a user is a member.
     ///
-    /// # Errors Those of the store, if the page as a whole cannot be read.
+    /// # Errors
+    /// Those of the store, if the page as a whole cannot be read.
     async fn page(&self, query: InboxQuery) -> Result<InboxPage<'_>, StoreError>;
 
     /// The unread messages of `user` in all rooms that they have not hidden, nor muted at `unmuted_at`, if given.
     ///
-    /// # Errors Those of the store, if the rooms as a whole cannot be read.
+    /// # Errors
+    /// Those of the store, if the rooms as a whole cannot be read.
     async fn unread_total(
         &self,
         user: &UserId,

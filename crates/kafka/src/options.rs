@@ -90,7 +90,8 @@ impl Options {
 
     /// Validates the options without connecting.
     ///
-    /// # Errors What is wrong with them.
+    /// # Errors
+    /// What is wrong with them.
     pub fn check(&self) -> Result<(), OptionsError> {
         for name in self.properties.keys() {
             if FIXED.iter().any(|(fixed, _)| fixed == name) || name == "bootstrap.servers" {

@@ -27,7 +27,8 @@ pub struct KafkaSink {
 impl KafkaSink {
     /// Creates a sink. The brokers need not be reachable: events wait for them.
     ///
-    /// # Errors If the options are invalid.
+    /// # Errors
+    /// If the options are invalid.
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Result<Self, OptionsError> {
         options.check()?;
         let producer =

@@ -27,7 +27,8 @@ pub enum DataError {
 
 /// Validates the data of a request.
 ///
-/// # Errors If it is too large, or cannot be sent over all transports.
+/// # Errors
+/// If it is too large, or cannot be sent over all transports.
 pub fn parse(data: Option<&Struct>) -> Result<Data, DataError> {
     let Some(data) = data else { return Ok(Data::default()) };
     for value in data.fields.values() {

@@ -258,7 +258,8 @@ impl<'de> Visitor<'de> for Numbers {
 
 /// Serialises any message of the contract. Fields with default values are omitted, as in the canonical form.
 ///
-/// # Errors INTERNAL if a value has no JSON form, such as a timestamp out of range.
+/// # Errors
+/// INTERNAL if a value has no JSON form, such as a timestamp out of range.
 pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, Error> {
     let mut json = Vec::with_capacity(256);
     let mut serializer = serde_json::Serializer::new(&mut json);
@@ -268,7 +269,8 @@ pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, Error> {
 
 /// Serialises a typed message of the contract.
 ///
-/// # Errors Those of [`to_json`], and INTERNAL if `name` is not the name of the message.
+/// # Errors
+/// Those of [`to_json`], and INTERNAL if `name` is not the name of the message.
 pub fn typed_to_json<M: Message>(name: &str, message: &M) -> Result<Vec<u8>, Error> {
     let descriptor = POOL.get_message_by_name(name).ok_or_else(|| no_json("unknown name"))?;
     let mut dynamic = DynamicMessage::new(descriptor);
@@ -278,7 +280,8 @@ pub fn typed_to_json<M: Message>(name: &str, message: &M) -> Result<Vec<u8>, Err
 
 /// Converts an encoded server frame to JSON.
 ///
-/// # Errors Those of [`to_json`], and INTERNAL if `proto` is not a server frame.
+/// # Errors
+/// Those of [`to_json`], and INTERNAL if `proto` is not a server frame.
 pub fn server_frame_to_json(proto: &[u8]) -> Result<Vec<u8>, Error> {
     to_json(&DynamicMessage::decode(SERVER_FRAME.clone(), proto).map_err(no_json)?)
 }

@@ -18,7 +18,8 @@ const KEYED: &str = "local.key.unused";
 
 /// Returns the local-mode key of the data directory. Creates nothing.
 ///
-/// # Errors If no server in local mode accepts tokens signed with it.
+/// # Errors
+/// If no server in local mode accepts tokens signed with it.
 pub fn existing_local_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
     let dir = data_dir.display();
     anyhow::ensure!(
@@ -59,7 +60,8 @@ fn check_length(path: &Path, key: Vec<u8>) -> anyhow::Result<Vec<u8>> {
 
 /// The key of local mode, generated on the first start and readable by its owner only.
 ///
-/// # Errors If it can neither be read nor created.
+/// # Errors
+/// If it can neither be read nor created.
 fn local_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
     let path = data_dir.join(LOCAL_KEY);
     let read = || fs::read(&path).with_context(|| format!("cannot read {}", path.display()));

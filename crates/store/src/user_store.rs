@@ -45,7 +45,8 @@ impl UserChange {
 
     /// Applies the change to `user`.
     ///
-    /// # Errors If the data would be too large; `user` is unchanged then.
+    /// # Errors
+    /// If the data would be too large; `user` is unchanged then.
     pub fn apply(self, user: &mut User, at: Timestamp) -> Result<(), DataTooLarge> {
         user.data = user.data.changed(&self.data)?;
         if let Some(name) = self.name {

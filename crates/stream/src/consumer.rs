@@ -33,7 +33,8 @@ impl Consumer {
     /// Starts the consumer at its stored position, or its configured start. It stops when `shutdown` is
     /// cancelled.
     ///
-    /// # Errors If the name is in use, or the store does not answer.
+    /// # Errors
+    /// If the name is in use, or the store does not answer.
     pub async fn start(parts: Parts, options: Options, shutdown: CancellationToken) -> Result<Self, Error> {
         let state = open(&parts, &options).await?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -57,21 +58,24 @@ impl Consumer {
     /// Pauses or resumes delivery. Events are not lost meanwhile, however long it takes. Resuming enables a
     /// disabled consumer.
     ///
-    /// # Errors If the consumer has stopped, or the store does not answer.
+    /// # Errors
+    /// If the consumer has stopped, or the store does not answer.
     pub async fn pause(&self, paused: bool) -> Result<(), Error> {
         self.command(Command::Pause(paused)).await
     }
 
     /// Resumes a parked room: retries the refused event, or with `skip` skips it.
     ///
-    /// # Errors If the room is not parked, the consumer has stopped, or the store does not answer.
+    /// # Errors
+    /// If the room is not parked, the consumer has stopped, or the store does not answer.
     pub async fn unpark(&self, room: RoomId, skip: bool) -> Result<(), Error> {
         self.command(Command::Unpark { room, skip }).await
     }
 
     /// Delivers everything again, from the first event of every room.
     ///
-    /// # Errors If the consumer has stopped, or the store does not answer.
+    /// # Errors
+    /// If the consumer has stopped, or the store does not answer.
     pub async fn replay(&self) -> Result<(), Error> {
         self.command(Command::Replay).await
     }

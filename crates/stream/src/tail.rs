@@ -125,7 +125,8 @@ impl Tail {
 
     /// The next events, or none after `patience`. Call it again after an error of the store. Cancel-safe.
     ///
-    /// # Errors Those of the store, and that the cursor has expired.
+    /// # Errors
+    /// Those of the store, and that the cursor has expired.
     pub async fn next(&mut self, patience: Duration) -> Result<Batch, TailError> {
         let (until, mut is_first) = (Instant::now() + patience, true);
         loop {

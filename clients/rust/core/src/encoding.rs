@@ -15,7 +15,8 @@ pub enum Encoding {
 impl Encoding {
     /// Encodes a client frame: protobuf, or JSON as UTF-8.
     ///
-    /// # Errors [`Error::Protocol`] if a value has no JSON form, such as a timestamp out of range.
+    /// # Errors
+    /// [`Error::Protocol`] if a value has no JSON form, such as a timestamp out of range.
     pub fn encode(self, frame: &v1::ClientFrame) -> Result<Vec<u8>, Error> {
         match self {
             Self::Protobuf => Ok(frame.encode_to_vec()),
@@ -26,7 +27,8 @@ impl Encoding {
 
     /// Decodes a received server frame. Unknown fields are skipped.
     ///
-    /// # Errors [`Error::Protocol`] if it is malformed.
+    /// # Errors
+    /// [`Error::Protocol`] if it is malformed.
     pub fn decode(self, frame: &[u8]) -> Result<v1::ServerFrame, Error> {
         match self {
             Self::Protobuf => {

@@ -91,7 +91,8 @@ impl Session {
     /// on one stream; or be dropped if they are not needed. The session ends with its last handle: `let (_, updates)` drops
     /// it immediately.
     ///
-    /// # Panics Outside of a tokio runtime.
+    /// # Panics
+    /// Outside of a tokio runtime.
     #[must_use = "a session ends when its last handle is dropped"]
     pub fn start(config: Config) -> (Self, Updates) {
         let (commands, waiting) = mpsc::unbounded_channel();
@@ -126,7 +127,8 @@ impl Session {
 
     /// Like [`Session::start`], with callbacks instead of a stream.
     ///
-    /// # Panics Outside of a tokio runtime.
+    /// # Panics
+    /// Outside of a tokio runtime.
     #[must_use = "a session ends when its last handle is dropped"]
     pub fn start_with(config: Config, listener: impl Listener) -> Self {
         let (session, updates) = Self::start(config);
@@ -149,7 +151,8 @@ impl Session {
     ///
     /// The caller sets the time limit: dropping the future gives up.
     ///
-    /// # Errors The server's permanent refusal, `frame_too_large` for a request that exceeds the maximum frame size, or the
+    /// # Errors
+    /// The server's permanent refusal, `frame_too_large` for a request that exceeds the maximum frame size, or the
     /// end of the session.
     pub async fn call<R: Request>(&self, request: R) -> Result<R::Response, ClientError> {
         let answer = self.operate(request.into_operation()).await?;

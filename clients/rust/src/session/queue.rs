@@ -26,7 +26,8 @@ pub struct Submitted<R> {
 impl<R: Change> Submitted<R> {
     /// Waits until it is carried out. `None` if another command has made it obsolete, such as a removed reaction.
     ///
-    /// # Errors The server's permanent refusal; [`ClientError::Discarded`]; or the end of the session, after which it is still
+    /// # Errors
+    /// The server's permanent refusal; [`ClientError::Discarded`]; or the end of the session, after which it is still
     /// in the store, and carried out by the next session.
     pub async fn done(self) -> Result<Option<R::Response>, ClientError> {
         let Some(answer) = self.settled.await.map_err(|_| ClientError::SessionEnded)?? else {

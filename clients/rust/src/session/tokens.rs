@@ -7,7 +7,8 @@ pub trait TokenProvider: Send + Sync + 'static {
     /// one: a cached token is useless then. If the fresh one is refused too, another one is
     /// requested some seconds later; if that is refused as well, the session ends.
     ///
-    /// # Errors There is temporarily no token; the session retries later, as it does after 30
+    /// # Errors
+    /// There is temporarily no token; the session retries later, as it does after 30
     /// seconds without an answer.
     async fn token(&self, refused: bool) -> Result<String, String>;
 }

@@ -69,7 +69,8 @@ impl Dialer {
 
     /// Opens a new connection. The first frame to send is `hello`.
     ///
-    /// # Errors The server cannot be reached. A refused token is reported here or at the
+    /// # Errors
+    /// The server cannot be reached. A refused token is reported here or at the
     /// first [`Connection::recv`].
     pub async fn connect(&self, token: &str) -> Result<Connection, ClientError> {
         match self.door {
@@ -129,7 +130,8 @@ impl Sender {
     /// Queues a frame; waits while the queue is full. Returning does not mean that it
     /// has arrived: replies do.
     ///
-    /// # Errors The stream has ended; [`Receiver::recv`] returns why.
+    /// # Errors
+    /// The stream has ended; [`Receiver::recv`] returns why.
     pub async fn send(&self, frame: ClientFrame) -> Result<(), ClientError> {
         self.0.send(frame).await.map_err(|_| ClientError::Io("the stream has ended".to_owned()))
     }

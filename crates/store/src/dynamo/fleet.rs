@@ -33,7 +33,8 @@ impl Dynamo {
     /// Claims the tables for the fleet with this `prefix`, or renews its claim, for `lease` from `now`. Returns the
     /// owner if it is another fleet. Only the first node after a quarter of the lease actually writes.
     ///
-    /// # Errors If the service does not answer, or refuses.
+    /// # Errors
+    /// If the service does not answer, or refuses.
     pub async fn claim_tables(
         &self,
         prefix: &str,
@@ -59,7 +60,8 @@ impl Dynamo {
 
     /// Ends the claim of the fleet with this `prefix` when its last node stops.
     ///
-    /// # Errors If the service does not answer, or refuses.
+    /// # Errors
+    /// If the service does not answer, or refuses.
     pub async fn release_tables(&self, prefix: &str) -> Result<(), StoreError> {
         // No claim has ended by then, so only its own is replaced.
         self.put_claim(prefix, Timestamp(0), Timestamp(0)).await.map(drop)

@@ -23,7 +23,8 @@ impl Dynamo {
     /// A store in the tables named by `options`. Sends nothing to the service yet:
     /// [`Self::check_tables`] does.
     ///
-    /// # Errors [`StoreError::Refused`] if the settings lack a region.
+    /// # Errors
+    /// [`StoreError::Refused`] if the settings lack a region.
     pub async fn connect(options: &DynamoOptions) -> Result<Self, StoreError> {
         units::describe();
         let (client, streams) = Box::pin(options.clients()).await?;

@@ -55,7 +55,8 @@ impl Dynamo {
     /// the same tables): sets a new identity, and a higher epoch for all rooms, which it returns. Running nodes must
     /// be restarted.
     ///
-    /// # Errors If the service does not answer, or refuses.
+    /// # Errors
+    /// If the service does not answer, or refuses.
     pub async fn restored(&self) -> Result<u64, StoreError> {
         let tables = self.table_ids().await?;
         for _ in 0..IDENTITY_TRIES {

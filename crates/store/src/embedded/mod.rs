@@ -70,7 +70,8 @@ impl Embedded {
     ///
     /// Blocks while the journal is replayed.
     ///
-    /// # Errors See [`OpenError`]; for example, acknowledged data is damaged.
+    /// # Errors
+    /// See [`OpenError`]; for example, acknowledged data is damaged.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let opened = open::open(dir, &options)?;
         let (tables, identity) = (opened.tables.clone(), opened.identity.clone());
@@ -91,7 +92,8 @@ impl Embedded {
     /// whole volume, for example): sets a new identity, and a higher epoch for all rooms,
     /// which it returns. Both take effect at the next open.
     ///
-    /// # Errors If the data directory cannot be written.
+    /// # Errors
+    /// If the data directory cannot be written.
     pub fn restored(&self) -> io::Result<u64> {
         Ok(identity::renew(&self.dir, &self.identity)?.epoch)
     }

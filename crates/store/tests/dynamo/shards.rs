@@ -71,6 +71,13 @@ impl Consumer {
         Self { feed, at, named: BTreeMap::new(), walks: 0 }
     }
 
+    /// Reads until `seq` is named as the last event of `room`.
+    async fn read_until(&mut self, store: &Dynamo, room: &RoomId, seq: u64) {
+        while self.named.get(room) != Some(&seq) {
+            self.read(store).await;
+        }
+    }
+
     /// Reads once.
     async fn read(&mut self, store: &Dynamo) {
         match self.feed.records_after(&self.at, 3).await {
@@ -229,9 +236,7 @@ async fn a_record_that_is_trimmed_is_not_read_on_from() {
     let mut node = Node::create(&any, group(&alice, &[])).await;
     let mut consumer = Consumer::new(feed_of(&store).await).await;
     let said = node.say(&alice, "hello").await;
-    while consumer.named.get(node.id()) != Some(&said) {
-        consumer.read(&store).await;
-    }
+    consumer.read_until(&store, node.id(), said).await;
     node.say(&alice, "nobody reads this before it is trimmed").await;
     consumer.feed.tip().await.unwrap();
     dynamodb.shards().trim();
@@ -262,9 +267,7 @@ async fn a_stream_that_is_switched_off_and_on_lacks_something_and_says_so() {
     assert_eq!(feed.records_after(&reached, 10).await.unwrap(), FeedPage::Trimmed);
     let mut consumer = Consumer::new(feed).await;
     let said = node.say(&alice, "in the new one").await;
-    while consumer.named.get(node.id()) != Some(&said) {
-        consumer.read(&store).await;
-    }
+    consumer.read_until(&store, node.id(), said).await;
 }
 
 /// A reader that has found nothing remembers where, and that may be trimmed.
@@ -275,9 +278,7 @@ async fn the_end_is_found_though_the_last_record_that_was_read_is_trimmed() {
     let mut node = Node::create(&any, group(&alice, &[])).await;
     let mut consumer = Consumer::new(feed_of(&store).await).await;
     let said = node.say(&alice, "hello").await;
-    while consumer.named.get(node.id()) != Some(&said) {
-        consumer.read(&store).await;
-    }
+    consumer.read_until(&store, node.id(), said).await;
     consumer.read(&store).await;
     dynamodb.shards().begin(Habits { expired: 1.0, ..ORDERLY }, 0);
     let _ = consumer.feed.records_after(&consumer.at, 10).await;

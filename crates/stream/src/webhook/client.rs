@@ -2,7 +2,7 @@
 //! checked address: a name that resolves to another one meanwhile gains nothing.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -73,7 +73,7 @@ impl Client {
     ) -> Result<(StatusCode, HeaderMap), String> {
         let Ok(answered) = timeout(limit, self.send(headers, body)).await else {
             // The others may be dead as well.
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.idle_connections().clear();
             return Err("no answer in time".to_owned());
         };
         let (sender, response) = answered?;
@@ -106,9 +106,13 @@ impl Client {
         Ok((sender, response))
     }
 
+    fn idle_connections(&self) -> MutexGuard<'_, Vec<(Sender, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn idle(&self) -> Option<Sender> {
         loop {
-            let (mut sender, used) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            let (mut sender, used) = self.idle_connections().pop()?;
             if used.elapsed() < MAX_IDLE && sender.ready().await.is_ok() {
                 return Some(sender);
             }
@@ -116,7 +120,7 @@ impl Client {
     }
 
     fn keep(&self, sender: Sender) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle_connections();
         if idle.len() < IDLE && !sender.is_closed() {
             idle.push((sender, Instant::now()));
         }

@@ -25,7 +25,8 @@ pub enum SecretError {
 impl Secret {
     /// Parses a secret.
     ///
-    /// # Errors What is wrong with it, without revealing it.
+    /// # Errors
+    /// What is wrong with it, without revealing it.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
         let base64 = text.trim().strip_prefix("whsec_").ok_or(SecretError::Malformed)?;
         let bytes = STANDARD.decode(base64).map_err(|_| SecretError::Malformed)?;

@@ -25,6 +25,21 @@ fn outranks(actor: &Member, authority: &Authority, member: &Member) -> Result<()
     if is_app || member.role < actor.role { Ok(()) } else { Err(Refusal::NeedsRole("owner")) }
 }
 
+/// The row of someone whom `actor` may act on. They may have left: then there is no role to outrank.
+fn target<'a>(
+    view: View<'a>,
+    actor: &Member,
+    authority: &Authority,
+    user: &UserId,
+) -> Result<&'a Member, Stop> {
+    moderates(view, actor, authority)?;
+    let member = view.row(user)?.ok_or_else(|| Refusal::TargetNotMember(user.clone()))?;
+    if member.is_active() {
+        outranks(actor, authority, member)?;
+    }
+    Ok(member)
+}
+
 /// The end of what begins with the events that are decided.
 fn end(view: View<'_>, lasts: Option<Duration>) -> Option<Timestamp> {
     let millis = |lasts: Duration| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
@@ -40,13 +55,9 @@ pub(super) fn ban(
     lasts: Option<Duration>,
     reason: &Reason,
 ) -> Result<Vec<Body>, Stop> {
-    moderates(view, actor, authority)?;
-    let Some(member) = view.row(user)? else {
-        return Err(Refusal::TargetNotMember(user.clone()).into());
-    };
+    let member = target(view, actor, authority, user)?;
     let mut bodies = Vec::with_capacity(2);
     if member.is_active() {
-        outranks(actor, authority, member)?;
         if matches!(authority, Authority::App { .. }) {
             bodies = leave(view, member)?;
         } else {
@@ -83,13 +94,7 @@ pub(super) fn mute(
     lasts: Option<Duration>,
     reason: &Reason,
 ) -> Result<Vec<Body>, Stop> {
-    moderates(view, actor, authority)?;
-    let Some(member) = view.row(user)? else {
-        return Err(Refusal::TargetNotMember(user.clone()).into());
-    };
-    if member.is_active() {
-        outranks(actor, authority, member)?;
-    }
+    let member = target(view, actor, authority, user)?;
     let until = end(view, lasts);
     if member.mute == Some(Mute { until }) {
         return Ok(Vec::new());

@@ -52,7 +52,8 @@ pub struct DynamoFeed {
 impl Dynamo {
     /// Opens the change feed of the tables.
     ///
-    /// # Errors [`StoreError::Refused`] if a table has no stream; errors of the service.
+    /// # Errors
+    /// [`StoreError::Refused`] if a table has no stream; errors of the service.
     pub async fn feed(&self, clock: Arc<dyn Clock>) -> Result<DynamoFeed, StoreError> {
         let streams = Streams::of(self).await?;
         Ok(DynamoFeed {

@@ -7,6 +7,14 @@ use parlance_core::Timestamp;
 use super::super::Status;
 use super::Runner;
 
+/// What is published of a consumer.
+const GAUGES: [&str; 4] = [
+    "parlance_consumer_lag_seconds",
+    "parlance_consumer_unfinished_rooms",
+    "parlance_consumer_away",
+    "parlance_consumer_disabled",
+];
+
 impl Runner {
     pub(super) fn disable(&mut self, reason: String) {
         if self.state.disabled.is_empty() {
@@ -40,28 +48,26 @@ impl Runner {
             paused: self.state.paused,
             disabled: self.state.disabled.clone(),
         };
-        let gauge = |name: &'static str, value: f64| {
-            metrics::gauge!(name, "consumer" => self.shared.options.name.to_string()).set(value);
-        };
         let lag = status.behind_since.map_or(0.0, |since| now.since(since) as f64 / 1_000.0);
-        gauge("parlance_consumer_lag_seconds", lag);
-        gauge("parlance_consumer_unfinished_rooms", status.rooms as f64);
-        gauge("parlance_consumer_away", f64::from(u8::from(status.is_away)));
-        gauge("parlance_consumer_disabled", f64::from(u8::from(!status.disabled.is_empty())));
+        let [away, disabled] = [status.is_away, !status.disabled.is_empty()].map(u8::from).map(f64::from);
+        self.set_gauges([lag, status.rooms as f64, away, disabled]);
         self.status.send_if_modified(|last| {
             let is_new = *last != status;
             *last = status;
             is_new
         });
     }
+
+    fn set_gauges(&self, values: [f64; GAUGES.len()]) {
+        for (name, value) in GAUGES.into_iter().zip(values) {
+            metrics::gauge!(name, "consumer" => self.shared.options.name.to_string()).set(value);
+        }
+    }
 }
 
 impl Drop for Runner {
-    /// Another process may go on with the consumer: what this one knows of it is no longer true.
+    /// Another process may take over the consumer: the last values of this one are no longer true.
     fn drop(&mut self) {
-        let gauges = ["lag_seconds", "unfinished_rooms", "away", "disabled"];
-        for gauge in gauges.map(|gauge| format!("parlance_consumer_{gauge}")) {
-            metrics::gauge!(gauge, "consumer" => self.shared.options.name.to_string()).set(0.0);
-        }
+        self.set_gauges([0.0; GAUGES.len()]);
     }
 }
