@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use parlance_core::limits::MAX_RECENT_REQUESTS;
 use parlance_core::{
-    Action, Authority, Body, Command, Event, Need, Outcome, Reason, Refusal, Role, SettingsChange, Standing,
-    Timestamp,
+    Action, Authority, Body, Command, Event, Need, Outcome, Permissions, Reason, Refusal, Role,
+    SettingsChange, Standing, Timestamp,
 };
 
 use crate::solo::Solo;
-use crate::values::{add, ban, command, delete, edit, react, remove, send, set_role, unreact, user};
+use crate::values::{add, ban, command, delete, edit, react, remove, rename, send, set_role, unreact, user};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -196,4 +196,19 @@ fn slow_mode_is_for_rooms_of_many() {
     assert_eq!(solo.does("ann", slow(5)).unwrap().first, 0);
     solo.does("ann", remove("bob")).unwrap();
     assert_eq!(solo.store.members[&user("bob")].left_with.as_ref().unwrap().slow_mode, 0);
+}
+
+#[test]
+fn settings_are_no_way_around_moderation() {
+    let mut solo = later(Solo::group());
+    let permissions = Permissions { edit: Some(Role::Member), ..Permissions::default() };
+    solo.does("ann", Action::Update(SettingsChange { permissions, ..SettingsChange::default() })).unwrap();
+    solo.does("bob", rename("members may")).unwrap();
+    for seconds in [0, 5] {
+        assert_eq!(solo.does("bob", slow(seconds)), Err(Refusal::NeedsRole("admin")));
+    }
+    solo.does("ann", mute("bob", None)).unwrap();
+    assert_eq!(solo.does("bob", rename("what I still have to say")), Err(Refusal::Muted { until: None }));
+    solo.does("ann", unmute("bob")).unwrap();
+    solo.does("bob", rename("again")).unwrap();
 }

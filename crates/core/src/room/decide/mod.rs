@@ -120,7 +120,11 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
 
 /// What members may not do while they are muted.
 fn refuse_muted(view: View<'_>, command: &Command, actor: Option<&Member>) -> Result<(), Refusal> {
-    let says = matches!(command.action, Action::Send(_) | Action::Edit { .. } | Action::React { .. });
+    // Title, topic and image are texts that everyone reads, too.
+    let says = matches!(
+        command.action,
+        Action::Send(_) | Action::Edit { .. } | Action::React { .. } | Action::Update(_)
+    );
     let member = actor.filter(|actor| says && actor.is_active());
     match member.and_then(|member| member.mute) {
         Some(mute) if mute.holds_at(view.at) => Err(Refusal::Muted { until: mute.until }),

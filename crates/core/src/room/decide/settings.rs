@@ -20,6 +20,10 @@ pub(super) fn update(
     if change.permissions != Permissions::default() {
         at_least(actor, Role::Owner)?;
     }
+    // Part of moderation, which no permission gives to members.
+    if change.slow_mode.is_some() {
+        at_least(actor, Role::Admin)?;
+    }
     let before = &view.room.info.settings;
     let mut settings = before.clone();
     if let Some(title) = &change.title {
