@@ -1,4 +1,4 @@
-//! What hands the events of all rooms to others: consumers of the change feed, one for each webhook and topic.
+//! Consumers of the change feed, one for each webhook and topic: they deliver the events of all rooms.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,28 +19,28 @@ use crate::Seams;
 use crate::config::{Endpoint, Topic, Webhooks};
 use crate::planned::Planned;
 
-/// After how long without a success an endpoint is disabled, until the server is started again.
+/// Time without a success after which an endpoint is disabled until the server restarts.
 const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3_600);
 
-/// Where events come from.
+/// The source of events.
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) feed: Arc<dyn ChangeFeed>,
     pub(crate) table: Arc<dyn ConsumerTable>,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Where several processes could run the same consumer: which of them does.
+    /// Leases, if several processes may run the same consumer.
     pub(crate) leases: Option<Arc<dyn LeaseTable>>,
 }
 
 /// A consumer of this process.
 enum Running {
     Always(Arc<Consumer>),
-    /// While this process has its lease.
+    /// Set while this process holds the lease.
     Leased(Leased),
 }
 
-/// What is configured.
+/// The configured consumers.
 pub(crate) fn planned(
     webhooks: Option<&Path>,
     kafka: Option<&Path>,
@@ -59,12 +59,12 @@ pub(crate) fn planned(
 fn webhook(endpoint: Endpoint, clock: &Arc<dyn Clock>) -> Planned {
     let Endpoint { name, url, secrets, reach, start, content, skip_refused } = endpoint;
     let shown = url.to_string();
-    // The target names the kind alone: an endpoint that moves goes on where it was.
+    // The target only names the kind of sink, so a consumer whose URL changes resumes at its position.
     let options = Options {
         start,
         content,
         on_refused: if skip_refused { OnRefused::Skip } else { OnRefused::Park },
-        // A few posts, one after the other.
+        // Enough for a few posts in sequence.
         effect_timeout: parlance_stream::webhook::TIMEOUT * 6,
         disable_after: Some(DISABLE_AFTER),
         ..Options::new(name, "webhook")
@@ -81,7 +81,8 @@ pub(crate) struct Consumers {
 }
 
 impl Consumers {
-    /// Starts what is planned, each where it was. `owner` is this process, by a name that no other one ever has.
+    /// Starts the planned consumers, each at its stored position. `owner` names this process and must be globally
+    /// unique over time.
     pub(crate) async fn start(
         planned: Vec<Planned>,
         source: Source,
@@ -92,7 +93,7 @@ impl Consumers {
         let mut running = Vec::with_capacity(planned.len());
         for Planned { options, sink, shown } in planned {
             let name = options.name.clone();
-            // Who has it in a file when the server starts wants it to go on, unless it was paused.
+            // A restart with the consumer still configured re-enables it, unless it was paused by an operator.
             let options = Options { enable: true, ..options };
             let parts = (seams.events)(Parts {
                 feed: source.feed.clone(),
@@ -115,7 +116,7 @@ impl Consumers {
         Ok(Self { running, source: Some(source), end })
     }
 
-    /// Where events come from; `None` where there are none.
+    /// The source of events, if the store has one.
     pub(crate) fn source(&self) -> Option<&Source> {
         self.source.as_ref()
     }
@@ -128,7 +129,7 @@ impl Consumers {
         })
     }
 
-    /// Ends them; what is under way may finish, within `deadline`.
+    /// Stops all consumers. Deliveries in flight may complete within `deadline`.
     pub(crate) async fn stop(&self, deadline: Duration) {
         self.end.cancel();
         let ended = async {
@@ -140,7 +141,7 @@ impl Consumers {
             }
         };
         if tokio::time::timeout(deadline, ended).await.is_err() {
-            tracing::warn!("consumers did not end in time: what they had under way is sent again later");
+            tracing::warn!("consumers did not stop in time: deliveries in flight will be repeated");
         }
     }
 }

@@ -29,25 +29,25 @@ use crate::limits::{
 };
 use crate::tls::Tls;
 
-/// Who connects.
+/// Kind of clients that a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Peers {
-    /// Anyone.
+    /// Any client: untrusted.
     Clients,
-    /// Edges of ours, with streams of many clients on one connection.
+    /// Bridges of the same fleet: one connection carries the streams of many clients.
     Edges,
 }
 
-/// One way in.
+/// One listening socket and its settings.
 pub(crate) struct Entrance {
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) app: Router,
     pub(crate) peers: Peers,
     pub(crate) max_connections: usize,
-    /// Counts what peers hold.
+    /// Accounts for resources held by peers.
     pub(crate) ledger: Arc<Ledger>,
-    /// Closes it for a while.
+    /// Closes the listener temporarily while clients move to other nodes.
     pub(crate) departure: Departure,
 }
 
@@ -57,7 +57,7 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
     let places = Arc::new(Semaphore::new(max_connections));
     let protocols = Arc::new(Protocols::with(peers));
     let trust = if peers == Peers::Edges { Trust::Full } else { Trust::Bounded };
-    // When it was last logged that none can be accepted.
+    // When a failure to accept was last logged.
     let mut complained: Option<Instant> = None;
     loop {
         let place = tokio::select! {
@@ -76,7 +76,7 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, mostly: the others go on, this one waits. Its peers wait in line.
+                // Usually out of descriptors. Existing connections continue; new ones wait in the kernel's queue.
                 metrics::counter!("parlance_accept_failures_total").increment(1);
                 if complained.is_none_or(|last| last.elapsed() >= COMPLAIN_AGAIN) {
                     complained = Some(Instant::now());
@@ -94,12 +94,12 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
             }
         };
         peer.keep(place);
-        // A token of its own: what all connections look at, all of them would lock.
+        // A child token per connection: polling a shared one would contend on its lock.
         let (protocols, tls, app) = (protocols.clone(), tls.clone(), app.clone());
         let shutdown = departure.token();
         connections.spawn(async move {
-            // Boxed, all of them: nothing of the beginning need be held as long as the connection
-            // is there, and of either protocol no room for the other.
+            // Each phase is boxed: a connection then holds neither the state of its handshake nor the size of the
+            // protocol that it does not use (docs/memory.md).
             if let Some(stream) = Box::pin(opened(stream, tls.as_deref())).await {
                 metrics::gauge!("parlance_connections").increment(1.0);
                 match Box::pin(spoken(stream, peer.clone())).await {
@@ -134,8 +134,8 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
     }
 }
 
-/// Closes `listener` until the departure is over: who connects is refused, and goes to another
-/// node at once. `None` on shutdown.
+/// Closes `listener` until the departure is over: new connections are refused, so clients connect to another node
+/// at once. `None` on shutdown.
 async fn reopen(
     listener: TcpListener,
     departure: &Departure,
@@ -162,12 +162,12 @@ async fn reopen(
     shutdown.run_until_cancelled(opened).await
 }
 
-/// Boxed, since a connection in clear text need not hold room for the state of TLS.
+/// Boxed, so that plaintext connections do not reserve memory for TLS state.
 type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
-/// Ready for what the peer has to say, in clear text or inside of TLS.
+/// Completes the TLS handshake, if TLS is configured. `None` if it failed or timed out.
 async fn opened(stream: TcpStream, tls: Option<&Tls>) -> Option<Stream> {
-    // Frames are small and wanted at once.
+    // Frames are small and latency matters.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else { return Some(Either::Left(stream)) };
     let handshake = Box::pin(tls.accept(stream));
@@ -179,9 +179,9 @@ async fn opened(stream: TcpStream, tls: Option<&Tls>) -> Option<Stream> {
     None
 }
 
-/// What the peer speaks, once it has said so.
+/// Detects the peer's protocol from its first bytes. `None` if it failed or timed out.
 async fn spoken(stream: Stream, peer: Arc<Peer>) -> Option<(Version, Opened<Stream>)> {
-    // Whoever connects and says nothing is not waited for.
+    // A peer that sends nothing is disconnected.
     match timeout(HEADER_TIMEOUT, Opened::new(stream, peer)).await {
         Ok(Ok(spoken)) => return Some(spoken),
         Ok(Err(error)) => tracing::debug!(%error, "the peer sent no protocol preface"),
@@ -206,12 +206,12 @@ async fn http1(
     let service = TowerToHyperService::new(Unfailing(service));
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);
-    // Boxed, since most are gone before.
+    // Boxed, since most connections end before the timer is needed.
     let mut anonymous = Box::pin(sleep(anonymous_age));
     let mut must_identify = true;
     let result = loop {
         tokio::select! {
-            // The connection first: a request that is there already is answered, even at the end.
+            // The connection is polled first: a request received before shutdown is answered.
             biased;
             result = connection.as_mut() => break result,
             () = shutdown.cancelled() => {
@@ -239,7 +239,7 @@ async fn http1(
     }
 }
 
-/// How each is spoken.
+/// Settings of both protocols.
 struct Protocols {
     http1: http1::Builder,
     http2: h2::server::Builder,
@@ -269,7 +269,7 @@ impl Protocols {
     }
 }
 
-/// A service of which the compiler knows that it does not fail.
+/// A service whose error type is `Infallible`.
 #[derive(Clone)]
 struct Unfailing<S>(S);
 

@@ -24,23 +24,23 @@ use crate::revoking::Revoking;
 use crate::seams::Seams;
 use crate::{cluster, data_dir, keys};
 
-/// A running node: what keeps rooms and sessions.
+/// A running node: rooms, sessions and the store.
 pub(crate) struct Node {
     api: Arc<Api>,
     store: Arc<dyn Store>,
     embedded: Option<Arc<Embedded>>,
     registry: Arc<dyn Registry>,
     claim: Option<Arc<TablesClaim>>,
-    /// What hands events to others.
+    /// The consumers that deliver events to webhooks and Kafka.
     consumers: Arc<Consumers>,
     revoking: Arc<Revoking>,
-    /// What looks after it.
+    /// Background tasks.
     watches: TaskTracker,
     end: CancellationToken,
 }
 
 impl Node {
-    /// Opens the store and joins the others.
+    /// Opens the store and joins the cluster.
     pub(crate) async fn start(
         config: &config::Node,
         readiness: &Readiness,
@@ -59,17 +59,17 @@ impl Node {
         let Opened { store, embedded, claim, source, revocations } =
             open_store(config, &monitor, &clock).await?;
         let revoking = Revoking::new(revocations, auth.revocations().clone());
-        revoking.catch_up().await.context("cannot read which tokens were revoked")?;
+        revoking.catch_up().await.context("cannot read the revoked tokens")?;
         watches.spawn(end.clone().run_until_cancelled_owned(revoking.clone().follow()));
         if let Some(jwks) = auth.jwks() {
             watches.spawn(end.clone().run_until_cancelled_owned(jwks.clone().keep()));
             if !jwks.settled().await {
-                tracing::warn!("no key of the issuer is known yet: nobody can sign in until it answers");
+                tracing::warn!("no key of the issuer is known yet: tokens are refused until it answers");
             }
         }
         let store = (seams.store)(store);
-        let identity = store.identity().await.context("cannot settle the identity of the store")?;
-        let room_ids = store.room_ids().await.context("cannot read how ids of rooms are made")?;
+        let identity = store.identity().await.context("cannot read or create the identity of the store")?;
+        let room_ids = store.room_ids().await.context("cannot read the key of room ids")?;
         tracing::info!(%identity, "the store is open");
         if let Some(claim) = &claim {
             claim.start().await?;
@@ -123,12 +123,12 @@ impl Node {
         Ok((Self { api, store, embedded, registry, claim, consumers, revoking, watches, end }, services))
     }
 
-    /// What revokes tokens.
+    /// Revokes tokens.
     pub(crate) fn revoking(&self) -> &Arc<Revoking> {
         &self.revoking
     }
 
-    /// What sends its clients to other nodes.
+    /// Sends clients to other nodes.
     pub(crate) fn departure(&self) -> Departure {
         self.api.departure().clone()
     }
@@ -143,19 +143,19 @@ impl Node {
         self.store.failed().await
     }
 
-    /// Finishes what is under way, once nothing new comes in, and closes the store.
+    /// Waits for operations in flight and closes the store. Call it once no listener accepts any more.
     pub(crate) async fn stop(&self, deadline: Duration) {
         if !self.api.stop(deadline).await {
-            tracing::warn!("rooms did not end in time");
+            tracing::warn!("rooms did not stop in time");
         }
         self.consumers.stop(deadline).await;
         self.end.cancel();
         self.watches.close();
         self.watches.wait().await;
-        // A node that does not reach the registry does not know who else there is.
+        // Without the registry the node cannot know whether others are left.
         let knows_others = *self.registry.health().borrow() == Health::Connected;
         self.registry.close().await;
-        // Which nodes are left is known best once this one has left.
+        // After leaving, so that the list of remaining nodes does not include this one.
         if let Some(claim) = self.claim.as_ref().filter(|_| knows_others) {
             claim.stop(self.registry.as_ref()).await;
         }
@@ -184,12 +184,12 @@ fn report_tokens(auth: &Auth, identity: &Identity) {
     }
 }
 
-/// A store, and what belongs to the kind that it is.
+/// An opened store, with the parts that depend on its engine.
 struct Opened {
     store: Arc<dyn Store>,
     embedded: Option<Arc<Embedded>>,
     claim: Option<Arc<TablesClaim>>,
-    /// Where events come from, or why there are none.
+    /// The source of events, or why there is none.
     source: Result<Source, String>,
     revocations: Arc<dyn RevocationList>,
 }

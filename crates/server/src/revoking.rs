@@ -1,4 +1,4 @@
-//! Revoked tokens: kept in the store, read by every node, told by operators.
+//! Revoked tokens: revoked by operators, kept in the store, read by every node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,20 +17,20 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often a node looks for what was revoked through others: sessions end within five seconds.
+/// Interval of reading revocations made through other nodes: sessions must end within five seconds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Entries that one read takes.
+/// Maximum number of entries per read.
 const PAGE: usize = 1_000;
 
-/// Longest order of an operator, bytes.
+/// Maximum size of a request, in bytes.
 const MAX_ORDER: usize = 4 * 1024;
 
-/// Keeps a node at what was revoked.
+/// Follows the store's list of revocations.
 pub(crate) struct Revoking {
     list: Arc<dyn RevocationList>,
     revocations: Arc<Revocations>,
-    /// What was read up to there.
+    /// The place up to which the list was read.
     place: Mutex<u64>,
 }
 
@@ -43,7 +43,7 @@ impl Revoking {
         Arc::new(Self { list, revocations, place: Mutex::default() })
     }
 
-    /// Reads what is new.
+    /// Reads new entries.
     pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
         let mut place = self.place.lock().await;
         loop {
@@ -57,7 +57,7 @@ impl Revoking {
         }
     }
 
-    /// Goes on reading. Never returns.
+    /// Reads repeatedly. Never returns.
     pub(crate) async fn follow(self: Arc<Self>) {
         let mut tick = interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -66,7 +66,7 @@ impl Revoking {
             tick.tick().await;
             let result = self.catch_up().await;
             if let (Err(error), false) = (&result, failed) {
-                tracing::warn!(%error, "cannot read what was revoked, retrying");
+                tracing::warn!(%error, "cannot read the revoked tokens, retrying");
             }
             failed = result.is_err();
         }
@@ -79,7 +79,7 @@ impl Revoking {
     }
 }
 
-/// What an operator has revoked: one of the three.
+/// An operator's request: exactly one of the first three.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Order {
@@ -92,7 +92,7 @@ pub(crate) struct Order {
     /// All tokens of everyone.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) everyone: bool,
-    /// Those issued up to this second; now, unless it is said.
+    /// Tokens issued up to this second. Default: now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) issued_until: Option<u64>,
 }
@@ -127,7 +127,7 @@ pub(crate) fn routes(revoking: Arc<Revoking>) -> Router {
 
 async fn revoke(State(revoking): State<Arc<Revoking>>, headers: HeaderMap, body: Bytes) -> Response {
     let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes()).unwrap_or_default();
-    // A page in an operator's browser can post anything else without being asked, and says where it is from.
+    // Other content types a web page in an operator's browser can post without a preflight request.
     if kind != b"application/json" || headers.contains_key(header::ORIGIN) {
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "want application/json, and not of a page\n")
             .into_response();

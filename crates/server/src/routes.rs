@@ -27,7 +27,7 @@ use crate::limits::{PREFLIGHT_AGE, PROBE_BYTES};
 use crate::readiness::{Readiness, healthz, readyz};
 use crate::web;
 
-/// What every listener for clients has.
+/// Settings of every listener for clients.
 pub(crate) struct Common {
     pub(crate) readiness: Readiness,
     pub(crate) guard: Guard,
@@ -35,13 +35,13 @@ pub(crate) struct Common {
     pub(crate) bridge: parlance_bridge::Options,
 }
 
-/// What a node serves.
+/// The routes of a node.
 pub(crate) struct NodeRoutes {
-    /// For clients.
+    /// Routes for clients.
     pub(crate) app: Router,
-    /// For bridges: the gRPC services alone.
+    /// Routes for bridges: only the gRPC services.
     pub(crate) for_edges: Router,
-    /// Whose WebSockets outlive the connections that they came on.
+    /// The bridge, whose WebSockets outlive the HTTP connections that they were upgraded from.
     pub(crate) bridge: Option<Bridge>,
 }
 
@@ -65,14 +65,14 @@ pub(crate) fn node(
         .add_service(services.inbox())
         .add_service(services.server())
         .add_service(services.events());
-    // Reflection and health are for anyone, and need no more.
+    // Reflection and health need no authentication.
     let health = health.max_decoding_message_size(PROBE_BYTES);
     let admit = || middleware::from_fn_with_state(services.clone(), admission::admit);
     let unary = grpc.clone().prepare().into_axum_router();
     let for_edges = with_streams(grpc.clone().add_service(health.clone()), services)
         .fallback(unknown_to_grpc)
         .layer(admit());
-    // Without configured keys, pages in a browser on this machine must not reach it either.
+    // In local mode web pages of other origins must be refused on this listener too.
     let for_edges = for_edges.layer(middleware::from_fn_with_state(common.guard.clone(), guard::check));
     let grpc = grpc
         .add_service(health)
@@ -113,14 +113,14 @@ fn streamed(opened: Result<Deliveries, tonic::Status>) -> Response {
     }
 }
 
-/// Everything that a bridge serves in front of `backend`.
+/// The routes of a bridge in front of `backend`.
 pub(crate) fn edge(backend: Arc<dyn ChatBackend>, common: Common) -> (Router, Bridge) {
     let bridge = Bridge::new(backend, common.bridge.clone(), common.shutdown.clone());
     let app = bridge.router().merge(web::router()).fallback(not_at_an_edge);
     (with_common(app, common), bridge)
 }
 
-/// What a worker serves: whether it is healthy.
+/// The routes of a worker: health only.
 pub(crate) fn worker(common: Common) -> Router {
     with_common(Router::new().fallback(not_at_a_worker), common)
 }
@@ -139,7 +139,7 @@ fn with_common(app: Router, common: Common) -> Router {
         .layer(middleware::from_fn_with_state(guard, guard::check))
 }
 
-/// gRPC is not here: the load balancer takes it to the nodes.
+/// Refuses gRPC, which the load balancer should route to the nodes.
 async fn not_at_an_edge(headers: HeaderMap) -> Response {
     if is_grpc(&headers) {
         let message =
@@ -149,12 +149,12 @@ async fn not_at_an_edge(headers: HeaderMap) -> Response {
     not_found(&headers)
 }
 
-/// Nothing is here: told in the terms of whoever asks.
+/// Answers unknown paths, in the protocol of the caller.
 async fn unknown(headers: HeaderMap) -> Response {
     if is_grpc(&headers) { no_such_service() } else { not_found(&headers) }
 }
 
-/// The same where nothing else is served.
+/// The same for listeners that serve only gRPC.
 async fn unknown_to_grpc(headers: HeaderMap) -> Response {
     if is_grpc(&headers) {
         return no_such_service();
@@ -181,8 +181,8 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     kind.starts_with(b"application/grpc")
 }
 
-/// A call of gRPC's own has no origin, and nobody caches its answer. Every connection would
-/// keep these headers, to say them shorter the next time.
+/// Native gRPC calls have no origin, and their answers are not cached. Without these headers, connections need not
+/// keep them in their HPACK tables.
 fn without_cors(mut response: Response) -> Response {
     let headers = response.headers_mut();
     if is_native(headers) {
@@ -192,20 +192,20 @@ fn without_cors(mut response: Response) -> Response {
     response
 }
 
-/// Adds details to what tonic refuses by itself. Answers of operations have their status in trailers,
-/// or with details.
+/// Adds error details to refusals that tonic makes itself. Refusals of operations already have details, or their
+/// status in trailers.
 fn with_error_details(mut response: Response) -> Response {
     let headers = response.headers_mut();
     if headers.contains_key(tonic::Status::GRPC_STATUS)
         && let Some(status) = tonic::Status::from_header_map(headers)
     {
-        // Fails only for metadata that is no header: there is none in what was one.
+        // Fails only for metadata that is not a valid header; this was parsed from one.
         let _ = with_details(status).add_header(headers);
     }
     response
 }
 
-/// Lets the pages that the guard allows read the answers.
+/// CORS for the origins that the guard allows.
 fn cors(guard: Guard) -> CorsLayer {
     let allowed = move |origin: &HeaderValue, parts: &request::Parts| {
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
@@ -224,7 +224,7 @@ fn cors(guard: Guard) -> CorsLayer {
             "grpc-timeout",
             "connect-protocol-version",
             "parlance-unknown-fields",
-            // Passed on to the operation's span: pages that are traced send them.
+            // Trace headers of instrumented web pages, for the operation's span.
             "traceparent",
             "tracestate",
         ]))

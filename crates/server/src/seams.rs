@@ -4,7 +4,8 @@ use parlance_registry::Registry;
 use parlance_store::Store;
 use parlance_stream::Parts;
 
-/// What is put between a node and its store and registry, and between consumers and what they are made of. Nothing, but in tests of the checkers.
+/// Wrappers around a node's store, its registry and the parts of its consumers. Empty in the product; the tests of the
+/// checkers plant faults through them.
 #[derive(Debug, Clone, Copy)]
 pub struct Seams {
     /// Wraps the store.

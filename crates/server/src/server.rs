@@ -34,9 +34,9 @@ pub struct Server {
     readiness: Readiness,
     drain: Duration,
     shutdown: CancellationToken,
-    /// Ends what operators look at: last, so that they see the draining.
+    /// Stops the admin listener: last, so that operators can observe the draining.
     operators: CancellationToken,
-    /// What they look at, and what else runs until then.
+    /// Tasks that run until then, the admin listener among them.
     helpers: TaskTracker,
     connections: TaskTracker,
     address: SocketAddr,
@@ -50,7 +50,7 @@ enum Running {
     Worker(Worker),
 }
 
-/// Where it listens, before it serves.
+/// Bound listeners, not yet served.
 struct Listeners {
     clients: TcpListener,
     operators: TcpListener,
@@ -62,7 +62,7 @@ impl Server {
     /// `/readyz` says what is missing.
     ///
     /// # Errors
-    /// What went wrong, in words for whoever started the server.
+    /// The reason, for the operator.
     pub async fn start(
         config: &Config,
         metrics: Option<PrometheusHandle>,
@@ -85,9 +85,9 @@ impl Server {
         let guard = Guard::Origins { allowed, is_tls: tls.is_some() };
         let bridge = parlance_bridge::Options { shutdown_grace: config.drain, ..Default::default() };
         let common = Common { readiness: readiness.clone(), guard, shutdown: shutdown.clone(), bridge };
-        // Half of the time to leave spread, the other half for those who do not.
+        // Clients are told to leave over the first half of the time; the second half is for those that have not.
         let spread = config.drain / 2;
-        // Edges and operators stay: they ask whether the node is ready.
+        // Bridges and operators keep their connections: they poll readiness.
         let stays = Departure::new(shutdown.clone(), spread);
         let (running, app, for_edges, bridge) = match &config.role {
             Role::Node(node) => {
@@ -149,7 +149,7 @@ impl Server {
                 app: for_edges,
                 peers: Peers::Edges,
                 max_connections,
-                // Edges name their clients.
+                // Bridges forward their clients' addresses.
                 ledger: of_operator(max_connections, Proxies::everyone()),
                 departure: stays,
             });
@@ -186,17 +186,17 @@ impl Server {
         })
     }
 
-    /// Where clients connect.
+    /// Address of the listener for clients.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where operators look.
+    /// Address of the admin listener.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_address
     }
 
-    /// Where edges connect.
+    /// Address of the listener for bridges.
     pub fn edge_address(&self) -> Option<SocketAddr> {
         self.edge_address
     }
@@ -210,7 +210,7 @@ impl Server {
         }
     }
 
-    /// Sends everyone away politely, finishes what is under way, closes the store.
+    /// Drains: tells clients to reconnect elsewhere, waits for operations in flight, closes the store.
     pub async fn stop(self) {
         self.readiness.drain();
         self.shutdown.cancel();
@@ -237,13 +237,13 @@ impl Server {
     }
 }
 
-/// For listeners of the operator's own network: one address may have all of it.
+/// Limits of listeners on the operator's own network: no limit per address.
 fn of_operator(max_connections: usize, proxies: Proxies) -> Arc<Ledger> {
     let limits = Limits { anonymous_connections: max_connections, ..Limits::production(max_connections) };
     Ledger::new(limits, proxies)
 }
 
-/// Shows what is held for peers.
+/// Reports the resources held for peers as metrics.
 async fn report(ledger: Arc<Ledger>) {
     let mut tick = tokio::time::interval(REPORT_EVERY);
     loop {

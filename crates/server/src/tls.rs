@@ -86,13 +86,13 @@ impl Pem {
     fn config(&self) -> anyhow::Result<ServerConfig> {
         let chain: Vec<_> =
             CertificateDer::pem_slice_iter(&self.certificate).collect::<Result<_, _>>().context("no PEM")?;
-        ensure!(!chain.is_empty(), "there is no certificate in it");
-        let key = PrivateKeyDer::from_pem_slice(&self.key).context("there is no private key in it")?;
+        ensure!(!chain.is_empty(), "contains no certificate");
+        let key = PrivateKeyDer::from_pem_slice(&self.key).context("contains no private key")?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key)
-            .context("key and certificate do not go together")?;
+            .context("key and certificate do not match")?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
         Ok(config)
     }

@@ -26,7 +26,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Opens the tables, and takes part in delivering.
+    /// Opens the tables and starts the consumers.
     pub(crate) async fn start(
         config: &config::Worker,
         readiness: &Readiness,
@@ -47,7 +47,7 @@ impl Worker {
         Ok(Self { store, consumers, watches, end })
     }
 
-    /// What delivers events.
+    /// The consumers.
     pub(crate) fn consumers(&self) -> Arc<Consumers> {
         self.consumers.clone()
     }
@@ -57,7 +57,7 @@ impl Worker {
         self.store.failed().await
     }
 
-    /// Finishes what is under way, and leaves the rest to others.
+    /// Waits for deliveries in flight, and releases the leases.
     pub(crate) async fn stop(&self, deadline: Duration) {
         self.consumers.stop(deadline).await;
         self.end.cancel();

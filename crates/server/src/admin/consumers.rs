@@ -1,4 +1,4 @@
-//! Consumers of the change feed, as operators see and steer them.
+//! Admin API of the change feed's consumers.
 
 use std::sync::Arc;
 
@@ -16,48 +16,48 @@ use serde::{Deserialize, Serialize};
 
 use crate::consumers::Consumers;
 
-/// Parked rooms of one answer.
+/// Parked rooms per page.
 const PAGE: usize = 500;
 
 /// One consumer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Listed {
     pub(crate) name: String,
-    /// What it is.
+    /// Kind of sink.
     pub(crate) target: String,
-    /// It runs in the process that answers.
+    /// Whether it runs in the answering process.
     pub(crate) here: bool,
     pub(crate) paused: bool,
-    /// Why it was given up; empty if it is not.
+    /// Why it was disabled; empty if it was not.
     pub(crate) disabled: String,
-    /// The endpoint takes nothing.
+    /// Whether the endpoint currently accepts nothing.
     pub(crate) away: bool,
-    /// Rooms with events that are not done, as far as they are in memory.
+    /// Rooms in memory with undelivered events.
     pub(crate) rooms: usize,
-    /// Age of the oldest event that is neither done nor kept as pending.
+    /// Age of the oldest event that is neither delivered nor stored as pending.
     pub(crate) lag_seconds: f64,
 }
 
-/// A room that waits for a decision.
+/// A parked room: it waits for an operator's decision.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ParkedRoom {
     pub(crate) room: String,
-    /// The event that was refused.
+    /// The refused event.
     pub(crate) event: String,
     pub(crate) reason: String,
-    /// Milliseconds since 1970.
+    /// Unix milliseconds.
     pub(crate) since_ms: u64,
 }
 
-/// Some parked rooms.
+/// A page of parked rooms.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ParkedRooms {
     pub(crate) rooms: Vec<ParkedRoom>,
-    /// Where to look on; none at the end.
+    /// Start of the next page; none on the last.
     pub(crate) next: Option<String>,
 }
 
-/// What is wanted of a consumer.
+/// A command to a consumer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "do", deny_unknown_fields)]
 pub(crate) enum Wish {
@@ -66,7 +66,7 @@ pub(crate) enum Wish {
     Replay,
     Retry {
         room: String,
-        /// Without the event that was refused.
+        /// Skip the refused event.
         #[serde(default)]
         skip: bool,
     },
@@ -82,7 +82,7 @@ pub(crate) fn routes(consumers: Arc<Consumers>) -> Router {
         .with_state(consumers)
 }
 
-/// Refuses web pages: one in the browser of an operator reaches this listener, too.
+/// Refuses web pages: the browser of an operator can reach this listener.
 async fn no_pages(request: Request, next: Next) -> Response {
     if request.headers().contains_key(header::ORIGIN) {
         return refuse(StatusCode::FORBIDDEN, "web pages may not use this listener");
@@ -90,7 +90,7 @@ async fn no_pages(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// All consumers of the store, and how those stand that run here.
+/// All consumers of the store, with the state of those that run in this process.
 async fn list(State(consumers): State<Arc<Consumers>>) -> Response {
     let Some(source) = consumers.source() else { return json(&Vec::<Listed>::new()) };
     let now = source.clock.now();
@@ -123,7 +123,7 @@ async fn parked(State(consumers): State<Arc<Consumers>>, Path(name): Path<String
     parked_of(&consumers, &name, None).await
 }
 
-/// The page behind the room `after`.
+/// The page after the room `after`.
 async fn parked_after(
     State(consumers): State<Arc<Consumers>>,
     Path((name, after)): Path<(String, String)>,
@@ -158,7 +158,7 @@ async fn steer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    // A form of a web page cannot send this type.
+    // HTML forms cannot send this content type.
     if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type: application/json is missing");
     }

@@ -13,25 +13,25 @@ use parlance_proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-/// Messages of the past that are shown at first.
+/// Number of earlier messages shown at first.
 const HISTORY: u32 = 20;
 
-/// How long the echo of the last message is waited for.
+/// Timeout for the echo of the last message.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Rooms looked through for one of the given title.
+/// Maximum number of rooms searched for a title.
 const PAGE: u32 = 200;
 
-/// Where a server listens by default.
+/// Default address of a server.
 const LOCAL: &str = "127.0.0.1:8080";
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Where to talk: `#title` is a channel, created if you have none of that title;
-    /// a room id is that room; anything else is a person
+    /// Room or person to chat with: `#title` is a channel, created if you have none with that title; a room id is
+    /// that room; anything else is a user id
     target: String,
 
-    /// Who you are; in local mode a new name makes a new user
+    /// Your user id; in local mode a new id creates a user
     #[arg(long, env = "PARLANCE_USER", default_value = "guest")]
     user: String,
 
@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     #[arg(long, env = "PARLANCE_SERVER", value_name = "ADDRESS", default_value = LOCAL)]
     server: String,
 
-    /// File with your token, where the server does not make one for you
+    /// File with your token, unless the server is in local mode
     #[arg(long, env = "PARLANCE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 
@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     websocket: bool,
 }
 
-/// Where what is typed goes.
+/// Destination of typed messages.
 enum Target {
     Room(String),
     Person(String),
@@ -76,7 +76,7 @@ async fn chat(arguments: Arguments) -> anyhow::Result<()> {
     tokio::spawn(show(updates, shown.clone(), stop));
     let target = match enter(&session, &arguments, &shown).await {
         Ok(target) => target,
-        // Why it ended is told apart from what it was asked.
+        // The reason for the end is reported separately from the failed call.
         Err(error) if matches!(error.downcast_ref(), Some(ClientError::SessionEnded)) => {
             return Err(cannot_connect(&arguments.server, stopped.await?));
         }
@@ -109,7 +109,7 @@ async fn chat(arguments: Arguments) -> anyhow::Result<()> {
             stopped = &mut stopped => return Err(stopped?.into()),
         }
     }
-    // What was sent last comes back as an event: show it before going.
+    // The last message returns as an event: show it before exiting.
     let mut last = shown.lock().unwrap_or_else(PoisonError::into_inner).last_seen();
     let caught_up = async {
         while last.changed().await.is_ok() {
@@ -125,7 +125,7 @@ async fn chat(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A token from a server in local mode.
+/// Requests a token from a server in local mode.
 pub(super) async fn sign_in(server: &str, user: &str) -> anyhow::Result<String> {
     match create_user(server, user, "").await {
         Ok(token) => Ok(token),
@@ -137,12 +137,12 @@ pub(super) async fn sign_in(server: &str, user: &str) -> anyhow::Result<String> 
     }
 }
 
-/// The error, with what may help.
+/// The error, with a hint.
 fn cannot_connect(server: &str, error: ClientError) -> anyhow::Error {
     let ClientError::Io(reason) = &error else { return error.into() };
     let is_tls = server.starts_with("https://");
     let hint = match reason {
-        // What rustls says of an answer that is no TLS.
+        // The rustls error for an answer that is not TLS.
         reason if is_tls && reason.contains("InvalidContentType") => {
             "the server speaks no TLS there: use http://".to_owned()
         }
@@ -155,7 +155,7 @@ fn cannot_connect(server: &str, error: ClientError) -> anyhow::Error {
     anyhow::anyhow!("cannot connect to {server}: {reason}; {hint}")
 }
 
-/// Enters the room or finds the person that is talked to, and shows the last messages.
+/// Opens the room or looks up the person, and shows the last messages.
 async fn enter(session: &Session, arguments: &Arguments, shown: &Mutex<Shown>) -> anyhow::Result<Target> {
     let target = find(session, &arguments.server, &arguments.target).await?;
     if let Target::Room(room) = &target {
@@ -167,8 +167,8 @@ async fn enter(session: &Session, arguments: &Arguments, shown: &Mutex<Shown>) -
     Ok(target)
 }
 
-/// Shows what comes, whatever else is waited for: the session has one stream for
-/// answers and events, and waits while nobody takes them.
+/// Shows events while waiting for something else: the session has one stream for answers and events, and stalls
+/// unless it is read.
 async fn show(mut updates: Updates, shown: Arc<Mutex<Shown>>, stopped: oneshot::Sender<ClientError>) {
     while let Some(update) = updates.recv().await {
         match update {
@@ -202,7 +202,7 @@ async fn find(session: &Session, server: &str, target: &str) -> anyhow::Result<T
             }
             Ok(Target::Room(id))
         }
-        // Not a room, or none of one's own.
+        // Not a room id, or not a member.
         Err(ClientError::Status(failure))
             if matches!(failure.code, Code::NotFound | Code::PermissionDenied | Code::InvalidArgument) =>
         {
@@ -226,7 +226,7 @@ async fn find(session: &Session, server: &str, target: &str) -> anyhow::Result<T
     }
 }
 
-/// The room of the two, if they have talked before.
+/// The existing direct room of both users, if there is one.
 async fn direct_room(session: &Session, user: &str) -> Result<Option<String>, ClientError> {
     let mut page_token = String::new();
     loop {
@@ -276,14 +276,14 @@ async fn channel(session: &Session, server: &str, title: &str) -> Result<String,
     Ok(room.room_id)
 }
 
-/// A request id that is the same for the same title.
+/// A request id derived from the title, so that a retry finds the same room.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
-/// Lines from the terminal, read by a thread of their own: a read cannot be cancelled.
+/// Lines from the terminal, read by a separate thread, since a read cannot be cancelled.
 fn typed_lines() -> mpsc::Receiver<String> {
     let (sender, lines) = mpsc::channel(16);
     std::thread::spawn(move || {
@@ -296,9 +296,9 @@ fn typed_lines() -> mpsc::Receiver<String> {
     lines
 }
 
-/// What is on the screen: history, stream and one's own sending overlap.
+/// Tracks what was shown: history, stream and own messages overlap.
 struct Shown {
-    /// The room that is talked in; nothing is shown before it is known.
+    /// The open room; nothing is shown before it is known.
     room: String,
     /// The last event shown.
     last: watch::Sender<u64>,
@@ -320,7 +320,7 @@ impl Shown {
         }
     }
 
-    /// The first message to a person tells the room.
+    /// Sets the room, which the first message to a person creates.
     fn sent(&mut self, sent: &v1::SendMessageResponse) {
         self.room.clone_from(&sent.room_id);
         self.sent = sent.seq;
@@ -358,7 +358,7 @@ impl Shown {
     }
 }
 
-/// Text that may be anyone's, without what a terminal would obey.
+/// Untrusted text without terminal control sequences.
 fn printable(text: &str) -> String {
     let clean = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
     if std::io::stdout().is_terminal() { text.chars().map(clean).collect() } else { text.to_owned() }

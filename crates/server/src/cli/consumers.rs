@@ -1,4 +1,4 @@
-//! Steers the consumers of the change feed in a running server, through its admin listener.
+//! Controls the consumers of the change feed in a running server, through its admin listener.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use serde::de::DeserializeOwned;
 
 use crate::admin::consumers::{Listed, ParkedRooms, Wish};
 
-/// How long the server may take: a replay first looks at every room.
+/// Timeout of a command: a replay first scans every room.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Largest answer, bytes: a page of parked rooms has some 200 KB.
 const MAX_ANSWER: usize = 4 << 20;
 
-/// Consumers hand the events of all rooms to webhooks, Kafka and others: see docs/events.md.
+/// Consumers deliver the events of all rooms to webhooks and Kafka: see docs/events.md.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The admin listener of the server
@@ -37,21 +37,21 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// All consumers, and how they stand
+    /// List all consumers and their state
     List,
-    /// Stop handing events on; what happens meanwhile is kept, however long it takes
+    /// Pause delivery. Events are kept until it is resumed, however long that takes
     Pause { name: String },
-    /// Go on, also where it was disabled
+    /// Resume delivery, also of a disabled consumer
     Resume { name: String },
-    /// Hand on everything again, from the first event of every room
+    /// Deliver everything again, from the first event of every room
     Replay { name: String },
-    /// Rooms that wait for a decision, since an event was refused
+    /// List parked rooms: an event was refused, and they wait for a decision
     Parked { name: String },
-    /// Have a parked room go on
+    /// Resume a parked room
     Retry {
         name: String,
         room: String,
-        /// Without the event that was refused: it is never handed on
+        /// Skip the refused event: it is never delivered
         #[arg(long)]
         skip: bool,
     },
@@ -130,7 +130,7 @@ async fn call<T: DeserializeOwned>(
     serde_json::from_slice(&body).context("cannot read what the admin listener answers")
 }
 
-/// For a path or a query: what is no letter, digit or one of `-_.` is escaped.
+/// Percent-encodes everything but letters, digits and `-_.`, for a path or a query.
 fn escaped(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     text.bytes().fold(String::new(), |mut out, byte| {

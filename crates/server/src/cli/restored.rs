@@ -47,6 +47,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             super::tables::restored(&arguments.table_prefix)?
         }
     };
-    println!("the epoch is {epoch} now: clients drop what they hold and read anew");
+    println!("the epoch is {epoch} now: clients discard their state and reload");
     Ok(())
 }

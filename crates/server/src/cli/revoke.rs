@@ -10,14 +10,14 @@ use parlance_core::{Clock as _, SystemClock};
 
 use crate::revoking::Order;
 
-/// How long the node may take.
+/// Timeout for the node's answer.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// Largest answer, bytes.
+/// Maximum size of an answer, in bytes.
 const MAX_ANSWER: usize = 16 * 1024;
 
-/// Asks a running node; all nodes on the same store follow within seconds, and end the sessions that were begun
-/// with these tokens.
+/// Sends the request to a running node; all nodes on the same store follow within seconds, and end the sessions of
+/// these tokens.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// One token, by its `jti`
@@ -32,12 +32,11 @@ pub(crate) struct Arguments {
     #[arg(long)]
     everyone: bool,
 
-    /// Those issued up to this second since the Unix epoch, and those that do not say when
-    /// [default: now]
+    /// Only tokens issued up to this time, Unix seconds, and those without a time of issue [default: now]
     #[arg(long, value_name = "SECONDS")]
     issued_until: Option<u64>,
 
-    /// Where the node's operators connect
+    /// Admin listener of the node
     #[arg(
         long,
         env = "PARLANCE_ADMIN_LISTEN",

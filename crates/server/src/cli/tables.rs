@@ -62,7 +62,7 @@ async fn ask(arguments: &Arguments) -> anyhow::Result<()> {
         println!("warning: the clock of this machine is {why}");
     }
     report.problems.iter().for_each(|problem| println!("problem: {problem}"));
-    ensure!(report.problems.is_empty(), "the tables will not do");
+    ensure!(report.problems.is_empty(), "the tables are not usable");
     println!("the tables are ready");
     Ok(())
 }

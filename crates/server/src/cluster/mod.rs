@@ -36,13 +36,13 @@ pub(crate) async fn open_tables(
     let (table_prefix, monitor) = (table_prefix.to_owned(), monitor.clone());
     let options = DynamoOptions { table_prefix, clock: monitor, ..DynamoOptions::default() };
     let store = Dynamo::connect(&options).await?;
-    let report = store.check_tables().await.context("cannot look at the tables in dynamodb")?;
+    let report = store.check_tables().await.context("cannot check the tables in dynamodb")?;
     for warning in &report.warnings {
         tracing::warn!("{warning}");
     }
     if !report.problems.is_empty() {
         let problems = report.problems.join("; ");
-        bail!("the tables in dynamodb will not do: {problems}. See `parlance tables create`");
+        bail!("the tables in dynamodb are not usable: {problems}. See `parlance tables create`");
     }
     let claim = redis.map(|redis| {
         let (store, prefix) = (store.clone(), redis.prefix.clone());
@@ -59,7 +59,7 @@ async fn source(store: &Dynamo, clock: &Arc<dyn Clock>) -> anyhow::Result<Result
         Ok(feed) => Arc::new(feed),
         // Tables of an earlier version.
         Err(StoreError::Refused(missing)) => return Ok(Err(missing)),
-        Err(error) => return Err(error).context("cannot look for the streams of the tables"),
+        Err(error) => return Err(error).context("cannot check the streams of the tables"),
     };
     let table = Arc::new(store.clone());
     Ok(Ok(Source {

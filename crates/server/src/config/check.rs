@@ -2,11 +2,11 @@ use super::{Config, Role, StoreConfig, Topic, Webhooks};
 use crate::{cluster, data_dir, keys, tls};
 
 impl Config {
-    /// Looks at what the options name, as a start does before it opens anything: key files,
-    /// certificates, the address of Redis, the data directory.
+    /// Checks the referenced files and addresses, as at a start before anything is opened: keys, certificates, the
+    /// address of Redis, the data directory.
     ///
     /// # Errors
-    /// What a start would refuse.
+    /// The errors that would prevent a start.
     pub async fn check(&self) -> anyhow::Result<()> {
         if let Some(files) = &self.tls {
             tls::check(files).await?;

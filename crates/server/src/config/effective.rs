@@ -1,4 +1,4 @@
-//! The options that hold, in the form of the configuration file.
+//! The effective options, in the form of the configuration file.
 
 use std::fmt::Write;
 use std::num::NonZeroU32;
@@ -9,8 +9,7 @@ use parlance_api::PeopleLimits;
 use super::{Config, Identity, Keys, Node, RedisConfig, Role, StoreConfig};
 
 impl Config {
-    /// The options that hold, defaults included, as a configuration file. Secrets are replaced by
-    /// `***`.
+    /// The effective options, defaults included, as a configuration file. Secrets are replaced by `***`.
     pub fn effective(&self) -> String {
         let mut out = Lines(String::new());
         match &self.role {
@@ -154,8 +153,7 @@ fn quoted(text: &str) -> String {
     quoted + "\""
 }
 
-/// The URL without the password, wherever it stands: before the host, or in the query, which names
-/// that of sentinels.
+/// The URL without passwords: before the host, and in the query, for sentinels.
 fn without_secrets(url: &str) -> String {
     let (url, query) = url.split_once('?').map_or((url, None), |(url, query)| (url, Some(query)));
     let mut shown = match (url.split_once("://"), url.rfind('@')) {

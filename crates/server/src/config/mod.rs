@@ -30,46 +30,46 @@ pub use options::{OnOff, Options, RoleName, StoreName, TABLE_PREFIX};
 pub use tls_files::TlsFiles;
 pub(crate) use webhooks::{Endpoint, Webhooks};
 
-/// The options as they hold.
+/// The effective options.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where clients connect.
+    /// Address of the listener for clients.
     pub listen: SocketAddr,
-    /// With what clients are talked to in TLS.
+    /// TLS certificate and key for client connections.
     pub tls: Option<TlsFiles>,
-    /// Where operators look.
+    /// Address of the admin listener.
     pub admin_listen: SocketAddr,
-    /// What this process is.
+    /// The role of this process.
     pub role: Role,
     /// Origins of web pages beside the server's own.
     pub allowed_origins: Vec<Origin>,
-    /// Connections at the same time.
+    /// Maximum number of concurrent connections.
     pub max_connections: usize,
-    /// Proxies whose word on where clients are is believed.
+    /// Proxies whose `x-forwarded-for` is trusted.
     pub trusted_proxies: Proxies,
-    /// How long to take for sending clients elsewhere at the end.
+    /// Time over which clients are sent to other nodes at shutdown.
     pub drain: Duration,
     /// Seconds without any progress after which the process aborts.
     pub watchdog: Option<NonZeroU32>,
-    /// What to log.
+    /// Log filter.
     pub log: String,
 }
 
-/// What a process is.
+/// The role of a process.
 #[derive(Debug, Clone)]
 pub enum Role {
-    /// A node: it keeps rooms and sessions.
+    /// A node: rooms and sessions.
     Node(Box<Node>),
-    /// An edge in front of these nodes, `host:port` each.
+    /// A bridge in front of these nodes, `host:port` each.
     Edge(Vec<String>),
     /// A worker: delivers events, and serves no clients.
     Worker(Box<Worker>),
 }
 
-/// A worker.
+/// Options of a worker.
 #[derive(Debug, Clone)]
 pub struct Worker {
-    /// What the names of the tables in DynamoDB begin with.
+    /// Prefix of the table names in DynamoDB.
     pub table_prefix: String,
     /// File with the webhooks.
     pub webhooks: Option<PathBuf>,
@@ -93,7 +93,7 @@ impl Options {
     /// Completes the options from `file` and the defaults, and checks them.
     ///
     /// # Errors
-    /// What is wrong, in words for whoever started the server.
+    /// The mistake, for the operator.
     pub fn into_config(self, file: Option<&Path>) -> anyhow::Result<Config> {
         let options = match file {
             Some(path) => self.or_file(path)?,
@@ -119,7 +119,7 @@ impl Options {
             RoleName::Bridge => Role::Edge(upstreams(&options)?),
             RoleName::Worker => Role::Worker(Box::new(Worker::new(options)?)),
             name => {
-                ensure!(options.api_url.is_none(), "api-url goes with --role bridge: nodes ask nobody");
+                ensure!(options.api_url.is_none(), "api-url is for --role bridge");
                 let node = Node::new(options, name == RoleName::All)?;
                 node.check_listeners([Some(listen), node.edge_listen])?;
                 Role::Node(Box::new(node))
@@ -147,7 +147,7 @@ fn origins(given: &[String]) -> anyhow::Result<Vec<Origin>> {
     given.map(|origin| origin.parse().with_context(|| format!("allowed-origins {origin:?}"))).collect()
 }
 
-/// The proxies that are believed.
+/// The trusted proxies.
 fn networks(given: &[String]) -> anyhow::Result<Proxies> {
     let given = given.iter().filter(|network| !network.trim().is_empty());
     let networks =
@@ -155,9 +155,9 @@ fn networks(given: &[String]) -> anyhow::Result<Proxies> {
     Ok(Proxies::new(networks.collect::<anyhow::Result<_>>()?))
 }
 
-/// The nodes of an edge.
+/// The nodes of a bridge.
 fn upstreams(options: &Options) -> anyhow::Result<Vec<String>> {
-    // An edge passes tokens on and keeps nothing: what it is told in vain is a mistake.
+    // A bridge forwards tokens and stores nothing: other options are mistakes.
     let misplaced = [
         ("store", options.store.is_some()),
         ("redis", options.redis.is_some()),
@@ -173,14 +173,14 @@ fn upstreams(options: &Options) -> anyhow::Result<Vec<String>> {
         ensure!(!given, "{name} is for the api nodes: an edge only passes on what it is asked");
     }
     let urls = options.api_url.as_deref().unwrap_or_default();
-    ensure!(!urls.is_empty(), "an edge needs --api-url: the nodes that it asks");
+    ensure!(!urls.is_empty(), "a bridge needs --api-url: the nodes that it forwards to");
     urls.iter().map(|url| authority(url)).collect()
 }
 
 /// `host:port` of `http://host:port`.
 fn authority(url: &str) -> anyhow::Result<String> {
     let Some(rest) = url.strip_prefix("http://") else {
-        bail!("api-url {url:?} must begin with http://: the way to the nodes is a private network");
+        bail!("api-url {url:?} must begin with http://: nodes are reached over a private network");
     };
     match rest.trim_end_matches('/').parse::<http::uri::Authority>() {
         Ok(authority) if authority.port_u16().is_some() && !authority.as_str().contains('@') => {

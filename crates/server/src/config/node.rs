@@ -12,18 +12,18 @@ use super::options::{OnOff, Options, StoreName, TABLE_PREFIX};
 use crate::features::require_cluster;
 use crate::limits::{FAILED_TOKEN_RATE, HELLO_RATE, NEW_ROOM_RATE, USER_RATE, USER_ROOMS, USER_SESSIONS};
 
-/// A node: what keeps rooms and sessions.
+/// Options of a node.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Whether it has all doors, or leaves WebSocket, REST and web page to edges.
+    /// Whether it serves WebSocket, REST and the web page too, or leaves them to bridges.
     pub doors: bool,
-    /// Where edges connect.
+    /// Address of the listener for bridges.
     pub edge_listen: Option<SocketAddr>,
-    /// Where its own key is kept, and everything on the embedded store.
+    /// Directory of the local-mode key and the embedded store.
     pub data_dir: PathBuf,
-    /// What keeps everything.
+    /// The store.
     pub store: StoreConfig,
-    /// Through what it hears of other nodes.
+    /// Redis, which connects it to other nodes.
     pub redis: Option<RedisConfig>,
     /// How tokens are verified.
     pub identity: Identity,
@@ -35,7 +35,7 @@ pub struct Node {
     pub kafka: Option<PathBuf>,
 }
 
-/// What keeps everything.
+/// The store.
 #[derive(Debug, Clone)]
 pub enum StoreConfig {
     /// The data directory.
@@ -45,21 +45,21 @@ pub enum StoreConfig {
     },
     /// Tables of DynamoDB.
     Dynamodb {
-        /// What their names begin with.
+        /// Prefix of their names.
         table_prefix: String,
     },
 }
 
-/// Through what nodes hear of each other. The URL may hold a password.
+/// Redis, which connects the nodes. The URL may contain a password.
 #[derive(Clone)]
 pub struct RedisConfig {
-    /// Where it is.
+    /// Its URL.
     pub url: String,
-    /// What its keys begin with.
+    /// Prefix of its keys.
     pub prefix: String,
-    /// Over how many parts of a cluster users are spread.
+    /// Number of shards over which users are spread in a Redis Cluster.
     pub shards: Option<u32>,
-    /// How long a node that alone is cut off keeps its clients.
+    /// How long a node keeps its clients when it alone has lost Redis.
     pub isolation: Duration,
 }
 
@@ -72,28 +72,28 @@ impl std::fmt::Debug for RedisConfig {
 /// How tokens are verified.
 #[derive(Debug, Clone)]
 pub enum Identity {
-    /// With a key that this server makes itself, for anyone on this machine.
+    /// Local mode: with a generated key, for anyone on this machine.
     Local,
-    /// With keys of whoever signs them.
+    /// With the keys of an issuer.
     Keys(Box<Keys>),
 }
 
-/// What tokens are verified with, and have to say.
+/// Keys and required claims of tokens.
 #[derive(Debug, Clone)]
 pub struct Keys {
     /// Files with shared secrets.
     pub secrets: Vec<PathBuf>,
     /// Files with public keys.
     pub public_keys: Vec<PathBuf>,
-    /// Where the issuer publishes its keys.
+    /// URL of the issuer's key set.
     pub jwks: Option<JwksUrl>,
-    /// Audience to expect.
+    /// Required audience.
     pub audience: Option<String>,
-    /// Issuer to expect.
+    /// Required issuer.
     pub issuer: Option<String>,
-    /// How far its clock may differ, seconds.
+    /// Allowed clock difference, in seconds.
     pub skew: u32,
-    /// The claim that names the scopes, beside the usual ones.
+    /// The claim that lists the scopes, in addition to the usual ones.
     pub scope_claim: Option<String>,
 }
 
@@ -139,7 +139,7 @@ impl Node {
     }
 }
 
-/// The limits that are given, and the usual ones: without a rate of users, none of users at all.
+/// The configured limits, else the defaults. A user rate of 0 disables all limits of users.
 fn people_limits(options: &Options) -> PeopleLimits {
     let operations = NonZeroU32::new(options.user_rate.unwrap_or(USER_RATE));
     let of_user = |given: Option<u32>, usual: u32| {
@@ -221,7 +221,7 @@ impl Identity {
     }
 }
 
-/// Longest difference of clocks, seconds: so long an expired token goes on.
+/// Maximum allowed clock difference, in seconds: an expired token stays valid for that long.
 const MAX_SKEW: u32 = 600;
 
 fn skew(options: &Options) -> anyhow::Result<u32> {

@@ -53,11 +53,11 @@ pub(crate) struct Readiness(Arc<channel::Sender<Standing>>);
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Standing {
     draining: bool,
-    /// What is missing, and why in words.
+    /// What is missing, and why.
     missing: BTreeMap<Need, String>,
-    /// What is away too, but without which new clients are served.
+    /// What is missing too, but is not required to accept new clients.
     done_without: BTreeMap<Need, String>,
-    /// What is there, and not set up as it should be.
+    /// What is available, but misconfigured.
     warnings: BTreeMap<Need, String>,
 }
 
@@ -66,7 +66,7 @@ impl Standing {
         !self.draining && self.missing.is_empty()
     }
 
-    /// In words, a line for each reason.
+    /// Describes the state, a line for each reason.
     fn describe(&self) -> String {
         let mut text = String::new();
         if self.draining {
@@ -89,20 +89,20 @@ impl Standing {
 }
 
 impl Readiness {
-    /// Nothing is missing as far as known.
+    /// Ready, until something is reported missing.
     pub(crate) fn new() -> Self {
-        metrics::describe_gauge!("parlance_ready", "whether new clients are welcome: 1 or 0");
-        metrics::describe_gauge!("parlance_missing", "whether something that is needed is away: 1 or 0");
+        metrics::describe_gauge!("parlance_ready", "whether new clients are accepted: 1 or 0");
+        metrics::describe_gauge!("parlance_missing", "whether a dependency is missing: 1 or 0");
         metrics::gauge!("parlance_ready").set(1.0);
         Self(Arc::new(channel::Sender::default()))
     }
 
-    /// From here on nobody new is welcome.
+    /// Accepts no new clients from now on.
     pub(crate) fn drain(&self) {
         self.change(|standing| standing.draining = true);
     }
 
-    /// Something that is needed is away.
+    /// Records that a required dependency is missing.
     pub(crate) fn missing(&self, need: Need, why: impl Into<String>) {
         let why = why.into();
         metrics::gauge!("parlance_missing", "what" => need.name()).set(1.0);
@@ -115,7 +115,7 @@ impl Readiness {
         });
     }
 
-    /// Something that is needed is away, and new clients are welcome nevertheless.
+    /// Records that a dependency is missing, and new clients are accepted nevertheless.
     pub(crate) fn done_without(&self, need: Need, why: impl Into<String>) {
         let why = why.into();
         metrics::gauge!("parlance_missing", "what" => need.name()).set(1.0);
@@ -127,18 +127,18 @@ impl Readiness {
         });
     }
 
-    /// It is there.
+    /// Records that a dependency is available.
     pub(crate) fn there(&self, need: Need) {
         metrics::gauge!("parlance_missing", "what" => need.name()).set(0.0);
         self.change(|standing| {
             let was_away = standing.done_without.remove(&need).is_some();
             if standing.missing.remove(&need).is_some() || was_away {
-                tracing::info!(what = need.name(), "there again");
+                tracing::info!(what = need.name(), "available again");
             }
         });
     }
 
-    /// Something is there, but not set up as it should be; or is now.
+    /// Records that a dependency is misconfigured, or no longer is.
     pub(crate) fn warn(&self, need: Need, what: Option<String>) {
         self.change(|standing| {
             standing.warnings.remove(&need);
@@ -146,7 +146,7 @@ impl Readiness {
         });
     }
 
-    /// How it stands, and each change.
+    /// The current state, and each change.
     pub(crate) fn subscribe(&self) -> channel::Receiver<Standing> {
         self.0.subscribe()
     }
@@ -161,12 +161,12 @@ impl Readiness {
     }
 }
 
-/// It serves; and which version does.
+/// Liveness, with the server's version.
 pub(crate) async fn healthz() -> impl IntoResponse {
     ([("parlance-version", env!("CARGO_PKG_VERSION"))], "ok\n")
 }
 
-/// New clients are welcome; or why they are not.
+/// Readiness: whether new clients are accepted, or why not.
 pub(crate) async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
     let standing = readiness.0.borrow();
     let status = if standing.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

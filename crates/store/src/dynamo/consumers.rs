@@ -2,10 +2,10 @@
 //!
 //! | attribute | | |
 //! |---|---|---|
-//! | `consumer`, `item` | S | `#consumers` and a name: a consumer; a name and a room: how far it is there; `#leases` and a name |
-//! | `v` | B | the record, as the embedded store has it |
-//! | `w` | N | the place of the last write among all writes of the consumer: the term of the lease, and 32 bits for the number of the write |
-//! | `owner`, `n` | S, N | who has a lease, and how often it was renewed |
+//! | `consumer`, `item` | S | `#consumers` and a name: a consumer; a name and a room: its progress there; `#leases` and a name: its lease |
+//! | `v` | B | the record, in the same form as in the embedded store |
+//! | `w` | N | orders all writes of the consumer: the term of the lease, and the number of the write in 32 bits |
+//! | `owner`, `n` | S, N | the holder of a lease, and how often it was renewed |
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -32,9 +32,9 @@ pub(super) const CONSUMER: &str = "consumer";
 pub(super) const ITEM: &str = "item";
 const RECORD: &str = "v";
 const FENCE: &str = "w";
-/// That nothing was written later. A write that is repeated, since its answer was lost, meets itself.
+/// Condition: no later write has been stored. Equality allows a retry whose first answer was lost.
 const NOT_LATER: &str = "attribute_not_exists(#w) OR #w <= :w";
-/// No consumer has these names: they are none.
+/// Not valid names of consumers.
 const CONSUMERS: &str = "#consumers";
 const LEASES: &str = "#leases";
 
@@ -88,7 +88,7 @@ impl Dynamo {
         put.await
     }
 
-    /// A batch has no conditions: each row is a call, for as many units.
+    /// One call per row, since batch writes have no conditions. The units are the same.
     async fn put_rows_fenced(&self, rows: Vec<Item>, fence: Fence) -> Result<bool, StoreError> {
         let putting = rows.into_iter().map(|row| self.put_fenced(row, Some(fence)));
         let mut putting = stream::iter(putting).buffer_unordered(ROWS_AT_ONCE);
@@ -205,7 +205,7 @@ impl ConsumerTable for Dynamo {
             }
             None => self.put_rows(rows).await?,
         }
-        // After the rows: what the position is beyond is done or pending in them.
+        // After the rows: everything before the position is delivered, or pending in a row.
         let Some(state) = &write.state else { return Ok(()) };
         let mut item = key(CONSUMERS, name.as_str());
         let stored = self.get(READ, &self.tables.consumers, item.clone()).await?;

@@ -17,10 +17,10 @@ pub(super) const INTERVALS: &str = "intervals";
 /// For each interval how much of the history was open when it ended: `a` for all, `s`
 /// since joining, `-` if unknown or if the interval has not ended.
 const OPEN: &str = "left_open";
-/// `removed` or `banned`, the latter with the Unix milliseconds at which it ends, if it does by itself;
-/// empty for those who may come back on their own.
+/// `removed` or `banned`, the latter with its end in Unix milliseconds, if it has one; empty for those who may rejoin
+/// by themselves.
 const STANDING: &str = "standing";
-/// When the last mute ends or has ended, Unix milliseconds; 0 if it does not end by itself.
+/// End of the last mute, Unix milliseconds; 0 if it has no end.
 const MUTED: &str = "muted_until";
 /// Title and topic when they last left; the visibility at that time is the last one in
 /// [`OPEN`].
@@ -56,14 +56,14 @@ pub(super) fn attributes(member: &Member) -> Vec<(&'static str, AttributeValue)>
             },
         };
         attributes.extend([(OPEN, text(&open.collect::<String>())), (STANDING, text(&standing))]);
-        // Over what an earlier leaving has left there.
+        // Overwrites what an earlier leaving has stored.
         let (title, topic) = match &member.left_with {
             Some(settings) => (settings.title.as_str(), settings.topic.as_str()),
             None => ("", ""),
         };
         attributes.extend([(TITLE, text(title)), (TOPIC, text(topic))]);
     }
-    // Never taken back: a mute that was lifted has ended.
+    // Never removed: a lifted mute has an end in the past.
     if let Some(Mute { until }) = member.mute {
         attributes.push((MUTED, text(&until.map_or(0, |until| until.0).to_string())));
     }
@@ -103,11 +103,11 @@ pub(super) fn read(user: UserId, item: &Item) -> Option<Member> {
                 ban_ends = Some(Timestamp(ends));
                 Standing::Banned
             }
-            // What a later version says is neither open to all nor closed for good.
+            // Unknown values of a later version neither open the room to all nor close it for good.
             None => Standing::Removed,
         },
     };
-    // What a later version wrote there holds until it is lifted.
+    // An unknown value of a later version holds until it is lifted.
     let mute = get_text(item, MUTED).map(|until| Mute { until: moment(until.parse().unwrap_or(0)) });
     let left_with = left_with(item, intervals.last()?);
     Some(Member { user, role, intervals, standing, left_with, ban_ends, mute })

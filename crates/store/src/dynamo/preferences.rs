@@ -50,7 +50,7 @@ impl Dynamo {
         values: &[(&'static str, u64)],
     ) -> Result<bool, StoreError> {
         let assignments: Vec<String> = values.iter().map(|(name, _)| format!("{name} = :{name}")).collect();
-        // Without any it is a check.
+        // Without attributes this only checks that the row exists.
         let expression = (!values.is_empty()).then(|| format!("SET {}", assignments.join(", ")));
         for attempt in 0..MAX_CONFLICTS {
             let mut update = self

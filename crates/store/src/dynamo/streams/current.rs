@@ -1,7 +1,7 @@
-//! The streams that the tables have now.
+//! The current streams of the tables.
 //!
-//! A stream that was switched off is closed, and its readers reach its end like that of a quiet one. Switched on
-//! again it is another stream, which lacks what was written in between.
+//! A disabled stream is closed; to its readers that looks like a quiet one. Enabled again, it is a different stream,
+//! without the records of the writes in between.
 
 use std::collections::HashMap;
 
@@ -14,16 +14,16 @@ use crate::dynamo::Dynamo;
 /// The streams of all tables.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Streams {
-    /// Differs for other tables, and for another stream of one of them.
+    /// Changes with the tables, and with each new stream of one of them.
     pub(super) identity: String,
     arns: HashMap<Source, String>,
 }
 
 impl Streams {
-    /// What the tables have.
+    /// Reads the streams of the tables.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] if a table has no stream; what the service said.
+    /// [`StoreError::Refused`] if a table has no stream; errors of the service.
     pub(super) async fn of(store: &Dynamo) -> Result<Self, StoreError> {
         let mut identity = store.settle_identity().await?.id;
         let mut arns = HashMap::new();

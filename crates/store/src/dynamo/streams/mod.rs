@@ -78,18 +78,17 @@ impl DynamoFeed {
         self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Looks at the streams of the tables again, since one is gone or was switched off. Readers of others are
-    /// dropped.
+    /// Reads the streams of the tables again after one was deleted or disabled, and drops readers of old ones.
     async fn look_again(&self) -> Result<(), StoreError> {
         let now = Streams::of(&self.store).await?;
-        // Nobody lists shards meanwhile.
+        // Holds the lock, so that no shards are listed meanwhile.
         let mut listed = self.listed.lock().await;
         let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if **streams == now {
             return Ok(());
         }
         tracing::warn!(
-            "a stream of the tables was switched off and on: what it lacks is found by walking all rooms"
+            "a stream of the tables was disabled and enabled again: scanning all rooms for changes it lacks"
         );
         *streams = Arc::new(now);
         listed.clear();
@@ -265,7 +264,7 @@ impl ChangeFeed for DynamoFeed {
         match Box::pin(self.read(&streams.identity, frontier, limit)).await {
             Ok(page) => Ok(page),
             Err(NotRead::Gone) => {
-                // Where a stream is off, there is nowhere to go on from.
+                // A disabled stream has no position to continue from.
                 self.look_again().await?;
                 Ok(FeedPage::Trimmed)
             }

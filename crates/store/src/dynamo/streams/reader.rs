@@ -68,11 +68,11 @@ impl Reader {
 
     /// The end of the shard: later records follow it.
     pub(super) async fn end(&mut self, client: &Client, now: Timestamp) -> Result<Place, NotRead> {
-        // All who begin here share a place, and with it what is read: an earlier one can only repeat.
+        // All consumers that start here share a position and its pages: an earlier position only repeats records.
         if let Some((place, _)) = self.nothing.clone() {
             match self.read(client, &place).await {
                 Ok(Read::Nothing) => return Ok(place),
-                // What follows the place is trimmed, and the end is not.
+                // The records after the place were trimmed, the end was not.
                 Ok(_) | Err(NotRead::Gone) => self.nothing = None,
                 Err(error) => return Err(error),
             }
