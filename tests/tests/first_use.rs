@@ -181,3 +181,48 @@ async fn empty_variables_are_unset_and_help_is_in_groups() {
     let help = String::from_utf8(run_to_end(&["serve", "--help"]).await.stdout).unwrap();
     check(&help, &["Tokens:", "TLS:", "Cluster:", "Limits:"]);
 }
+
+/// What README.md says is missing, and what the contract would contain if it were there.
+/// Whoever adds such an operation takes the feature off the list.
+const MISSING: &[(&str, &str)] = &[
+    ("push notifications", "push"),
+    ("retention", "retentionpolicy"),
+    ("attachments", "attachment"),
+    ("message search", "searchmessages"),
+    ("threads", "thread"),
+    ("pinned messages", "pinmessage"),
+    ("room directory", "directory"),
+    ("blocking", "rpc block"),
+    ("reporting", "rpc report"),
+    ("deleting users", "rpc deleteuser"),
+    ("exports", "rpc export"),
+    ("imports", "rpc import"),
+];
+
+#[test]
+fn readme_lists_the_features_that_the_contract_lacks() {
+    let readme = include_str!("../../README.md");
+    let (_, list) = readme.split_once("**Not implemented yet**:").unwrap();
+    let list = list.split_once("\n\n").unwrap().0;
+    let contract: String = include_str!("../../proto/chat.proto")
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .map(|line| line.to_lowercase() + "\n")
+        .collect();
+    for &(feature, operation) in MISSING {
+        let is_listed = list.contains(feature);
+        assert_eq!(
+            is_listed,
+            !contract.contains(operation),
+            "{feature}: listed in README.md as missing: {is_listed}"
+        );
+    }
+}
+
+#[test]
+fn readme_does_not_contradict_its_guarantee_on_queues() {
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains("Sessions have no queues of their own."));
+    let others = readme.lines().filter(|line| line.contains("queue") && line.contains("session"));
+    assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new());
+}

@@ -153,6 +153,19 @@ describe("a conversation", () => {
     expect(await composer(alice).inputValue()).toBe("");
   });
 
+  test("who searches for the text of a message is told that only names are searched", async () => {
+    await direct();
+    await say(alice, "a phrase that stands on the screen");
+    await alice.keyboard.press("Control+k");
+    await alice.getByRole("combobox").fill("a phrase that stands");
+    const dialog = alice.getByRole("dialog");
+    await dialog.getByText("Messages are not searched.").waitFor();
+    expect(await dialog.getByRole("option").count()).toBe(0);
+    await alice.getByRole("combobox").fill(`Bob ${group}`);
+    await dialog.getByRole("option", { name: `Bob ${group}` }).waitFor();
+    await alice.keyboard.press("Escape");
+  });
+
   test("what is half written goes along when a conversation begins", async () => {
     await open(alice, `Bob ${group}`);
     await composer(alice).fill("half a thought");
