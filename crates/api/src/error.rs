@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use parlance_core::{Refusal, RoomId};
+use parlance_core::{Refusal, RoomId, Timestamp};
 use parlance_identity::{Refused, TokenProblem};
 use parlance_proto::convert;
 use parlance_proto::error::Failure;
@@ -233,13 +233,7 @@ fn refused(refusal: Refusal, message: String) -> Failure {
         Refusal::NeedsScope(scope) => failure(PermissionDenied, "needs_scope").with("scope", scope),
         Refusal::RoomDeleted => failure(NotFound, "room_deleted"),
         Refusal::Frozen => failure(FailedPrecondition, "room_frozen"),
-        Refusal::Muted { until } => {
-            let failure = failure(PermissionDenied, "muted");
-            match until {
-                Some(until) => failure.with("until", convert::timestamp(until)),
-                None => failure,
-            }
-        }
+        Refusal::Muted { until } => lasting(failure(PermissionDenied, "muted"), until),
         Refusal::SlowMode { wait } => failure(ResourceExhausted, "slow_mode").retry_after(wait),
         Refusal::BlankText => Failure::field("text", message),
         Refusal::DataTooLarge(_) => Failure::field("data", message),
@@ -247,7 +241,7 @@ fn refused(refusal: Refusal, message: String) -> Failure {
         Refusal::DirectRoom => failure(FailedPrecondition, "direct_room"),
         Refusal::NotJoinable => failure(PermissionDenied, "not_joinable"),
         Refusal::Removed => failure(PermissionDenied, "removed"),
-        Refusal::Banned => failure(PermissionDenied, "banned"),
+        Refusal::Banned { until } => lasting(failure(PermissionDenied, "banned"), until),
         Refusal::TargetBanned(user) => failure(FailedPrecondition, "target_banned").with("user_id", user),
         Refusal::OwnerLeaves => failure(FailedPrecondition, "owner_leaves"),
         Refusal::TargetNotMember(user) => {
@@ -267,6 +261,14 @@ fn refused(refusal: Refusal, message: String) -> Failure {
             failure(FailedPrecondition, "outcome_unknown").with("floor_seq", floor)
         }
         Refusal::RequestIdReused => failure(Code::AlreadyExists, "request_id_reused"),
+    }
+}
+
+/// A failure of what ends at `until`, or does not.
+fn lasting(failure: Failure, until: Option<Timestamp>) -> Failure {
+    match until {
+        Some(until) => failure.with("until", convert::timestamp(until)),
+        None => failure,
     }
 }
 

@@ -9,10 +9,11 @@ use parlance_core::limits::MAX_FRAME_BYTES;
 use parlance_delivery::{Deliveries, Outlet, grpc};
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
+use parlance_sessions::Inbound;
 use tonic::{Code, Status};
 
 use crate::Error;
-use crate::gate::Identified;
+use crate::gate::{Call, Identified};
 use crate::services::{AS_USER, Services};
 
 impl Services {
@@ -26,7 +27,7 @@ impl Services {
         B: Body + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (caller, outlet, request) = self.stream_caller(request).await?;
+        let (caller, outlet, request) = self.stream_caller::<Inbound, _>(request).await?;
         let inbound = grpc::messages(request, MAX_FRAME_BYTES)?.boxed();
         let open = |caller, inbound| self.0.chat(caller, inbound, outlet);
         Ok(self.0.gate.open(caller, inbound, open))
@@ -41,7 +42,7 @@ impl Services {
         B: Body + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (caller, outlet, request) = self.stream_caller(request).await?;
+        let (caller, outlet, request) = self.stream_caller::<v1::SubscribeRequest, _>(request).await?;
         let mut messages = grpc::messages::<v1::SubscribeRequest, _>(request, MAX_FRAME_BYTES)?;
         let missing = || Failure::new(Code::InvalidArgument, "malformed_frame", "the request has no message");
         let request = messages.try_next().await?.ok_or_else(missing)?;
@@ -60,30 +61,29 @@ impl Services {
         outlet: Option<Outlet>,
     ) -> Result<Deliveries, Status> {
         let caller = self.0.gate.identify(headers).await?;
-        refuse_as_user(headers)?;
+        self.refuse_as_user::<Inbound>(&caller, headers)?;
         let open = |caller, inbound| self.0.chat(caller, inbound, outlet);
         Ok(self.0.gate.open(caller, inbound.boxed(), open))
     }
 
     /// The caller of a stream, its connection if that supports pushing, and the rest of its request.
-    async fn stream_caller<B>(
+    async fn stream_caller<Q: Call, B>(
         &self,
         request: Request<B>,
     ) -> Result<(Caller, Option<Outlet>, Request<B>), Error> {
         let (mut parts, body) = request.into_parts();
-        refuse_as_user(&parts.headers)?;
         let identified = parts.extensions.remove::<Identified>();
         let caller = self.0.gate.identified(identified, &parts.headers).await?;
+        self.refuse_as_user::<Q>(&caller, &parts.headers)?;
         let outlet = parts.extensions.remove::<Outlet>();
         Ok((caller, outlet, Request::from_parts(parts, body)))
     }
-}
 
-/// A stream belongs to its caller; its frames may name a user each.
-fn refuse_as_user(headers: &HeaderMap) -> Result<(), Error> {
-    if !headers.contains_key(AS_USER) {
-        return Ok(());
+    /// A stream belongs to its caller; its frames may name a user each.
+    fn refuse_as_user<Q: Call>(&self, caller: &Caller, headers: &HeaderMap) -> Result<(), Error> {
+        let Some(named) = headers.get(AS_USER) else { return Ok(()) };
+        let message = "a stream is of the caller alone; frames name a user of their own";
+        let refused = Error::Field("as_user".to_owned(), message.to_owned());
+        Err(self.0.gate.refused::<Q>(caller, named.to_str().unwrap_or_default(), refused))
     }
-    let message = "a stream is of the caller alone; frames name a user of their own";
-    Err(Error::Field("as_user".to_owned(), message.to_owned()))
 }

@@ -72,6 +72,10 @@ pub const REPEAT_WINDOW_MS: u64 = 15 * 60 * 1000;
 /// for in the requests that a room remembers, so in a busier room at most [`MAX_RECENT_REQUESTS`] back.
 pub const MAX_SLOW_MODE: u32 = 6 * 3600;
 
+/// Maximum number of a member's own events among those remembered of a room in slow mode, if these do not reach back
+/// over the whole interval. Anyone with more waits as if they had sent a message right before them.
+pub const MAX_OWN_EVENTS_IN_SLOW_MODE: u64 = 512;
+
 /// Longest ban or mute that ends by itself: ten years.
 pub const MAX_SANCTION: Duration = FOR_EVER;
 

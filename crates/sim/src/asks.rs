@@ -1,6 +1,7 @@
 //! Operations that the script sends through clients.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use parlance_core::{RoomId, UserId};
 use parlance_proto::v1;
@@ -91,6 +92,34 @@ pub(crate) fn remove(room: &RoomId, user: &UserId, number: u64) -> Operation {
     })
 }
 
+pub(crate) fn mute(room: &RoomId, user: &UserId, lasts: Option<Duration>, number: u64) -> Operation {
+    Operation::MuteMember(v1::MuteMemberRequest {
+        room_id: room.as_str().to_owned(),
+        user_id: user.as_str().to_owned(),
+        duration: lasts.and_then(|lasts| lasts.try_into().ok()),
+        request_id: id(number),
+        ..Default::default()
+    })
+}
+
+pub(crate) fn unmute(room: &RoomId, user: &UserId, number: u64) -> Operation {
+    Operation::UnmuteMember(v1::UnmuteMemberRequest {
+        room_id: room.as_str().to_owned(),
+        user_id: user.as_str().to_owned(),
+        request_id: id(number),
+        ..Default::default()
+    })
+}
+
+pub(crate) fn slow_mode(room: &RoomId, seconds: u32, number: u64) -> Operation {
+    Operation::UpdateRoom(v1::UpdateRoomRequest {
+        room_id: room.as_str().to_owned(),
+        slow_mode_seconds: Some(seconds),
+        request_id: id(number),
+        ..Default::default()
+    })
+}
+
 pub(crate) fn join(room: &RoomId, number: u64) -> Operation {
     let room_id = room.as_str().to_owned();
     Operation::JoinRoom(v1::JoinRoomRequest { room_id, request_id: id(number), ..Default::default() })
@@ -148,6 +177,9 @@ pub(crate) fn set_after(operation: &mut Operation, cursors: &BTreeMap<RoomId, u6
         Operation::AddReaction(request) => request.after_seq = known(&request.room_id),
         Operation::AddMembers(request) => request.after_seq = known(&request.room_id),
         Operation::RemoveMember(request) => request.after_seq = known(&request.room_id),
+        Operation::MuteMember(request) => request.after_seq = known(&request.room_id),
+        Operation::UnmuteMember(request) => request.after_seq = known(&request.room_id),
+        Operation::UpdateRoom(request) => request.after_seq = known(&request.room_id),
         Operation::JoinRoom(request) => request.after_seq = known(&request.room_id),
         Operation::LeaveRoom(request) => request.after_seq = known(&request.room_id),
         _ => {}

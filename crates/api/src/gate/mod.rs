@@ -4,12 +4,12 @@
 //! Operations take an [`Admitted`] caller, which only the gate creates, and a request with a row in [`calls`]: an
 //! operation that bypasses the gate does not compile.
 
+mod audit;
 mod calls;
 mod failed_tokens;
 mod rate;
 mod stream;
 
-use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -25,8 +25,9 @@ use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tracing::{Instrument, Span};
 
+use self::audit::Audited;
 pub(crate) use self::calls::Call;
-use self::calls::{Class, Operation};
+use self::calls::Operation;
 use self::failed_tokens::FailedTokens;
 pub(crate) use self::rate::{Rate, count};
 use crate::Error;
@@ -120,31 +121,28 @@ impl Gate {
         }
     }
 
-    /// `caller` as the user whom its call names, where it names one. A refused one counts against the caller's
-    /// rate, and is on record, as a refused call is.
+    /// `caller` as the user whom its call names, where it names one. A refused attempt counts against the caller's
+    /// rate, and is audited whatever the operation.
     pub(crate) fn acting_as<Q: Call>(
         &self,
         caller: Caller,
         as_user: Result<&str, Error>,
     ) -> Result<Caller, Error> {
-        match as_user {
-            Ok("") => Ok(caller),
-            as_user => {
-                let named = as_user.and_then(|user| Self::named(caller.clone(), user));
-                named.map_err(|refused| self.refused::<Q>(&caller, refused))
-            }
-        }
+        let name = match as_user {
+            Ok("") => return Ok(caller),
+            Ok(name) => name,
+            Err(refused) => return Err(self.refused::<Q>(&caller, "", refused)),
+        };
+        Self::named(caller.clone(), name).map_err(|refused| self.refused::<Q>(&caller, name, refused))
     }
 
-    /// What a call is answered that was refused before it was carried out.
-    fn refused<Q: Call>(&self, caller: &Caller, refused: Error) -> Error {
+    /// The answer to a call that is refused because of the user whom it names.
+    pub(crate) fn refused<Q: Call>(&self, caller: &Caller, named: &str, refused: Error) -> Error {
         let operation = Q::operation();
         let refused = self.check_rate(caller).err().unwrap_or(refused);
         count_failure(operation, &refused);
-        if let Some(audited) =
-            Audited::of(operation, caller).filter(|_| !matches!(refused, Error::RateLimited(_)))
-        {
-            audited.log::<()>(&Err(refused.clone()));
+        if !matches!(refused, Error::RateLimited(_)) {
+            Audited::acting(operation, caller, named).log::<()>(&Err(refused.clone()));
         }
         refused
     }
@@ -266,58 +264,10 @@ fn count_failure(operation: &Operation, error: &Error) {
     metrics::counter!("parlance_calls_total", "operation" => operation.name, "code" => reason).increment(1);
 }
 
-/// Recorded for every decision about other users and for every change by the app's own backend. Message
-/// contents are never recorded.
-struct Audited {
-    operation: &'static Operation,
-    user: UserId,
-    service: Option<UserId>,
-    client: Option<IpAddr>,
-    is_service: bool,
-    /// How it ended is in the log.
-    is_logged: bool,
-}
-
-impl Audited {
-    fn of(operation: &'static Operation, caller: &Caller) -> Option<Self> {
-        let is_app = caller.is_app() && operation.class == Class::Change;
-        let is_audited = operation.class == Class::Authority || is_app;
-        is_audited.then(|| Self {
-            operation,
-            is_logged: false,
-            user: caller.user.clone(),
-            service: caller.service.clone(),
-            client: caller.client,
-            is_service: caller.is_service,
-        })
-    }
-
-    fn log<T>(mut self, result: &Result<T, Error>) {
-        self.is_logged = true;
-        self.write(result.as_ref().err().map(|error| Failure::from(error.clone()).reason));
-    }
-
-    fn write(&self, refused: Option<String>) {
-        let Self { operation, user, service, client, is_service, .. } = self;
-        let service = service.as_ref().map(UserId::as_str);
-        let client = client.map(tracing::field::display);
-        tracing::info!(target: "parlance::audit", operation = operation.name, %user, service, client, is_service, refused);
-    }
-}
-
-/// The caller has gone before it ended; what was begun may still be carried out.
-impl Drop for Audited {
-    fn drop(&mut self) {
-        if !self.is_logged {
-            self.write(Some("caller_gone".to_owned()));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Mutex;
     use std::time::Duration;
 
     use http::HeaderValue;
@@ -421,9 +371,19 @@ mod tests {
         assert_eq!(limited, 3, "after a burst of twice the rate");
     }
 
-    /// Counts the lines of the audit log.
+    /// The fields of each line of the audit log.
     #[derive(Clone, Default)]
-    struct Lines(Arc<AtomicUsize>);
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    /// One line's fields.
+    #[derive(Default)]
+    struct Fields(String);
+
+    impl tracing::field::Visit for Fields {
+        fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+            self.0 += &format!("{}={value:?} ", field.name());
+        }
+    }
 
     impl tracing::Subscriber for Lines {
         fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
@@ -438,8 +398,10 @@ mod tests {
 
         fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
 
-        fn event(&self, _: &tracing::Event<'_>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+        fn event(&self, event: &tracing::Event<'_>) {
+            let mut fields = Fields::default();
+            event.record(&mut fields);
+            self.0.lock().unwrap().push(fields.0);
         }
 
         fn enter(&self, _: &tracing::span::Id) {}
@@ -451,26 +413,29 @@ mod tests {
     async fn every_audited_call_has_one_line_though_its_caller_goes() {
         let lines = Lines::default();
         let _logging = tracing::subscriber::set_default(lines.clone());
+        let line = |number: usize| lines.0.lock().unwrap().get(number).cloned().unwrap_or_default();
         let gate = gate(None);
         let ban = v1::BanMemberRequest::default;
         let ended = gate.pass(alice(), ban(), |_, _| async { Ok(()) });
         assert_eq!(ended.now_or_never(), Some(Ok(())));
-        assert_eq!(lines.0.load(Ordering::Relaxed), 1);
+        assert_eq!(line(0), "operation=\"BanMember\" user=alice is_service=false ");
         let gone = gate.pass(alice(), ban(), |_, _| std::future::pending::<Result<(), Error>>());
         assert_eq!(gone.now_or_never(), None);
-        assert_eq!(lines.0.load(Ordering::Relaxed), 2);
-        let _ = gate.acting_as::<v1::BanMemberRequest>(alice(), Ok("bob"));
-        assert_eq!(lines.0.load(Ordering::Relaxed), 3, "nor may they act as others without one");
+        assert!(line(1).ends_with("unfinished=\"caller_gone\" "), "that is no refusal: {}", line(1));
     }
 
     #[test]
-    fn decisions_about_others_are_audited_and_what_people_say_is_not() {
-        let service = Caller { is_service: true, ..alice() };
-        let audited = |operation, caller: &Caller| Audited::of(operation, caller).is_some();
-        assert!(audited(v1::BanMemberRequest::operation(), &alice()));
-        assert!(!audited(v1::SendMessageRequest::operation(), &alice()));
-        assert!(audited(v1::SendMessageRequest::operation(), &service));
-        assert!(!audited(v1::ListRoomsRequest::operation(), &service));
+    fn whoever_may_not_act_as_others_is_audited_whatever_they_asked_for() {
+        let lines = Lines::default();
+        let _logging = tracing::subscriber::set_default(lines.clone());
+        let gate = gate(None);
+        for as_user in [Ok("bob"), Ok("no id\n"), Err(Error::NeedsScope)] {
+            gate.acting_as::<v1::SendMessageRequest>(alice(), as_user).unwrap_err();
+        }
+        let line = |named: &str| {
+            format!("operation=\"SendMessage\" user=alice {named}is_service=false refused=\"needs_scope\" ")
+        };
+        assert_eq!(*lines.0.lock().unwrap(), [line("as_user=\"bob\" "), line(""), line("")]);
     }
 
     #[tokio::test]

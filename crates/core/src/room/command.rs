@@ -263,7 +263,10 @@ pub enum Refusal {
     Removed,
     /// The actor is banned from the room.
     #[error("banned from this room")]
-    Banned,
+    Banned {
+        /// When that ends by itself; `None` if it does not.
+        until: Option<Timestamp>,
+    },
     /// The target user is banned from the room.
     #[error("{0} is banned from this room")]
     TargetBanned(UserId),

@@ -218,11 +218,27 @@ impl Requests {
             .map(|(_, at, _)| *at)
     }
 
-    /// Whether all that happened after `since` is remembered, or as much as ever is.
-    pub(super) fn reaches(&self, since: Timestamp, head: u64, floor: u64) -> bool {
-        self.after < floor
-            || self.oldest.is_some_and(|oldest| oldest <= since)
-            || head - self.after >= MAX_RECENT_REQUESTS as u64
+    /// When the oldest remembered event was decided.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.oldest
+    }
+
+    /// Whether all kept events after `since` are remembered.
+    pub(super) fn cover(&self, since: Timestamp, floor: u64) -> bool {
+        self.after < floor || self.oldest.is_some_and(|oldest| oldest <= since)
+    }
+
+    /// Whether as many events are remembered as ever are.
+    pub(super) fn is_full(&self, head: u64) -> bool {
+        head - self.after >= MAX_RECENT_REQUESTS as u64
+    }
+
+    /// The number of remembered events of `user`.
+    pub(super) fn events_of(&self, user: &UserId) -> u64 {
+        let own = self.recent.by_seq.iter().chain(&self.settled.by_seq).filter(|(_, _, key)| key.0 == *user);
+        own.filter_map(|(_, _, key)| self.get(key))
+            .map(|done| done.outcome.last + 1 - done.outcome.first)
+            .sum()
     }
 
     /// Remembers the next event of the log.

@@ -319,7 +319,7 @@ fn removal_and_ban_are_distinct() {
     assert_eq!(banned.last, banned.first + 1);
     assert_eq!(solo.room.head().member_count(), 2);
     solo.reload();
-    assert_eq!(solo.does("bob", Action::Join), Err(Refusal::Banned));
+    assert_eq!(solo.does("bob", Action::Join), Err(Refusal::Banned { until: None }));
     assert_eq!(solo.does("ann", add(&["cat", "bob"])), Err(Refusal::TargetBanned(user("bob"))));
     assert_eq!(solo.does("ann", unban("cat")).unwrap().first, 0);
     solo.does("ann", unban("bob")).unwrap();
@@ -328,7 +328,7 @@ fn removal_and_ban_are_distinct() {
     solo.does("bob", Action::Leave).unwrap();
     let banned = solo.does("ann", ban("bob")).unwrap();
     assert_eq!((banned.first, solo.does("ann", ban("bob")).unwrap().first), (banned.last, 0));
-    assert_eq!(solo.does("bob", Action::Join), Err(Refusal::Banned));
+    assert_eq!(solo.does("bob", Action::Join), Err(Refusal::Banned { until: None }));
 }
 
 #[test]

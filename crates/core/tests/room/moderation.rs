@@ -57,7 +57,7 @@ fn a_ban_with_an_end_is_over_by_itself() {
     assert_eq!(solo.store.members[&user("bob")].ban_ends, Some(end));
     solo.reload();
     solo.now = end.0 - 1;
-    assert_eq!(solo.does("bob", Action::Join), Err(Refusal::Banned));
+    assert_eq!(solo.does("bob", Action::Join), Err(Refusal::Banned { until: Some(end) }));
     assert_eq!(solo.does("ann", add(&["bob"])), Err(Refusal::TargetBanned(user("bob"))));
     solo.now = end.0;
     solo.does("bob", Action::Join).unwrap();
@@ -146,6 +146,24 @@ fn moderators_mute_those_below_them() {
 }
 
 #[test]
+fn leaving_lifts_no_mute() {
+    let mut solo = later(Solo::group());
+    solo.does("ann", set_role("bob", Role::Admin)).unwrap();
+    solo.does("ann", set_role("cat", Role::Admin)).unwrap();
+    solo.does("ann", mute("bob", None)).unwrap();
+    solo.does("bob", Action::Leave).unwrap();
+    assert_eq!(solo.does("cat", unmute("bob")), Err(Refusal::NeedsRole("owner")));
+    assert_eq!(solo.does("cat", mute("bob", Some(MINUTE))), Err(Refusal::NeedsRole("owner")));
+    solo.does("cat", ban("bob")).unwrap();
+    solo.does("ann", unmute("bob")).unwrap();
+    // The owner lifts the mute of a former owner, too, whom nobody outranks.
+    solo.does("ann", Action::Leave).unwrap();
+    solo.reload();
+    solo.does("cat", mute("ann", None)).unwrap();
+    solo.does("cat", unmute("ann")).unwrap();
+}
+
+#[test]
 fn slow_mode_spaces_the_messages_of_each_member() {
     let mut solo = later(Solo::group());
     solo.does("ann", slow(30)).unwrap();
@@ -185,6 +203,39 @@ fn slow_mode_looks_no_further_than_requests_are_remembered() {
     solo.reload();
     solo.does("cat", send("again")).unwrap();
     assert!(solo.needs.len() < 100, "{}", solo.needs.len());
+}
+
+/// Has `id` react and take it back until none of their earlier requests are remembered.
+fn crowd_out(solo: &mut Solo, id: &str, message: u64, requests: usize) {
+    let ids: Vec<usize> = (0..requests).collect();
+    for ids in ids.chunks(100) {
+        let head = solo.head();
+        let action =
+            |n: &usize| if n.is_multiple_of(2) { react(message, "👍") } else { unreact(message, "👍") };
+        let commands: Vec<Command> =
+            ids.iter().map(|n| command(id, &format!("crowd{head}.{n}"), Some(head), action(n))).collect();
+        solo.append(&commands).unwrap();
+    }
+}
+
+#[test]
+fn own_requests_make_the_wait_no_shorter() {
+    let mut solo = later(Solo::group());
+    solo.does("ann", slow(3600)).unwrap();
+    let said = solo.does("cat", send("and again")).unwrap().first;
+    crowd_out(&mut solo, "cat", said, MAX_RECENT_REQUESTS + 200);
+    solo.now += 600_000;
+    let wait = waits(3_000_000);
+    assert_eq!(
+        solo.does("cat", send("too soon")),
+        Err(wait.clone()),
+        "of a room that was loaded all the time"
+    );
+    solo.reload();
+    assert_eq!(solo.does("cat", send("too soon")), Err(wait), "and of one that is loaded now");
+    solo.does("bob", send("who has done nothing")).unwrap();
+    solo.now += 3_000_000;
+    solo.does("cat", send("in time")).unwrap();
 }
 
 #[test]

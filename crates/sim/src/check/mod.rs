@@ -2,6 +2,7 @@
 
 mod answers;
 mod log;
+mod moderation;
 mod prompt;
 mod streams;
 mod truth;
@@ -23,6 +24,7 @@ pub fn everything(world: &World) -> Vec<String> {
     let tables = world.memory.tables();
     let mut violations = Vec::new();
     log::check(&tables, &mut violations);
+    moderation::check(&tables, &mut violations);
     let truth = Truth::of(&tables);
     streams::check(&truth, &history, world.sizes.sessions.max_catch_up, &mut violations);
     let clients = history.sessions.iter().map(|session| session.client).collect::<BTreeSet<_>>().len();

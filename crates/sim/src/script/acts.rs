@@ -15,7 +15,7 @@ impl Script {
     /// One act, followed by silence unless it says otherwise.
     pub(super) async fn act(&self) {
         let Some(stage) = self.stage().await else { return };
-        let act = self.world.dice.below(if self.world.wide { 28 } else { 20 });
+        let act = self.world.dice.below(if self.world.wide { 29 } else { 20 });
         self.world.trace.line(format_args!("act {act} in {}", stage.room));
         match act {
             0 | 1 => self.last_words(&stage).await,
@@ -40,6 +40,7 @@ impl Script {
             22 | 23 => self.callers_vanish(&stage).await,
             24 | 25 => self.hang_ups(&stage).await,
             26 => self.stalled_store(&stage).await,
+            27 => self.kept_quiet(&stage).await,
             _ => self.race(&stage).await,
         }
         self.world.weather.set(Faults::NONE);

@@ -5,6 +5,7 @@ mod faults;
 mod growth;
 mod hello;
 mod later;
+mod moderation;
 mod stage;
 mod traffic;
 

@@ -12,14 +12,16 @@ use crate::{Body, Member, Permission, Role, RoomKind, Standing, UserId, Visibili
 /// Lets `user`, whose row is `actor`, join.
 pub(super) fn join(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
     let standing = actor.map_or(Standing::Free, |actor| actor.standing);
-    let is_banned = actor.is_some_and(|actor| actor.is_banned_at(view.at));
+    let banned = actor.filter(|actor| actor.is_banned_at(view.at));
     let refusal = match view.room.info.kind {
         RoomKind::Direct => Refusal::DirectRoom,
         _ if actor.is_some_and(Member::is_active) => return Ok(Vec::new()),
         RoomKind::Group => Refusal::NotJoinable,
         RoomKind::Channel if view.member_count >= MAX_MEMBERS => Refusal::RoomFull,
         RoomKind::Channel if standing == Standing::Removed => Refusal::Removed,
-        RoomKind::Channel if is_banned => Refusal::Banned,
+        RoomKind::Channel if banned.is_some() => {
+            Refusal::Banned { until: banned.and_then(|banned| banned.ban_ends) }
+        }
         // An owner could open the past of an abandoned channel, which is not for a stranger to read.
         RoomKind::Channel if view.member_count == 0 && actor.is_none() && !shows_all(view) => {
             Refusal::NotJoinable

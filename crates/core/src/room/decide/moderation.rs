@@ -19,13 +19,15 @@ fn moderates(view: View<'_>, actor: &Member, authority: &Authority) -> Result<()
     }
 }
 
-/// Refuses to act on a member whose role is no lower; the app acts on anyone.
+/// Refuses to act on a member whose role is no lower. The role of someone who has left is their last one, and the
+/// owner acts on all of those; the app acts on anyone.
 fn outranks(actor: &Member, authority: &Authority, member: &Member) -> Result<(), Refusal> {
     let is_app = matches!(authority, Authority::App { .. });
-    if is_app || member.role < actor.role { Ok(()) } else { Err(Refusal::NeedsRole("owner")) }
+    let owns = actor.role == Role::Owner && !member.is_active();
+    if is_app || owns || member.role < actor.role { Ok(()) } else { Err(Refusal::NeedsRole("owner")) }
 }
 
-/// The row of someone whom `actor` may act on. They may have left: then there is no role to outrank.
+/// The row of someone who is or once was a member.
 fn target<'a>(
     view: View<'a>,
     actor: &Member,
@@ -33,11 +35,7 @@ fn target<'a>(
     user: &UserId,
 ) -> Result<&'a Member, Stop> {
     moderates(view, actor, authority)?;
-    let member = view.row(user)?.ok_or_else(|| Refusal::TargetNotMember(user.clone()))?;
-    if member.is_active() {
-        outranks(actor, authority, member)?;
-    }
-    Ok(member)
+    Ok(view.row(user)?.ok_or_else(|| Refusal::TargetNotMember(user.clone()))?)
 }
 
 /// The end of what begins with the events that are decided.
@@ -56,6 +54,10 @@ pub(super) fn ban(
     reason: &Reason,
 ) -> Result<Vec<Body>, Stop> {
     let member = target(view, actor, authority, user)?;
+    // Any admin keeps out those who have left.
+    if member.is_active() {
+        outranks(actor, authority, member)?;
+    }
     let mut bodies = Vec::with_capacity(2);
     if member.is_active() {
         if matches!(authority, Authority::App { .. }) {
@@ -95,6 +97,8 @@ pub(super) fn mute(
     reason: &Reason,
 ) -> Result<Vec<Body>, Stop> {
     let member = target(view, actor, authority, user)?;
+    // By the last role of those who have left, too, because it takes the same to lift the mute.
+    outranks(actor, authority, member)?;
     let until = end(view, lasts);
     if member.mute == Some(Mute { until }) {
         return Ok(Vec::new());
@@ -113,9 +117,7 @@ pub(super) fn unmute(
     else {
         return Ok(Vec::new());
     };
-    // Nobody lifts a mute of their own.
-    if member.is_active() {
-        outranks(actor, authority, member)?;
-    }
+    // Nobody lifts a mute of their own, nor has another admin lift it by leaving.
+    outranks(actor, authority, member)?;
     Ok(vec![Body::MemberUnmuted { user: user.clone() }])
 }

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::stop::Stop;
 use super::view::{View, allowed};
+use crate::limits::MAX_OWN_EVENTS_IN_SLOW_MODE;
 use crate::room::command::{Authority, Need, Refusal};
 use crate::{Body, Member, Message, MessageKind, Permission, Role, Timestamp};
 
@@ -34,8 +35,20 @@ fn keeps_pace(view: View<'_>, actor: &Member) -> Result<(), Stop> {
         let wait = Duration::from_millis(interval - view.at.since(last).min(interval));
         return Err(Refusal::SlowMode { wait }.into());
     }
-    if !requests.reaches(since, view.head, view.room.info.floor) {
+    if requests.cover(since, view.room.info.floor) {
+        return Ok(());
+    }
+    if !requests.is_full(view.head) {
         return Err(Need::Older { before: requests.after() + 1 }.into());
     }
-    Ok(())
+    // What is remembered does not reach back far enough, in part because of this member's own requests: their last
+    // message may be right before it.
+    let own = requests.events_of(&actor.user);
+    match requests.oldest() {
+        Some(oldest) if own > MAX_OWN_EVENTS_IN_SLOW_MODE => {
+            let wait = Duration::from_millis(interval - view.at.since(oldest).min(interval));
+            Err(Refusal::SlowMode { wait }.into())
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,0 +1,100 @@
+//! The audit log: decisions about other users, changes by the app's own backend, and attempts to act as somebody else.
+//! Message contents are never recorded.
+
+use std::net::IpAddr;
+
+use parlance_core::{Caller, UserId};
+use parlance_proto::error::Failure;
+
+use super::calls::{Class, Operation};
+use crate::Error;
+
+/// One call that has a line in the audit log, however it ends.
+pub(super) struct Audited {
+    operation: &'static Operation,
+    user: UserId,
+    service: Option<UserId>,
+    /// Whom the caller tried to act as.
+    as_user: Option<UserId>,
+    client: Option<IpAddr>,
+    is_service: bool,
+    /// How it ended is in the log.
+    is_logged: bool,
+}
+
+impl Audited {
+    /// The call, if it is one that is audited.
+    pub(super) fn of(operation: &'static Operation, caller: &Caller) -> Option<Self> {
+        let is_app = caller.is_app() && operation.class == Class::Change;
+        let is_audited = operation.class == Class::Authority || is_app;
+        is_audited.then(|| Self::new(operation, caller, None))
+    }
+
+    /// A call in the name of `as_user`, which is recorded if it may be a user's id.
+    pub(super) fn acting(operation: &'static Operation, caller: &Caller, as_user: &str) -> Self {
+        Self::new(operation, caller, UserId::parse(as_user).ok())
+    }
+
+    fn new(operation: &'static Operation, caller: &Caller, as_user: Option<UserId>) -> Self {
+        Self {
+            operation,
+            as_user,
+            is_logged: false,
+            user: caller.user.clone(),
+            service: caller.service.clone(),
+            client: caller.client,
+            is_service: caller.is_service,
+        }
+    }
+
+    pub(super) fn log<T>(mut self, result: &Result<T, Error>) {
+        self.is_logged = true;
+        self.write(result.as_ref().err().map(|error| Failure::from(error.clone()).reason), None);
+    }
+
+    fn write(&self, refused: Option<String>, unfinished: Option<&str>) {
+        let Self { operation, user, service, as_user, client, is_service, .. } = self;
+        let service = service.as_ref().map(UserId::as_str);
+        let as_user = as_user.as_ref().map(UserId::as_str);
+        let client = client.map(tracing::field::display);
+        tracing::info!(
+            target: "parlance::audit",
+            operation = operation.name,
+            %user,
+            service,
+            as_user,
+            client,
+            is_service,
+            refused,
+            unfinished,
+        );
+    }
+}
+
+/// The caller has gone before it ended; what was begun may still be carried out.
+impl Drop for Audited {
+    fn drop(&mut self) {
+        if !self.is_logged {
+            self.write(None, Some("caller_gone"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_proto::v1;
+
+    use super::*;
+    use crate::gate::Call;
+    use crate::testing::user_caller;
+
+    #[test]
+    fn decisions_about_others_are_audited_and_what_people_say_is_not() {
+        let service = Caller { is_service: true, ..user_caller("alice") };
+        let audited = |operation, caller: &Caller| Audited::of(operation, caller).is_some();
+        assert!(audited(v1::BanMemberRequest::operation(), &user_caller("alice")));
+        assert!(!audited(v1::SendMessageRequest::operation(), &user_caller("alice")));
+        assert!(audited(v1::SendMessageRequest::operation(), &service));
+        assert!(!audited(v1::ListRoomsRequest::operation(), &service));
+    }
+}
