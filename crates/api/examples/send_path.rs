@@ -57,6 +57,7 @@ async fn main() -> Result<(), Error> {
         clock: Arc::new(SystemClock),
         limits: PeopleLimits::NONE,
         screen: None,
+        room_memory: parlance_api::ROOM_MEMORY,
         reconnect_spread: Duration::ZERO,
         isolation: Duration::from_secs(45),
         recovery_reads: RECOVERY_READS,

@@ -9,6 +9,7 @@ use parlance_inbox::{InboxView, LogInbox};
 use parlance_registry::Registry;
 use parlance_rooms::Rooms;
 use parlance_runtime::map::Map;
+use parlance_runtime::memory::Budget;
 use parlance_sessions::Sessions;
 use parlance_store::{RoomIds, Store};
 use tokio::sync::watch;
@@ -40,6 +41,9 @@ pub struct Parts {
     pub limits: PeopleLimits,
     /// Checks messages before they are sent. `None`: they are not checked.
     pub screen: Option<Arc<dyn Screen>>,
+    /// Bytes that rooms may keep in memory beside the store, approximately: what loaded rooms remember, and recent
+    /// events for sessions. Once they are used up, rooms are read from the store.
+    pub room_memory: usize,
     /// Period over which a draining node spreads the reconnects of its sessions.
     pub reconnect_spread: Duration,
     /// How long a node keeps its sessions while it alone is cut off from the registry;
@@ -101,7 +105,8 @@ impl Api {
         let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
         let (store, registry) = (parts.store.clone(), parts.registry.clone());
         let sizes = parts.sizes;
-        let hub = Arc::new(Hub::new(store.clone(), registry.clone(), tasks.clone(), &sizes.hub));
+        let hub = Hub::new(store.clone(), registry.clone(), tasks.clone(), &sizes.hub);
+        let hub = Arc::new(hub.charging(Budget::new(parts.room_memory)));
         let reconnect_spread = parts.reconnect_spread;
         let departure = Departure::new(shutdown, reconnect_spread);
         let (reads_per_second, isolation) = (parts.recovery_reads, parts.isolation);
@@ -288,6 +293,7 @@ async fn trim(api: Arc<Api>) {
             _ = tick.tick() => {
                 api.hub.trim();
                 api.cluster.trim();
+                metrics::gauge!("parlance_room_memory_bytes").set(api.hub.memory().used() as f64);
                 metrics::gauge!("parlance_tasks").set(api.tasks.len() as f64);
                 api.gate.trim();
                 api.room_quota.trim();

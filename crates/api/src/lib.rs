@@ -27,7 +27,7 @@ mod turns;
 
 pub use api::{Api, Parts, Usage};
 pub use error::Error;
-pub use limits::{PeopleLimits, SCREEN_TIMEOUT, Sizes};
+pub use limits::{PeopleLimits, ROOM_MEMORY, SCREEN_TIMEOUT, Sizes};
 pub use parlance_cluster::limits::{ISOLATION, PRESENCE_GRACE, RECOVERY_READS};
 pub use parlance_identity as identity;
 pub use screen::{Proposal, Screen, ScreenError, Screening};

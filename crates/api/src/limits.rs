@@ -57,6 +57,9 @@ impl Sizes {
     };
 }
 
+/// Default memory for rooms, in bytes: 20,000 rooms with 50 KB each, which is much of what a machine of 4 GiB has free.
+pub const ROOM_MEMORY: usize = 1024 * 1024 * 1024;
+
 /// How long a screen may take to decide about a message: the sender waits, and retries within an operation's time.
 pub const SCREEN_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -151,6 +151,7 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
         clock: Arc::new(SystemClock),
         limits: PeopleLimits::NONE,
         screen: None,
+        room_memory: crate::ROOM_MEMORY,
         reconnect_spread: Duration::ZERO,
         isolation: Duration::from_secs(45),
         recovery_reads: 100,

@@ -108,6 +108,14 @@ impl RoomSizes {
     pub const SMALL: Self = Self { members: 3, messages: 3 };
 }
 
+/// Approximate sizes of what a loaded room holds, with their share of the maps, in bytes: of 2,000 rooms with 200
+/// messages each, 630 bytes of resident memory per message were given back when the rooms were unloaded.
+pub const REQUEST_BYTES: usize = 350;
+/// A loaded message.
+pub const MESSAGE_BYTES: usize = 280;
+/// A loaded membership.
+pub const MEMBER_BYTES: usize = 300;
+
 /// Default and largest size of a page.
 pub const PAGE_SIZE: usize = 50;
 /// Largest size of a page.

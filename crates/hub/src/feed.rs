@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use parlance_core::{Body, Chunk, Event, Mark, RoomId, UserId};
 use parlance_registry::Registry;
+use parlance_runtime::memory::Budget;
 use parlance_store::{Store, StoreError};
 use tokio::task::unconstrained;
 use tokio::time::Instant;
@@ -35,10 +36,10 @@ pub(crate) struct Loaded {
 }
 
 impl Feed {
-    pub(crate) fn new(room: RoomId, sizes: &'static Sizes) -> Self {
+    pub(crate) fn new(room: RoomId, sizes: &'static Sizes, memory: &Arc<Budget>) -> Self {
         Self {
-            tail: Arc::new(Tail::new(room, sizes)),
-            pages: Pages::default(),
+            tail: Arc::new(Tail::new(room, sizes, memory.charge())),
+            pages: Pages::new(memory.charge()),
             refreshes: Refreshes::default(),
             confirming: Confirming::default(),
             following: Following::default(),
@@ -228,14 +229,15 @@ impl Feed {
     }
 
     /// Drops the ring if nothing was delivered for a while, and pages that were unused for as long.
-    pub(crate) fn trim(&self) {
+    pub(crate) fn trim(&self, memory: &Budget) {
+        let idle = memory.share_of_time(RING_IDLE);
         let mut state = self.tail.state();
-        if state.ring.last_delivery.is_some_and(|at| at.elapsed() >= RING_IDLE) {
+        if state.ring.last_delivery.is_some_and(|at| at.elapsed() >= idle) {
             state.ring.clear();
             state.ring.last_delivery = None;
         }
         drop(state);
-        self.pages.trim(RING_IDLE);
+        self.pages.trim(idle);
     }
 
     #[cfg(test)]

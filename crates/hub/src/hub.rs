@@ -8,6 +8,7 @@ use parlance_core::{Body, Chunk, Event, Member, RoomId, UserId};
 use parlance_delivery::Outlet;
 use parlance_registry::Registry;
 use parlance_runtime::map::Map;
+use parlance_runtime::memory::Budget;
 use parlance_store::{Store, StoreError, UserRoom};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
@@ -26,6 +27,7 @@ pub struct Hub {
     registry: Arc<dyn Registry>,
     tasks: TaskTracker,
     sizes: &'static Sizes,
+    memory: Arc<Budget>,
     feeds: Map<RoomId, Arc<Feed>>,
     pub(crate) users: Map<UserId, Vec<Arc<Mailbox>>>,
     lingering: Arc<Lingering>,
@@ -42,7 +44,20 @@ impl Hub {
     ) -> Self {
         let (feeds, users, lingering) = (Map::default(), Map::default(), Arc::default());
         let next_session = AtomicU64::new(1);
-        Self { store, registry, tasks, sizes, feeds, users, lingering, next_session }
+        let memory = Budget::new(usize::MAX);
+        Self { store, registry, tasks, sizes, memory, feeds, users, lingering, next_session }
+    }
+
+    /// Charges what is kept of rooms to `memory`.
+    #[must_use]
+    pub fn charging(mut self, memory: Arc<Budget>) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// What is charged for what is kept of rooms.
+    pub fn memory(&self) -> &Arc<Budget> {
+        &self.memory
     }
 
     /// Opens the mailbox of a new session of `user`. From now on the session is notified of rooms that its user is
@@ -78,7 +93,7 @@ impl Hub {
     ) -> Result<Option<(Listening, RoomState)>, StoreError> {
         // Under the map's lock; otherwise the feed could be dropped as idle in between.
         let (feed, subscription) = {
-            let new = || Arc::new(Feed::new(room.clone(), self.sizes));
+            let new = || Arc::new(Feed::new(room.clone(), self.sizes, &self.memory));
             let feed = self.feeds.entry(room.clone()).or_insert_with(new);
             (feed.clone(), feed.subscribe(mailbox))
         };
@@ -336,7 +351,7 @@ impl Hub {
     /// Drops the rings of inactive rooms.
     pub fn trim(&self) {
         for feed in self.feeds.iter() {
-            feed.trim();
+            feed.trim(&self.memory);
         }
     }
 }

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use parlance_core::SeqRange;
+use parlance_runtime::memory::Charge;
 use parlance_store::past::{Until, as_of};
 use parlance_store::{Store, StoreError};
 use tokio::sync::Mutex;
@@ -13,10 +14,14 @@ use crate::ring::Fetched;
 use crate::tail::Tail;
 
 /// Reads a room from the store for sessions that are behind the ring: one at a time, and the others share the result.
-#[derive(Default)]
 pub(crate) struct Pages(Mutex<Cached>);
 
 impl Pages {
+    /// No pages yet; those that are read are charged to `held`.
+    pub(crate) fn new(held: Charge) -> Self {
+        Self(Mutex::new(Cached { changes: 0, pages: VecDeque::new(), bytes: 0, held, used: None }))
+    }
+
     /// What follows `cursor`, up to `to` or the head.
     pub(crate) async fn read<L: Default>(
         &self,
@@ -29,7 +34,8 @@ impl Pages {
         let mut pages = self.0.lock().await;
         let changes = tail.state().ring.changes;
         if pages.changes != changes {
-            *pages = Cached::as_of(changes);
+            pages.clear();
+            pages.changes = changes;
         }
         let Some(room) = tail.known() else { return Ok(Fetched::default()) };
         // What was before is gone, though it may still be stored.
@@ -93,13 +99,13 @@ async fn read_range<L: Default>(
 }
 
 /// Pages of frames read from the store, for sessions that are behind the ring. The most recently read ones are kept.
-#[derive(Default)]
 struct Cached {
     /// The number of changes they include; read again after another one.
     changes: u64,
     /// Oldest read first.
     pages: VecDeque<Page>,
     bytes: usize,
+    held: Charge,
     /// When a session last used them.
     used: Option<Instant>,
 }
@@ -116,8 +122,10 @@ fn page_start(seq: u64, sizes: &Sizes) -> u64 {
 }
 
 impl Cached {
-    fn as_of(changes: u64) -> Self {
-        Self { changes, ..Self::default() }
+    fn clear(&mut self) {
+        self.pages = VecDeque::new();
+        (self.bytes, self.used) = (0, None);
+        self.held.set(0);
     }
 
     /// What follows `cursor`, if its page was read and reaches far enough.
@@ -132,7 +140,7 @@ impl Cached {
     /// Drops everything that was not used for `idle`.
     fn trim(&mut self, idle: Duration) {
         if self.used.is_some_and(|used| used.elapsed() >= idle) {
-            *self = Self::default();
+            self.clear();
         }
     }
 
@@ -147,15 +155,19 @@ impl Cached {
         self.bytes += bytes;
         self.used = Some(Instant::now());
         self.pages.push_back(Page { start, frames, bytes });
-        while self.bytes > sizes.pages_bytes && self.pages.len() > 1 {
+        let most = self.held.budget().share_of(sizes.pages_bytes);
+        while self.bytes > most && self.pages.len() > 1 {
             let Some(oldest) = self.pages.pop_front() else { break };
             self.bytes -= oldest.bytes;
         }
+        self.held.set(self.bytes);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use parlance_runtime::memory::Budget;
+
     use super::*;
 
     #[test]
@@ -167,7 +179,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn unused_pages_are_dropped() {
         let (idle, sizes) = (Duration::from_secs(15), &Sizes::SMALL);
-        let mut pages = Cached::default();
+        let Pages(cached) = Pages::new(Budget::new(1_000).charge());
+        let mut pages = cached.into_inner();
         pages.insert(1, Vec::new(), sizes);
         tokio::time::advance(Duration::from_secs(10)).await;
         pages.following(0, u64::MAX, sizes);

@@ -3,6 +3,7 @@ use std::collections::VecDeque;
 use parlance_core::{Chunk, Mark, RoomId, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
+use parlance_runtime::memory::Charge;
 use tokio::time::Instant;
 
 use crate::frame::{Frame, Piece, following};
@@ -10,13 +11,13 @@ use crate::limits::Sizes;
 use crate::state::{RoomState, Terms};
 
 /// The state of a room, and its last frames.
-#[derive(Default)]
 pub(crate) struct Ring {
     /// Unknown until it is loaded or something is delivered.
     pub(crate) room: Option<RoomState>,
     /// By ascending seq, ending at the head.
     frames: VecDeque<Frame>,
     bytes: usize,
+    held: Charge,
     /// The last message that was edited or reacted to since it was added.
     pub(crate) changed_to: u64,
     /// Every chunk from this seq on was delivered here, one after the other.
@@ -56,6 +57,20 @@ impl Fetched {
 }
 
 impl Ring {
+    /// An empty ring, whose frames are charged to `held`.
+    pub(crate) fn new(held: Charge) -> Self {
+        Self {
+            room: None,
+            frames: VecDeque::new(),
+            bytes: 0,
+            held,
+            changed_to: 0,
+            whole_from: 0,
+            changes: 0,
+            last_delivery: None,
+        }
+    }
+
     /// Compares a chunk that another node has published with the log as known here.
     pub(crate) fn verify(&self, chunk: &Chunk) -> Verified {
         let Some(known) = self.room else { return Verified::No };
@@ -109,10 +124,17 @@ impl Ring {
                 self.forget_before(event.seq);
             }
         }
-        while self.frames.len() > sizes.ring_events || self.bytes > sizes.ring_bytes {
+        // The chunk itself stays, however full the budget is: sessions are about to take it from here.
+        let most = self.held.budget().share_of(sizes.ring_bytes);
+        let kept = chunk.events().len().min(sizes.ring_events);
+        while self.frames.len() > sizes.ring_events
+            || self.bytes > sizes.ring_bytes
+            || (self.bytes > most && self.frames.len() > kept)
+        {
             let Some(frame) = self.frames.pop_front() else { break };
             self.bytes -= frame.bytes();
         }
+        self.held.set(self.bytes);
         self.last_delivery = Some(Instant::now());
         true
     }
@@ -152,6 +174,7 @@ impl Ring {
     pub(crate) fn clear(&mut self) {
         self.frames = VecDeque::new();
         self.bytes = 0;
+        self.held.set(0);
     }
 
     /// Removes the text of a deleted message from the frames of sessions that are behind.

@@ -213,13 +213,16 @@ impl Subscription {
 
 #[cfg(test)]
 mod tests {
+    use parlance_runtime::memory::Budget;
+
     use super::*;
 
     /// Rows that were read before a return are applied after it.
     #[test]
     fn removal_before_last_addition_does_not_end_subscription() {
         let mailbox = Arc::new(Mailbox::new(1, UserId::parse("bob").unwrap(), None));
-        let tail = Arc::new(Tail::new(RoomId::parse("room").unwrap(), &crate::Sizes::SMALL));
+        let held = Budget::new(1_000).charge();
+        let tail = Arc::new(Tail::new(RoomId::parse("room").unwrap(), &crate::Sizes::SMALL, held));
         let bob = Subscription::new(tail, mailbox);
         assert_eq!(bob.removed_at(), 0);
         bob.removed(15);

@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use parlance_core::RoomId;
+use parlance_runtime::memory::Charge;
 
 use crate::limits::Sizes;
 use crate::ring::{Fetched, Ring};
@@ -17,15 +18,15 @@ pub(crate) struct Tail<Listeners> {
 }
 
 /// Under one lock: a listener either sees a chunk or is notified of it.
-#[derive(Default)]
 pub(crate) struct State<Listeners> {
     pub(crate) ring: Ring,
     pub(crate) listeners: Listeners,
 }
 
 impl<Listeners: Default> Tail<Listeners> {
-    pub(crate) fn new(room: RoomId, sizes: &'static Sizes) -> Self {
-        Self { room, sizes, delivered: AtomicU64::new(0), state: Mutex::default() }
+    pub(crate) fn new(room: RoomId, sizes: &'static Sizes, held: Charge) -> Self {
+        let state = Mutex::new(State { ring: Ring::new(held), listeners: Listeners::default() });
+        Self { room, sizes, delivered: AtomicU64::new(0), state }
     }
 
     pub(crate) fn room(&self) -> &RoomId {

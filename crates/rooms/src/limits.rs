@@ -29,6 +29,9 @@ pub(crate) const ROOM_QUEUE: usize = 1_024;
 /// How long an idle room stays loaded.
 pub(crate) const ROOM_IDLE: Duration = Duration::from_secs(60);
 
+/// The same when the memory for rooms is used up: a client that sends one message after the other finds it loaded.
+pub(crate) const ROOM_IDLE_MIN: Duration = Duration::from_secs(1);
+
 /// Attempts after a room lost the race for its head.
 pub(crate) const MAX_RACES: usize = 16;
 

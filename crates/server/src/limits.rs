@@ -80,6 +80,9 @@ pub(crate) const USER_ROOMS: u32 = 5_000;
 /// Invalid tokens per second from one address: those of an office whose tokens were signed with an old key.
 pub(crate) const FAILED_TOKEN_RATE: u32 = 10;
 
+/// Bytes of a MiB, the unit of the option for memory.
+pub(crate) const MIB: usize = 1024 * 1024;
+
 // The process.
 
 /// Minimum number of file descriptors reserved for the store, the admin listener, Redis and DynamoDB.

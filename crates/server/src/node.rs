@@ -84,6 +84,7 @@ impl Node {
             clock,
             limits: config.limits,
             screen: None,
+            room_memory: config.room_memory,
             reconnect_spread: spread,
             isolation: config.redis.as_ref().map_or(parlance_api::ISOLATION, |redis| redis.isolation),
             recovery_reads: parlance_api::RECOVERY_READS,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use parlance_api::identity::Auth;
 use parlance_api::services::Services;
-use parlance_api::{Api, PRESENCE_GRACE, Parts, PeopleLimits, RECOVERY_READS, Sizes, Usage};
+use parlance_api::{Api, PRESENCE_GRACE, Parts, PeopleLimits, RECOVERY_READS, ROOM_MEMORY, Sizes, Usage};
 use parlance_core::{ClockMonitor, UserId};
 use parlance_registry::{NodeId, Registry as _};
 use parlance_runtime::BoundedClock;
@@ -23,6 +23,9 @@ const TOKEN: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Longer than a lease, and shorter than some nodes are cut off.
 const ISOLATION: Duration = Duration::from_secs(7);
+
+/// So little that rooms are dropped again and again, where pages are small too.
+const SMALL_ROOM_MEMORY: usize = 16_000;
 
 /// A running node.
 #[derive(Clone)]
@@ -59,6 +62,8 @@ impl Node {
         let store = NodeStore::new(memory.clone(), fence.clone(), weather.clone(), monitor.clone());
         // A node makes many reads of its store before it serves.
         store.compare_clocks();
+        let small = sizes.page_read < Sizes::PRODUCTION.page_read;
+        let room_memory = if small { SMALL_ROOM_MEMORY } else { ROOM_MEMORY };
         let parts = Parts {
             room_ids,
             store: parlance_planted::store(Arc::new(store)),
@@ -67,6 +72,7 @@ impl Node {
             clock: Arc::new(BoundedClock::new(monitor)),
             limits: PeopleLimits::NONE,
             screen: None,
+            room_memory,
             reconnect_spread: Duration::from_secs(2),
             isolation: ISOLATION,
             recovery_reads: RECOVERY_READS,

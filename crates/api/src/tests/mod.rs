@@ -9,6 +9,7 @@ mod heartbeat;
 mod hub;
 mod inbound;
 mod marks;
+mod memory;
 mod once;
 mod online;
 mod outage;

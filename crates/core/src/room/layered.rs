@@ -29,6 +29,11 @@ impl<K: Ord + Clone, V: Clone> Layered<K, V> {
         self.recent.insert(key, value);
     }
 
+    /// The number of entries, counting one that was changed since it was settled twice.
+    pub(super) fn len(&self) -> usize {
+        self.settled.len() + self.recent.len()
+    }
+
     /// All values, in any order.
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
         let settled = self.settled.iter().filter(|(key, _)| !self.recent.contains_key(key));

@@ -233,6 +233,11 @@ impl Requests {
         head - self.after >= MAX_RECENT_REQUESTS as u64
     }
 
+    /// The number of remembered requests.
+    pub(super) fn len(&self) -> usize {
+        self.settled.by_seq.len() + self.recent.by_seq.len()
+    }
+
     /// The number of remembered events of `user`.
     pub(super) fn events_of(&self, user: &UserId) -> u64 {
         let own = self.recent.by_seq.iter().chain(&self.settled.by_seq).filter(|(_, _, key)| key.0 == *user);

@@ -3,7 +3,7 @@ use super::layered::Layered;
 use super::posted::Posted;
 use super::requests::Requests;
 use crate::evict::survivors;
-use crate::limits::RoomSizes;
+use crate::limits::{MEMBER_BYTES, MESSAGE_BYTES, REQUEST_BYTES, RoomSizes};
 use crate::{
     Body, Chunk, Event, Head, Member, Mute, Overlay, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
 };
@@ -189,6 +189,15 @@ impl Room {
             }
         });
         self.requests.settle();
+    }
+
+    /// Approximate size of what is loaded, in bytes. Overlays and data of messages are not measured.
+    pub fn held_bytes(&self) -> usize {
+        let (members, messages) = (self.members.len(), self.messages.len());
+        size_of::<Self>()
+            + members * MEMBER_BYTES
+            + messages * MESSAGE_BYTES
+            + self.requests.len() * REQUEST_BYTES
     }
 
     fn set_standing(&mut self, user: &UserId, standing: Standing, ban_ends: Option<Timestamp>) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use parlance_core::{Body, Chunk, Event, RequestId, Role, RoomId, Timestamp, Unknown, UserId, Visibility};
 use parlance_delivery::{Outlet, Push};
+use parlance_runtime::memory::Budget;
 use tokio_util::task::TaskTracker;
 
 use super::*;
@@ -72,7 +73,7 @@ impl Listener {
 }
 
 fn feed() -> Arc<Feed> {
-    Arc::new(Feed::new(RoomId::parse("room").unwrap(), &Sizes::PRODUCTION))
+    Arc::new(Feed::new(RoomId::parse("room").unwrap(), &Sizes::PRODUCTION, &Budget::new(1_000_000)))
 }
 
 /// Delivers a chunk of these events, like a commit.

@@ -10,16 +10,18 @@ mod roster;
 mod waiting;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlance_core::limits::MAX_CHUNK_EVENTS;
 use parlance_core::{Room, RoomId, UserId};
 use parlance_registry::NodeId;
 use parlance_runtime::map::HashMap;
+use parlance_runtime::memory::Charge;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::roster::Roster;
-use crate::limits::{FORWARD_FOR, ROOM_IDLE};
+use crate::limits::{FORWARD_FOR, ROOM_IDLE, ROOM_IDLE_MIN};
 use crate::messages::{PendingCommand, RoomMessage};
 use crate::shared::Shared;
 
@@ -29,6 +31,8 @@ pub(crate) struct Actor {
     shared: Arc<Shared>,
     /// The room as far as known; `None` until loaded, and after an append of unknown outcome.
     room: Option<Room>,
+    /// Charged for it.
+    held_bytes: Charge,
     /// Until then sends are forwarded, because too many races were lost.
     forward_until: Option<Instant>,
     /// When this node, as the room's home, last asked the others to forward.
@@ -49,10 +53,12 @@ pub(crate) struct Actor {
 
 impl Actor {
     pub(crate) fn new(id: RoomId, shared: Arc<Shared>) -> Self {
+        let held_bytes = shared.hub.memory().charge();
         Self {
             id,
             shared,
             room: None,
+            held_bytes,
             forward_until: None,
             requested_at: None,
             last_append: None,
@@ -67,7 +73,7 @@ impl Actor {
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<RoomMessage>) {
         let mut messages = Vec::new();
         loop {
-            match timeout(ROOM_IDLE, inbox.recv_many(&mut messages, MAX_CHUNK_EVENTS)).await {
+            match timeout(self.idle_limit(), inbox.recv_many(&mut messages, MAX_CHUNK_EVENTS)).await {
                 Ok(0) => return,
                 Ok(_) => {
                     self.gather(&mut inbox, &mut messages).await;
@@ -85,6 +91,20 @@ impl Actor {
                     return;
                 }
             }
+        }
+    }
+
+    /// How long the room may be idle before it is unloaded: the fuller the memory for rooms, the shorter.
+    fn idle_limit(&self) -> Duration {
+        self.held_bytes.budget().share_of_time(ROOM_IDLE).max(ROOM_IDLE_MIN)
+    }
+
+    /// Charges for what is loaded, and drops it if nothing more may be kept: the next command reads the log.
+    fn charge(&mut self) {
+        self.held_bytes.set(self.room.as_ref().map_or(0, Room::held_bytes));
+        if self.held_bytes.budget().share_of(ROOM_IDLE.as_secs() as usize) == 0 {
+            self.room = None;
+            self.held_bytes.set(0);
         }
     }
 
@@ -128,5 +148,6 @@ impl Actor {
             self.preview(pending).await;
         }
         self.roster = None;
+        self.charge();
     }
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use parlance_api::PeopleLimits;
 
+use crate::limits::MIB;
+
 use super::{Config, Identity, Keys, Node, RedisConfig, Role, StoreConfig};
 
 impl Config {
@@ -86,6 +88,7 @@ impl Lines {
         ] {
             self.number(name, limit.map_or(0, NonZeroU32::get));
         }
+        self.number("room-memory-mib", node.room_memory / MIB);
     }
 
     fn outlets(&mut self, webhooks: Option<&Path>, kafka: Option<&Path>) {
@@ -199,7 +202,7 @@ mod tests {
             "jwt-secret-file = ['a', 'b']\njwt-public-key = 'c'\njwt-jwks-url = 'https://id.example/keys'\n\
              jwt-audience = 'chat'\njwt-skew-seconds = 5\njwt-scope-claim = 'realm_access.roles'",
             "user-rate = 0\nuser-rooms = 7\nhello-rate = 0\nfailed-token-rate = 0",
-            "sync = 'off'\nlog = 'debug'\nmax-connections = 5\ntrusted-proxies = ['10.0.0.0/8', '::1']",
+            "room-memory-mib = 7\nsync = 'off'\nlog = 'debug'\nmax-connections = 5\ntrusted-proxies = ['10.0.0.0/8', '::1']",
             cluster,
             edge,
             "role = 'worker'\nstore = 'dynamodb'\nkafka = 'topic.toml'",

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use parlance_api::PeopleLimits;
 use parlance_api::identity::JwksUrl;
+use parlance_api::{PeopleLimits, ROOM_MEMORY};
 use parlance_core::limits::CLOCK_SKEW;
 
 use super::options::{OnOff, Options, StoreName, TABLE_PREFIX};
 use crate::features::require_cluster;
-use crate::limits::{FAILED_TOKEN_RATE, HELLO_RATE, NEW_ROOM_RATE, USER_RATE, USER_ROOMS, USER_SESSIONS};
+use crate::limits::{
+    FAILED_TOKEN_RATE, HELLO_RATE, MIB, NEW_ROOM_RATE, USER_RATE, USER_ROOMS, USER_SESSIONS,
+};
 
 /// Options of a node.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub struct Node {
     pub identity: Identity,
     /// Limits on each user and each address.
     pub limits: PeopleLimits,
+    /// Bytes that rooms may keep in memory.
+    pub room_memory: usize,
     /// File with the webhooks.
     pub webhooks: Option<PathBuf>,
     /// File with the Kafka topic.
@@ -103,6 +107,7 @@ impl Node {
         let store = StoreConfig::new(&options)?;
         let redis = RedisConfig::new(&options)?;
         let limits = people_limits(&options);
+        let room_memory = options.room_memory_mib.map_or(ROOM_MEMORY, |mib| mib as usize * MIB);
         let shared = matches!(store, StoreConfig::Dynamodb { .. });
         ensure!(
             shared || redis.is_none(),
@@ -122,6 +127,7 @@ impl Node {
             redis,
             identity,
             limits,
+            room_memory,
             webhooks: options.webhooks,
             kafka: options.kafka,
         })

@@ -203,6 +203,12 @@ pub struct Options {
     #[serde(alias = "max_connections")]
     pub max_connections: Option<u32>,
 
+    /// Memory that rooms may use beside the store, in MiB: beyond that they are read from the
+    /// store [default: 1024]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_ROOM_MEMORY_MIB", value_name = "N")]
+    #[serde(alias = "room_memory_mib")]
+    pub room_memory_mib: Option<u32>,
+
     /// Proxies in front of this server, as addresses or networks (10.0.0.0/8),
     /// comma-separated: x-forwarded-for is only accepted from them [default: none]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',')]
