@@ -16,6 +16,7 @@ mod options;
 mod producer;
 mod record;
 mod sink;
+mod suspects;
 #[cfg(test)]
 mod tests;
 mod topic;

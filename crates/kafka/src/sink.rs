@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::producer::{NotQueued, Producer, Queued};
 use crate::record::Record;
+use crate::suspects::{self, Suspects};
 use crate::{Options, OptionsError, topic};
 
 /// Retry interval while the queue is full.
@@ -22,6 +23,7 @@ pub struct KafkaSink {
     clock: Arc<dyn Clock>,
     /// When the topic last passed its check. Locked during a check, which is done once for all rooms.
     fit_at: Mutex<Option<Instant>>,
+    suspects: Suspects,
 }
 
 impl KafkaSink {
@@ -33,7 +35,7 @@ impl KafkaSink {
         options.check()?;
         let producer =
             Producer::new(options.client()).map_err(|error| OptionsError::Refused(error.to_string()))?;
-        Ok(Self { options, producer, clock, fit_at: Mutex::new(None) })
+        Ok(Self { options, producer, clock, fit_at: Mutex::new(None), suspects: Suspects::default() })
     }
 
     async fn topic_is_fit(&self) -> Result<(), SinkError> {
@@ -69,24 +71,42 @@ impl KafkaSink {
     }
 
     /// Waits until the brokers have acknowledged the queued events: returns how many, and why not the
-    /// rest.
+    /// rest. If they refuse a record, its room becomes suspect, or was sent `is_alone`: then that record is refused.
     async fn acknowledged(
         &self,
+        room: &RoomId,
+        is_alone: bool,
         queued: Vec<rdkafka::producer::DeliveryFuture>,
         generation: u64,
     ) -> Delivered {
         let deadline = Instant::now() + self.options.delivery_timeout;
         for (count, delivery) in queued.into_iter().enumerate() {
+            let mut is_of_record = false;
             let reason = match timeout_at(deadline, delivery).await {
                 Ok(Ok(Ok(_))) => continue,
-                Ok(Ok(Err((error, _)))) => error.to_string(),
+                Ok(Ok(Err((error, _)))) => {
+                    is_of_record = suspects::is_of_record(&error);
+                    error.to_string()
+                }
                 Ok(Err(_)) => "the producer was given up".to_owned(),
                 Err(_) => "the brokers do not acknowledge in time".to_owned(),
             };
             // Whatever the error, later messages in the queue must not pass.
             self.producer.give_up(generation, &reason);
-            return Delivered { count, error: Some(unavailable(reason)) };
+            let error = match (is_of_record, is_alone) {
+                (true, true) => {
+                    self.suspects.remove(room);
+                    SinkError::Refused { reason }
+                }
+                (true, false) => {
+                    self.suspects.add(room);
+                    unavailable(reason)
+                }
+                (false, _) => unavailable(reason),
+            };
+            return Delivered { count, error: Some(error) };
         }
+        self.suspects.remove(room);
         Delivered { count: usize::MAX, error: None }
     }
 
@@ -106,6 +126,15 @@ impl EventSink for KafkaSink {
         if let Err(error) = self.topic_is_fit().await {
             return Delivered { count: 0, error: Some(error) };
         }
+        let turn = self.suspects.turn(room).await;
+        let events = if turn.is_alone() { &events[..events.len().min(1)] } else { events };
+        self.send(room, events, turn.is_alone()).await
+    }
+}
+
+impl KafkaSink {
+    /// Sends events, and waits until the brokers have acknowledged them.
+    async fn send(&self, room: &RoomId, events: &[RoomEvent], is_alone: bool) -> Delivered {
         let (records, mut error) = self.records(events);
         let Queued { generation, deliveries, rest } =
             self.producer.queue(&self.options.topic, room.as_str(), &records);
@@ -123,7 +152,7 @@ impl EventSink for KafkaSink {
                 }
             });
         }
-        let acknowledged = self.acknowledged(deliveries, generation).await;
+        let acknowledged = self.acknowledged(room, is_alone, deliveries, generation).await;
         let count = acknowledged.count.min(queued);
         self.observe(&events[..count]);
         Delivered { count, error: acknowledged.error.or(error) }

@@ -180,6 +180,38 @@ async fn what_fails_for_good_is_sent_again_with_all_that_follows() {
     read(&cluster, &heads(6, 50)).await;
 }
 
+/// The brokers refuse a record each time: its room is parked, though records of others were refused with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_the_brokers_refuse_is_found_and_others_go_on() {
+    for error in [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD,
+    ] {
+        let cluster = cluster();
+        let sink = sink(options(&cluster));
+        send_all(&sink, &room(0), 1).await;
+        send_all(&sink, &room(1), 1).await;
+        let (of_one, of_other) = (events(&room(0), 2, 3), events(&room(1), 2, 3));
+        cluster.request_errors(RDKafkaApiKey::Produce, &[error; 2]);
+        let first = sink.deliver(&room(0), &of_one).await;
+        assert!(
+            matches!(first, Delivered { count: 0, error: Some(SinkError::Unavailable { .. }) }),
+            "{first:?}"
+        );
+        let again = sink.deliver(&room(0), &of_one).await;
+        assert!(matches!(again, Delivered { count: 0, error: Some(SinkError::Refused { .. }) }), "{again:?}");
+        // What was refused in company and is accepted alone was not the cause.
+        cluster.request_errors(RDKafkaApiKey::Produce, &[error]);
+        let first = sink.deliver(&room(1), &of_other).await;
+        assert!(
+            matches!(first, Delivered { count: 0, error: Some(SinkError::Unavailable { .. }) }),
+            "{first:?}"
+        );
+        assert_eq!(sink.deliver(&room(1), &of_other).await, Delivered::all(1));
+        assert_eq!(sink.deliver(&room(1), &of_other[1..]).await, Delivered::all(1));
+    }
+}
+
 /// Written, but the answer is lost: librdkafka retries on its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_that_pass_are_not_noticed() {

@@ -173,8 +173,8 @@ impl Holder {
         loop {
             tokio::select! {
                 biased;
-                () = end.cancelled() => break,
-                // It has failed: the next owner of the lease restarts it.
+                // At the end, or if it has failed: then the next owner of the lease restarts it. While it stops,
+                // nobody else may begin.
                 () = consumer.ended() => break,
                 () = sleep(times.every) => {}
             }

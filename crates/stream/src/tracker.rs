@@ -228,6 +228,10 @@ impl Tracker {
             }
             room.done = Some(done);
         }
+        room.postponed = match outcome {
+            Outcome::Postponed => room.postponed + 1,
+            _ => 0,
+        };
         match outcome {
             Outcome::UpTo { head } => {
                 let done = room.done.map_or(0, |done| done.seq);
@@ -236,21 +240,26 @@ impl Tracker {
                     self.ready.push_back(id.clone());
                 } else if done < room.target && head > 0 {
                     // The log does not show yet what the feed has announced.
-                    self.wait(id, 0, now);
+                    self.attempted(id, 0, now);
                 } else {
                     self.finish(id);
                 }
             }
-            Outcome::Unavailable { retry_after_ms, sink } => {
+            Outcome::Unavailable { retry_after_ms } => {
                 let is_new = room.begun >= self.failed_at || self.failures == 0;
-                self.wait(id, retry_after_ms, now);
-                if sink && is_new {
+                self.attempted(id, retry_after_ms, now);
+                if is_new {
                     self.failed_at = now;
                     self.failures += 1;
                     let beyond = self.failures.saturating_sub(self.limits.away_after);
                     let wait = backoff(self.limits.backoff_ms, beyond, self.limits.max_away_ms);
                     self.away_until = now + wait.max(retry_after_ms);
                 }
+            }
+            Outcome::Failed => self.attempted(id, 0, now),
+            Outcome::Postponed => {
+                let wait = backoff(self.limits.backoff_ms, room.postponed, self.limits.max_away_ms);
+                self.wait(id, wait, now);
             }
             Outcome::Parked(parked) => self.park(id, parked),
         }
@@ -328,13 +337,19 @@ impl Tracker {
         }
     }
 
-    fn wait(&mut self, id: &RoomId, at_least: Millis, now: Millis) {
+    /// Counts an attempt at the next event of a room, and schedules another one.
+    fn attempted(&mut self, id: &RoomId, at_least: Millis, now: Millis) {
         let is_away = self.is_away();
         let Some(room) = self.rooms.get_mut(id) else { return };
         // Failures while the sink accepts nothing are not the event's fault.
         room.attempts += u32::from(!is_away);
         let wait = backoff(self.limits.backoff_ms, room.attempts, self.limits.max_backoff_ms);
-        let until = now + wait.max(at_least);
+        self.wait(id, wait.max(at_least), now);
+    }
+
+    fn wait(&mut self, id: &RoomId, wait: Millis, now: Millis) {
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        let until = now + wait;
         room.phase = Phase::Waiting { until };
         self.waiting.insert((until, id.clone()));
     }

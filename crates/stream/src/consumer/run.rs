@@ -5,6 +5,7 @@ mod report;
 mod save;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,7 +85,7 @@ impl Runner {
     pub(crate) async fn run(mut self, mut inbox: Inbox, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             if self.state.walk.is_some() {
-                let walked = shutdown.run_until_cancelled(self.walk()).await;
+                let walked = shutdown.run_until_cancelled(self.walk(&mut inbox)).await;
                 if walked.is_none() {
                     return;
                 }
@@ -93,7 +94,8 @@ impl Runner {
             self.scan_after = None;
             let leave = self.work_on(&mut inbox, &shutdown).await;
             self.finish_work().await;
-            self.flush().await;
+            // Rooms whose progress is unknown hold the checkpoint: reading it now would take too long.
+            self.save().await;
             match leave {
                 Leave::Shutdown => return,
                 Leave::Walk => {
@@ -105,10 +107,32 @@ impl Runner {
         }
     }
 
-    async fn walk(&mut self) {
-        while let Err(error) = self.shared.walk(&mut self.state).await {
-            tracing::warn!(consumer = %self.shared.options.name, %error, "cannot walk the rooms, retrying");
-            sleep(STORE_PAUSE).await;
+    /// Walks all rooms. Operators' commands are executed between steps.
+    async fn walk(&mut self, inbox: &mut Inbox) {
+        while self.state.walk.is_some() {
+            let stepped = self.shared.walk_on(&mut self.state).await;
+            self.written = self.state.clone();
+            self.report();
+            let pause = match stepped {
+                Ok(()) => Duration::ZERO,
+                Err(error) => {
+                    let name = &self.shared.options.name;
+                    tracing::warn!(consumer = %name, %error, "cannot walk the rooms, retrying");
+                    STORE_PAUSE
+                }
+            };
+            let mut pausing = pin!(sleep(pause));
+            loop {
+                tokio::select! {
+                    biased;
+                    Some((command, answer)) = inbox.recv() => {
+                        if self.carry_out(command, answer).await.is_some() {
+                            self.begin_walk().await;
+                        }
+                    }
+                    () = &mut pausing => break,
+                }
+            }
         }
     }
 
@@ -160,13 +184,18 @@ impl Runner {
                 biased;
                 () = shutdown.cancelled() => return Leave::Shutdown,
                 Some((command, answer)) = inbox.recv() => {
-                    if let Some(leave) = self.carry_out(command, answer).await {
-                        return leave;
+                    match shutdown.run_until_cancelled(self.carry_out(command, answer)).await {
+                        None => return Leave::Shutdown,
+                        Some(Some(leave)) => return leave,
+                        Some(None) => {}
                     }
                 }
                 Some(worked) = self.works.join_next_with_id() => self.worked(worked),
                 _ = tick.tick() => {
-                    self.flush().await;
+                    if shutdown.run_until_cancelled(self.load()).await.is_none() {
+                        return Leave::Shutdown;
+                    }
+                    self.save().await;
                     self.report();
                 }
                 page = page => {
@@ -219,7 +248,7 @@ impl Runner {
                     let since = self.shared.parts.clock.now();
                     Outcome::Parked(Parked { reason: "the work on it panics".to_owned(), since })
                 } else {
-                    Outcome::FAILED
+                    Outcome::Failed
                 };
                 let ended = Ended { outcome, ..Ended::NOTHING };
                 self.tracker.ended(&room, ended, self.now());

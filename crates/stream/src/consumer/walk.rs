@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use parlance_core::RoomId;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
+use parlance_core::{RoomId, Timestamp};
 use parlance_store::StoreError;
 use parlance_store::consumers::{ConsumerState, ConsumerWrite, EventKey, RoomProgress, Walk};
 
@@ -13,27 +15,46 @@ use crate::cold::start_of_walked;
 /// Rooms per step, which is one write.
 const PAGE: usize = 500;
 
+/// Rooms read at once.
+const AT_ONCE: usize = 32;
+
 impl Shared {
-    /// Continues a walk until it is done. Completed steps are kept.
-    pub(crate) async fn walk(&self, state: &mut ConsumerState) -> Result<(), StoreError> {
-        while let Some(walk) = state.walk.clone() {
-            let rooms = self.parts.feed.walk_rooms(walk.after.as_ref(), PAGE).await?;
-            let rows = self.parts.table.progress(&self.options.name, &rooms).await?;
-            let mut rows: BTreeMap<RoomId, RoomProgress> = rows.into_iter().collect();
-            let mut pending = Vec::new();
-            for room in &rooms {
+    /// Makes one step of a walk, if it is not done. If a room cannot be read, the rooms before it are kept.
+    pub(crate) async fn walk_on(&self, state: &mut ConsumerState) -> Result<(), StoreError> {
+        let Some(walk) = state.walk.clone() else { return Ok(()) };
+        let rooms = self.parts.feed.walk_rooms(walk.after.as_ref(), PAGE).await?;
+        let rows = self.parts.table.progress(&self.options.name, &rooms).await?;
+        let mut rows: BTreeMap<RoomId, RoomProgress> = rows.into_iter().collect();
+        let (mut pending, mut reached, mut failed) = (Vec::new(), None, None);
+        let created_at = state.created_at;
+        let walked: Vec<BoxFuture<'_, _>> = rooms
+            .iter()
+            .map(|room| {
                 let row = rows.remove(room);
-                if let Some(row) = self.walked(room, row, state).await? {
-                    pending.push((room.clone(), row));
+                async move { (room, self.walked(room, row, created_at).await) }.boxed()
+            })
+            .collect();
+        let mut walked = stream::iter(walked).buffered(AT_ONCE);
+        while let Some((room, row)) = walked.next().await {
+            match row {
+                Ok(row) => pending.extend(row.map(|row| (room.clone(), row))),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
                 }
             }
-            let mut next = state.clone();
-            next.walk = rooms.last().map(|room| Walk { after: Some(room.clone()) });
-            let write = ConsumerWrite { state: Some(next.clone()), rooms: pending, fence: None };
-            self.parts.table.write_consumer(&self.options.name, write).await?;
-            *state = next;
+            reached = Some(room);
         }
-        Ok(())
+        if let (None, Some(error)) = (reached, &failed) {
+            return Err(error.clone());
+        }
+        drop(walked);
+        let mut next = state.clone();
+        next.walk = reached.map(|room| Walk { after: Some(room.clone()) });
+        let write = ConsumerWrite { state: Some(next.clone()), rooms: pending, fence: None };
+        self.parts.table.write_consumer(&self.options.name, write).await?;
+        *state = next;
+        failed.map_or(Ok(()), Err)
     }
 
     /// The new row of a walked room, if it changes.
@@ -41,7 +62,7 @@ impl Shared {
         &self,
         room: &RoomId,
         row: Option<RoomProgress>,
-        state: &ConsumerState,
+        created_at: Timestamp,
     ) -> Result<Option<RoomProgress>, StoreError> {
         let head = match self.parts.log.room(room).await {
             Ok(Some(head)) => head,
@@ -54,7 +75,7 @@ impl Shared {
         };
         let row = match row {
             Some(row) => row,
-            None => match start_of_walked(self.parts.log.as_ref(), room, head.head, state.created_at).await {
+            None => match start_of_walked(self.parts.log.as_ref(), room, head.head, created_at).await {
                 Ok(seq) => {
                     RoomProgress { done: EventKey { epoch: head.epoch, seq }, ..RoomProgress::default() }
                 }

@@ -33,7 +33,7 @@ impl Shared {
                 }
                 error => {
                     tracing::warn!(consumer = %self.options.name, %room, %error, "cannot read a room, retrying");
-                    Outcome::Unavailable { retry_after_ms: 0, sink: false }
+                    Outcome::Postponed
                 }
             };
         }
@@ -91,16 +91,16 @@ impl Shared {
         let is_refused = match error {
             SinkError::Unavailable { retry_after, .. } => {
                 let retry_after_ms = retry_after.map_or(0, |wait| wait.as_millis() as u64);
-                ended.outcome = Outcome::Unavailable { retry_after_ms, sink: true };
+                ended.outcome = Outcome::Unavailable { retry_after_ms };
                 gives_up && count == 0
             }
             SinkError::NotAsked => {
-                ended.outcome = Outcome::Unavailable { retry_after_ms: 0, sink: false };
+                ended.outcome = Outcome::Postponed;
                 *not_taken = None;
                 false
             }
             SinkError::Gone { .. } => {
-                ended.outcome = Outcome::Unavailable { retry_after_ms: 0, sink: true };
+                ended.outcome = Outcome::Unavailable { retry_after_ms: 0 };
                 false
             }
             SinkError::Refused { .. } => true,

@@ -27,6 +27,8 @@ pub(super) struct Room {
     pub(super) parked: Option<Parked>,
     /// Attempts at the event after `done`.
     pub(super) attempts: u32,
+    /// How often in a row the work on it was postponed.
+    pub(super) postponed: u32,
     /// When the current work started.
     pub(super) begun: Millis,
 }
@@ -86,12 +88,15 @@ pub(crate) enum Outcome {
     UpTo {
         head: u64,
     },
-    /// It has to be retried.
+    /// The sink did not accept the next event. It has to be retried.
     Unavailable {
         retry_after_ms: u64,
-        /// Whether the sink was the cause.
-        sink: bool,
     },
+    /// The work on the next event failed by itself. It has to be retried.
+    Failed,
+    /// Neither the event nor the sink is the cause: the store failed, or this process may not deliver now. It has to
+    /// be retried, and does not count as an attempt.
+    Postponed,
     Parked(Parked),
 }
 
@@ -99,9 +104,4 @@ impl Ended {
     /// Nothing was done, and there is nothing to do.
     pub(crate) const NOTHING: Self =
         Self { done: None, delivered: false, was_pending: false, outcome: Outcome::UpTo { head: 0 } };
-}
-
-impl Outcome {
-    /// It failed for a reason other than the sink.
-    pub(crate) const FAILED: Self = Self::Unavailable { retry_after_ms: 0, sink: false };
 }

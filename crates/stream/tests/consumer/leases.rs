@@ -12,7 +12,7 @@ use parlance_store::consumers::{
     ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Fence, Lease, LeaseTable, RoomPage,
     RoomProgress, Wanted,
 };
-use parlance_stream::consumer::{Parts, Start};
+use parlance_stream::consumer::{Options, Parts, Start};
 use parlance_stream::leased::{LeaseTimes, Leased, Leasing};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -136,6 +136,10 @@ fn worker(world: &Arc<World>, leases: &Leases, owner: &str) -> Worker {
 }
 
 fn worker_of(world: &Arc<World>, parts: Parts, leases: &Leases, owner: &str) -> Worker {
+    worker_with(world, parts, leases, owner, options(Start::Beginning))
+}
+
+fn worker_with(world: &Arc<World>, parts: Parts, leases: &Leases, owner: &str, options: Options) -> Worker {
     let way = Arc::new(Way {
         world: world.clone(),
         leases: leases.clone(),
@@ -144,7 +148,7 @@ fn worker_of(world: &Arc<World>, parts: Parts, leases: &Leases, owner: &str) -> 
     });
     let leasing = Leasing { table: way.clone(), owner: owner.to_owned(), times: LeaseTimes::PRODUCTION };
     let end = CancellationToken::new();
-    Worker { leased: Leased::start(leasing, parts, options(Start::Beginning), end.clone()), way, end }
+    Worker { leased: Leased::start(leasing, parts, options, end.clone()), way, end }
 }
 
 async fn wait(is_so: impl Fn() -> bool) -> Duration {
@@ -301,4 +305,35 @@ async fn a_clock_that_jumps_moves_no_lease() {
         sleep(LONG).await;
         assert_eq!(running(&workers), [owner]);
     }
+}
+
+/// Longer than a lease lasts without renewals.
+const SLOW_WRITES: Duration = Duration::from_secs(20);
+
+/// A process that stops while the store is slow still writes its progress: nobody else begins before it has ended.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_takes_long_to_stop_keeps_its_lease() {
+    let (world, leases) = (World::new(33, false), Leases::default());
+    let table = Arc::new(Suspended {
+        world: world.clone(),
+        holds: watch::Sender::new(false),
+        held: AtomicUsize::new(0),
+    });
+    let first = worker_of(&world, Parts { table: table.clone(), ..world.parts() }, &leases, "a");
+    wait(|| first.leased.running().is_some()).await;
+    let second = worker(&world, &leases, "b");
+    table.holds.send_replace(true);
+    world.append(&room(1), 2);
+    wait(|| table.held.load(Ordering::Relaxed) > 0).await;
+    first.end.cancel();
+    let begun = Instant::now();
+    while begun.elapsed() < SLOW_WRITES {
+        sleep(Duration::from_millis(100)).await;
+        assert!(second.leased.running().is_none(), "after {:?}", begun.elapsed());
+    }
+    table.holds.send_replace(false);
+    timeout(LONG, first.leased.ended()).await.unwrap();
+    let taken = wait(|| second.leased.running().is_some()).await;
+    assert!(taken <= LeaseTimes::PRODUCTION.every, "after {taken:?}");
+    wait(|| is_complete(&world)).await;
 }

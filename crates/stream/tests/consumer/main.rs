@@ -3,6 +3,7 @@
 
 mod dice;
 mod leases;
+mod outages;
 mod runs;
 mod trouble;
 mod world;

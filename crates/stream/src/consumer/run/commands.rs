@@ -40,7 +40,8 @@ impl Runner {
     }
 
     async fn unpark(&mut self, room: RoomId, skip: bool) -> Result<(), Error> {
-        self.flush().await;
+        self.load().await;
+        self.save().await;
         let (table, name) = (&self.shared.parts.table, &self.shared.options.name);
         let row = table.progress(name, std::slice::from_ref(&room)).await?.pop().map(|(_, row)| row);
         let Some(mut row) = row.filter(|row| row.parked.is_some()) else {

@@ -1,32 +1,69 @@
 //! Saves the progress of a consumer.
 
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use parlance_core::RoomId;
 use parlance_store::StoreError;
 use parlance_store::consumers::{ConsumerWrite, RoomProgress};
 
+use super::super::Shared;
 use super::Runner;
+use crate::tracker::Origin;
+
+/// Rooms that are read at a time, and at once: operators wait for them.
+const LOADED: usize = 256;
+const AT_ONCE: usize = 32;
+
+impl Shared {
+    async fn load(&self, room: &RoomId, origin: Origin) -> Result<RoomProgress, StoreError> {
+        let loaded = async {
+            let Some(head) = self.parts.log.room(room).await? else {
+                return Ok(RoomProgress::default());
+            };
+            self.progress(room, &head, origin).await
+        };
+        match loaded.await {
+            // Parked when it is processed.
+            Err(StoreError::Damaged(_)) => Ok(RoomProgress::default()),
+            loaded => loaded,
+        }
+    }
+}
 
 impl Runner {
-    /// Writes the progress. A failed write is repeated later: until then events may be delivered again
-    /// after a restart.
-    pub(super) async fn flush(&mut self) {
-        let now = self.now();
-        for (room, origin) in self.tracker.to_load(now) {
-            let loaded = async {
-                let Some(head) = self.shared.parts.log.room(&room).await? else {
-                    return Ok(RoomProgress::default());
-                };
-                self.shared.progress(&room, &head, origin).await
-            };
-            match loaded.await {
+    /// Reads how far rooms are that have to be saved as pending, some of them at a time.
+    pub(super) async fn load(&mut self) {
+        let mut unknown = self.tracker.to_load(self.now());
+        unknown.truncate(LOADED);
+        let shared = self.shared.clone();
+        let loads: Vec<BoxFuture<'static, _>> = unknown
+            .into_iter()
+            .map(|(room, origin)| {
+                let shared = shared.clone();
+                async move {
+                    let loaded = shared.load(&room, origin).await;
+                    (room, loaded)
+                }
+                .boxed()
+            })
+            .collect();
+        let mut loads = stream::iter(loads).buffer_unordered(AT_ONCE);
+        while let Some((room, loaded)) = loads.next().await {
+            match loaded {
                 Ok(row) => self.tracker.loaded(&room, row),
-                Err(StoreError::Damaged(_)) => self.tracker.loaded(&room, RoomProgress::default()),
                 Err(error) => {
                     let name = &self.shared.options.name;
                     tracing::warn!(consumer = %name, %room, %error, "cannot read how far a room is, retrying");
+                    return;
                 }
             }
         }
+    }
+
+    /// Writes the progress. A failed write is repeated later: until then events may be delivered again
+    /// after a restart.
+    pub(super) async fn save(&mut self) {
+        let now = self.now();
         match self.tracker.flush(now) {
             Some(flush) => {
                 // The position is only valid together with these rows.

@@ -43,6 +43,8 @@ impl ChangeFeed for World {
     }
 
     async fn walk_rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<RoomId>, StoreError> {
+        let slow = *lock(&self.slow);
+        tokio::time::sleep(slow).await;
         let state = lock(&self.state);
         let rooms = state.rooms.keys().filter(|room| after.is_none_or(|after| *room > after));
         Ok(rooms.take(limit).cloned().collect())

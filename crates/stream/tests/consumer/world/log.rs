@@ -8,9 +8,7 @@ use super::{World, lock};
 #[async_trait]
 impl Log for World {
     async fn room(&self, room: &RoomId) -> Result<Option<RoomHead>, StoreError> {
-        if self.chance(5) {
-            return Err(StoreError::Overloaded);
-        }
+        self.call().await?;
         let state = lock(&self.state);
         Ok(state.rooms.get(room).map(|room| RoomHead {
             epoch: room.epoch,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use parlance_core::{
     Body, Clock, Event, Message, MessageKind, RequestId, RoomId, Text, Timestamp, Unknown, UserId,
 };
+use parlance_store::StoreError;
 use parlance_store::consumers::{ConsumerName, ConsumerState, EventKey, Fence, RoomProgress};
 use parlance_store::feed::Changes;
 use parlance_stream::Parts;
@@ -56,6 +57,10 @@ pub(super) struct World {
     disorderly: bool,
     /// Percentage of sink calls that fail in some way; 100 for an unavailable sink.
     pub(super) failing: Mutex<u64>,
+    /// Percentage of calls to the store that fail.
+    pub(super) store_failing: Mutex<u64>,
+    /// How long the store takes to read a room, or to list some.
+    pub(super) slow: Mutex<Duration>,
     begun: Instant,
     /// The sink does not answer for this room, and takes nothing of it.
     pub(super) stuck: Mutex<Option<RoomId>>,
@@ -81,6 +86,8 @@ impl World {
             moved: Notify::new(),
             disorderly,
             failing: Mutex::new(0),
+            store_failing: Mutex::new(5),
+            slow: Mutex::default(),
             begun: Instant::now(),
             stuck: Mutex::default(),
             lies: Mutex::default(),
@@ -112,6 +119,16 @@ impl World {
     pub(super) fn kept(&self) -> (Vec<ConsumerState>, Vec<RoomProgress>) {
         let state = lock(&self.state);
         (state.states.values().cloned().collect(), state.rows.values().cloned().collect())
+    }
+
+    /// A call to the store, which may take long, or fail.
+    async fn call(&self) -> Result<(), StoreError> {
+        let slow = *lock(&self.slow);
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
+        let failing = *lock(&self.store_failing);
+        if self.chance(failing) { Err(StoreError::Overloaded) } else { Ok(()) }
     }
 
     fn chance(&self, percent: u64) -> bool {

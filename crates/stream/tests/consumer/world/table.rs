@@ -49,7 +49,8 @@ impl ConsumerTable for World {
     }
 
     async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {
-        if self.chance(10) {
+        let failing = *lock(&self.store_failing);
+        if self.chance(2 * failing) {
             return Err(StoreError::Overloaded);
         }
         {
@@ -85,6 +86,6 @@ impl ConsumerTable for World {
         }
         self.moved.notify_waiters();
         // The answer is lost.
-        if self.chance(5) { Err(StoreError::Overloaded) } else { Ok(()) }
+        if self.chance(failing) { Err(StoreError::Overloaded) } else { Ok(()) }
     }
 }

@@ -1,0 +1,107 @@
+//! A store that fails or is slow, and who has to wait for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlance_stream::consumer::{Limits, Options, Start};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::runs::{options, settle, start};
+use crate::world::{World, lock, room};
+
+/// Longer than any operation takes, in virtual time.
+const LONG: Duration = Duration::from_secs(3_600);
+
+/// How long a consumer may take to stop or to answer, however slow its store is.
+const PROMPT: Duration = Duration::from_secs(8);
+
+async fn wait(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(LONG, waiting).await.expect("it comes to that");
+}
+
+/// A world with so many rooms that reading all of them takes long.
+fn crowded(seed: u64, rooms: u64) -> Arc<World> {
+    let world = World::new(seed, false);
+    *lock(&world.store_failing) = 0;
+    for number in 0..rooms {
+        world.append(&room(number), 1);
+    }
+    world
+}
+
+/// The store fails for an hour, and the sink once after it: that was the first attempt at the event.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_is_no_fault_of_an_event() {
+    let world = World::new(21, false);
+    let limits = Limits { park_after: 5, ..Limits::PRODUCTION };
+    let (_consumer, _shutdown) = start(&world, Options { limits, ..options(Start::Now) }).await;
+    world.append(&room(1), 1);
+    wait(|| world.taken().len() == 1).await;
+    *lock(&world.store_failing) = 100;
+    world.append(&room(1), 3);
+    sleep(LONG).await;
+    *lock(&world.store_failing) = 0;
+    *lock(&world.lies) = true;
+    let begun = Instant::now();
+    wait(|| world.taken().len() > 1).await;
+    // Nor does a room wait for long once the store is back.
+    assert!(begun.elapsed() < Duration::from_secs(120), "after {:?}", begun.elapsed());
+    *lock(&world.lies) = false;
+    wait(|| world.parked() > 0 || world.check(true, &BTreeMap::new()).is_ok()).await;
+    assert_eq!(world.parked(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_walk_reads_many_rooms_at_once_and_answers_operators() {
+    let world = crowded(22, 1_500);
+    *lock(&world.slow) = Duration::from_millis(50);
+    let (consumer, _shutdown) = start(&world, options(Start::Beginning)).await;
+    let begun = Instant::now();
+    while consumer.pause(true).await.is_err() {}
+    assert!(begun.elapsed() < PROMPT, "after {:?}", begun.elapsed());
+    assert!(consumer.status().borrow().paused);
+    while consumer.pause(false).await.is_err() {}
+    settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_ends_with_its_process() {
+    let world = crowded(23, 4_000);
+    let (consumer, shutdown) = start(&world, options(Start::Now)).await;
+    *lock(&world.slow) = Duration::from_secs(5);
+    let stopping = async {
+        sleep(Duration::from_secs(6)).await;
+        shutdown.cancel();
+        timeout(PROMPT, consumer.ended()).await
+    };
+    let (replayed, stopped) = tokio::join!(consumer.replay(), stopping);
+    assert!(stopped.is_ok() && replayed.is_err(), "{replayed:?}");
+    // Rooms that were reached start over, the others go on.
+    *lock(&world.slow) = Duration::ZERO;
+    let (_consumer, _shutdown) = start(&world, options(Start::Now)).await;
+    wait(|| world.taken().len() >= 500).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_store_does_not_keep_a_process_from_stopping() {
+    let world = crowded(24, 0);
+    let (consumer, shutdown) = start(&world, options(Start::Now)).await;
+    while consumer.pause(true).await.is_err() {}
+    *lock(&world.slow) = Duration::from_secs(2);
+    for number in 0..60 {
+        world.append(&room(number), 1);
+    }
+    sleep(Duration::from_secs(5)).await;
+    shutdown.cancel();
+    timeout(PROMPT, consumer.ended()).await.expect("it stops");
+    *lock(&world.slow) = Duration::ZERO;
+    let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
+    while consumer.pause(false).await.is_err() {}
+    settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
+}
