@@ -7,6 +7,7 @@ use parlance_store::StoreError;
 use parlance_store::feed::{ChangeFeed, Changes, FeedPage, Position, Record};
 use tokio::time::sleep;
 
+use super::restores::Restores;
 use crate::dice::lock;
 use crate::store::MemoryStore;
 use crate::weather::Weather;
@@ -17,9 +18,6 @@ const POLL: Duration = Duration::from_millis(200);
 /// By how much records may be late.
 const DISORDER: Duration = Duration::from_secs(120);
 
-/// Its positions are of no other feed.
-const IDENTITY: &str = "simulated";
-
 /// Records pulled at once.
 const PULLED: usize = 1_000;
 
@@ -28,6 +26,7 @@ const PULLED: usize = 1_000;
 pub(super) struct DisorderlyFeed {
     memory: MemoryStore,
     weather: Arc<Weather>,
+    restores: Restores,
     state: Mutex<State>,
 }
 
@@ -42,8 +41,13 @@ struct State {
 }
 
 impl DisorderlyFeed {
-    pub(super) fn new(memory: MemoryStore, weather: Arc<Weather>) -> Self {
-        Self { memory, weather, state: Mutex::default() }
+    pub(super) fn new(memory: MemoryStore, weather: Arc<Weather>, restores: Restores) -> Self {
+        Self { memory, weather, restores, state: Mutex::default() }
+    }
+
+    /// Its positions are of no other feed, and of none from before a restore.
+    fn identity(&self) -> String {
+        format!("simulated-{}", self.restores.count())
     }
 
     /// Nothing is late any more.
@@ -91,7 +95,8 @@ impl DisorderlyFeed {
 impl ChangeFeed for DisorderlyFeed {
     async fn tip(&self) -> Result<Position, StoreError> {
         self.pull().await?;
-        Ok(Position::numbered(IDENTITY, lock(&self.state).published.len() as u64))
+        let identity = self.identity();
+        Ok(Position::numbered(&identity, lock(&self.state).published.len() as u64))
     }
 
     async fn records_after(&self, after: &Position, limit: usize) -> Result<FeedPage, StoreError> {
@@ -99,8 +104,9 @@ impl ChangeFeed for DisorderlyFeed {
             return Err(StoreError::Overloaded);
         }
         self.pull().await?;
+        let identity = self.identity();
         let state = lock(&self.state);
-        let after = after.number_in(IDENTITY).and_then(|number| usize::try_from(number).ok());
+        let after = after.number_in(&identity).and_then(|number| usize::try_from(number).ok());
         let Some(after) = after.filter(|after| (state.trimmed..=state.published.len()).contains(after))
         else {
             return Ok(FeedPage::Trimmed);
@@ -108,10 +114,10 @@ impl ChangeFeed for DisorderlyFeed {
         let to = state.published.len().min(after.saturating_add(limit));
         let record = |index: usize| {
             let (at, changes) = state.published[index].clone();
-            Record { position: Position::numbered(IDENTITY, index as u64 + 1), at, changes }
+            Record { position: Position::numbered(&identity, index as u64 + 1), at, changes }
         };
         let records = (after..to).map(record).collect();
-        Ok(FeedPage::Records { records, next: Position::numbered(IDENTITY, to as u64) })
+        Ok(FeedPage::Records { records, next: Position::numbered(&identity, to as u64) })
     }
 
     async fn wait(&self, _position: &Position) {

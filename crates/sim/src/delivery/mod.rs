@@ -1,7 +1,8 @@
-//! A consumer of the change feed beside the nodes. Its feed is out of order and is trimmed, its store fails and loses
-//! answers, so does its sink, and its process is killed.
+//! A consumer of the change feed beside the nodes. Its feed is out of order and is trimmed, its store fails, loses
+//! answers and is restored, its sink fails and refuses events, and its process is killed.
 
 mod feed;
+mod restores;
 mod sink;
 mod table;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use parlance_core::ClockMonitor;
 use parlance_runtime::BoundedClock;
-use parlance_store::consumers::ConsumerName;
+use parlance_store::consumers::{ConsumerName, ConsumerTable, EventKey, Wanted};
 use parlance_stream::consumer::Limits;
 use parlance_stream::log::StoreLog;
 use parlance_stream::{Consumer, Options, Parts, Start};
@@ -18,6 +19,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::feed::DisorderlyFeed;
+use self::restores::{RestoredLog, Restores};
 use self::sink::LossySink;
 use self::table::LossyTable;
 use crate::clock::SimulatedClock;
@@ -29,6 +31,19 @@ use crate::weather::{Faults, Weather};
 
 /// How long the rest may take once nothing fails any more.
 const SETTLE: Duration = Duration::from_secs(300);
+
+/// How long the process is killed again and again once nothing more is sent: what it forgets now, no later event
+/// reveals.
+const ENDING: Duration = Duration::from_secs(3);
+
+/// Between two looks of an operator, who retries parked rooms.
+const OPERATOR: Duration = Duration::from_secs(1);
+
+/// Restores per thousand ends of the process.
+const RESTORED: u64 = 40;
+
+/// Parked rooms that an operator sees at once.
+const PARKED: usize = 100;
 
 /// Small ones, so that few rooms reach every bound.
 const LIMITS: Limits = Limits {
@@ -52,6 +67,9 @@ pub(crate) struct Delivery {
     weather: Arc<Weather>,
     feed: Arc<DisorderlyFeed>,
     sink: Arc<LossySink>,
+    restores: Restores,
+    /// Cancelled when nothing more is sent.
+    ending: CancellationToken,
     /// Cancelled when nothing fails any more.
     calm: CancellationToken,
 }
@@ -61,11 +79,14 @@ impl Delivery {
     pub(crate) fn start(memory: &MemoryStore, trace: &Arc<Trace>, seed: u64) -> Arc<Self> {
         let weather = Arc::new(Weather::new(Dice::new(seed ^ 0x0de1_15e4), trace.clone()));
         weather.set(FAULTS);
+        let restores = Restores::default();
         let delivery = Arc::new(Self {
             memory: memory.clone(),
-            feed: Arc::new(DisorderlyFeed::new(memory.clone(), weather.clone())),
+            feed: Arc::new(DisorderlyFeed::new(memory.clone(), weather.clone(), restores.clone())),
             sink: Arc::new(LossySink::new(weather.clone())),
             weather,
+            restores,
+            ending: CancellationToken::new(),
             calm: CancellationToken::new(),
         });
         tokio::spawn(delivery.clone().run());
@@ -75,20 +96,49 @@ impl Delivery {
     async fn run(self: Arc<Self>) {
         loop {
             let fence = Arc::new(Fence::new());
-            if let Ok(_consumer) =
+            if let Ok(consumer) =
                 Consumer::start(self.parts(&fence), options(), CancellationToken::new()).await
             {
-                let lives = self.weather.dice().millis(300, 6_000);
-                self.weather.trace().line(format_args!("events are delivered for {lives:?}"));
                 tokio::select! {
                     biased;
-                    () = sleep(lives) => {}
+                    () = self.live(&consumer) => {}
                     // Then it is left alone.
-                    () = self.calm.cancelled() => std::future::pending().await,
+                    () = self.calm.cancelled() => self.operate(&consumer).await,
                 }
             }
             fence.crash();
-            sleep(self.weather.dice().millis(10, 1_500)).await;
+            let dice = self.weather.dice();
+            sleep(dice.millis(10, if self.ending.is_cancelled() { 300 } else { 1_500 })).await;
+            if dice.chance(RESTORED) && !self.ending.is_cancelled() {
+                self.weather.trace().line(format_args!("the store is restored"));
+                self.restores.add();
+            }
+        }
+    }
+
+    /// Lets the process live until it is killed.
+    async fn live(&self, consumer: &Consumer) {
+        let is_ending = self.ending.is_cancelled();
+        let (least, most) = if is_ending { (100, 800) } else { (300, 6_000) };
+        let lives = self.weather.dice().millis(least, most);
+        self.weather.trace().line(format_args!("events are delivered for {lives:?}"));
+        tokio::select! {
+            biased;
+            () = self.operate(consumer) => {}
+            () = sleep(lives) => {}
+            () = self.ending.cancelled(), if !is_ending => {}
+        }
+    }
+
+    /// Retries parked rooms, again and again.
+    async fn operate(&self, consumer: &Consumer) {
+        loop {
+            sleep(OPERATOR).await;
+            let parked = self.memory.rooms(consumer.name(), Wanted::Parked, None, PARKED).await;
+            for (room, _) in parked.map(|page| page.rooms).unwrap_or_default() {
+                // One that fails is retried the next time.
+                let _ = consumer.unpark(room, false).await;
+            }
         }
     }
 
@@ -99,7 +149,7 @@ impl Delivery {
         parlance_planted::events(Parts {
             feed: self.feed.clone(),
             table: Arc::new(LossyTable::new(self.memory.clone(), self.weather.clone())),
-            log: Arc::new(StoreLog(Arc::new(store))),
+            log: Arc::new(RestoredLog { inner: StoreLog(Arc::new(store)), restores: self.restores.clone() }),
             sink: self.sink.clone(),
             clock: Arc::new(BoundedClock::new(monitor)),
         })
@@ -107,6 +157,8 @@ impl Delivery {
 
     /// Ends all faults, waits for the rest, and says what its sink lacks.
     pub(crate) async fn finish(&self) -> Vec<String> {
+        self.ending.cancel();
+        sleep(ENDING).await;
         self.weather.set(Faults::NONE);
         self.feed.calm();
         self.sink.calm();
@@ -126,15 +178,21 @@ impl Delivery {
         let tables = self.memory.tables();
         let mut violations = Vec::new();
         for (room, row) in &tables.rooms {
-            let mut last = 0;
-            for seq in taken.iter().filter(|(of, _)| of == room).map(|(_, key)| key.seq) {
-                if seq > last + 1 {
-                    violations.push(format!("events of {room} left out of order: {seq} after {last}"));
+            let mut last = EventKey::default();
+            for key in taken.iter().filter(|(of, _)| of == room).map(|(_, key)| *key) {
+                if key <= last {
+                    continue;
                 }
-                last = last.max(seq);
+                // After a restore, a room is sent from its first event.
+                let next = if key.epoch == last.epoch { last.seq + 1 } else { 1 };
+                if key.seq != next {
+                    violations.push(format!("events of {room} left out of order: {key:?} after {last:?}"));
+                }
+                last = key;
             }
-            if last < row.head() {
-                violations.push(format!("events of {room} left up to {last} of {}", row.head()));
+            let head = EventKey { epoch: tables.epoch + self.restores.count(), seq: row.head() };
+            if last != head {
+                violations.push(format!("events of {room} left up to {last:?} of {head:?}"));
             }
         }
         violations

@@ -17,7 +17,10 @@ type Taken = (RoomId, EventKey);
 /// Calls per thousand that fail in some way.
 const FAILS: u64 = 150;
 
-/// A sink that refuses nothing, and fails in all other ways.
+/// Calls per thousand that refuse an event for good, until an operator has it retried.
+const REFUSES: u64 = 15;
+
+/// A sink that fails in all ways.
 pub(super) struct LossySink {
     weather: Arc<Weather>,
     state: Mutex<(Vec<Taken>, bool)>,
@@ -53,8 +56,14 @@ impl EventSink for LossySink {
             let reason = "not now".to_owned();
             Delivered { count, error: Some(SinkError::Unavailable { reason, retry_after: None }) }
         };
-        let fails = dice.chance(FAILS) && !lock(&self.state).1;
-        if !fails {
+        let is_calm = lock(&self.state).1;
+        if dice.chance(REFUSES) && !is_calm {
+            let count = dice.below(events.len() as u64) as usize;
+            self.take(room, &events[..count]);
+            let reason = "cannot be read".to_owned();
+            return Delivered { count, error: Some(SinkError::Refused { reason }) };
+        }
+        if is_calm || !dice.chance(FAILS) {
             self.take(room, events);
             return Delivered::all(events.len());
         }

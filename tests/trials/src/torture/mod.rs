@@ -41,7 +41,7 @@ const EVENTS_RATE: u64 = if cfg!(debug_assertions) { 30 } else { 300 };
 ///
 /// Exits with 0 only if every promise held. The same seed gives the same operations and faults, as
 /// shown by the printed hash.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// The random seed.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -98,7 +98,9 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
 /// Plants one bug after the other; returns whether each was found.
 async fn find_all(args: &Args) -> Result<bool> {
     let mut missed = Vec::new();
-    for plant in Plant::REAL {
+    let of_events = Args { events: true, embedded: true, ..args.clone() };
+    let of_nodes = Plant::REAL.into_iter().map(|plant| (plant, args));
+    for (plant, args) in of_nodes.chain(Plant::REAL_EVENTS.into_iter().map(|plant| (plant, &of_events))) {
         println!("\n=== planted: {}", plant.name());
         if Box::pin(torture(args, Some(plant))).await? {
             missed.push(plant.name());
@@ -193,7 +195,7 @@ async fn torture(args: &Args, plant: Option<Plant>) -> Result<bool> {
 }
 
 fn plant_named(name: &str) -> Result<Plant> {
-    let known = || Plant::REAL.into_iter().chain(Plant::REAL_EVENTS);
+    let known = || Plant::REAL.into_iter().chain(Plant::EVENTS);
     let names = || known().map(Plant::name).collect::<Vec<_>>().join(", ");
     Plant::named(name)
         .filter(|plant| known().any(|known| known == *plant))
