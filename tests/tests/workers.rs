@@ -1,6 +1,7 @@
 //! Delivery of events by a cluster, by whichever node is available.
-#![allow(clippy::unwrap_used, reason = "a test may give up")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may give up, and says what it measured")]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use parlance_faults::dynamodb::{ANY, Fault};
@@ -133,6 +134,55 @@ async fn nothing_is_missing_while_the_tables_and_their_streams_fail() {
     }
     endpoint.has_all(&rooms[0], heads[0]).await;
     endpoint.has_all(&rooms[1], heads[1]).await;
+}
+
+/// Units of DynamoDB that a process has counted, by operation.
+async fn units(server: &Server, metric: &str) -> BTreeMap<String, f64> {
+    let answer = Http::new(server.admin()).get("/metrics").answer().await;
+    let metrics = String::from_utf8_lossy(&answer.body);
+    let lines = metrics.lines().filter_map(|line| line.strip_prefix(metric)?.strip_prefix("{operation=\""));
+    lines
+        .map(|line| line.split_once("\"} ").unwrap())
+        .map(|(of, n)| (of.to_owned(), n.parse().unwrap()))
+        .collect()
+}
+
+const READ_UNITS: &str = "parlance_dynamodb_read_units_total";
+const WRITE_UNITS: &str = "parlance_dynamodb_write_units_total";
+
+/// A message costs one write unit, whether or not its event leaves. Prints what delivering costs
+/// (`--no-capture`): docs/events.md.
+#[tokio::test]
+async fn events_add_nothing_to_what_a_message_costs() {
+    const MESSAGES: usize = 40;
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (_dir, webhooks) = file(&[&endpoint], PRIVATE);
+    let cluster = Cluster::start(1).await;
+    let alice = cluster.person(0, &fresh("alice"));
+    registered(&alice).await;
+    let room = alice.group(&[]).await;
+    let appended = async || units(&cluster.nodes[0], WRITE_UNITS).await.get("append").copied().unwrap_or(0.0);
+    let send = async |begin: f64| {
+        let mut head = 0;
+        for number in 0..MESSAGES {
+            head = alice.say(&room, &format!("message {number}")).await;
+        }
+        assert!((appended().await - begin - MESSAGES as f64).abs() < 0.5);
+        head
+    };
+    send(appended().await).await;
+    let options = ["--role", "worker", "--store", "dynamodb", "--webhooks", &webhooks];
+    let worker = Server::launch(Launch {
+        options: options.map(ToOwned::to_owned).into(),
+        environment: cluster.environment(),
+        is_edge: true,
+    })
+    .await;
+    owner_among(&[&worker]).await;
+    let head = send(appended().await).await;
+    endpoint.has_all(&room, head).await;
+    println!("{head} events: read {:?}", units(&worker, READ_UNITS).await);
+    println!("{head} events: written {:?}", units(&worker, WRITE_UNITS).await);
 }
 
 #[tokio::test]
