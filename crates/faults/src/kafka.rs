@@ -16,13 +16,20 @@ use crate::redis::{free_port, until};
 pub struct Broker {
     address: SocketAddr,
     proxy: Option<TcpProxy>,
+    /// Another way through which clients reach it.
+    advertised: Option<String>,
     child: Option<Child>,
 }
 
 impl Broker {
     /// An address at which there is no broker yet.
     pub fn absent() -> io::Result<Self> {
-        Ok(Self { address: ([127, 0, 0, 1], free_port()?).into(), proxy: None, child: None })
+        Ok(Self {
+            address: ([127, 0, 0, 1], free_port()?).into(),
+            proxy: None,
+            advertised: None,
+            child: None,
+        })
     }
 
     /// A running one.
@@ -38,6 +45,16 @@ impl Broker {
         broker.proxy = Some(TcpProxy::start(broker.address).await?);
         broker.come().await?;
         Ok(broker)
+    }
+
+    /// Has clients that know it connect to this `host:port`, once it is started.
+    pub fn advertise(&mut self, address: String) {
+        self.advertised = Some(address);
+    }
+
+    /// Where it listens itself.
+    pub fn own_address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Starts it, empty.
@@ -62,7 +79,8 @@ impl Broker {
 
     /// `host:port` for clients.
     pub fn address(&self) -> String {
-        self.proxy.as_ref().map_or(self.address, TcpProxy::address).to_string()
+        let reached = || self.proxy.as_ref().map_or(self.address, TcpProxy::address).to_string();
+        self.advertised.clone().unwrap_or_else(reached)
     }
 
     /// What clients reach it through.

@@ -10,7 +10,9 @@ pub mod kafka;
 pub mod redis;
 mod store;
 mod tcp;
+mod tls;
 
 pub use certificate::Certificate;
 pub use store::ControlledStore;
 pub use tcp::TcpProxy;
+pub use tls::TlsProxy;
