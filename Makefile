@@ -127,8 +127,9 @@ torture-few: build $(TOOLS)/ready ## the same for half a minute, as part of the 
 	./target/debug/parlance-trials torture --seed $(SEED) --duration 30
 	./target/debug/parlance-trials torture --seed $(SEED) --duration 12 --embedded --events
 
-torture-events: build $(TOOLS)/ready ## one node whose events leave to a webhook and a topic, all of it under faults: SEED=, DURATION= seconds
+torture-events: build $(TOOLS)/ready ## one node, then a cluster, whose events leave to a webhook and a topic, all of it under faults: SEED=, DURATION= seconds
 	./target/debug/parlance-trials torture --embedded --events --seed $(SEED) --duration $(DURATION)
+	./target/debug/parlance-trials torture --events --seed $(SEED) --duration $(DURATION)
 
 kafka-tls: $(TOOLS)/ready ## Kafka behind TLS; needs libssl-dev, and builds librdkafka with it
 	$(CARGO) nextest run --locked --workspace --test tls --features parlance-kafka/tls

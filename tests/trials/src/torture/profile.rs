@@ -137,7 +137,16 @@ impl Profile {
                 profile.faults = clients_only;
                 profile.weights.repeat = 20;
             }
-            // Those only possible in the simulation, see `Plant::REAL`, and those of consumers.
+            // A node is killed while sinks fail, and no later message of a room has it looked at again.
+            Plant::CheckpointTheHighest | Plant::CheckpointBeforeTheEffect | Plant::CheckpointApart => {
+                profile.size = Size { clients: 30, rooms: 120, members: 4, groups_only: true };
+                profile.faults = vec![(Class::KillInSilence, 1)];
+                profile.every = 6_000;
+                profile.rate = 60;
+                profile.weights = JUST_SENDS;
+                profile.duration = 60;
+            }
+            // Those only possible in the simulation, see `Plant::REAL`, and other ones of consumers.
             _ => {}
         }
         profile

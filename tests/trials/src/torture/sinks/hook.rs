@@ -1,15 +1,21 @@
 //! An endpoint of webhooks that fails in all the ways an endpoint can.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::check::Arrivals;
+
+/// How long a slow endpoint may take.
+const SLOWEST_MS: u64 = 2_000;
 
 /// Largest request that is read.
 const MAX_REQUEST: usize = 4 << 20;
@@ -26,6 +32,8 @@ pub(super) enum Mode {
     TakeAndCut,
     /// Nothing is taken, and nothing is answered until the mode changes.
     Hang,
+    /// Taken and accepted after a while, which differs: not if the sender is gone by then.
+    Slow,
 }
 
 /// A running endpoint.
@@ -80,6 +88,16 @@ async fn serve(
             modes.changed().await?;
             return Ok(());
         }
+        if mode == Mode::Slow {
+            let mut hash = DefaultHasher::new();
+            body.hash(&mut hash);
+            let gone =
+                timeout(Duration::from_millis(hash.finish() % SLOWEST_MS), stream.read_buf(&mut buffer))
+                    .await;
+            if gone.is_ok() {
+                return Ok(());
+            }
+        }
         if mode != Mode::Fail {
             let post: Value = serde_json::from_slice(&body)?;
             let number = |name: &str| post["data"][name].as_str().and_then(|number| number.parse().ok());
@@ -88,7 +106,7 @@ async fn serve(
             arrivals.lock().unwrap_or_else(PoisonError::into_inner).entry(room).or_default().push(key);
         }
         let status = match mode {
-            Mode::Accept => "204 No Content",
+            Mode::Accept | Mode::Slow => "204 No Content",
             Mode::TakeAndCut => return Ok(()),
             _ => "500 Internal Server Error",
         };

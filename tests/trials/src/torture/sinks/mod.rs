@@ -92,7 +92,7 @@ impl Sinks {
             sleep(Duration::from_millis(1_000 + dice.below(3_000))).await;
             let a_while = Duration::from_millis(500 + dice.below(3_000));
             let shards = cluster.shared.as_ref().map(|shared| shared.dynamodb.shards());
-            match dice.below(11) {
+            match dice.below(14) {
                 0 => self.hook_is(Mode::Fail, a_while).await,
                 1 => self.hook_is(Mode::TakeAndFail, a_while).await,
                 2 => self.hook_is(Mode::TakeAndCut, a_while).await,
@@ -102,7 +102,8 @@ impl Sinks {
                 6 => proxy.cut(),
                 7 => self.kill_worker().await?,
                 8 => self.pause_worker().await?,
-                9 => shards.iter().for_each(|shards| shards.split(1 + dice.below(2))),
+                9..=11 => self.hook_is(Mode::Slow, a_while * 3).await,
+                12 => shards.iter().for_each(|shards| shards.split(1 + dice.below(2))),
                 // A consumer that has not read yet is behind the horizon: it walks all rooms.
                 _ => shards.iter().for_each(parlance_faults::dynamodb::Shards::trim),
             }
