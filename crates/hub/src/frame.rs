@@ -2,6 +2,8 @@ use parlance_core::{Body, Chunk, Entry, RoomId, UserId};
 use parlance_delivery::{Delivery, SharedFrame, SharedRun};
 use parlance_proto::{convert, v1};
 
+use crate::limits::{ENCODINGS, FRAME_BYTES};
+
 /// One event, encoded once for all sessions.
 #[derive(Clone)]
 pub(crate) struct Frame {
@@ -66,6 +68,11 @@ impl Frame {
     pub(crate) fn bytes(&self) -> usize {
         self.frame.proto().len()
     }
+}
+
+/// Approximate memory of `count` frames with `bytes` of protobuf.
+pub(crate) fn memory_of(count: usize, bytes: usize) -> usize {
+    count * FRAME_BYTES + bytes * ENCODINGS
 }
 
 /// What a session takes at a time: a frame or a run.

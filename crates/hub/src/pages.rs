@@ -8,7 +8,7 @@ use parlance_store::{Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::frame::{Frame, Piece, following};
+use crate::frame::{Frame, Piece, following, memory_of};
 use crate::limits::Sizes;
 use crate::ring::Fetched;
 use crate::tail::Tail;
@@ -160,7 +160,8 @@ impl Cached {
             let Some(oldest) = self.pages.pop_front() else { break };
             self.bytes -= oldest.bytes;
         }
-        self.held.set(self.bytes);
+        let count = self.pages.iter().map(|page| page.frames.len()).sum();
+        self.held.set(memory_of(count, self.bytes));
     }
 }
 

@@ -6,7 +6,7 @@ use parlance_proto::{convert, v1};
 use parlance_runtime::memory::Charge;
 use tokio::time::Instant;
 
-use crate::frame::{Frame, Piece, following};
+use crate::frame::{Frame, Piece, following, memory_of};
 use crate::limits::Sizes;
 use crate::state::{RoomState, Terms};
 
@@ -134,7 +134,7 @@ impl Ring {
             let Some(frame) = self.frames.pop_front() else { break };
             self.bytes -= frame.bytes();
         }
-        self.held.set(self.bytes);
+        self.held.set(memory_of(self.frames.len(), self.bytes));
         self.last_delivery = Some(Instant::now());
         true
     }
