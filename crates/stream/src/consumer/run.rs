@@ -85,6 +85,8 @@ impl Runner {
     pub(crate) async fn run(mut self, mut inbox: Inbox, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             if self.state.walk.is_some() {
+                // A command during the walk must not write back the position from before it.
+                self.tracker = tracker_of(&self.shared, &self.state);
                 let walked = shutdown.run_until_cancelled(self.walk(&mut inbox)).await;
                 if walked.is_none() {
                     return;

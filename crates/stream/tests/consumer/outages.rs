@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parlance_store::feed::{ChangeFeed, FeedPage};
 use parlance_stream::consumer::{Limits, Options, Start};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -104,4 +105,29 @@ async fn a_slow_store_does_not_keep_a_process_from_stopping() {
     let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
     while consumer.pause(false).await.is_err() {}
     settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_during_a_walk_does_not_bring_the_old_position_back() {
+    let world = crowded(25, 1_200);
+    let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
+    world.poison(&room(1));
+    world.append(&room(1), 1);
+    wait(|| world.parked() == 1).await;
+    *lock(&world.stuck) = Some(room(2));
+    world.append(&room(2), 1);
+    sleep(Duration::from_millis(100)).await;
+    *lock(&world.slow) = Duration::from_secs(3);
+    world.append(&room(3), 1);
+    world.trim();
+    wait(|| world.kept().0[0].walk.is_some()).await;
+    while consumer.unpark(room(1), false).await.is_err() {}
+    assert!(world.kept().0[0].walk.is_some());
+    let position = world.kept().0[0].position.clone();
+    let page = loop {
+        if let Ok(page) = world.records_after(&position, 1).await {
+            break page;
+        }
+    };
+    assert!(matches!(page, FeedPage::Records { .. }), "{position:?}");
 }
