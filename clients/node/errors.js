@@ -47,6 +47,8 @@ export function backoff(attempt) {
  * @param {number} refusals how often that was so before
  */
 export function retryDelay(error, refusals) {
+  // May last for hours: the writer is told instead of keeping later messages waiting.
+  if (error.reason === "slow_mode") return undefined;
   const asked = error.retryDelay && milliseconds(error.retryDelay);
   if (error.code === Code.Unavailable || error.code === Code.DeadlineExceeded) {
     return asked ?? backoff(refusals);

@@ -40,6 +40,9 @@ def backoff(attempt: int) -> float:
 
 def retry_delay(error: pb.Error, refusals: int) -> float | None:
     """Seconds to wait before the same request again; None where the refusal is final."""
+    # May last for hours: the writer is told instead of keeping later messages waiting.
+    if error.reason == "slow_mode":
+        return None
     asked = error.retry_delay.ToTimedelta().total_seconds() if error.HasField("retry_delay") else None
     if error.code in (UNAVAILABLE, DEADLINE_EXCEEDED):
         return backoff(refusals) if asked is None else asked

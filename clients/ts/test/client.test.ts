@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import { Client, v1 } from "../src/index.js";
+import { Client, LimitError, v1 } from "../src/index.js";
 import { FakeTransport } from "./fake.js";
 
 type Entry = MessageInitShape<typeof v1.InboxEntrySchema>;
@@ -331,8 +331,8 @@ test("members are listed once and followed from then on", async () => {
   event("r", 13, { case: "roleChanged", value: { userId: "carol", role: v1.Role.ADMIN } });
   await settle();
   expect(room.members).toEqual([
-    { userId: "alice", role: v1.Role.OWNER },
-    { userId: "carol", role: v1.Role.ADMIN },
+    { userId: "alice", role: v1.Role.OWNER, silencedUntil: 0 },
+    { userId: "carol", role: v1.Role.ADMIN, silencedUntil: 0 },
   ]);
   const { members } = room;
   says("r", 14);
@@ -373,4 +373,115 @@ test("a subscriber that throws keeps nobody else from being called", async () =>
   expect(changes).toHaveBeenCalled();
   expect(thrown).toEqual([new Error("of a subscriber")]);
   queueMicrotask.mockRestore();
+});
+
+const preferences = (roomId: string, preferences: MessageInitShape<typeof v1.RoomPreferencesSchema>) =>
+  transport.last.say({ case: "signal", value: { signal: { case: "roomPreferences", value: { roomId, preferences } } } });
+
+test("what one prefers for a room is shown at once, confirmed by the server, and followed from other devices", async () => {
+  inbox = [entry("a", 10), { ...entry("b", 20), preferences: { muted: true } } as Entry];
+  await start();
+  const room = client.room("b")!;
+  expect([room.mutedUntil, room.isPinned, client.rooms.map(({ id }) => id)]).toEqual([Infinity, false, ["a", "b"]]);
+
+  // Shown before the server answers.
+  void room.setPinned(true);
+  void room.setMuted(new Date(2_000_000_000_000));
+  await settle();
+  expect([room.mutedUntil, room.isPinned]).toEqual([2_000_000_000_000, true]);
+  expect(client.rooms.map(({ id }) => id)).toEqual(["b", "a"]);
+  answer("setRoomPreferences", () => ({ preferences: { pinned: true, muted: true } }));
+  await settle();
+  answer("setRoomPreferences", (request: v1.SetRoomPreferencesRequest) => {
+    expect(request.mutedUntil?.seconds).toBe(2_000_000_000n);
+    return { preferences: { pinned: true, muted: true, mutedUntil: request.mutedUntil! } };
+  });
+  await settle();
+  expect([room.mutedUntil, room.isPinned, client.commands]).toEqual([2_000_000_000_000, true, []]);
+
+  preferences("b", {});
+  await settle();
+  expect([room.mutedUntil, room.isPinned, client.rooms.map(({ id }) => id)]).toEqual([0, false, ["a", "b"]]);
+});
+
+test("a room is marked as unread until the read mark moves, on any device, or until it is looked at", async () => {
+  inbox = [{ ...entry("a", 10, { read: 8 }), preferences: { markedUnread: true } } as Entry];
+  await start();
+  const room = client.room("a")!;
+  expect([room.isMarkedUnread, client.unread]).toEqual([true, { messages: 2, rooms: 1 }]);
+  receipt("a", "alice", 10, 10);
+  await settle();
+  expect([room.isMarkedUnread, client.unread]).toEqual([false, { messages: 0, rooms: 0 }]);
+
+  preferences("a", { markedUnread: true });
+  await settle();
+  expect([room.isMarkedUnread, client.unread]).toEqual([true, { messages: 0, rooms: 1 }]);
+  // Everything is read: the mark does not move, and the flag is taken back instead.
+  void room.markRead();
+  await settle();
+  expect(room.isMarkedUnread).toBe(false);
+  expect(asked("markRead")).toHaveLength(0);
+  answer("setRoomPreferences", (request: v1.SetRoomPreferencesRequest) => (expect(request.markedUnread).toBe(false), { preferences: {} }));
+  await settle();
+  expect(room.isMarkedUnread).toBe(false);
+});
+
+test("a moderator's mutes and bans are events with their end and reason, and one's own mute and slow mode are known", async () => {
+  inbox = [{ ...entry("r", 10), membership: { userId: "alice", role: v1.Role.MEMBER, active: true, mute: { until: { seconds: 2_000_000_000n } } } } as Entry];
+  inbox[0]!.room!.settings = { title: "r", slowModeSeconds: 30 };
+  await start();
+  const room = client.room("r")!;
+  expect([room.silencedUntil, room.slowModeSeconds]).toEqual([2_000_000_000_000, 30]);
+  const members: unknown[] = [];
+  room.on("member", ({ kind, userId, until, reason }) => members.push([kind, userId, until?.getTime(), reason]));
+  event("r", 11, { case: "memberUnmuted", value: { userId: "alice" } });
+  event("r", 12, { case: "memberMuted", value: { userId: "alice", reason: "spam" } });
+  event("r", 13, { case: "memberBanned", value: { userId: "carol", until: { seconds: 2_000_000_000n }, reason: "more of it" } });
+  event("r", 14, { case: "roomChanged", value: { settings: { title: "r" } } });
+  await settle();
+  expect(members).toEqual([
+    ["unmuted", "alice", undefined, ""],
+    ["muted", "alice", undefined, "spam"],
+    ["banned", "carol", 2_000_000_000_000, "more of it"],
+  ]);
+  expect([room.silencedUntil, room.slowModeSeconds]).toEqual([Infinity, 0]);
+  void room.muteMember("bob", { seconds: 3_600, reason: "spam" });
+  void room.banMember("dave");
+  await settle();
+  answer("muteMember", (request: v1.MuteMemberRequest) => {
+    expect([request.userId, request.duration?.seconds, request.reason]).toEqual(["bob", 3_600n, "spam"]);
+    return { outcome: { seq: 15n } };
+  });
+  await settle();
+  answer("banMember", (request: v1.BanMemberRequest) => (expect(request.duration).toBeUndefined(), { outcome: { seq: 16n } }));
+  await settle();
+});
+
+test("a message in slow mode is refused with its delay, and holds up nothing behind it", async () => {
+  inbox = [entry("r", 10)];
+  await start();
+  const room = client.room("r")!;
+  const message = room.send("too soon");
+  const refusal = message.catch((error: unknown) => error as LimitError);
+  room.react(3, "👍").catch(() => {});
+  await settle();
+  transport.last.refuse({ code: 8, reason: "slow_mode", message: "wait", retryDelay: { seconds: 7_200n } });
+  await settle();
+  expect(await refusal).toBeInstanceOf(LimitError);
+  expect(((await refusal) as LimitError).retryDelayMs).toBe(7_200_000);
+  expect(client.commands[0]).toMatchObject({ kind: "send", state: "failed", error: { reason: "slow_mode", retryAt: Date.now() + 7_200_000 - 20 } });
+  expect(asked("addReaction")).toHaveLength(1);
+});
+
+test("profiles are read a hundred at a time", async () => {
+  await start();
+  const ids = Array.from({ length: 120 }, (_, index) => `user-${index}`);
+  const users = client.users(ids);
+  const profiles = ({ userIds }: v1.GetUsersRequest) => ({ users: userIds.map((userId) => ({ userId })) });
+  await settle();
+  answer("getUsers", profiles);
+  await settle();
+  answer("getUsers", profiles);
+  expect((await users).map(({ userId }) => userId)).toEqual(ids);
+  expect(await client.users([])).toEqual([]);
 });

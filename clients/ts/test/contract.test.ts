@@ -8,7 +8,7 @@ import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
-import { Client, NotFoundError, PermissionDeniedError, type Storage, UnauthenticatedError, v1, WebSocketTransport } from "../src/index.js";
+import { Client, type LimitError, NotFoundError, PermissionDeniedError, type Storage, UnauthenticatedError, v1, WebSocketTransport } from "../src/index.js";
 import { FileStorage } from "../src/node.js";
 import { grpcWeb } from "../src/transport/grpc-web.js";
 import { eventually } from "./eventually.js";
@@ -102,6 +102,43 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
 
     const profiles = await alice.users([bob.userId, absent, alice.userId]);
     expect(profiles.map(({ userId }) => userId)).toEqual([bob.userId, alice.userId]);
+  });
+
+  test("members are muted and slowed down, and everyone has preferences of their own, on all devices", async () => {
+    const [alice, bob] = await Promise.all([client(fresh("alice")), client(fresh("bob"))]);
+    const room = await alice.createRoom({ kind: "group", title: "Plans", memberIds: [bob.userId] });
+    const his = await eventually("he is in it", () => bob.room(room.id));
+    const kinds: string[] = [];
+    his.on("member", ({ kind, reason }) => kinds.push(`${kind} ${reason}`));
+
+    await room.muteMember(bob.userId, { seconds: 3_600, reason: "spam" });
+    await eventually("he knows", () => his.silencedUntil > bob.serverTime + 3_500_000);
+    await expect(his.send("unheard")).rejects.toMatchObject({ reason: "muted" });
+    await room.unmuteMember(bob.userId);
+    await eventually("he knows that, too", () => his.silencedUntil === 0);
+    expect(kinds).toEqual(["muted spam", "unmuted "]);
+
+    await room.update({ slowModeSeconds: 3_600 });
+    await eventually("he knows", () => his.slowModeSeconds === 3_600);
+    await his.send("the first");
+    const refused = await his.send("too soon").catch((error: unknown) => error);
+    expect(refused).toMatchObject({ reason: "slow_mode" });
+    expect((refused as LimitError).retryDelayMs).toBeGreaterThan(3_000_000);
+    // Nothing waits behind it.
+    await his.react(room.headSeq, "👍");
+
+    const phone = await client(bob.userId);
+    await his.setPinned(true);
+    await his.setMuted(true);
+    await his.setMarkedUnread();
+    const there = phone.room(room.id)!;
+    await eventually("the phone has it", () => there.isPinned && there.mutedUntil === Infinity && there.isMarkedUnread);
+    expect((await bob.call("getUnreadTotal", {})).unreadRooms).toBe(1);
+    await there.markRead();
+    await eventually("it was looked at on the phone", () => !his.isMarkedUnread);
+    const { entries } = await bob.call("listInbox", { pinnedOnly: true });
+    expect(entries.map(({ room }) => room?.roomId)).toEqual([room.id]);
+    expect(entries[0]?.preferences).toMatchObject({ pinned: true, muted: true, markedUnread: false });
   });
 
   test("a new name reaches whoever shares a room", async () => {

@@ -10,7 +10,7 @@ const messages = [1n, 2n, 3n].map((seq) => {
   const event = message("r", seq, `text ${seq}`);
   return messageOf(event, event.body.value as never);
 });
-const values = { headSeq: 3, readSeq: 0, unreadCount: 3, isHidden: false, isMember: true };
+const values = { headSeq: 3, readSeq: 0, unreadCount: 3, isHidden: false, isMember: true, isPinned: false, mutedUntil: 0, isMarkedUnread: false };
 const confirmed: Confirmed = { roomId: "r", userId: "alice", messages, isAtEnd: true, values };
 
 let writtenAt = 0;

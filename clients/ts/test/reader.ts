@@ -57,6 +57,7 @@ export function viewOf({ settings, memberCount, membership, head, marks, receipt
     title: settings.value.title,
     memberCount: countOf(memberCount),
     role: membership.value.role,
+    silencedUntil: membership.value.silencedUntil,
     isMember: membership.value.isMember,
     headSeq: head.seq,
     messageCount: head.messageCount,
@@ -65,5 +66,6 @@ export function viewOf({ settings, memberCount, membership, head, marks, receipt
     isHidden: isHidden({ head, ...rest } as RoomState),
     receipts: Object.fromEntries([...receipts.byUser].sort()),
     members: Object.fromEntries([...members.byUser].filter(([, { isMember }]) => isMember).map(([userId, { role }]) => [userId, role]).sort()),
+    silenced: Object.fromEntries([...members.byUser].filter(([, { isMember }]) => isMember).map(([userId, { silencedUntil }]) => [userId, silencedUntil]).sort()),
   };
 }

@@ -4,6 +4,7 @@ import { type Connection, type Transport, v1 } from "../src/index.js";
 import { receiptOf } from "../src/room/info.js";
 import { messageOf } from "../src/room/message.js";
 import type { Input } from "../src/state/inputs.js";
+import { endOf } from "../src/state/until.js";
 import { fields } from "./reader.js";
 
 /** The frames of a client and a server, one per line, and at the end the server's rooms. */
@@ -99,7 +100,7 @@ export function sourcesOf(lines: readonly Line[]): Sources {
         else if (result.case === "listMembers") {
           const all = [...(members.get(roomId) ?? []), ...result.value.members];
           members.set(roomId, result.value.nextPageToken ? all : []);
-          if (!result.value.nextPageToken) others.push({ type: "members", roomId, members: all.filter(({ active }) => active), seq: question.head, epoch });
+          if (!result.value.nextPageToken) others.push({ type: "members", roomId, members: all.map((member) => ({ ...member, isMember: member.active, silencedUntil: endOf(member.mute) })), seq: question.head, epoch });
         } else if (result.case === "markRead" && result.value.read) {
           const { seq, messageCount } = result.value.read;
           others.push({ type: "read", roomId, mark: { seq: Number(seq), messageCount: Number(messageCount) } });
@@ -121,6 +122,7 @@ export function trueRoom({ entry: json, messages, members }: Truth["rooms"][numb
       title: room!.settings!.title,
       memberCount: Number(room!.memberCount),
       role: membership!.role,
+      silencedUntil: endOf(membership!.mute),
       isMember: membership!.active,
       headSeq: Number(room!.headSeq),
       messageCount: Number(room!.messageCount),
@@ -128,6 +130,7 @@ export function trueRoom({ entry: json, messages, members }: Truth["rooms"][numb
       unreadCount: Number(unreadCount),
       isHidden: hidden,
       members: Object.fromEntries(members.map((member) => fromJson(v1.MemberSchema, member)).filter(({ active }) => active).map(({ userId, role }) => [userId, role] as const).sort()),
+      silenced: Object.fromEntries(members.map((member) => fromJson(v1.MemberSchema, member)).filter(({ active }) => active).map(({ userId, mute }) => [userId, endOf(mute)] as const).sort()),
     },
   };
 }

@@ -21,8 +21,12 @@ interface Said {
 export class RoomLog {
   readonly events: v1.Event[] = [];
   readonly members = new Map<string, v1.Role>();
+  /** Everyone who was a member at some time. */
+  readonly former = new Set<string>();
   readonly messages: Said[] = [];
   readonly receipts = new Map<string, { delivered: number; read: number }>();
+  /** When the mute of a user ends: 0 once it was lifted. */
+  readonly silenced = new Map<string, number>();
   title = "";
   hidden = false;
   read = { seq: 0, messageCount: 0, deletedCount: 0 };
@@ -88,7 +92,7 @@ export class RoomLog {
     const { random } = this;
     const message = random.pick(random.chance(0.3) ? this.messages : this.messages.slice(-6));
     const actor = random.pick([...this.members.keys()]);
-    switch (random.int(0, 9)) {
+    switch (random.int(0, 10)) {
       case 0: {
         const user = random.pick(OTHERS);
         if (!this.members.has(user)) return this.#member(user, v1.Role.MEMBER);
@@ -103,6 +107,16 @@ export class RoomLog {
         const role = random.pick([v1.Role.MEMBER, v1.Role.ADMIN]);
         this.members.set(user, role);
         return void this.add({ case: "roleChanged", value: { userId: user, role } }, SELF);
+      }
+      case 10: {
+        const user = random.pick([...this.former]);
+        if (this.silenced.get(user)) {
+          this.silenced.set(user, 0);
+          return void this.add({ case: "memberUnmuted", value: { userId: user } }, SELF);
+        }
+        const seconds = BigInt(this.head + 1);
+        this.silenced.set(user, Number(seconds) * 1_000);
+        return void this.add({ case: "memberMuted", value: { userId: user, until: { seconds } } }, SELF);
       }
       case 3:
         if (!message || message.deleted) return;
@@ -131,7 +145,12 @@ export class RoomLog {
         memberCount: BigInt(this.members.size),
         epoch: BigInt(this.epoch),
       },
-      membership: { userId: SELF, role: this.members.get(SELF) ?? v1.Role.UNSPECIFIED, active: this.isMember },
+      membership: {
+        userId: SELF,
+        role: this.members.get(SELF) ?? v1.Role.UNSPECIFIED,
+        active: this.isMember,
+        ...(this.silenced.get(SELF) && { mute: { until: { seconds: BigInt(this.silenced.get(SELF)! / 1_000) } } }),
+      },
       unreadCount: BigInt(this.unreadCount),
       read: { seq: BigInt(this.read.seq), messageCount: BigInt(this.read.messageCount) },
       hidden: this.hidden,
@@ -155,7 +174,12 @@ export class RoomLog {
   }
 
   memberList(): Input {
-    const members = [...this.members].map(([userId, role]) => ({ userId, role }));
+    const members = [...this.former].map((userId) => ({
+      userId,
+      role: this.members.get(userId) ?? v1.Role.UNSPECIFIED,
+      isMember: this.members.has(userId),
+      silencedUntil: this.silenced.get(userId) ?? 0,
+    }));
     return { type: "members", roomId: this.id, members, seq: this.head, epoch: this.epoch };
   }
 
@@ -173,6 +197,7 @@ export class RoomLog {
       title: this.title,
       memberCount: this.members.size,
       role: this.members.get(SELF),
+      silencedUntil: this.silenced.get(SELF) ?? 0,
       isMember: this.isMember,
       headSeq: this.head,
       messageCount: this.#messageCount,
@@ -182,11 +207,13 @@ export class RoomLog {
       last: last && { seq: Number(last.event.seq), text: last.text, deleted: last.deleted, reactions: last.reactions },
       receipts: Object.fromEntries([...this.receipts].sort()),
       members: Object.fromEntries([...this.members].sort()),
+      silenced: Object.fromEntries([...this.members].map(([userId]) => [userId, this.silenced.get(userId) ?? 0]).sort()),
     };
   }
 
   #member(userId: string, role: v1.Role): void {
     this.members.set(userId, role);
+    this.former.add(userId);
     this.add({ case: "memberAdded", value: { userId, role } }, SELF);
   }
 

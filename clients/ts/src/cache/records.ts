@@ -1,5 +1,5 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromDate, timestampFromMs, type Timestamp } from "@bufbuild/protobuf/wkt";
 
 import { type Event, EventSchema, type InboxEntry, InboxEntrySchema } from "../gen/chat_pb.js";
 // Only types are imported from modules of the initial page load: a shared module would be one more to load for every page.
@@ -19,28 +19,34 @@ const encoded = new WeakMap<ChatMessage, Uint8Array>();
 
 /** Encodes a room as an inbox entry. Restored through the reducer, it is valid at the room's head. */
 export function encodeRoom({ epoch, since, marks }: RoomState, info: RoomInfo, userId: string): Uint8Array {
-  const { id: roomId, kind, title, topic, role, isMember: active, lastMessage } = info;
+  const { id: roomId, kind, title, topic, role, isMember: active, lastMessage, silencedUntil, mutedUntil } = info;
   return toBinary(
     InboxEntrySchema,
     create(InboxEntrySchema, {
       room: {
         roomId,
         kind,
-        settings: { title, topic },
+        settings: { title, topic, slowModeSeconds: info.slowModeSeconds },
         createdAt: timestampFromMs(since),
         headSeq: BigInt(info.headSeq),
         messageCount: BigInt(info.messageCount),
         memberCount: BigInt(info.memberCount),
         epoch: BigInt(epoch),
       },
-      membership: { userId, role, active },
+      membership: { userId, role, active, ...(silencedUntil > 0 && { mute: { until: untilIn(silencedUntil) } }) },
       ...(lastMessage && { lastMessage: eventOf(lastMessage) }),
       unreadCount: BigInt(info.unreadCount),
       read: { seq: BigInt(marks.readSeq), messageCount: BigInt(marks.readCount) },
       peerId: info.peerId,
       hidden: info.isHidden,
+      preferences: { pinned: info.isPinned, muted: mutedUntil > 0, markedUnread: info.isMarkedUnread, mutedUntil: untilIn(mutedUntil) },
     }),
   );
+}
+
+/** The end of a mute; unset if it has none. */
+function untilIn(at: number): Timestamp | undefined {
+  return at > 0 && at < Infinity ? timestampFromMs(at) : undefined;
 }
 
 /** Throws if it cannot be decoded. */

@@ -54,7 +54,7 @@ export interface ClientEvents extends RoomChanges {
 
 /** Immutable values over all rooms: each is replaced when it changes, and identical until then. */
 export interface ClientSlices {
-  /** The user's rooms that are not hidden, latest message first. */
+  /** The user's rooms that are not hidden: pinned ones before the others, latest message first. */
   rooms: readonly RoomInfo[];
   hiddenRooms: readonly RoomInfo[];
   unread: Unread;

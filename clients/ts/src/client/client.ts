@@ -1,6 +1,6 @@
 import type { StateCache } from "../cache/cache.js";
 import { Emitter } from "../emitter.js";
-import { ConfigurationError, NotFoundError } from "../errors.js";
+import { ConfigurationError } from "../errors.js";
 import { type Gap, HistoryVisibility, Role, type Room as RoomMessage, type User, RoomKind, type SendMessageResponse } from "../gen/chat_pb.js";
 import type { Command, Draft } from "../queue/command.js";
 import { echo } from "../queue/project.js";
@@ -22,6 +22,9 @@ import { Presence } from "./presence.js";
 import { Rooms } from "./rooms.js";
 import { type StartOptions, Startup } from "./startup.js";
 import { Sync } from "./sync.js";
+
+/** Profiles per request. */
+const PROFILES = 100;
 
 /**
  * A user's connection to Parlance: the rooms, kept up to date, and every operation of the contract.
@@ -158,7 +161,7 @@ export class Client extends Emitter<ClientEvents> {
     return this.#session.userId;
   }
 
-  /** The rooms that the user is a member of and has not hidden, most recent message first. */
+  /** The rooms that the user is a member of and has not hidden: pinned ones before the others, most recent message first. */
   get rooms(): readonly Room[] {
     return this.#rooms.lists.rooms("listed");
   }
@@ -205,11 +208,9 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Creates a room. */
   async createRoom({ kind, title = "", topic = "", memberIds = [], history }: NewRoom): Promise<Room> {
-    const historyVisibility =
-      history === undefined ? HistoryVisibility.UNSPECIFIED : history === "all" ? HistoryVisibility.ALL : HistoryVisibility.SINCE_JOINED;
     const { room } = await this.call("createRoom", {
       kind: kind === "group" ? RoomKind.GROUP : RoomKind.CHANNEL,
-      settings: { title, topic, historyVisibility },
+      settings: { title, topic, ...(history && { historyVisibility: history === "all" ? HistoryVisibility.ALL : HistoryVisibility.SINCE_JOINED }) },
       memberIds: [...memberIds],
     });
     return this.#added(room, Role.OWNER);
@@ -288,15 +289,9 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Profiles of users, in the requested order; nonexistent users are omitted. Changes are emitted as `user` events. */
   async users(userIds: readonly string[]): Promise<readonly User[]> {
-    const known = userIds.map((userId) =>
-      this.call("getUser", { userId }).then(
-        ({ user }) => user,
-        (error) => {
-          if (!(error instanceof NotFoundError)) throw error;
-        },
-      ),
-    );
-    return (await Promise.all(known)).filter((user) => user !== undefined);
+    if (userIds.length === 0) return [];
+    const { users } = await this.call("getUsers", { userIds: userIds.slice(0, PROFILES) });
+    return [...users, ...(await this.users(userIds.slice(PROFILES)))];
   }
 
   /** Whether a user is online, as far as known; see {@link watchPresence}. */

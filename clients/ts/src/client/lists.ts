@@ -5,7 +5,7 @@ import { RoomKind } from "../gen/chat_pb.js";
 /** Unread messages over all rooms that are listed. */
 export interface Unread {
   readonly messages: number;
-  /** Rooms with unread messages. */
+  /** Rooms with unread messages, or marked as unread. */
   readonly rooms: number;
 }
 
@@ -13,6 +13,7 @@ interface Entry {
   readonly room: Room;
   readonly info: RoomInfo;
   readonly list: "listed" | "hidden" | "none";
+  readonly isPinned: boolean;
   /** Time of its last message, or of joining. */
   readonly at: number;
 }
@@ -36,7 +37,7 @@ export class RoomLists {
     this.#dirty.add(room);
   }
 
-  /** The user's rooms, latest first; identical until one is added, removed or moved. */
+  /** The user's rooms, pinned ones before the others, latest first; identical until one is added, removed or moved. */
   rooms(list: "listed" | "hidden"): readonly Room[] {
     this.#settle();
     return (this.#rooms[list] ??= Object.freeze(this.#sorted[list].map(({ room }) => room)));
@@ -76,7 +77,7 @@ export class RoomLists {
       for (const [entry, by] of [[before, -1], [after, 1]] as const) {
         if (entry?.list !== "listed") continue;
         messages += by * entry.info.unreadCount;
-        rooms += by * (entry.info.unreadCount > 0 ? 1 : 0);
+        rooms += by * (entry.info.unreadCount > 0 || entry.info.isMarkedUnread ? 1 : 0);
       }
       if (before && before.list !== "none") left[before.list].add(room.id);
       if (after.list !== "none") moved[after.list].push(after);
@@ -107,12 +108,12 @@ export class RoomLists {
 
 function entryOf(room: Room, info: RoomInfo): Entry {
   const at = Math.max(info.lastMessage?.at.getTime() ?? 0, info.memberSince.getTime());
-  return { room, info, list: !info.isMember ? "none" : info.isHidden ? "hidden" : "listed", at };
+  return { room, info, list: !info.isMember ? "none" : info.isHidden ? "hidden" : "listed", isPinned: info.isPinned, at };
 }
 
-/** Latest first. */
+/** Pinned ones, then latest first. */
 function byTime(a: Entry, b: Entry): number {
-  return b.at - a.at || (a.info.id < b.info.id ? -1 : 1);
+  return Number(b.isPinned) - Number(a.isPinned) || b.at - a.at || (a.info.id < b.info.id ? -1 : 1);
 }
 
 function placeOf(entries: readonly Entry[], entry: Entry): number {

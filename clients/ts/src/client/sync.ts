@@ -1,5 +1,5 @@
 import type { Emitter } from "../emitter.js";
-import type { Event, Gap, Receipt, Signal, Welcome } from "../gen/chat_pb.js";
+import type { Event, Gap, Receipt, RoomPreferences, Signal, Welcome } from "../gen/chat_pb.js";
 import type { Command } from "../queue/command.js";
 import type { CommandQueue } from "../queue/queue.js";
 import type { Answer } from "../queue/request.js";
@@ -103,8 +103,16 @@ export class Sync {
         rooms.apply({ type: "hidden", roomId, hidden, order: rooms.nextOrder() });
         // The inbox includes whether there was a message since.
         void this.inbox.refresh();
+        break;
       }
+      case "roomPreferences":
+        this.#prefers(signal.value.roomId, signal.value.preferences);
     }
+  }
+
+  #prefers(roomId: string, preferences: RoomPreferences | undefined): void {
+    const { rooms } = this.#parts;
+    rooms.apply({ type: "preferences", roomId, preferences, order: rooms.nextOrder() });
   }
 
   #receipt(receipt: Receipt): void {
@@ -131,7 +139,7 @@ export class Sync {
     } else if (kind === "hide") {
       rooms.apply({ type: "hidden", roomId, hidden: payload.hidden, order: rooms.nextOrder() });
       void this.inbox.refresh();
-    }
+    } else if (operation === "setRoomPreferences") this.#prefers(roomId, value.preferences);
   }
 }
 

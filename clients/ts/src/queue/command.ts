@@ -1,5 +1,6 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 
+import { messageOf, RefusedError } from "../errors.js";
 import type { OperationName } from "../session/operations.js";
 
 /** The target of a message: a room, or a user. */
@@ -53,6 +54,16 @@ export interface CommandError {
   reason: string;
   /** For developers. */
   message: string;
+  /** When the same change may succeed, in milliseconds since 1970, if the server says: after `slow_mode`. */
+  retryAt?: number;
+}
+
+/** The error of a command that was refused with this. */
+export function commandError(error: unknown): CommandError {
+  const message = messageOf(error);
+  if (!(error instanceof RefusedError)) return { reason: "", message };
+  const { reason, retryDelayMs } = error;
+  return { reason, message, ...(retryDelayMs !== undefined && { retryAt: Date.now() + retryDelayMs }) };
 }
 
 interface CommandOf<Kind extends CommandKind> {

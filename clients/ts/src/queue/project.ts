@@ -1,3 +1,6 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+
+import type { OperationName } from "../session/operations.js";
 import { type ChatMessage, type PendingChange, positionOf, withoutReaction, withReaction } from "../room/message.js";
 import { changesMessage, type Command, type CommandFor, isPending, type MessageCommand } from "./command.js";
 
@@ -8,6 +11,9 @@ export interface RoomValues {
   readonly unreadCount: number;
   readonly isHidden: boolean;
   readonly isMember: boolean;
+  readonly isPinned: boolean;
+  readonly mutedUntil: number;
+  readonly isMarkedUnread: boolean;
 }
 
 /** Confirmed state of a room. */
@@ -91,30 +97,36 @@ function applied(message: ChatMessage, command: MessageCommand, userId: string):
 }
 
 function projectValues({ values, messages, userId }: Confirmed, commands: readonly Command[]): RoomValues {
-  let { readSeq, unreadCount, isHidden, isMember } = values;
+  let { readSeq, unreadCount, isHidden, isMember, isPinned, mutedUntil, isMarkedUnread } = values;
   for (const command of commands) {
     if (command.state === "failed") continue;
     if (command.kind === "markRead" && command.payload.seq > readSeq) {
       const { seq } = command.payload;
       unreadCount = seq >= values.headSeq ? 0 : Math.max(0, unreadCount - countBetween(messages, readSeq, seq));
       readSeq = seq;
+      isMarkedUnread = false;
     } else if (command.kind === "hide") isHidden = command.payload.hidden;
     // The user's own message unhides the room, and marks everything before it as read.
-    else if (command.kind === "send" && isPending(command)) [isHidden, unreadCount, readSeq] = [false, 0, Math.max(readSeq, values.headSeq)];
+    else if (command.kind === "send" && isPending(command)) [isHidden, isMarkedUnread, unreadCount, readSeq] = [false, false, 0, Math.max(readSeq, values.headSeq)];
     else if (command.kind === "leave") isMember = false;
     else if (command.kind === "join") isMember = true;
-    else if (isOwnRemoval(command, userId)) isMember = false;
+    else if (requestOf(command, "removeMember")?.["userId"] === userId) isMember = false;
+    else {
+      const { pinned, muted, mutedUntil: until, markedUnread } = requestOf(command, "setRoomPreferences") ?? {};
+      isPinned = (pinned ?? isPinned) as boolean;
+      isMarkedUnread = (markedUnread ?? isMarkedUnread) as boolean;
+      if (muted !== undefined) mutedUntil = !muted ? 0 : until ? Date.parse(until as string) : Infinity;
+    }
   }
-  const { headSeq } = values;
-  const isSame =
-    readSeq === values.readSeq && unreadCount === values.unreadCount && isHidden === values.isHidden && isMember === values.isMember;
-  return isSame ? values : { headSeq, readSeq, unreadCount, isHidden, isMember };
+  const after = { ...values, readSeq, unreadCount, isHidden, isMember, isPinned, mutedUntil, isMarkedUnread };
+  return (Object.keys(after) as (keyof RoomValues)[]).every((key) => after[key] === values[key]) ? values : after;
 }
 
-function isOwnRemoval(command: Command, userId: string): boolean {
-  if (command.kind !== "change" || command.payload.operation !== "removeMember") return false;
+/** The request of a queued change, if it is of this operation. */
+function requestOf(command: Command, operation: OperationName): JsonObject | undefined {
+  if (command.kind !== "change" || command.payload.operation !== operation) return undefined;
   const { request } = command.payload;
-  return typeof request === "object" && request !== null && !Array.isArray(request) && request["userId"] === userId;
+  return typeof request === "object" && request !== null && !Array.isArray(request) ? request : undefined;
 }
 
 /** Messages that are not deleted, after one seq and up to another. */

@@ -1,5 +1,5 @@
 import { Emitter } from "../emitter.js";
-import { ClosedError, messageOf, RefusedError, rejected } from "../errors.js";
+import { ClosedError, rejected } from "../errors.js";
 import { GapReason } from "../gen/chat_pb.js";
 import { randomId } from "../random.js";
 import { SteadyStore } from "../storage/steady.js";
@@ -7,7 +7,7 @@ import { type Change, COLLECTIONS, type Storage, type Store } from "../storage/s
 import { DiscardedError, type QueueEvents, type Submitted } from "./api.js";
 import { asLeft, asNoted, Carrier, put, type Wire } from "./carrier.js";
 import { coalesce } from "./coalesce.js";
-import type { Command, NewCommand } from "./command.js";
+import { type Command, commandError, type NewCommand } from "./command.js";
 import { Entries, type Entry } from "./entries.js";
 import { decodeError, encodeError, type TabMessage } from "./messages.js";
 import { type Answer, decodeAnswer, encodeAnswer, eventOf } from "./request.js";
@@ -292,8 +292,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
   }
 
   #refuse(entry: Entry, error: unknown): void {
-    const reason = error instanceof RefusedError ? error.reason : "";
-    entry.command = { ...entry.command, state: "failed", error: { reason, message: messageOf(error) } } as Command;
+    entry.command = { ...entry.command, state: "failed", error: commandError(error) } as Command;
     const { command } = entry;
     this.#tabs.post({ type: "refused", command, error: encodeError(error) });
     const value = staysWhenFailed(command) ? command : undefined;

@@ -1,7 +1,9 @@
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+
 import type { Event, Role } from "../gen/chat_pb.js";
 import type { MessageChange } from "../state/changes.js";
 import type { RoomInfo } from "./info.js";
-import type { ChatMessage } from "./message.js";
+import { type ChatMessage, date } from "./message.js";
 
 /** A message was changed. */
 export interface MessageEdit {
@@ -26,14 +28,18 @@ export interface TypingEvent {
   readonly isTyping: boolean;
 }
 
-/** A member was added or removed, or has another role. */
+/** A member was added or removed, has another role, or was kept out or quiet by a moderator. */
 export interface MemberEvent {
   readonly roomId: string;
   readonly seq: number;
   readonly userId: string;
-  readonly kind: "added" | "removed" | "role" | "banned" | "unbanned";
+  readonly kind: "added" | "removed" | "role" | "banned" | "unbanned" | "muted" | "unmuted";
   /** The new role, if it was changed. */
   readonly role: Role | undefined;
+  /** When a ban or mute ends by itself, if it does. */
+  readonly until: Date | undefined;
+  /** Why someone was banned or muted; may be empty. */
+  readonly reason: string;
   /** The acting user. */
   readonly byUserId: string;
 }
@@ -54,22 +60,19 @@ export function editOf(roomId: string, { target, kind, userId }: MessageChange):
   return { roomId, seq: target, kind: kind === "text" || kind === "deleted" ? kind : "reactions", userId };
 }
 
+const KINDS: Partial<Record<NonNullable<Event["body"]["case"]>, MemberEvent["kind"]>> = {
+  memberAdded: "added",
+  memberRemoved: "removed",
+  roleChanged: "role",
+  memberBanned: "banned",
+  memberUnbanned: "unbanned",
+  memberMuted: "muted",
+  memberUnmuted: "unmuted",
+};
+
 export function memberEventOf({ roomId, seq, actorId, body }: Event): MemberEvent | undefined {
-  const of = (kind: MemberEvent["kind"], userId: string, role?: Role): MemberEvent => {
-    return { roomId, seq: Number(seq), userId, kind, role, byUserId: actorId };
-  };
-  switch (body.case) {
-    case "memberAdded":
-      return of("added", body.value.userId, body.value.role);
-    case "memberRemoved":
-      return of("removed", body.value.userId);
-    case "roleChanged":
-      return of("role", body.value.userId, body.value.role);
-    case "memberBanned":
-      return of("banned", body.value.userId);
-    case "memberUnbanned":
-      return of("unbanned", body.value.userId);
-    default:
-      return undefined;
-  }
+  const kind = body.case && KINDS[body.case];
+  if (!kind) return undefined;
+  const { userId, role, until, reason = "" } = body.value as { userId: string; role?: Role; until?: Timestamp; reason?: string };
+  return { roomId, seq: Number(seq), userId, kind, role, until: until && date(until), reason, byUserId: actorId };
 }

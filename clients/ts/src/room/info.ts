@@ -21,6 +21,19 @@ export interface RoomInfo {
   readonly isMember: boolean;
   /** Whether the user has hidden it, with no message since. */
   readonly isHidden: boolean;
+  /** Whether the user has pinned it: pinned rooms are listed first. */
+  readonly isPinned: boolean;
+  /**
+   * Until when the user wants no notifications of it, in milliseconds since 1970: 0 if they want them, Infinity if there is no
+   * end. Compare it with `Client.serverTime`.
+   */
+  readonly mutedUntil: number;
+  /** Whether the user has marked it as unread, and not read it since. */
+  readonly isMarkedUnread: boolean;
+  /** Until when a moderator has muted the user: they can neither send nor edit messages nor react. In the form of `mutedUntil`. */
+  readonly silencedUntil: number;
+  /** Seconds that a member waits between two messages; 0 if the room is not in slow mode. Not for owner and admins. */
+  readonly slowModeSeconds: number;
   /** When the user joined, as far as known; otherwise when the room was created. */
   readonly memberSince: Date;
   /** Seq of the last event. */
@@ -45,6 +58,8 @@ export interface RoomReceipt {
 export interface RoomMember {
   readonly userId: string;
   readonly role: Role;
+  /** Until when a moderator has muted them; see {@link RoomInfo.silencedUntil}. */
+  readonly silencedUntil: number;
 }
 
 /** The data of a room that pending commands may change. */
@@ -55,6 +70,9 @@ export function valuesOf(state: RoomState): RoomValues {
     unreadCount: unreadOf(state.marks, state.head).count,
     isHidden: isHidden(state),
     isMember: state.membership.value.isMember,
+    isPinned: state.preferences.isPinned,
+    mutedUntil: state.preferences.mutedUntil,
+    isMarkedUnread: state.preferences.unreadAt === state.marks.readSeq,
   };
 }
 
@@ -66,6 +84,7 @@ export function infoOf(state: RoomState, values: RoomValues): RoomInfo {
     peerId: state.peerId,
     memberCount: countOf(state.memberCount),
     role: state.membership.value.role,
+    silencedUntil: state.membership.value.silencedUntil,
     ...values,
     memberSince: new Date(state.since),
     messageCount: state.head.messageCount,
@@ -84,7 +103,7 @@ export function receiptsOf({ byUser }: Receipts): readonly RoomReceipt[] {
 export function membersOf({ byUser, listedSeq }: Members): readonly RoomMember[] {
   if (listedSeq < 0) return [];
   const active = [...byUser].filter(([, { isMember }]) => isMember);
-  return active.map(([userId, { role }]) => Object.freeze({ userId, role })).sort((a, b) => (a.userId < b.userId ? -1 : 1));
+  return active.map(([userId, { role, silencedUntil }]) => Object.freeze({ userId, role, silencedUntil })).sort((a, b) => (a.userId < b.userId ? -1 : 1));
 }
 
 /** `before` if it is equal, so that unchanged values stay identical; otherwise `after`, frozen. */

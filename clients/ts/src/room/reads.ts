@@ -1,5 +1,7 @@
-import type { Event, Role } from "../gen/chat_pb.js";
+import type { Event } from "../gen/chat_pb.js";
 import type { MessageChanges } from "../state/changes.js";
+import type { MemberInput } from "../state/inputs.js";
+import { endOf } from "../state/until.js";
 import { pages } from "../session/pages.js";
 import { receiptOf } from "./info.js";
 import type { Owner } from "./owner.js";
@@ -36,9 +38,9 @@ export class RoomReads implements Source {
   async members(): Promise<void> {
     const roomId = this.#roomId;
     const { head, streamEpoch } = this.#client.stateOf(roomId);
-    const members: { userId: string; role: Role }[] = [];
+    const members: MemberInput[] = [];
     for await (const page of pages((pageToken) => this.#client.call("listMembers", { roomId, pageSize: PAGE, pageToken }))) {
-      members.push(...page.members.filter(({ active }) => active).map(({ userId, role }) => ({ userId, role })));
+      members.push(...page.members.map(({ userId, role, active, mute }) => ({ userId, role, isMember: active, silencedUntil: endOf(mute) })));
     }
     this.#client.apply({ type: "members", roomId, members, seq: head.seq, epoch: streamEpoch });
   }

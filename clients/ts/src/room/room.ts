@@ -1,7 +1,8 @@
-import type { Event, Gap, Role, Typing as TypingSignal } from "../gen/chat_pb.js";
+import type { Event, Gap, Typing as TypingSignal } from "../gen/chat_pb.js";
 import type { Projection } from "../queue/project.js";
 import { changeOf } from "../state/changes.js";
 import type { RoomState } from "../state/room-state.js";
+import { RoomActions } from "./actions.js";
 import { editOf, memberEventOf, type RoomChanges } from "./events.js";
 import { type RoomInfo, type RoomMember, type RoomReceipt, valuesOf } from "./info.js";
 import { type ChatMessage, messageOf, type MessageState } from "./message.js";
@@ -11,14 +12,12 @@ import { RoomReads } from "./reads.js";
 import { type RoomSlices, Snapshots } from "./snapshots.js";
 import { type StoredWindow, Timeline, type Window } from "./timeline.js";
 import { Typing } from "./typing.js";
-import { RoomValues } from "./values.js";
 
 /** The parts that {@link RoomInfo} is derived from. */
-const IN_INFO = ["head", "marks", "settings", "membership", "memberCount", "hidden", "last", "kind", "peerId"] as const;
+const IN_INFO = ["head", "marks", "settings", "membership", "memberCount", "hidden", "preferences", "last", "kind", "peerId"] as const;
 
 /** A room that the user is or was a member of: a view of the client's state, always current. */
-export class Room extends RoomValues<Room> {
-  readonly id: string;
+export class Room extends RoomActions<Room> {
   readonly #client: Owner;
   readonly #timeline: Timeline;
   readonly #quotes: Quotes;
@@ -35,9 +34,8 @@ export class Room extends RoomValues<Room> {
 
   /** @internal */
   constructor(client: Owner, id: string) {
-    super();
+    super(client, id);
     this.#client = client;
-    this.id = id;
     this.#reads = new RoomReads(client, id);
     this.#timeline = new Timeline(this.#reads, () => this.#touch());
     this.#quotes = new Quotes((seq) => this.#reads.message(seq), this.#reads.changesOf, () => this.#touch());
@@ -176,22 +174,22 @@ export class Room extends RoomValues<Room> {
 
   /** Replaces the text of one of the user's own messages. */
   async edit(message: number | ChatMessage, text: string): Promise<void> {
-    await this.#client.submit({ kind: "edit", roomId: this.id, payload: { seq: seqOf(message), text } });
+    await this.submit("edit", { seq: seqOf(message), text });
   }
 
   /** Deletes a message. */
   async delete(message: number | ChatMessage): Promise<void> {
-    await this.#client.submit({ kind: "delete", roomId: this.id, payload: { seq: seqOf(message) } });
+    await this.submit("delete", { seq: seqOf(message) });
   }
 
   /** Adds a reaction. */
   async react(message: number | ChatMessage, emoji: string): Promise<void> {
-    await this.#client.submit({ kind: "react", roomId: this.id, payload: { seq: seqOf(message), emoji } });
+    await this.submit("react", { seq: seqOf(message), emoji });
   }
 
   /** Removes a reaction. */
   async unreact(message: number | ChatMessage, emoji: string): Promise<void> {
-    await this.#client.submit({ kind: "unreact", roomId: this.id, payload: { seq: seqOf(message), emoji } });
+    await this.submit("unreact", { seq: seqOf(message), emoji });
   }
 
   /** Signals that the user is typing: call it on every key. */
@@ -201,39 +199,10 @@ export class Room extends RoomValues<Room> {
 
   /** Marks the room as read, up to a message or to its end. */
   async markRead(seq = this.headSeq): Promise<void> {
-    if (seq <= this.readSeq) return;
-    await this.#client.submit({ kind: "markRead", roomId: this.id, payload: { seq } });
+    // Where everything is read the mark does not move, and would stay.
+    if (seq <= this.readSeq) return this.isMarkedUnread ? this.setMarkedUnread(false) : undefined;
+    await this.submit("markRead", { seq });
     this.flush();
-  }
-
-  /** Hides it from {@link Client.rooms} on all of the user's devices until the next message, or shows it again. */
-  async setHidden(hidden: boolean): Promise<void> {
-    await this.#client.submit({ kind: "hide", roomId: this.id, payload: { hidden } });
-  }
-
-  /** Adds users, at most 40 at once. */
-  async addMembers(userIds: readonly string[]): Promise<void> {
-    await this.#client.change("addMembers", { roomId: this.id, userIds: [...userIds] });
-  }
-
-  /** Removes a member. */
-  async removeMember(userId: string): Promise<void> {
-    await this.#client.change("removeMember", { roomId: this.id, userId });
-  }
-
-  /** Changes a member's role. */
-  async setRole(userId: string, role: Role): Promise<void> {
-    await this.#client.change("setRole", { roomId: this.id, userId, role });
-  }
-
-  /** Changes its settings. Omitted fields stay unchanged. */
-  async update(settings: { title?: string; topic?: string }): Promise<void> {
-    await this.#client.change("updateRoom", { roomId: this.id, ...settings });
-  }
-
-  /** Leaves it. */
-  async leave(): Promise<void> {
-    await this.#client.submit({ kind: "leave", roomId: this.id, payload: {} });
   }
 
   // === Inputs ===

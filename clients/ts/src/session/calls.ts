@@ -260,6 +260,8 @@ export class Calls {
 
 /** The delay before a refused call is retried; undefined if the refusal is permanent. */
 function retryDelay(error: RefusedError, refusals: number): number | undefined {
+  // May last for hours, and holds only what its sender may want to change or drop meanwhile.
+  if (error.reason === "slow_mode") return undefined;
   if (error.code === Code.Unavailable) return error.retryDelayMs ?? backoff(refusals);
   // The outcome is unknown: the retry with the same id finds out.
   if (error.code === Code.DeadlineExceeded) return backoff(refusals);
@@ -277,6 +279,6 @@ function connectionLost(): TransportError {
 }
 
 function noAnswer(): RefusedError {
-  const message = `the server did not answer this request on ${MAX_UNANSWERED} connections, and answered others`;
+  const message = `no answer on ${MAX_UNANSWERED} connections that answered others`;
   return refused({ code: Code.DeadlineExceeded, reason: "no_answer", message, metadata: {} });
 }

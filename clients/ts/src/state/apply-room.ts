@@ -1,11 +1,12 @@
-import { type Event, type Gap, GapReason, type InboxEntry, type Room, RoomKind } from "../gen/chat_pb.js";
+import { type Event, type Gap, GapReason, type InboxEntry, type Room, RoomKind, type RoomPreferences, type RoomSettings } from "../gen/chat_pb.js";
 import { date, messageOf } from "../room/message.js";
 import { changesAfterEvent } from "./changes.js";
 import type { RoomInput } from "./inputs.js";
 import { lastAfter, lastAfterChange } from "./last-message.js";
-import { membersAfterEvent, membersAfterList, membersHole } from "./members.js";
+import { memberChange, membersAfterEvent, membersAfterList, membersHole } from "./members.js";
 import { receiptsAfter } from "./receipts.js";
-import { emptyRoom, type Membership, NO_TYPING, type RoomState } from "./room-state.js";
+import { emptyRoom, type Membership, NO_TYPING, type RoomState, type Settings } from "./room-state.js";
+import { endOf } from "./until.js";
 import { coverEvent, coverHole, coverSnapshot, type Head, type Marks, moveMark } from "./unread.js";
 import { type Counter, countHole, countSnapshot, countStep, fromEvent, fromSnapshot, UNCOUNTED, type Versioned } from "./versioned.js";
 
@@ -20,13 +21,15 @@ export function applyToRoom(room: RoomState, input: RoomInput, self: string): Ro
     case "inbox":
       return afterEntry(room, input.entry, input.order);
     case "room":
-      return afterSnapshot(room, input.room, { isMember: true, role: input.role });
+      return afterSnapshot(room, input.room, { ...room.membership.value, isMember: true, role: input.role });
     case "unlisted":
       if (room.membership.seq > input.headSeq || room.head.seq > input.headSeq || !room.membership.value.isMember) return room;
       return withoutMembership(room, input.headSeq + BETWEEN);
     case "hidden":
       if (input.order < room.hidden.order) return room;
       return { ...room, hidden: { isHidden: input.hidden, messageCount: room.head.messageCount, order: input.order } };
+    case "preferences":
+      return afterPreferences(room, input.preferences, input.order);
     case "typing":
       if (input.userId === self) return room;
       return { ...room, typing: new Map(room.typing).set(input.userId, input.until) };
@@ -91,6 +94,7 @@ function restored(room: RoomState, epoch: number): RoomState {
     membership: { ...room.membership, seq: 0 },
     memberCount: { ...UNCOUNTED, base: room.memberCount.base },
     hidden: { ...room.hidden, messageCount: 0 },
+    preferences: room.preferences,
     typing: room.typing,
   };
 }
@@ -150,16 +154,8 @@ function counterAfterEvent(counter: Counter, { seq, body }: Event): Counter {
 function membershipAfterEvent(before: Versioned<Membership>, { seq, body }: Event, self: string): Versioned<Membership> {
   // Events are pushed to members.
   const held = before.seq < 0 ? { value: { ...before.value, isMember: true }, seq: 0 } : before;
-  if (body.case === "memberAdded" && body.value.userId === self) {
-    return fromEvent(held, { isMember: true, role: body.value.role }, Number(seq));
-  }
-  if (body.case === "memberRemoved" && body.value.userId === self) {
-    return fromEvent(held, { ...held.value, isMember: false }, Number(seq));
-  }
-  if (body.case === "roleChanged" && body.value.userId === self) {
-    return fromEvent(held, { ...held.value, role: body.value.role }, Number(seq));
-  }
-  return held;
+  const { userId, ...change } = memberChange(body) ?? {};
+  return userId === self ? fromEvent(held, { ...held.value, ...change }, Number(seq)) : held;
 }
 
 function afterGap(before: RoomState, gap: Gap): RoomState {
@@ -187,13 +183,17 @@ function afterGap(before: RoomState, gap: Gap): RoomState {
 function afterEntry(before: RoomState, entry: InboxEntry, order: number): RoomState {
   const { room: listed, membership, lastMessage, read, unreadCount } = entry;
   if (!listed || isOlder(Number(listed.epoch), before.epoch)) return before;
-  const own = { isMember: membership?.active ?? true, role: membership?.role ?? before.membership.value.role };
+  const own = {
+    isMember: membership?.active ?? true,
+    role: membership?.role ?? before.membership.value.role,
+    silencedUntil: endOf(membership?.mute),
+  };
   const room = afterSnapshot(before, listed, own);
   const seq = Number(listed.headSeq);
   const messageCount = Number(listed.messageCount);
   const mark = { seq: Number(read?.seq ?? 0), messageCount: Number(read?.messageCount ?? 0) };
   const isNewest = order >= room.hidden.order;
-  return {
+  const marked = {
     ...room,
     peerId: entry.peerId || room.peerId,
     marks: coverSnapshot(room.marks, { seq, messageCount }, mark, Number(unreadCount)),
@@ -201,6 +201,14 @@ function afterEntry(before: RoomState, entry: InboxEntry, order: number): RoomSt
     last: lastMessage ? withMessage(room, lastMessage).last : room.last,
     listedSeq: Math.max(room.listedSeq, seq),
   };
+  return afterPreferences(marked, entry.preferences, order);
+}
+
+function afterPreferences(room: RoomState, preferences: RoomPreferences | undefined, order: number): RoomState {
+  if (order < room.preferences.order) return room;
+  const { pinned = false, muted = false, mutedUntil: until, markedUnread = false } = preferences ?? {};
+  const unreadAt = markedUnread ? room.marks.readSeq : -1;
+  return { ...room, preferences: { isPinned: pinned, mutedUntil: endOf(muted ? { until } : undefined), unreadAt, order } };
 }
 
 function afterSnapshot(before: RoomState, listed: Room, own: Membership): RoomState {
@@ -223,8 +231,8 @@ function headAfter(held: Head, { seq, messageCount }: Head): Head {
   return { seq: Math.max(held.seq, seq), messageCount: Math.max(held.messageCount, messageCount) };
 }
 
-function settingsOf(settings: { title: string; topic: string } | undefined): { title: string; topic: string } {
-  return { title: settings?.title ?? "", topic: settings?.topic ?? "" };
+function settingsOf(settings: RoomSettings | undefined): Settings {
+  return { title: settings?.title ?? "", topic: settings?.topic ?? "", slowModeSeconds: settings?.slowModeSeconds ?? 0 };
 }
 
 function later(since: number, { at }: Event): number {

@@ -1,4 +1,4 @@
-import type { Event, Gap, InboxEntry, Role, Room } from "../gen/chat_pb.js";
+import type { Event, Gap, InboxEntry, Role, Room, RoomPreferences } from "../gen/chat_pb.js";
 import type { ReadMark } from "./unread.js";
 
 /**
@@ -27,6 +27,7 @@ export type RoomInput =
   /** Positions of others, from a signal or a list requested in `epoch`. */
   | { readonly type: "receipts"; readonly roomId: string; readonly receipts: readonly ReceiptInput[]; readonly epoch?: number }
   | { readonly type: "hidden"; readonly roomId: string; readonly hidden: boolean; readonly order: number }
+  | { readonly type: "preferences"; readonly roomId: string; readonly preferences: RoomPreferences | undefined; readonly order: number }
   /** Events read back, with messages in any form, by a call made in `epoch`. */
   | { readonly type: "history"; readonly roomId: string; readonly events: readonly Event[]; readonly epoch: number }
   /** A user is typing until `until`, in milliseconds of the caller's clock. */
@@ -56,4 +57,7 @@ export interface ReceiptInput {
 export interface MemberInput {
   readonly userId: string;
   readonly role: number;
+  /** Former members may be muted, and come back so. */
+  readonly isMember: boolean;
+  readonly silencedUntil: number;
 }

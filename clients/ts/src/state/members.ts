@@ -1,5 +1,6 @@
 import type { Event, Role } from "../gen/chat_pb.js";
 import type { MemberInput } from "./inputs.js";
+import { endOf } from "./until.js";
 
 /** Members of a room, once they were requested. */
 export interface Members {
@@ -15,6 +16,7 @@ export interface Members {
 export interface MemberEntry {
   readonly isMember: boolean;
   readonly role: Role;
+  readonly silencedUntil: number;
   readonly seq: number;
 }
 
@@ -23,20 +25,39 @@ export const UNLISTED: Members = { byUser: new Map(), listedSeq: -1, missingTo: 
 /** Applies a complete list that includes all events up to `seq`; later changes are kept. */
 export function membersAfterList(held: Members, listed: readonly MemberInput[], seq: number): Members {
   if (seq < held.listedSeq) return held;
-  const byUser = new Map<string, MemberEntry>(listed.map(({ userId, role }) => [userId, { isMember: true, role, seq }]));
+  const byUser = new Map<string, MemberEntry>(listed.map(({ userId, ...member }) => [userId, { ...member, seq }]));
   for (const [userId, entry] of held.byUser) if (entry.seq > seq) byUser.set(userId, entry);
   return { ...held, byUser, listedSeq: seq };
 }
 
 export function membersAfterEvent(held: Members, { seq: eventSeq, body }: Event): Members {
-  if (body.case !== "memberAdded" && body.case !== "memberRemoved" && body.case !== "roleChanged") return held;
+  const event = memberChange(body);
+  if (!event) return held;
   const seq = Number(eventSeq);
-  const { userId } = body.value;
+  const { userId, ...change } = event;
   const before = held.byUser.get(userId);
   if (seq <= Math.max(held.listedSeq, before?.seq ?? -1)) return held;
-  const isMember = body.case !== "memberRemoved";
-  const role = body.case === "memberRemoved" ? (before?.role ?? 0) : body.value.role;
-  return { ...held, byUser: new Map(held.byUser).set(userId, { isMember, role, seq }) };
+  const after = { isMember: false, role: 0, silencedUntil: 0, ...before, ...change, seq };
+  return { ...held, byUser: new Map(held.byUser).set(userId, after) };
+}
+
+/** What an event changes about one user. A mute stays with those who leave. */
+export function memberChange(body: Event["body"]): ({ userId: string } & Partial<MemberEntry>) | undefined {
+  switch (body.case) {
+    case "memberAdded":
+    case "roleChanged": {
+      const { userId, role } = body.value;
+      return { userId, role, isMember: true };
+    }
+    case "memberRemoved":
+      return { userId: body.value.userId, isMember: false };
+    case "memberMuted":
+      return { userId: body.value.userId, silencedUntil: endOf(body.value) };
+    case "memberUnmuted":
+      return { userId: body.value.userId, silencedUntil: 0 };
+    default:
+      return undefined;
+  }
 }
 
 /** Events up to `seq` will not be received. */

@@ -26,6 +26,7 @@ export interface RoomState {
   readonly memberCount: Counter;
   readonly marks: Marks;
   readonly hidden: Hidden;
+  readonly preferences: Preferences;
   readonly last: ChatMessage | undefined;
   /** Recent changes of messages, apart from the forms they were received in. */
   readonly changes: ChangesByMessage;
@@ -40,17 +41,30 @@ export interface RoomState {
 export interface Settings {
   readonly title: string;
   readonly topic: string;
+  readonly slowModeSeconds: number;
 }
 
 export interface Membership {
   readonly isMember: boolean;
   readonly role: Role;
+  /** See `endOf`. */
+  readonly silencedUntil: number;
 }
 
 /** The flag applies until the room has more messages than `messageCount`. */
 export interface Hidden {
   readonly isHidden: boolean;
   readonly messageCount: number;
+  readonly order: number;
+}
+
+/** The user's own preferences. */
+export interface Preferences {
+  readonly isPinned: boolean;
+  /** See `endOf`. */
+  readonly mutedUntil: number;
+  /** The read mark when the room was marked as unread: it is as long as that has not moved. -1 if it was not. */
+  readonly unreadAt: number;
   readonly order: number;
 }
 
@@ -65,12 +79,13 @@ export function emptyRoom(id: string): RoomState {
     head: { seq: 0, messageCount: 0 },
     kind: RoomKind.UNSPECIFIED,
     peerId: "",
-    settings: { value: { title: "", topic: "" }, seq: 0 },
-    membership: { value: { isMember: false, role: Role.UNSPECIFIED }, seq: -1 },
+    settings: { value: { title: "", topic: "", slowModeSeconds: 0 }, seq: 0 },
+    membership: { value: { isMember: false, role: Role.UNSPECIFIED, silencedUntil: 0 }, seq: -1 },
     since: 0,
     memberCount: UNCOUNTED,
     marks: UNMARKED,
     hidden: { isHidden: false, messageCount: 0, order: 0 },
+    preferences: { isPinned: false, mutedUntil: 0, unreadAt: -1, order: 0 },
     last: undefined,
     changes: UNCHANGED,
     receipts: NO_RECEIPTS,

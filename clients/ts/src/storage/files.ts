@@ -5,7 +5,8 @@ import path from "node:path";
 import { setTimeout } from "node:timers/promises";
 
 import { Tables } from "./memory.js";
-import { type Change, type Collection, COLLECTIONS, KEY, type Storage, StorageError, type Store, STORE_VERSION } from "./store.js";
+import { type Change, type Collection, COLLECTIONS, KEY, type Storage, StorageError, type Store } from "./store.js";
+import { STORE_VERSION } from "./version.js";
 
 /** The journal is rewritten once it has this many more lines than there are records. */
 const SLACK = 1_000;

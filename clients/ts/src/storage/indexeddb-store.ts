@@ -1,23 +1,27 @@
 import { type IDBPDatabase, type IDBPTransaction, openDB } from "idb";
 
-import { type Change, COLLECTIONS, KEY, StorageError, type Store, STORE_VERSION } from "./store.js";
+import type { Change, KEY, StorageError, Store } from "./store.js";
+import { STORE_VERSION } from "./version.js";
 import { commandOf, type Version1Message } from "./version1.js";
 
 /** The object store of version 1. */
 const OUTBOX = "outbox";
 
-/** Opens a database, and migrates it. Loaded on demand by {@link IndexedDbStorage}. */
-export async function openDatabase(name: string, blocked?: (why: Error) => void): Promise<Store> {
+/**
+ * Opens a database, and migrates it. Loaded on demand by {@link IndexedDbStorage}: what both use is passed on, because an import of
+ * it would split the rest of the client into two files.
+ */
+export async function openDatabase(name: string, keys: typeof KEY, Failure: typeof StorageError, blocked?: (why: Error) => void): Promise<Store> {
   const losses: ((why: Error) => void)[] = [];
   let loss: Error | undefined;
   const lose = (why: string) => {
     if (loss) return;
-    loss = new StorageError(why);
+    loss = new Failure(why);
     for (const listener of losses) listener(loss);
   };
   const database = await openDB(name, STORE_VERSION, {
-    upgrade: (database, from, _to, transaction) => migrate(database, from, transaction),
-    blocked: () => blocked?.(new StorageError("another tab holds an earlier version of the database open")),
+    upgrade: (database, from, _to, transaction) => migrate(database, keys, from, transaction),
+    blocked: () => blocked?.(new Failure("another tab holds an earlier version of the database open")),
     // It is to be deleted, or upgraded by a later version: neither can start while it is open here.
     blocking: (_current, _blocked, event) => {
       (event.target as IDBDatabase).close();
@@ -81,11 +85,12 @@ async function write(database: IDBPDatabase, changes: readonly Change[]): Promis
 
 async function migrate(
   database: IDBPDatabase,
+  keys: typeof KEY,
   from: number,
   transaction: IDBPTransaction<unknown, string[], "versionchange">,
 ): Promise<void> {
-  for (const collection of COLLECTIONS) {
-    if (!database.objectStoreNames.contains(collection)) database.createObjectStore(collection, { keyPath: KEY[collection] });
+  for (const [collection, keyPath] of Object.entries(keys)) {
+    if (!database.objectStoreNames.contains(collection)) database.createObjectStore(collection, { keyPath });
   }
   if (from !== 1) return;
   // Unacknowledged messages.

@@ -1,4 +1,4 @@
-import { type Collection, type Storage, StorageError, type Store } from "./store.js";
+import { type Collection, KEY, type Storage, StorageError, type Store } from "./store.js";
 
 /** A store in the browser, persistent across reloads and crashes. */
 export class IndexedDbStorage implements Storage {
@@ -13,7 +13,7 @@ export class IndexedDbStorage implements Storage {
     if (typeof indexedDB === "undefined") throw new StorageError("this runtime has no IndexedDB");
     // Loaded on demand.
     const { openDatabase } = await import("./indexeddb-store.js");
-    return openDatabase(this.sharedAs, blocked);
+    return openDatabase(this.sharedAs, KEY, StorageError, blocked);
   }
 
   /** Recorded elsewhere: a hanging database would not accept it. */

@@ -291,7 +291,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
   #set(state: StorageState): void {
     const before = this.#state;
     this.#state = state;
-    const isSame = state.status === "memory" && before.status === "memory" ? before.error.message === state.error.message : before.status === state.status;
-    if (!isSame) this.emit("state", state);
+    const messageOf = (one: StorageState) => ("error" in one ? one.error.message : "");
+    if (before.status !== state.status || messageOf(before) !== messageOf(state)) this.emit("state", state);
   }
 }

@@ -1,8 +1,5 @@
 import type { Command } from "../queue/command.js";
 
-/** Version of the stored form. Stores of earlier versions are migrated when they are opened. */
-export const STORE_VERSION = 2;
-
 /** Stored records, by collection. Plain values and byte arrays only. */
 export interface Records {
   /** Pending changes, by id. */
@@ -58,7 +55,6 @@ export interface StoredFact {
 }
 
 export type Collection = keyof Records;
-export const COLLECTIONS: readonly Collection[] = ["commands", "cursors", "rooms", "messages", "meta"];
 
 /** The field used as the key of a record. */
 export const KEY: { readonly [C in Collection]: string } = {
@@ -68,6 +64,7 @@ export const KEY: { readonly [C in Collection]: string } = {
   messages: "roomId",
   meta: "name",
 };
+export const COLLECTIONS = Object.keys(KEY) as readonly Collection[];
 
 /** Puts a record, or deletes it if `value` is undefined. */
 export type Change = { [C in Collection]: { collection: C; key: string; value: Records[C] | undefined } }[Collection];

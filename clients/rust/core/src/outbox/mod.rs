@@ -297,11 +297,16 @@ impl Unanswered {
     }
 }
 
+/// The reason of a message that was sent too soon after the last one.
+const SLOW_MODE: &str = "slow_mode";
+
 /// The delay before a refused call is retried; `None` if the refusal is permanent. A limit
 /// without a delay does not go away by waiting.
 fn retry(error: &Error, refusals: u32, random: &mut Random) -> Option<Duration> {
     let failure = error.failure()?;
     match failure.code {
+        // May last for hours, and the sender may want to change or discard the message meanwhile.
+        _ if failure.reason == SLOW_MODE => None,
         // Past its deadline it may have been carried out: the retry with the same id finds out.
         Code::Unavailable | Code::DeadlineExceeded => {
             Some(failure.retry_after.unwrap_or_else(|| backoff::delay(refusals, random)))

@@ -56,7 +56,7 @@ fn what_is_not_answered_goes_out_again_in_order() {
 
 #[test]
 fn only_passing_refusals_are_repeated() {
-    let mut outbox = outbox(4);
+    let mut outbox = outbox(5);
     send(&mut outbox);
     assert_eq!(refuse(&mut outbox, 3, Failure::new(Code::DeadlineExceeded, "operation_timeout", "")), None);
     outbox.wake(SECOND * 2);
@@ -67,6 +67,13 @@ fn only_passing_refusals_are_repeated() {
     assert_eq!(refuse(&mut outbox, 1, limit()).unwrap(), "rate_limited");
     let catch_up = Failure::new(Code::FailedPrecondition, "catch_up_first", "");
     assert_eq!(refuse(&mut outbox, 2, catch_up).unwrap(), "catch_up_first");
+
+    // A wait of hours is the caller's to decide on, and what it waits for is known.
+    let slow = Failure {
+        retry_after: Some(SECOND * 7_200),
+        ..Failure::new(Code::ResourceExhausted, "slow_mode", "")
+    };
+    assert_eq!(refuse(&mut outbox, 4, slow).unwrap(), "slow_mode");
 
     // Neither a new connection nor a shorter delay makes it ready.
     outbox.reconnected();

@@ -1,0 +1,138 @@
+import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
+
+import { Emitter } from "../emitter.js";
+import type { Role } from "../gen/chat_pb.js";
+import type { CommandKind, NewCommand, Payloads } from "../queue/command.js";
+import type { OperationName, RequestOf } from "../session/operations.js";
+import type { RoomChanges } from "./events.js";
+import { emptyRoom } from "../state/room-state.js";
+import { infoOf, type RoomInfo, valuesOf } from "./info.js";
+import type { Owner } from "./owner.js";
+import type { RoomSlices } from "./snapshots.js";
+
+interface RoomEvents<Room> extends RoomChanges {
+  /** Anything of the room changed: messages, unread count, title, typing. At most once for everything received together. */
+  change: Room;
+}
+
+/** How long someone is kept out or quiet, and why. */
+export interface Sanction {
+  /** Until it is lifted if omitted. */
+  seconds?: number;
+  /** Seen by all members. */
+  reason?: string;
+}
+
+/** The values of a room by name, see {@link RoomInfo}, and what its user can do with it as a whole. */
+export interface RoomActions<Room> extends RoomInfo, Emitter<RoomEvents<Room>> {}
+
+export abstract class RoomActions<Room> extends Emitter<RoomEvents<Room>> {
+  readonly id: string;
+  readonly #client: Owner;
+
+  /** @internal */
+  constructor(client: Owner, id: string) {
+    super();
+    [this.#client, this.id] = [client, id];
+  }
+
+  /** A value of the room: frozen, and identical until it changes. */
+  abstract getSnapshot<Name extends keyof RoomSlices>(slice: Name): RoomSlices[Name];
+
+  /** Everything but the messages. */
+  get info(): RoomInfo {
+    return this.getSnapshot("info");
+  }
+
+  /** Hides it from {@link Client.rooms} on all of the user's devices until the next message, or shows it again. */
+  async setHidden(hidden: boolean): Promise<void> {
+    await this.submit("hide", { hidden });
+  }
+
+  /** Pins it to the top of the user's list, on all of their devices. */
+  async setPinned(pinned: boolean): Promise<void> {
+    await this.#prefer({ pinned });
+  }
+
+  /** Turns notifications of it off, until a time or until they are turned on again. Unread messages are counted as before. */
+  async setMuted(muted: boolean | Date): Promise<void> {
+    await this.#prefer(muted instanceof Date ? { muted: true, mutedUntil: timestampFromDate(muted) } : { muted });
+  }
+
+  /** Marks it as unread until the user reads more of it, or takes that back. */
+  async setMarkedUnread(markedUnread = true): Promise<void> {
+    await this.#prefer({ markedUnread });
+  }
+
+  /** Adds users, at most 40 at once. */
+  async addMembers(userIds: readonly string[]): Promise<void> {
+    await this.#change("addMembers", { userIds: [...userIds] });
+  }
+
+  /** Removes a member. */
+  async removeMember(userId: string): Promise<void> {
+    await this.#change("removeMember", { userId });
+  }
+
+  /** Removes someone and keeps them from coming back: for a time, or until {@link unbanMember}. */
+  async banMember(userId: string, sanction: Sanction = {}): Promise<void> {
+    await this.#sanction("banMember", userId, sanction);
+  }
+
+  /** Lifts a ban. */
+  async unbanMember(userId: string): Promise<void> {
+    await this.#change("unbanMember", { userId });
+  }
+
+  /** Keeps someone from writing and reacting: for a time, or until {@link unmuteMember}. */
+  async muteMember(userId: string, sanction: Sanction = {}): Promise<void> {
+    await this.#sanction("muteMember", userId, sanction);
+  }
+
+  /** Lifts a mute. */
+  async unmuteMember(userId: string): Promise<void> {
+    await this.#change("unmuteMember", { userId });
+  }
+
+  /** Changes a member's role. */
+  async setRole(userId: string, role: Role): Promise<void> {
+    await this.#change("setRole", { userId, role });
+  }
+
+  /** Changes its settings. Omitted fields stay unchanged. */
+  async update(settings: { title?: string; topic?: string; slowModeSeconds?: number }): Promise<void> {
+    await this.#change("updateRoom", { ...settings });
+  }
+
+  /** Leaves it. */
+  async leave(): Promise<void> {
+    await this.submit("leave", {});
+  }
+
+  /** @internal Queues a change of this room. */
+  protected submit<Kind extends CommandKind>(kind: Kind, payload: Payloads[Kind]): Promise<unknown> {
+    return this.#client.submit({ kind, roomId: this.id, payload } as NewCommand);
+  }
+
+  #change<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<unknown> {
+    return this.#client.change(name, { roomId: this.id, ...(request as object) } as RequestOf<Name>);
+  }
+
+  async #prefer(preferences: { pinned?: boolean; muted?: boolean; mutedUntil?: Timestamp; markedUnread?: boolean }): Promise<void> {
+    await this.#change("setRoomPreferences", { ...preferences });
+  }
+
+  #sanction(name: "banMember" | "muteMember", userId: string, { seconds, ...why }: Sanction): Promise<unknown> {
+    return this.#change(name, { userId, ...why, ...(seconds && { duration: { seconds } }) });
+  }
+}
+
+// Each value of a room is a property of it, too.
+const nothing = emptyRoom("");
+for (const name of Object.keys(infoOf(nothing, valuesOf(nothing))) as (keyof RoomInfo)[]) {
+  Object.defineProperty(RoomActions.prototype, name, {
+    get(this: RoomActions<unknown>) {
+      return this.info[name];
+    },
+  });
+}
