@@ -67,6 +67,7 @@ async fn a_killed_node_is_replaced_and_nothing_is_lost() {
     }
     endpoint.has_all(&room, head).await;
     let taken = killed.elapsed();
+    println!("replaced after {taken:?}");
     assert!(taken < REPLACED_WITHIN, "after {taken:?}");
     let left: Vec<usize> = (0..3).filter(|node| *node != first).collect();
     // On shutdown it releases the consumer's lease itself.
@@ -103,6 +104,7 @@ async fn workers_deliver_what_nodes_write_and_replace_each_other() {
     let head = alice.say(&room, "after the kill").await;
     endpoint.has_all(&room, head).await;
     let taken = killed.elapsed();
+    println!("replaced after {taken:?}");
     assert!(taken < REPLACED_WITHIN, "after {taken:?}");
     // After a restart it waits for the lease.
     workers[first].start_again().await;
