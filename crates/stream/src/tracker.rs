@@ -7,18 +7,19 @@
 mod flush;
 mod limits;
 mod room;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
-use parlance_core::{Backoff, RoomId, Timestamp};
+use parlance_core::{RoomId, Timestamp};
 use parlance_store::consumers::{Parked, RoomProgress};
 use parlance_store::feed::{MovedHead, Position, Record};
 
 pub use self::limits::Limits;
 use self::limits::MAX_UNWRITTEN;
 pub(crate) use self::room::{Ended, Millis, Origin, Outcome};
-use self::room::{Phase, Room};
+use self::room::{Phase, Room, backoff};
 
 pub(crate) struct Tracker {
     limits: Limits,
@@ -45,10 +46,10 @@ pub(crate) struct Tracker {
     pending_again: bool,
     /// Rows that say pending may be of an earlier owner, whose last writes may still arrive: they are written again.
     is_first_scan: bool,
-    /// Whether the sink has accepted something since the start.
-    has_accepted: bool,
+    /// Whether the sink has accepted or refused something since the start.
+    has_answered: bool,
     paused: bool,
-    /// Failures since the sink last accepted something.
+    /// Failures since the sink last accepted or refused something.
     failures: u32,
     /// When the last of them was counted: results of work started earlier are not counted again.
     failed_at: Millis,
@@ -74,7 +75,7 @@ impl Tracker {
             pending_elsewhere: true,
             pending_again: false,
             is_first_scan: true,
-            has_accepted: false,
+            has_answered: false,
             paused,
             failures: 0,
             failed_at: 0,
@@ -215,9 +216,9 @@ impl Tracker {
     /// Records the end of the work on a room.
     pub(crate) fn ended(&mut self, id: &RoomId, ended: Ended, now: Millis) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        let Ended { done, delivered, was_pending, outcome } = ended;
-        if delivered {
-            self.taken();
+        let Ended { done, answered, was_pending, outcome } = ended;
+        if answered {
+            self.answered();
         }
         let Some(room) = self.rooms.get_mut(id) else { return };
         room.saved_pending |= was_pending;
@@ -252,8 +253,8 @@ impl Tracker {
                     self.failed_at = now;
                     self.failures += 1;
                     let beyond = self.failures.saturating_sub(self.limits.away_after);
-                    let wait = backoff(self.limits.backoff_ms, beyond, self.limits.max_away_ms);
-                    self.away_until = now + wait.max(retry_after_ms);
+                    // What the sink asks for binds this room alone: it may limit rooms one by one.
+                    self.away_until = now + backoff(self.limits.backoff_ms, beyond, self.limits.max_away_ms);
                 }
             }
             Outcome::Failed => self.attempted(id, 0, now),
@@ -286,8 +287,12 @@ impl Tracker {
         self.ready.push_back(id.clone());
     }
 
+    /// Stops or continues delivery. An operator who continues it expects the sink to be back.
     pub(crate) fn pause(&mut self, paused: bool) {
         self.paused = paused;
+        if !paused {
+            self.is_back();
+        }
         (self.pending_elsewhere, self.pending_again) = (true, true);
     }
 
@@ -306,9 +311,9 @@ impl Tracker {
         self.failures >= self.limits.away_after
     }
 
-    /// Whether the sink works: it has accepted something since the start, and is not unavailable.
-    pub(crate) fn is_accepting(&self) -> bool {
-        self.has_accepted && !self.is_away()
+    /// Whether the sink works: it has answered since the start, and is not unavailable.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.has_answered && !self.is_away()
     }
 
     /// Commit time of the oldest event that holds the checkpoint.
@@ -317,11 +322,16 @@ impl Tracker {
         self.rooms.get(id).and_then(|room| room.held_at)
     }
 
-    /// The sink has accepted something: rooms that waited for it are retried.
-    fn taken(&mut self) {
+    /// The sink has accepted or refused something.
+    fn answered(&mut self) {
+        self.has_answered = true;
+        self.is_back();
+    }
+
+    /// The sink counts as available: rooms that waited for it are retried.
+    fn is_back(&mut self) {
         let was_away = self.is_away();
-        self.has_accepted = true;
-        self.failures = 0;
+        (self.failures, self.away_until) = (0, 0);
         if was_away {
             for (_, id) in std::mem::take(&mut self.waiting) {
                 self.wake(id);
@@ -386,10 +396,4 @@ impl Tracker {
             self.held.remove(&(number, id.clone()));
         }
     }
-}
-
-/// The backoff before the next attempt, after `attempts`.
-fn backoff(first_ms: Millis, attempts: u32, most_ms: Millis) -> Millis {
-    let backoff = Backoff { first: Duration::from_millis(first_ms), longest: Duration::from_millis(most_ms) };
-    u64::try_from(backoff.delay(attempts).as_millis()).unwrap_or(most_ms)
 }

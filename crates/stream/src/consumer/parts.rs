@@ -148,17 +148,20 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The consumer's progress in `room`: from its row, or where it starts.
-    pub(crate) async fn progress(
+    /// The consumer's stored progress in `room`.
+    pub(crate) async fn row(&self, room: &RoomId) -> Result<Option<RoomProgress>, StoreError> {
+        let rows = self.parts.table.progress(&self.options.name, std::slice::from_ref(room)).await?;
+        Ok(rows.into_iter().next().map(|(_, row)| row))
+    }
+
+    /// Where the consumer starts in `room`, of which it has no row.
+    pub(crate) async fn start(
         &self,
         room: &RoomId,
         head: &RoomHead,
         origin: Origin,
     ) -> Result<RoomProgress, StoreError> {
-        let Parts { table, log, feed, .. } = &self.parts;
-        if let Some((_, row)) = table.progress(&self.options.name, std::slice::from_ref(room)).await?.pop() {
-            return Ok(row);
-        }
+        let Parts { log, feed, .. } = &self.parts;
         let seq = start_of(log.as_ref(), feed.as_ref(), room, origin.first, origin.at).await?;
         let done = EventKey { epoch: head.epoch, seq };
         Ok(RoomProgress { done, ..RoomProgress::default() })

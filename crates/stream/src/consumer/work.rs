@@ -52,7 +52,10 @@ impl Shared {
         let done = match origin.done {
             Some(done) => done,
             None => {
-                let row = self.progress(room, &head, origin).await?;
+                let row = match self.row(room).await? {
+                    Some(row) => row,
+                    None => self.start(room, &head, origin).await?,
+                };
                 (ended.done, ended.was_pending) = (Some(row.done), row.pending);
                 if let Some(parked) = row.parked {
                     ended.outcome = Outcome::Parked(parked);
@@ -69,6 +72,8 @@ impl Shared {
         if from > head.head {
             return Ok(());
         }
+        // If the event is refused, a skip is of this event, not of one in another epoch or below the floor.
+        ended.done = Some(EventKey { epoch: head.epoch, seq: from - 1 });
         let range = SeqRange { from, to: head.head };
         let entries = self.parts.log.read(room, range, self.parts.sink.batch()).await?;
         let is_whole = entries.iter().zip(from..).all(|(entry, seq)| entry.event.seq == seq);
@@ -81,7 +86,7 @@ impl Shared {
         let Delivered { count, error } = self.deliver(room, &events).await;
         let key = |index: usize| EventKey { epoch: head.epoch, seq: events[index].seq };
         if count > 0 {
-            (ended.done, ended.delivered) = (Some(key(count - 1)), true);
+            (ended.done, ended.answered) = (Some(key(count - 1)), true);
         }
         let Some(error) = error else { return Ok(()) };
         let refused = events.get(count).map(|event| event.id.as_str()).unwrap_or_default();
@@ -103,7 +108,10 @@ impl Shared {
                 ended.outcome = Outcome::Unavailable { retry_after_ms: 0 };
                 false
             }
-            SinkError::Refused { .. } => true,
+            SinkError::Refused { .. } => {
+                ended.answered = true;
+                true
+            }
         };
         if !is_refused || count >= events.len() {
             return Ok(());

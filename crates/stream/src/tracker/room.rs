@@ -1,4 +1,6 @@
-use parlance_core::Timestamp;
+use std::time::Duration;
+
+use parlance_core::{Backoff, Timestamp};
 use parlance_store::consumers::{EventKey, Parked};
 
 /// Milliseconds of a monotonic clock.
@@ -75,8 +77,8 @@ impl Phase {
 pub(crate) struct Ended {
     /// The last delivered event, if known now.
     pub(crate) done: Option<EventKey>,
-    /// Whether the sink accepted something.
-    pub(crate) delivered: bool,
+    /// Whether the sink accepted something, or refused an event for good.
+    pub(crate) answered: bool,
     /// Whether its row, which was read, says that events are pending.
     pub(crate) was_pending: bool,
     pub(crate) outcome: Outcome,
@@ -103,5 +105,11 @@ pub(crate) enum Outcome {
 impl Ended {
     /// Nothing was done, and there is nothing to do.
     pub(crate) const NOTHING: Self =
-        Self { done: None, delivered: false, was_pending: false, outcome: Outcome::UpTo { head: 0 } };
+        Self { done: None, answered: false, was_pending: false, outcome: Outcome::UpTo { head: 0 } };
+}
+
+/// The backoff before the next attempt, after `attempts`.
+pub(super) fn backoff(first_ms: Millis, attempts: u32, most_ms: Millis) -> Millis {
+    let backoff = Backoff { first: Duration::from_millis(first_ms), longest: Duration::from_millis(most_ms) };
+    u64::try_from(backoff.delay(attempts).as_millis()).unwrap_or(most_ms)
 }

@@ -3,6 +3,7 @@
 
 mod dice;
 mod leases;
+mod operators;
 mod outages;
 mod runs;
 mod trouble;

@@ -2,7 +2,7 @@
 
 use parlance_core::RoomId;
 use parlance_store::StoreError;
-use parlance_store::consumers::{EventKey, RoomProgress};
+use parlance_store::consumers::RoomProgress;
 
 use super::super::{Answer, Command, Error};
 use super::{Leave, PENDING_PAGE, Runner, tracker_of};
@@ -40,22 +40,30 @@ impl Runner {
     }
 
     async fn unpark(&mut self, room: RoomId, skip: bool) -> Result<(), Error> {
-        self.load().await;
-        self.save().await;
+        // A walk has its own state: nothing else is written before its end.
+        let is_walking = self.state.walk.is_some();
+        if !is_walking {
+            self.load().await;
+            self.save().await;
+        }
         let (table, name) = (&self.shared.parts.table, &self.shared.options.name);
         let row = table.progress(name, std::slice::from_ref(&room)).await?.pop().map(|(_, row)| row);
         let Some(mut row) = row.filter(|row| row.parked.is_some()) else {
             return Err(Error::NotParked(room));
         };
-        row.parked = None;
+        (row.parked, row.pending) = (None, true);
         if skip && let Some(head) = self.shared.parts.log.room(&room).await? {
-            let next = if row.done.epoch == head.epoch { row.done.seq + 1 } else { 1 };
-            // Below the floor there is nothing to skip.
-            row.done = EventKey { epoch: head.epoch, seq: next.max(head.floor) };
+            // After a restore, or below the floor, the refused event is no longer there to be skipped.
+            let kept = head.floor..=head.head;
+            if row.done.epoch == head.epoch && kept.contains(&(row.done.seq + 1)) {
+                row.done.seq += 1;
+            }
         }
         // Even if the write fails, since it may have been carried out: a later flush writes the current
         // state.
-        self.tracker.unpark(&room, row.clone());
+        if !is_walking {
+            self.tracker.unpark(&room, row.clone());
+        }
         Ok(self.write(vec![(room, row)]).await?)
     }
 

@@ -25,13 +25,14 @@ impl Runner {
         }
     }
 
-    /// Tracks since when the sink has accepted nothing, and publishes the status.
+    /// Tracks since when the sink has answered nothing that was pending, and publishes the status.
     pub(super) fn report(&mut self) {
         let (options, now) = (&self.shared.options, self.shared.parts.clock.now());
         let jumped = self.jumps.jumped(now);
         self.state.failing_since =
             self.state.failing_since.map(|since| Timestamp(since.0.saturating_add_signed(jumped)));
-        if self.tracker.is_accepting() {
+        let is_asked = !self.state.paused && !self.tracker.is_idle();
+        if self.tracker.is_answering() || !is_asked {
             self.state.failing_since = None;
         } else if self.tracker.is_away() {
             let since = *self.state.failing_since.get_or_insert(now);

@@ -16,16 +16,19 @@ const AT_ONCE: usize = 32;
 
 impl Shared {
     async fn load(&self, room: &RoomId, origin: Origin) -> Result<RoomProgress, StoreError> {
-        let loaded = async {
-            let Some(head) = self.parts.log.room(room).await? else {
-                return Ok(RoomProgress::default());
-            };
-            self.progress(room, &head, origin).await
+        if let Some(row) = self.row(room).await? {
+            return Ok(row);
+        }
+        let started = async {
+            match self.parts.log.room(room).await? {
+                Some(head) => self.start(room, &head, origin).await,
+                None => Ok(RoomProgress::default()),
+            }
         };
-        match loaded.await {
+        match started.await {
             // Parked when it is processed.
             Err(StoreError::Damaged(_)) => Ok(RoomProgress::default()),
-            loaded => loaded,
+            started => started,
         }
     }
 }
@@ -51,10 +54,10 @@ impl Runner {
         while let Some((room, loaded)) = loads.next().await {
             match loaded {
                 Ok(row) => self.tracker.loaded(&room, row),
+                // It holds the checkpoint, and is read again at the next tick.
                 Err(error) => {
                     let name = &self.shared.options.name;
                     tracing::warn!(consumer = %name, %room, %error, "cannot read how far a room is, retrying");
-                    return;
                 }
             }
         }

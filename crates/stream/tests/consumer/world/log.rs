@@ -9,11 +9,14 @@ use super::{World, lock};
 impl Log for World {
     async fn room(&self, room: &RoomId) -> Result<Option<RoomHead>, StoreError> {
         self.call().await?;
+        if lock(&self.damaged).as_ref() == Some(room) {
+            return Err(StoreError::Damaged("a planted one".to_owned()));
+        }
         let state = lock(&self.state);
         Ok(state.rooms.get(room).map(|room| RoomHead {
             epoch: room.epoch,
             head: room.events.len() as u64,
-            floor: 1,
+            floor: room.floor,
             kind: RoomKind::Group,
             title: Title::default(),
         }))

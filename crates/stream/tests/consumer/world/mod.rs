@@ -29,6 +29,8 @@ const EPOCH_MS: u64 = 1_700_000_000_000;
 
 pub(super) struct Room {
     pub(super) epoch: u64,
+    /// The first seq that is kept.
+    pub(super) floor: u64,
     pub(super) events: Vec<Event>,
 }
 
@@ -66,6 +68,8 @@ pub(super) struct World {
     pub(super) stuck: Mutex<Option<RoomId>>,
     /// The sink takes what it is given, and says that it does not.
     pub(super) lies: Mutex<bool>,
+    /// A room that cannot be read.
+    pub(super) damaged: Mutex<Option<RoomId>>,
     /// By how much the clock was moved, milliseconds.
     pub(super) clock_ahead: Mutex<i64>,
 }
@@ -91,6 +95,7 @@ impl World {
             begun: Instant::now(),
             stuck: Mutex::default(),
             lies: Mutex::default(),
+            damaged: Mutex::default(),
             clock_ahead: Mutex::new(0),
         })
     }
@@ -140,7 +145,7 @@ impl World {
         let at = self.now();
         let state = &mut *lock(&self.state);
         let epoch = state.generation + 1;
-        let room = state.rooms.entry(id.clone()).or_insert(Room { epoch, events: Vec::new() });
+        let room = state.rooms.entry(id.clone()).or_insert(Room { epoch, floor: 1, events: Vec::new() });
         let first = room.events.len() as u64 + 1;
         for seq in first..first + count {
             room.events.push(Event {
@@ -170,6 +175,19 @@ impl World {
             state.records.push((at, changes));
         }
         self.moved.notify_waiters();
+    }
+
+    /// Appends a last event, and keeps nothing before it.
+    pub(super) fn delete(&self, id: &RoomId) {
+        self.append(id, 1);
+        if let Some(room) = lock(&self.state).rooms.get_mut(id) {
+            room.floor = room.events.len() as u64;
+        }
+    }
+
+    /// Removes a room as if it had never been there.
+    pub(super) fn forget(&self, id: &RoomId) {
+        lock(&self.state).rooms.remove(id);
     }
 
     /// Publishes some delayed records, or all of them.
