@@ -9,12 +9,12 @@ use parlance_store::{Store, StoreError};
 use tokio::time::Instant;
 
 use crate::Error;
-use crate::gate::{Rate, count};
+use crate::gate::{RateLimit, count};
 use crate::limits::{NEW_ROOMS_BURST, ROOMS_COUNTED_FOR};
 
 /// See the [module](self) documentation.
 pub(crate) struct RoomQuota {
-    created: Rate<UserId>,
+    created: RateLimit<UserId>,
     /// Most rooms of one user.
     most: Option<NonZeroU32>,
     counted: Map<UserId, Counted>,
@@ -40,7 +40,7 @@ impl RoomQuota {
         remembered: usize,
         page: usize,
     ) -> Self {
-        let created = Rate::new("new_rooms", per_second, NEW_ROOMS_BURST);
+        let created = RateLimit::new("new_rooms", per_second, NEW_ROOMS_BURST);
         Self { created, most, counted: Map::default(), direct: Map::default(), remembered, page }
     }
 

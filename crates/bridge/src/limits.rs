@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+use parlance_runtime::rate::Rate;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 /// Largest WebSocket message, in bytes: the contract's largest frame, a hello with 2,000 cursors of about 60 bytes
@@ -44,12 +45,8 @@ pub(crate) const BYTES_PER_TURN: usize = 256 * 1024;
 /// Frames queued for the backend. When the queue is full, the socket is not read, and TCP slows the peer down.
 pub(crate) const INBOUND_FRAMES: usize = 4;
 
-/// Consecutive malformed frames allowed. A client under development gets answers; one that sends nothing else is
-/// closed.
-pub(crate) const BAD_FRAMES: u32 = 20;
-
-/// How long until one more malformed frame is allowed.
-pub(crate) const BAD_FRAME_FORGIVEN: Duration = Duration::from_secs(1);
+/// Malformed frames allowed. A client under development gets answers; one that sends nothing else is closed.
+pub(crate) const BAD_FRAMES: Rate = Rate::per_second(1, 20);
 
 /// Largest request id, in bytes, by the contract: longer ones are not echoed.
 pub(crate) const MAX_REQUEST_ID_BYTES: usize = 64;

@@ -6,12 +6,12 @@ use parlance_core::{RoomId, UserId};
 use parlance_hub::Hub;
 use parlance_registry::{Health, Registry};
 use parlance_runtime::map::Map;
+use parlance_runtime::rate::{self, Rate};
 use parlance_store::Store;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::audience::Audiences;
-use crate::budget::Budget;
 use crate::departure;
 use crate::follow_ups::FollowUps;
 use crate::limits::{LOST_NODE_SLACK, MAX_UNANNOUNCED_USERS, RECOVERY_BURST, Sizes, WRITTEN_KEPT};
@@ -31,7 +31,7 @@ pub struct Cluster {
     pub(crate) written: Map<RoomId, Written>,
     pub(crate) health: watch::Receiver<Health>,
     /// Store reads for recovery.
-    pub(crate) reads: Budget,
+    pub(crate) reads: rate::Shared,
     /// Rooms followed up concurrently.
     pub(crate) hints: Places,
     pub(crate) follow_ups: FollowUps,
@@ -84,7 +84,7 @@ impl Cluster {
             audiences: Audiences::default(),
             written: Map::default(),
             health,
-            reads: Budget::new(pace.reads_per_second, RECOVERY_BURST),
+            reads: rate::Shared::new(Rate::per_second(pace.reads_per_second, RECOVERY_BURST)),
             hints: Places::new(sizes.head_hints, sizes.stalled_hints),
             follow_ups: FollowUps::default(),
             comparing: Places::new(sizes.recovery_concurrency, sizes.stalled_hints),

@@ -9,7 +9,6 @@
 
 mod announce;
 mod audience;
-mod budget;
 mod cluster;
 mod commands;
 mod departure;

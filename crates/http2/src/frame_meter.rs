@@ -1,8 +1,7 @@
+use parlance_runtime::rate::Bucket;
 use tokio::time::Instant;
 
-use crate::limits::{
-    BYTES_PER_WINDOW_UPDATE, IDLE_FRAMES, IDLE_FRAMES_PER_SECOND, LEAST_DATA, WINDOW_UPDATES,
-};
+use crate::limits::{BYTES_PER_WINDOW_UPDATE, IDLE_FRAMES, LEAST_DATA, WINDOW_UPDATES};
 
 /// Length of a frame header.
 const HEADER: usize = 9;
@@ -19,38 +18,16 @@ pub(crate) struct FrameMeter {
     read: usize,
     /// Bytes until the next header.
     skip: usize,
-    idle: Tokens,
+    idle: Bucket,
+    /// Window updates that are still allowed. Not a rate: they are earned by bytes written, not by time.
     window_updates: u32,
     /// Bytes written since the last window update they allow.
     written: u64,
 }
 
-#[derive(Debug)]
-struct Tokens {
-    left: u32,
-    /// The time up to which tokens were added.
-    counted: Instant,
-}
-
-impl Tokens {
-    fn spend(&mut self, now: Instant) -> bool {
-        if self.left == 0 {
-            let passed = now.saturating_duration_since(self.counted).as_millis();
-            let earned = passed * u128::from(IDLE_FRAMES_PER_SECOND) / 1_000;
-            if earned > 0 {
-                self.left = u32::try_from(earned).unwrap_or(u32::MAX).min(IDLE_FRAMES);
-                self.counted = now;
-            }
-        }
-        let Some(left) = self.left.checked_sub(1) else { return false };
-        self.left = left;
-        true
-    }
-}
-
 impl FrameMeter {
-    pub(crate) fn new(now: Instant) -> Self {
-        let idle = Tokens { left: IDLE_FRAMES, counted: now };
+    pub(crate) fn new() -> Self {
+        let idle = Bucket::default();
         Self { header: [0; HEADER], read: 0, skip: PREFACE, idle, window_updates: 0, written: 0 }
     }
 
@@ -103,7 +80,7 @@ impl FrameMeter {
                 self.window_updates -= 1;
                 true
             }
-            _ => self.idle.spend(now),
+            _ => self.idle.take(IDLE_FRAMES, now).is_ok(),
         }
     }
 }
@@ -113,6 +90,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::limits::{IDLE_FRAMES_BURST, IDLE_FRAMES_PER_SECOND};
 
     fn frame(kind: u8, flags: u8, length: usize) -> Vec<u8> {
         let header = [0, (length >> 8) as u8, length as u8, kind, flags, 0, 0, 0, 1];
@@ -121,7 +99,7 @@ mod tests {
 
     fn started() -> (FrameMeter, Instant) {
         let now = Instant::now();
-        let mut meter = FrameMeter::new(now);
+        let mut meter = FrameMeter::new();
         assert!(meter.received(&[b'x'; PREFACE], now));
         (meter, now)
     }
@@ -136,9 +114,9 @@ mod tests {
         // PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, unknown, empty and tiny DATA.
         for (kind, length) in [(2, 5), (3, 4), (4, 0), (6, 8), (7, 8), (8, 4), (0x55, 0), (0, 0), (0, 1)] {
             let (mut meter, now) = started();
-            assert_eq!(allowed(&mut meter, &frame(kind, 0, length), now), IDLE_FRAMES, "{kind}");
+            assert_eq!(allowed(&mut meter, &frame(kind, 0, length), now), IDLE_FRAMES_BURST, "{kind}");
             let (mut meter, now) = started();
-            while meter.idle.left > 0 {
+            for _ in 0..IDLE_FRAMES_BURST {
                 assert!(meter.received(&frame(kind, 0, length), now));
             }
             let later = now + Duration::from_secs(2);
@@ -159,7 +137,7 @@ mod tests {
         let (mut meter, now) = started();
         meter.written(75 * 5_000);
         let granted = 75 * 5_000 / BYTES_PER_WINDOW_UPDATE as u32;
-        assert_eq!(allowed(&mut meter, &frame(8, 0, 4), now), (granted + IDLE_FRAMES).min(10_000));
+        assert_eq!(allowed(&mut meter, &frame(8, 0, 4), now), (granted + IDLE_FRAMES_BURST).min(10_000));
     }
 
     #[test]
@@ -172,7 +150,7 @@ mod tests {
                     assert!(meter.received(piece, now));
                 }
             }
-            assert_eq!(meter.idle.left, IDLE_FRAMES - 20, "{piece}");
+            assert_eq!(allowed(&mut meter, &frame(6, 0, 8), now), IDLE_FRAMES_BURST - 20, "{piece}");
         }
     }
 }

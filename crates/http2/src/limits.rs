@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use parlance_runtime::rate::Rate;
+
 /// Burst of frames that achieve nothing: a client that measures round trips, changes settings and priorities needs
 /// dozens.
-pub(crate) const IDLE_FRAMES: u32 = 2_000;
+pub(crate) const IDLE_FRAMES_BURST: u32 = 2_000;
 
-/// Refill per second.
+/// Frames that achieve nothing, per second.
 pub(crate) const IDLE_FRAMES_PER_SECOND: u32 = 500;
+
+/// Both as a rate.
+pub(crate) const IDLE_FRAMES: Rate = Rate::per_second(IDLE_FRAMES_PER_SECOND, IDLE_FRAMES_BURST);
 
 /// Bytes sent for each additional WINDOW_UPDATE allowed: two for each of the smallest events.
 pub(crate) const BYTES_PER_WINDOW_UPDATE: u64 = 32;

@@ -45,7 +45,7 @@ pub(crate) struct Metered<S> {
 
 impl<S> Metered<S> {
     pub(crate) fn new(io: S, reading: Arc<Reading>, task: Waker, is_trusted: bool) -> Self {
-        let meter = (!is_trusted).then(|| FrameMeter::new(Instant::now()));
+        let meter = (!is_trusted).then(FrameMeter::new);
         Self { io, reading, task, meter }
     }
 }

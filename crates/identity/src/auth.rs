@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, decode_header};
 use parlance_core::{Caller, Timestamp, UserId};
+use parlance_runtime::rate;
 use ring::hmac;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -15,9 +16,8 @@ use serde_json::{Map, Value};
 use crate::claims::{self, Expectations, Rejected, TokenProblem};
 use crate::jwks::Jwks;
 use crate::key::{Key, KeyError, VerifyingKey};
-use crate::limits::{KEY_FINGERPRINT_BYTES, MAX_TOKEN_BYTES};
+use crate::limits::{KEY_FINGERPRINT_BYTES, MAX_TOKEN_BYTES, REFUSED_TOKENS_LOGGED};
 use crate::provider;
-use crate::refusals::RefusalLog;
 use crate::revocations::Revocations;
 
 /// Issuer of tokens that a server in local mode issues itself.
@@ -60,7 +60,8 @@ pub struct Auth {
     keys: Vec<VerifyingKey>,
     jwks: Option<Arc<Jwks>>,
     expectations: Expectations,
-    refusals: RefusalLog,
+    /// Log lines about refused tokens.
+    refusals: rate::Shared,
     revocations: Arc<Revocations>,
     /// Set in local mode only.
     encoding: Option<EncodingKey>,
@@ -92,7 +93,7 @@ impl Auth {
         expectations: Expectations,
         encoding: Option<EncodingKey>,
     ) -> Self {
-        let (refusals, revocations) = (RefusalLog::default(), Arc::default());
+        let (refusals, revocations) = (rate::Shared::new(REFUSED_TOKENS_LOGGED), Arc::default());
         Self { keys, jwks, expectations, refusals, revocations, encoding }
     }
 
@@ -154,7 +155,7 @@ impl Auth {
     /// UNAUTHENTICATED, with a reason that says whether a new token would help.
     pub fn verify(&self, authorization: Option<&str>, now: Timestamp) -> Result<Caller, Refused> {
         let now = now.0 / 1_000;
-        self.try_verify(authorization, now).inspect_err(|refused| self.log(refused, now))
+        self.try_verify(authorization, now).inspect_err(|refused| self.log(refused))
     }
 
     /// Like [`Self::verify`], but fetches the issuer's keys if the token's key is unknown.
@@ -174,12 +175,14 @@ impl Auth {
                 verified = Err(Refused::KeysAway);
             }
         }
-        verified.inspect_err(|refused| self.log(refused, now))
+        verified.inspect_err(|refused| self.log(refused))
     }
 
-    fn log(&self, refused: &Refused, now: u64) {
-        if let Refused::Invalid(problem) = refused {
-            self.refusals.log(problem, now);
+    fn log(&self, refused: &Refused) {
+        if let Refused::Invalid(problem) = refused
+            && self.refusals.try_take()
+        {
+            tracing::info!(%problem, "refused a token");
         }
     }
 

@@ -1,6 +1,5 @@
 //! A single HTTP/1.1 request with limits on time and size. Redirects are not followed.
 
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,26 +7,11 @@ use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
+use parlance_runtime::tls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-
-/// The system's certificate authorities: loaded once, since that takes milliseconds.
-static TLS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
-});
 
 /// Sends `request`, whose URI has a scheme and a host, and reads up to `max_bytes` of the answer.
 ///
@@ -62,10 +46,7 @@ async fn exchange_unbounded(
     if !is_tls {
         return ask(stream, request, max_bytes).await;
     }
-    let tls = TLS.as_ref().map_err(Clone::clone)?;
-    let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
-    let stream = tls.connect(name, stream).await;
-    ask(stream.map_err(|error| format!("no tls with {authority}: {error}"))?, request, max_bytes).await
+    ask(tls::connect(&host, stream).await?, request, max_bytes).await
 }
 
 async fn ask(

@@ -13,7 +13,6 @@ mod jwks;
 mod key;
 mod limits;
 mod provider;
-mod refusals;
 mod revocations;
 
 pub use auth::{Auth, Refused};

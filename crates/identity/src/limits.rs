@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use parlance_runtime::rate::Rate;
+
 /// Longest accepted token, bytes: even tokens with many claims are shorter.
 pub(crate) const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// Refused tokens logged per second: enough to find a mistake, although anyone may send any
 /// number of them.
-pub(crate) const REFUSED_TOKENS_LOGGED: u64 = 20;
+pub(crate) const REFUSED_TOKENS_LOGGED: Rate = Rate::per_second(20, 20);
 
 /// Bytes of a fingerprint: enough to distinguish the few keys of one deployment.
 pub(crate) const KEY_FINGERPRINT_BYTES: usize = 8;

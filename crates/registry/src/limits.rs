@@ -30,7 +30,7 @@ pub(crate) const BUCKETS_AT_ONCE: usize = 16;
 /// Pause after each such command, for other clients of Redis.
 pub(crate) const SWEEP_REST: Duration = Duration::from_millis(1);
 
-/// Ended leases that are remembered.
+/// Ended leases that are remembered. Forgetting one costs a question to Redis.
 pub(crate) const REMEMBERED_NODES: usize = 4_096;
 
 /// How often the eviction policy is queried: it can be changed at runtime.

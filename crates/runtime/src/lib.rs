@@ -1,5 +1,5 @@
-//! Process services: randomness, maps with a seeded hasher, tasks that outlive their callers, a budget of memory for
-//! caches, and a bounded clock.
+//! Process services: randomness, maps with a seeded hasher, rates, tasks that outlive their callers, a budget of
+//! memory for caches, a bounded clock, and TLS with the authorities of the system.
 //!
 //! A simulation seeds all of it. Does not depend on rooms, stores or other nodes.
 #![warn(missing_docs)]
@@ -9,5 +9,7 @@ pub mod map;
 pub mod memory;
 pub mod own_task;
 pub mod random;
+pub mod rate;
+pub mod tls;
 
 pub use clock::BoundedClock;

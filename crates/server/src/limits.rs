@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use parlance_http2::KeepAlive;
+use parlance_runtime::rate::Rate;
 
 // Connections of clients.
 
@@ -40,8 +41,8 @@ pub(crate) const REOPEN_AGAIN: Duration = Duration::from_secs(1);
 /// Delay before accepting is retried after a failure.
 pub(crate) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// Minimum interval between log lines about failures to accept.
-pub(crate) const COMPLAIN_AGAIN: Duration = Duration::from_secs(10);
+/// Log lines about failures to accept: one for each shortage, which may last for hours.
+pub(crate) const COMPLAINTS: Rate = Rate::every(Duration::from_secs(10), 1);
 
 /// How long an HTTP/1 connection may take to end when it is closed for lack of authentication.
 pub(crate) const HTTP1_ENDING: Duration = Duration::from_secs(10);

@@ -12,6 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use parlance_cluster::Departure;
 use parlance_http2::{Connection, Opened, Trust, Version};
 use parlance_peers::{Ledger, Peer};
+use parlance_runtime::rate::Bucket;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -24,7 +25,7 @@ use tower::{Service, ServiceExt};
 
 use crate::edge::limits as edge;
 use crate::limits::{
-    ACCEPT_AGAIN, COMPLAIN_AGAIN, CONNECTION_WINDOW, HEADER_TIMEOUT, HTTP1_ENDING, KEEPALIVE, MAX_HEADERS,
+    ACCEPT_AGAIN, COMPLAINTS, CONNECTION_WINDOW, HEADER_TIMEOUT, HTTP1_ENDING, KEEPALIVE, MAX_HEADERS,
     MAX_RESETS, MAX_STREAMS, REOPEN_AGAIN, SEND_BUFFER, STREAM_WINDOW,
 };
 use crate::tls::Tls;
@@ -57,8 +58,8 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
     let places = Arc::new(Semaphore::new(max_connections));
     let protocols = Arc::new(Protocols::with(peers));
     let trust = if peers == Peers::Edges { Trust::Full } else { Trust::Bounded };
-    // When a failure to accept was last logged.
-    let mut complained: Option<Instant> = None;
+    // Log lines about failures to accept.
+    let mut complaints = Bucket::default();
     loop {
         let place = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -78,8 +79,7 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
             Err(error) => {
                 // Usually out of descriptors. Existing connections continue; new ones wait in the kernel's queue.
                 metrics::counter!("parlance_accept_failures_total").increment(1);
-                if complained.is_none_or(|last| last.elapsed() >= COMPLAIN_AGAIN) {
-                    complained = Some(Instant::now());
+                if complaints.take(COMPLAINTS, Instant::now()).is_ok() {
                     tracing::warn!(%error, "cannot accept a connection, retrying");
                 }
                 tokio::time::sleep(ACCEPT_AGAIN).await;

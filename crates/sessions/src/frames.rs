@@ -6,13 +6,14 @@ use parlance_delivery::SharedFrame;
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use tokio::task::unconstrained;
+use tokio::time::Instant;
 use tonic::Status;
 use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
 use crate::acks::Taken;
 use crate::error::Error;
-use crate::limits::MAX_FRAME_ID;
+use crate::limits::{BAD_FRAMES, MAX_FRAME_ID};
 use crate::session::{Session, Stage};
 
 impl Session {
@@ -94,7 +95,7 @@ impl Session {
             }
             Err(error) => {
                 self.out.push_back(reply(request_id, Err(self.operations.failure(error))).into());
-                if self.bad_frames.check().is_err() {
+                if self.bad_frames.take(BAD_FRAMES, Instant::now()).is_err() {
                     return Err(self.refusal(Error::Abusive));
                 }
             }

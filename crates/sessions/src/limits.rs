@@ -5,6 +5,7 @@ use parlance_core::Backoff;
 
 use parlance_core::limits::{MAX_CATCH_UP, MAX_FRAME_BYTES, MAX_TEXT_BYTES};
 use parlance_proto::v1;
+use parlance_runtime::rate::Rate;
 
 /// Sizes of pages and of concurrent work: parameters, so that tests and the simulation reach every boundary with a
 /// handful of rows.
@@ -54,8 +55,9 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(20);
 /// once, may have filled it with hundreds of entries, which rarely happens again.
 pub(crate) const QUEUE_KEPT: usize = 4;
 
-/// Failing frames that a session may send in a burst before it is ended; refilled by one a second.
-pub(crate) const BAD_FRAMES: u32 = 50;
+/// Failing frames that a session may send before it is ended. A client under development fails often; one that goes
+/// on failing is broken.
+pub(crate) const BAD_FRAMES: Rate = Rate::per_second(1, 50);
 
 /// How long acknowledgements of a session in one room share a write. After a crash, a device that resumes elsewhere
 /// receives the events of this time once more.

@@ -1,18 +1,17 @@
 use std::collections::VecDeque;
-use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parlance_cluster::limits::{DRAIN_GRACE, LEAVE_SLACK};
 use parlance_core::{Caller, RoomId};
 use parlance_delivery::{Delivery, Outlet, SharedFrame};
 use parlance_hub::Waken;
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
+use parlance_runtime::rate::Bucket;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +20,7 @@ use v1::server_frame::Frame;
 
 use crate::error::Error;
 use crate::heartbeat::Heartbeat;
-use crate::limits::{BAD_FRAMES, HELLO_TIMEOUT, MAX_IN_FLIGHT, MAX_PAUSE, QUEUE_KEPT};
+use crate::limits::{HELLO_TIMEOUT, MAX_IN_FLIGHT, MAX_PAUSE, QUEUE_KEPT};
 use crate::log_reads::LogRead;
 use crate::open::OpenSession;
 use crate::opening::Opened;
@@ -55,7 +54,7 @@ pub struct Session {
     /// A child token per session: all sessions would contend for the lock of a shared one.
     shutdown: CancellationToken,
     pub(crate) stage: Stage,
-    pub(crate) bad_frames: DefaultDirectRateLimiter,
+    pub(crate) bad_frames: Bucket,
     /// While set, nothing is read from a client that is over its rate. Boxed: most never are.
     paused: Option<Pin<Box<Sleep>>>,
     /// Alternates between the client's frames and the mailbox, so that neither starves the other.
@@ -108,7 +107,6 @@ impl Session {
         subscribe_only: bool,
         outlet: Option<Outlet>,
     ) -> impl Stream<Item = Result<Delivery, Status>> + Send + 'static {
-        let burst = NonZeroU32::new(BAD_FRAMES).unwrap_or(NonZeroU32::MIN);
         metrics::gauge!("parlance_sessions").increment(1.0);
         let session = Self {
             clock: Box::pin(sleep(HELLO_TIMEOUT)),
@@ -125,7 +123,7 @@ impl Session {
             out: VecDeque::new(),
             open: None,
             stage: Stage::Serving,
-            bad_frames: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(burst)),
+            bad_frames: Bucket::default(),
             paused: None,
             mailbox_first: false,
             ended: false,

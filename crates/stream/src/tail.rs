@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parlance_core::evict::survivors;
 use parlance_core::{RoomId, SeqRange};
 use parlance_proto::events::v1::RoomEvent;
 use parlance_store::StoreError;
@@ -33,7 +34,7 @@ const BATCH: usize = 200;
 /// a refused batch would be sent again forever.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Rooms whose progress is remembered, to leave out repeats.
+/// Rooms whose progress is remembered, to leave out repeats: some 3 MB for each stream that reads all rooms.
 const REMEMBERED: usize = 20_000;
 
 /// Why a stream ends.
@@ -290,8 +291,9 @@ impl Tail {
             events.push(event);
         }
         let Some(last) = events.last() else { return Ok(None) };
-        if self.done.len() >= REMEMBERED {
-            self.done.clear();
+        if self.done.len() > REMEMBERED {
+            let mut survives = survivors(self.done.len(), REMEMBERED);
+            self.done.retain(|_, _| survives());
         }
         self.done.insert(room.clone(), EventKey { epoch: head.epoch, seq: last.seq });
         Ok(Some(events))

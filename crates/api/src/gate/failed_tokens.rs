@@ -6,19 +6,22 @@ use parlance_peers::counted_as;
 use parlance_runtime::map::Map;
 use tokio::time::Instant;
 
-use super::rate::{Rate, count};
+use super::rate::{RateLimit, count};
 use crate::limits::{FAILED_TOKENS_BURST, FAILED_TOKENS_PAUSE};
 
 /// Addresses from which too many tokens came that are not valid. Verifying one costs up to 0.1 ms: for a while, no
 /// token from there is looked at.
 pub(crate) struct FailedTokens {
-    rate: Rate<IpAddr>,
+    rate: RateLimit<IpAddr>,
     paused: Map<IpAddr, Instant>,
 }
 
 impl FailedTokens {
     pub(crate) fn new(per_second: Option<NonZeroU32>) -> Self {
-        Self { rate: Rate::new("failed_tokens", per_second, FAILED_TOKENS_BURST), paused: Map::default() }
+        Self {
+            rate: RateLimit::new("failed_tokens", per_second, FAILED_TOKENS_BURST),
+            paused: Map::default(),
+        }
     }
 
     /// Whether tokens from `address` are looked at.

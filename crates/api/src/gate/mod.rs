@@ -29,14 +29,14 @@ use self::audit::Audited;
 pub(crate) use self::calls::Call;
 use self::calls::Operation;
 use self::failed_tokens::FailedTokens;
-pub(crate) use self::rate::{Rate, count};
+pub(crate) use self::rate::{RateLimit, count};
 use crate::Error;
 use crate::limits::{HELLOS_BURST, OPERATION_TIMEOUT, OPERATIONS_BURST, PeopleLimits};
 
 pub(crate) struct Gate {
     auth: Arc<Auth>,
-    operations: Rate<UserId>,
-    hellos: Rate<UserId>,
+    operations: RateLimit<UserId>,
+    hellos: RateLimit<UserId>,
     failed_tokens: FailedTokens,
     clock: Arc<dyn Clock>,
 }
@@ -71,8 +71,8 @@ pub struct Identified(pub(crate) Caller);
 
 impl Gate {
     pub(crate) fn new(auth: Arc<Auth>, limits: &PeopleLimits, clock: Arc<dyn Clock>) -> Self {
-        let operations = Rate::new("operations", limits.operations, OPERATIONS_BURST);
-        let hellos = Rate::new("hellos", limits.hellos, HELLOS_BURST);
+        let operations = RateLimit::new("operations", limits.operations, OPERATIONS_BURST);
+        let hellos = RateLimit::new("hellos", limits.hellos, HELLOS_BURST);
         Self { auth, operations, hellos, failed_tokens: FailedTokens::new(limits.failed_tokens), clock }
     }
 

@@ -2,26 +2,25 @@ use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use parlance_runtime::rate::{Keyed, Rate};
 
-/// A rate for each key, with bursts; or none.
-pub(crate) struct Rate<K: Clone + Eq + Hash> {
+/// A limit on the rate of each key, counted in the metrics; or none.
+pub(crate) struct RateLimit<K> {
     /// In the metrics.
     label: &'static str,
-    limiter: Option<DefaultKeyedRateLimiter<K>>,
+    keyed: Option<Keyed<K>>,
 }
 
-impl<K: Clone + Eq + Hash> Rate<K> {
+impl<K: Clone + Eq + Hash> RateLimit<K> {
     /// `per_second` of each key, and bursts of `burst` times as many; `None` is no limit.
     pub(crate) fn new(label: &'static str, per_second: Option<NonZeroU32>, burst: NonZeroU32) -> Self {
-        let quota = |rate: NonZeroU32| Quota::per_second(rate).allow_burst(rate.saturating_mul(burst));
-        Self { label, limiter: per_second.map(|rate| RateLimiter::keyed(quota(rate))) }
+        let rate = |permits: NonZeroU32| Rate::per_second(permits.get(), permits.saturating_mul(burst).get());
+        Self { label, keyed: per_second.map(|permits| Keyed::new(rate(permits))) }
     }
 
     /// Whether there is a limit.
     pub(crate) fn is_limited(&self) -> bool {
-        self.limiter.is_some()
+        self.keyed.is_some()
     }
 
     /// Counts one of `key`.
@@ -29,17 +28,14 @@ impl<K: Clone + Eq + Hash> Rate<K> {
     /// # Errors
     /// When the next one is allowed.
     pub(crate) fn check(&self, key: &K) -> Result<(), Duration> {
-        let Some(limiter) = &self.limiter else { return Ok(()) };
-        limiter.check_key(key).map_err(|not_until| {
-            count(self.label);
-            not_until.wait_time_from(DefaultClock::default().now())
-        })
+        let Some(keyed) = &self.keyed else { return Ok(()) };
+        keyed.take(key).inspect_err(|_| count(self.label))
     }
 
     /// Forgets keys that were not used for a while.
     pub(crate) fn trim(&self) {
-        if let Some(limiter) = &self.limiter {
-            limiter.retain_recent();
+        if let Some(keyed) = &self.keyed {
+            keyed.trim();
         }
     }
 }

@@ -5,25 +5,27 @@ use std::sync::Arc;
 
 use parlance_proto::error::Failure;
 use parlance_proto::json::UnknownFields;
+use parlance_runtime::rate::Bucket;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use super::budget::Budget;
 use super::close::Ending;
 use super::form::{self, Form};
 use super::link::{Happened, Link};
 use super::outbound::Step;
 use super::session::InboundSender;
 use super::timers::{Due, Timers};
+use crate::limits::BAD_FRAMES;
 use crate::options::Options;
 
 /// One connection: its task carries frames both ways until either end finishes.
 struct Connection<S> {
     link: Arc<Link<S>>,
-    budget: Budget,
+    /// Malformed frames so far.
+    bad_frames: Bucket,
     /// How to treat unknown fields in JSON.
     unknown: UnknownFields,
 }
@@ -38,7 +40,7 @@ pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     unknown: UnknownFields,
     shutdown: CancellationToken,
 ) -> impl Future<Output = ()> {
-    let mut connection = Connection { link, budget: Budget::new(Instant::now()), unknown };
+    let mut connection = Connection { link, bad_frames: Bucket::default(), unknown };
     async move {
         let ending = connection.run(&inbound, options, shutdown).await;
         // From here on the backend is free of the stream.
@@ -153,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Err(answer) => {
                 ends.meters.bad_frames.increment(1);
-                if !self.budget.spend(now) {
+                if self.bad_frames.take(BAD_FRAMES, now).is_err() {
                     let message = "too many messages were no frames";
                     let failure = Failure::new(Code::ResourceExhausted, "too_many_bad_frames", message);
                     return Break(Ending::failed(failure));

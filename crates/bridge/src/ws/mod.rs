@@ -1,6 +1,5 @@
 //! `/ws`: a WebSocket is one `Chat` stream.
 
-mod budget;
 mod close;
 mod connection;
 mod form;

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use fred::types::Value;
 use parlance_core::Timestamp;
+use parlance_core::evict::survivors;
 
 use super::script::strings;
 use crate::NodeId;
@@ -91,7 +92,8 @@ impl Nodes {
         let mut known = self.known();
         known.alive = leases.alive.iter().cloned().collect();
         if known.ended.len() > REMEMBERED_NODES {
-            known.ended.clear();
+            let mut survives = survivors(known.ended.len(), REMEMBERED_NODES);
+            known.ended.retain(|_| survives());
         }
         known.ended.extend(leases.ended.iter().chain(&leases.left).cloned());
         // Answers may overtake each other: an older one may have reported a live node as ended.
@@ -194,6 +196,17 @@ mod tests {
         nodes.forget_unknown(["new"].into_iter());
         lost(&nodes, leases(&["me", "new"], &[], &[]));
         assert!(!nodes.has_ended("new"));
+    }
+
+    #[test]
+    fn most_ended_leases_stay_known_when_there_are_too_many() {
+        let nodes = nodes(Duration::from_secs(100));
+        let ended: Vec<String> = (0..=REMEMBERED_NODES).map(|number| format!("a.{number}")).collect();
+        let all: Vec<&str> = ended.iter().map(String::as_str).collect();
+        lost(&nodes, leases(&["me"], &all, &[]));
+        lost(&nodes, leases(&["me"], &[], &[]));
+        let known = all.iter().filter(|lease| nodes.has_ended(lease)).count();
+        assert!((REMEMBERED_NODES / 2..=REMEMBERED_NODES).contains(&known), "{known}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use parlance_core::UserId;
+use parlance_core::evict::survivors;
 use parlance_runtime::map::HashMap;
 use tokio::time::Instant;
 
@@ -86,8 +87,10 @@ impl Actor {
             self.decided_for.remove(&key);
             return;
         }
-        if self.decided_for.len() >= FORWARDS_KNOWN {
-            self.decided_for.clear();
+        let known = self.decided_for.len();
+        if known > FORWARDS_KNOWN {
+            let mut survives = survivors(known, FORWARDS_KNOWN);
+            self.decided_for.retain(|_, _| survives());
         }
         self.decided_for.insert(key, origin.id);
     }

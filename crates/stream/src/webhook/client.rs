@@ -2,7 +2,7 @@
 //! checked address: a name that resolves to another one meanwhile gains nothing.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,13 +11,10 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use parlance_runtime::tls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::address::Reach;
 use super::url::Url;
@@ -38,19 +35,6 @@ const BODY: Duration = Duration::from_secs(1);
 const MAX_ANSWER: usize = 64 * 1024;
 
 type Sender = SendRequest<Full<Bytes>>;
-
-/// Trusted authorities and TLS settings: loaded once, since that takes milliseconds.
-static TLS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
-});
 
 pub(super) struct Client {
     url: Url,
@@ -152,11 +136,7 @@ impl Client {
             if !self.url.is_tls {
                 return open(stream).await;
             }
-            let tls = TLS.as_ref().map_err(Clone::clone)?;
-            let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
-            let stream =
-                tls.connect(name, stream).await.map_err(|error| format!("no tls with {host}: {error}"))?;
-            return open(stream).await;
+            return open(tls::connect(host, stream).await?).await;
         }
         Err(reason)
     }

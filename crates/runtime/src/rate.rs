@@ -1,0 +1,213 @@
+//! Rates with bursts: one algorithm for everything that is limited by time.
+
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::map::Map;
+
+/// One permit per interval, and several at once after a pause.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
+    each: Duration,
+    /// How far ahead of an even spacing permits may be taken.
+    ahead: Duration,
+}
+
+impl Rate {
+    /// One permit per `each`, and up to `burst` at once.
+    pub const fn every(each: Duration, burst: u32) -> Self {
+        Self { each, ahead: each.saturating_mul(burst.saturating_sub(1)) }
+    }
+
+    /// `permits` per second, at least one, and up to `burst` at once.
+    pub const fn per_second(permits: u32, burst: u32) -> Self {
+        let permits = if permits == 0 { 1 } else { permits };
+        Self::every(Duration::from_nanos(1_000_000_000 / permits as u64), burst)
+    }
+}
+
+/// The used part of a [`Rate`].
+///
+/// Holds a single point in time (the generic cell rate algorithm), so it needs no timer and little memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bucket {
+    /// When the whole burst is available again; `None` if nothing was taken yet.
+    full_at: Option<Instant>,
+}
+
+impl Bucket {
+    /// Takes a permit of `rate` if one is available at `now`.
+    ///
+    /// # Errors
+    /// The time until one is.
+    pub fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
+        let wait = self.wait(rate, now);
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        self.spend(rate, now);
+        Ok(())
+    }
+
+    /// Takes the next permit, and returns the time until it is due.
+    pub fn reserve(&mut self, rate: Rate, now: Instant) -> Duration {
+        let wait = self.wait(rate, now);
+        self.spend(rate, now);
+        wait
+    }
+
+    /// Whether the whole burst is available at `now`, as if nothing was ever taken.
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.full_at.is_none_or(|at| at <= now)
+    }
+
+    fn wait(&self, rate: Rate, now: Instant) -> Duration {
+        let until_full = self.full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        until_full.saturating_sub(rate.ahead)
+    }
+
+    fn spend(&mut self, rate: Rate, now: Instant) {
+        self.full_at = Some(self.full_at.map_or(now, |at| at.max(now)) + rate.each);
+    }
+}
+
+/// A [`Rate`] that tasks share.
+#[derive(Debug)]
+pub struct Shared {
+    rate: Rate,
+    bucket: Mutex<Bucket>,
+}
+
+impl Shared {
+    /// Starts with the whole burst.
+    pub fn new(rate: Rate) -> Self {
+        Self { rate, bucket: Mutex::default() }
+    }
+
+    /// Waits for a permit. Permits are given in the order of the calls.
+    pub async fn take(&self) {
+        let now = Instant::now();
+        let wait = self.bucket().reserve(self.rate, now);
+        if !wait.is_zero() {
+            sleep_until(now + wait).await;
+        }
+    }
+
+    /// Takes a permit if one is available now.
+    pub fn try_take(&self) -> bool {
+        self.bucket().take(self.rate, Instant::now()).is_ok()
+    }
+
+    fn bucket(&self) -> std::sync::MutexGuard<'_, Bucket> {
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A [`Rate`] for each key.
+pub struct Keyed<K> {
+    rate: Rate,
+    buckets: Map<K, Bucket>,
+}
+
+impl<K: Clone + Eq + Hash> Keyed<K> {
+    /// Starts with the whole burst for each key.
+    pub fn new(rate: Rate) -> Self {
+        Self { rate, buckets: Map::default() }
+    }
+
+    /// Takes a permit of `key` if one is available now.
+    ///
+    /// # Errors
+    /// The time until one is.
+    pub fn take(&self, key: &K) -> Result<(), Duration> {
+        let now = Instant::now();
+        if let Some(mut bucket) = self.buckets.get_mut(key) {
+            return bucket.take(self.rate, now);
+        }
+        self.buckets.entry(key.clone()).or_default().take(self.rate, now)
+    }
+
+    /// Forgets keys whose whole burst is available.
+    pub fn trim(&self) {
+        let now = Instant::now();
+        self.buckets.retain(|_, bucket| !bucket.is_full(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take_all(bucket: &mut Bucket, rate: Rate, now: Instant) -> usize {
+        std::iter::from_fn(|| bucket.take(rate, now).ok()).count()
+    }
+
+    #[test]
+    fn time_refills_up_to_the_burst() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs_f64(seconds);
+        let rate = Rate::every(Duration::from_secs(1), 20);
+        let mut bucket = Bucket::default();
+        assert_eq!(take_all(&mut bucket, rate, start), 20);
+        assert_eq!(bucket.take(rate, after(0.25)), Err(Duration::from_millis(750)));
+        assert_eq!(take_all(&mut bucket, rate, after(0.9)), 0);
+        assert_eq!(take_all(&mut bucket, rate, after(3.5)), 3);
+        assert_eq!(take_all(&mut bucket, rate, after(4.0)), 1);
+        assert!(!bucket.is_full(after(23.5)));
+        assert!(bucket.is_full(after(24.0)));
+        assert_eq!(take_all(&mut bucket, rate, after(1e6)), 20);
+    }
+
+    #[test]
+    fn without_a_burst_permits_are_single() {
+        let now = Instant::now();
+        for burst in [0, 1] {
+            let rate = Rate::per_second(10, burst);
+            assert_eq!(take_all(&mut Bucket::default(), rate, now), 1);
+        }
+    }
+
+    #[test]
+    fn no_rate_is_too_large_or_too_small() {
+        let now = Instant::now();
+        for permits in [0, 1, u32::MAX] {
+            let rate = Rate::per_second(permits, u32::MAX);
+            let mut bucket = Bucket::default();
+            for _ in 0..1_000 {
+                assert_eq!(bucket.take(rate, now), Ok(()));
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn burst_is_free_then_permits_are_evenly_spaced() {
+        let shared = Shared::new(Rate::per_second(100, 6));
+        let start = Instant::now();
+        for _ in 0..6 {
+            shared.take().await;
+        }
+        assert!(start.elapsed() < Duration::from_millis(2), "{:?}", start.elapsed());
+        assert!(!shared.try_take());
+        for _ in 0..10 {
+            shared.take().await;
+        }
+        let took = start.elapsed();
+        assert!((95..=105).contains(&took.as_millis()), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_key_has_its_rate_and_idle_keys_are_forgotten() {
+        let keyed = Keyed::new(Rate::per_second(1, 2));
+        assert_eq!([keyed.take(&"a"), keyed.take(&"a")], [Ok(()), Ok(())]);
+        assert_eq!(keyed.take(&"a"), Err(Duration::from_secs(1)));
+        assert_eq!(keyed.take(&"b"), Ok(()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        keyed.trim();
+        assert_eq!(keyed.buckets.iter().map(|entry| *entry.key()).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(keyed.take(&"a"), Ok(()));
+        assert!(keyed.take(&"a").is_err());
+    }
+}
