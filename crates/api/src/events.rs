@@ -1,7 +1,6 @@
 //! `StreamEvents`: all events of all rooms, for the app's other services.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
@@ -17,14 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::gate::Admitted;
+use crate::limits::EVENTS_HEARTBEAT;
 use crate::{Api, Error};
 
 /// The response stream of a call.
 pub(crate) type Events = BoxStream<'static, Result<StreamEventsResponse, Status>>;
-
-/// How long the stream may be idle before an empty response is sent: less than the idle timeout of load
-/// balancers.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 
 impl Api {
     /// Opens a stream of events.
@@ -88,7 +84,7 @@ impl Ends {
             () = self.draining.cancelled() => Err(Error::Draining),
             () = sleep_until(self.at) => Err(Error::TokenExpired),
             () = self.live.revoked() => Err(Error::TokenRevoked),
-            batch = tail.next(HEARTBEAT) => Ok(batch?),
+            batch = tail.next(EVENTS_HEARTBEAT) => Ok(batch?),
         }
     }
 }

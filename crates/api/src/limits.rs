@@ -142,3 +142,9 @@ pub(crate) const KEYS_AGAIN: Duration = Duration::from_secs(5);
 
 /// Interval for dropping idle state.
 pub(crate) const TRIM_EVERY: Duration = Duration::from_secs(10);
+
+/// How long `StreamEvents` may be idle before an empty response is sent: less than the idle timeout of load balancers.
+pub(crate) const EVENTS_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Maximum number of data keys that one request may remove: all data of a message has 4 KiB.
+pub(crate) const MAX_UNSET: usize = 64;

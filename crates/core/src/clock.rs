@@ -77,7 +77,7 @@ pub struct ClockMonitor {
 }
 
 /// No offset was measured yet.
-const UNKNOWN: i64 = i64::MIN;
+const UNKNOWN: i64 = i64::MIN; // format
 
 impl ClockMonitor {
     /// Starts without measurements of `clock`.

@@ -16,7 +16,7 @@ pub struct DataTooLarge;
 pub struct Data(Option<Arc<BTreeMap<String, Vec<u8>>>>);
 
 /// Encoding overhead of an entry besides key and value: tags and lengths.
-const ENTRY_BYTES: usize = 8;
+const ENTRY_BYTES: usize = 8; // format
 
 impl Data {
     /// Checks the size.

@@ -175,7 +175,7 @@ pub struct RoomIdKey([u8; Self::BYTES]);
 
 impl RoomIdKey {
     /// Size of a key.
-    pub const BYTES: usize = 32;
+    pub const BYTES: usize = 32; // format
 
     /// Creates a key from random bytes.
     pub fn new(bytes: [u8; Self::BYTES]) -> Self {
@@ -189,7 +189,7 @@ impl RoomIdKey {
 
     /// HMAC-SHA-256 (RFC 2104).
     fn mac(&self, message: &[u8]) -> [u8; 32] {
-        const BLOCK: usize = 64;
+        const BLOCK: usize = 64; // format
 
         let padded = |pad: u8| {
             let mut block = [pad; BLOCK];

@@ -148,3 +148,6 @@ pub const CLOCK_SKEW: u64 = 60;
 
 /// Longer than any session. Instants further in the future cannot be represented.
 pub const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Longest `jti` of a token that can be revoked by it, bytes: UUIDs and hashes are shorter.
+pub const MAX_TOKEN_ID_BYTES: usize = 256;

@@ -1,4 +1,5 @@
 use crate::ids::UserId;
+use crate::limits::MAX_TOKEN_ID_BYTES;
 
 /// Tokens that were revoked before they expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,12 +18,9 @@ pub enum Revocation {
 pub struct TokenId(Box<str>);
 
 impl TokenId {
-    /// Longest id, bytes: UUIDs and hashes are shorter.
-    pub const MAX_BYTES: usize = 256;
-
     /// Parses a token id; `None` if it is empty or too long.
     pub fn parse(id: &str) -> Option<Self> {
-        (1..=Self::MAX_BYTES).contains(&id.len()).then(|| Self(id.into()))
+        (1..=MAX_TOKEN_ID_BYTES).contains(&id.len()).then(|| Self(id.into()))
     }
 
     /// As text.

@@ -20,7 +20,7 @@ struct Encoded {
 }
 
 /// Length of the prefix of a gRPC message: no compression, and the size.
-const PREFIX_BYTES: usize = 5;
+const PREFIX_BYTES: usize = 5; // format
 
 /// A gRPC message whose content is written by `encode`.
 fn message(size: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Bytes {

@@ -4,10 +4,10 @@ use tokio::time::Instant;
 use crate::limits::{BYTES_PER_WINDOW_UPDATE, IDLE_FRAMES, LEAST_DATA, WINDOW_UPDATES};
 
 /// Length of a frame header.
-const HEADER: usize = 9;
+const HEADER: usize = 9; // format
 
 /// Length of the preface before the first frame.
-const PREFACE: usize = 24;
+const PREFACE: usize = 24; // format
 
 /// Parses the headers of incoming frames, and limits those that achieve nothing: each costs the peer 9 bytes, and the
 /// server more.

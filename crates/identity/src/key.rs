@@ -96,8 +96,8 @@ const PEM: &[u8] = b"-----BEGIN";
 const PRIVATE: &[u8] = b"PRIVATE KEY-----";
 
 /// Size of an uncompressed point on each curve, in bytes.
-const P256_POINT: usize = 65;
-const P384_POINT: usize = 97;
+const P256_POINT: usize = 65; // format
+const P384_POINT: usize = 97; // format
 
 fn public_key(pem: &[u8]) -> Result<(DecodingKey, Vec<Algorithm>), KeyError> {
     if pem.windows(PRIVATE.len()).any(|bytes| bytes == PRIVATE) {

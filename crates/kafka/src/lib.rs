@@ -12,6 +12,7 @@
 //! - `topic`: checks that the topic guarantees order and completeness
 #![warn(missing_docs)]
 
+mod limits;
 mod options;
 mod producer;
 mod record;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
+use crate::limits::RECORD_OVERHEAD;
 use crate::record::Format;
 
 /// Order and completeness depend on these, so they cannot be configured.
@@ -128,10 +129,7 @@ impl Options {
             client.set(name, value);
         }
         client.set("bootstrap.servers", &self.brokers);
-        client.set("message.max.bytes", (self.max_bytes + OVERHEAD).to_string());
+        client.set("message.max.bytes", (self.max_bytes + RECORD_OVERHEAD).to_string());
         client
     }
 }
-
-/// Maximum overhead of headers and key in addition to a value, bytes.
-const OVERHEAD: usize = 8 * 1024;

@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{Clock, RoomId};
@@ -8,13 +7,11 @@ use parlance_stream::sink::{Delivered, EventSink, SinkError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
+use crate::limits::QUEUE_FULL_PAUSE;
 use crate::producer::{NotQueued, Producer, Queued};
 use crate::record::Record;
 use crate::suspects::{self, Suspects};
 use crate::{Options, OptionsError, topic};
-
-/// Retry interval while the queue is full.
-const FULL: Duration = Duration::from_millis(200);
 
 /// Sends events to a topic.
 pub struct KafkaSink {
@@ -143,7 +140,7 @@ impl KafkaSink {
             error = Some(match rest {
                 NotQueued::Full => SinkError::Unavailable {
                     reason: "too much is on its way to the brokers".to_owned(),
-                    retry_after: Some(FULL),
+                    retry_after: Some(QUEUE_FULL_PAUSE),
                 },
                 NotQueued::TooLarge => SinkError::Refused { reason: "it is too large".to_owned() },
                 NotQueued::Failed(reason) => {

@@ -1,7 +1,5 @@
 //! Checks that the topic guarantees order and completeness.
 
-use std::time::Duration;
-
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
@@ -9,17 +7,15 @@ use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::Options;
+use crate::limits::BROKER_TIMEOUT;
 use crate::producer::Producer;
-
-/// Timeout of the brokers' answers.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Checks the topic, or creates it; `Err` says why nothing may be sent to it. `is_known` is set once it has passed
 /// a check.
 pub(crate) async fn check(options: &Options, producer: &Producer, is_known: bool) -> Result<(), String> {
     // Requesting metadata of one topic by name may create it, with any number of partitions.
     let asked = is_known.then(|| options.topic.clone());
-    let metadata = producer.metadata(asked, PATIENCE).await?;
+    let metadata = producer.metadata(asked, BROKER_TIMEOUT).await?;
     match partitions(&metadata, &options.topic)? {
         Some(count) if count == options.partitions => {}
         Some(count) => {
@@ -107,5 +103,5 @@ const OF_PRODUCERS: [&str; 7] = [
 ];
 
 fn of_admin() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+    AdminOptions::new().request_timeout(Some(BROKER_TIMEOUT)).operation_timeout(Some(BROKER_TIMEOUT))
 }

@@ -8,18 +8,12 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder
 use tonic::{Code, Status};
 
 use crate::error::Failure;
+use crate::limits::{BUFFER_BYTES, YIELD_BYTES};
 
 /// Protobuf with two differences from tonic's own codec: an undecodable message is the caller's fault
 /// (INVALID_ARGUMENT, not INTERNAL), and the buffers of an idle stream are small.
 #[derive(Debug, Clone)]
 pub struct ServerCodec<T, U>(PhantomData<(T, U)>);
-
-/// Initial size of a stream's buffers, in bytes; they grow on demand. A hello fits; the usual 8 KiB for each of
-/// 100,000 idle streams would take 800 MB.
-const BUFFER_BYTES: usize = 64;
-
-/// Bytes gathered before a stream yields to the socket: one TLS record.
-const YIELD_BYTES: usize = 16 * 1024;
 
 impl<T, U> Default for ServerCodec<T, U> {
     fn default() -> Self {

@@ -12,7 +12,7 @@ pub fn timestamp(at: core::Timestamp) -> Timestamp {
 }
 
 /// The end of the year 9999, seconds since 1970.
-const LAST_SECOND: u64 = 253_402_300_799;
+const LAST_SECOND: u64 = 253_402_300_799; // format
 
 /// Converts a timestamp; `None` for a time before 1970 or after 9999.
 pub fn timestamp_from(at: &Timestamp) -> Option<core::Timestamp> {

@@ -8,8 +8,7 @@ use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
-/// Maximum nesting depth of values. JSON and protobuf parsers limit it, too.
-const MAX_DEPTH: usize = 16;
+use crate::limits::MAX_DATA_DEPTH;
 
 /// Why a struct is not accepted as app data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +20,7 @@ pub enum DataError {
     #[error("holds a value that is none of JSON, such as NaN")]
     NotJson,
     /// Nesting that is too deep.
-    #[error("must not be nested deeper than {MAX_DEPTH}")]
+    #[error("must not be nested deeper than {MAX_DATA_DEPTH}")]
     TooDeep,
 }
 
@@ -38,7 +37,7 @@ pub fn parse(data: Option<&Struct>) -> Result<Data, DataError> {
 }
 
 fn check(value: &Value, depth: usize) -> Result<(), DataError> {
-    if depth > MAX_DEPTH {
+    if depth > MAX_DATA_DEPTH {
         return Err(DataError::TooDeep);
     }
     match &value.kind {
@@ -110,7 +109,7 @@ mod tests {
             assert_eq!(parse(Some(&one(Some(Kind::NumberValue(number))))), Err(DataError::NotJson));
         }
         let mut value = Value { kind: Some(Kind::BoolValue(true)) };
-        for _ in 0..MAX_DEPTH {
+        for _ in 0..MAX_DATA_DEPTH {
             value = Value { kind: Some(Kind::ListValue(ListValue { values: vec![value] })) };
         }
         assert_eq!(parse(Some(&one(value.kind))), Err(DataError::TooDeep));

@@ -173,7 +173,7 @@ fn unknown_name(error: &str) -> Option<String> {
 
 /// Minimum number of digits of a number that is parsed as the largest 64-bit number although it differs, such as
 /// 1.8446744073709552e19.
-const LONG_DIGITS: usize = 17;
+const LONG_DIGITS: usize = 17; // format
 
 /// Whether a number may exceed 64 bits. Digits in a string count too, which costs a second check.
 fn has_long_number(json: &[u8]) -> bool {

@@ -1,8 +1,7 @@
 //! Suggestions for JSON that does not fit the contract.
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
-/// Longer lists are not helpful.
-const MOST_NAMES: usize = 12;
+use crate::limits::MAX_SUGGESTIONS;
 
 /// The names of the fields of the message at `path` in `message`, if they are few.
 pub(crate) fn fields(message: &MessageDescriptor, path: &str) -> Option<String> {
@@ -36,5 +35,5 @@ fn field(message: &MessageDescriptor, path: &str) -> Option<FieldDescriptor> {
 
 fn joined(names: impl Iterator<Item = String>) -> Option<String> {
     let names: Vec<String> = names.collect();
-    (1..=MOST_NAMES).contains(&names.len()).then(|| names.join(", "))
+    (1..=MAX_SUGGESTIONS).contains(&names.len()).then(|| names.join(", "))
 }

@@ -14,6 +14,7 @@ pub mod error;
 pub mod event;
 pub mod json;
 mod known_names;
+mod limits;
 pub mod stored;
 
 /// `package parlance.v1`: messages and clients.

@@ -16,7 +16,7 @@ use crate::storage::v1::event::Body as Stored;
 use crate::storage::v1::{self, ChunkRecord};
 
 /// The field number of the first kind of body; the fields below it are common to all events.
-const FIRST_BODY: u32 = 9;
+const FIRST_BODY: u32 = 9; // format
 
 /// Converts a kind of room.
 pub fn kind(kind: core::RoomKind) -> i32 {

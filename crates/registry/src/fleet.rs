@@ -9,7 +9,7 @@ pub struct FleetTag([u8; Self::LENGTH]);
 
 impl FleetTag {
     /// Length of a tag in bytes: two fleets in 2^32 pairs share one.
-    pub(crate) const LENGTH: usize = 8;
+    pub(crate) const LENGTH: usize = 8; // format
 
     /// The fleet on the store with this identity and key prefix.
     pub fn of(store_identity: &str, prefix: &str) -> Self {
@@ -41,7 +41,7 @@ pub type Seal = [u8; FleetKey::SEAL];
 
 impl FleetKey {
     /// Length of a seal in bytes: one in 2^128 guesses passes.
-    pub const SEAL: usize = 16;
+    pub const SEAL: usize = 16; // format
 
     /// Derives the key of `fleet` from a secret of its store.
     pub fn derive(secret: &[u8], fleet: FleetTag) -> Self {

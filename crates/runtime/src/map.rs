@@ -12,7 +12,7 @@ use crate::random;
 
 /// Enough that tasks on many processors rarely contend. Not derived from the number of processors, on which the
 /// iteration order would then depend.
-const SHARDS: usize = 64;
+const SHARDS: usize = 64; // format
 
 /// A map shared by tasks.
 pub struct Map<K, V>(DashMap<K, V, Seeded>);

@@ -17,10 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Seams;
 use crate::config::{Endpoint, Topic, Webhooks};
+use crate::limits::DISABLE_AFTER;
 use crate::planned::Planned;
-
-/// Time without a success after which an endpoint is disabled until the server restarts.
-const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3_600);
 
 /// The source of events.
 #[derive(Clone)]

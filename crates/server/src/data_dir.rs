@@ -7,11 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use crate::limits::NAMED_FILES;
+
 /// Location of the store in the data directory.
 pub(crate) const STORE: &str = "store";
-/// Number of other files named in a warning.
-const NAMED: usize = 5;
-
 /// The contents of a data directory.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -53,7 +52,7 @@ pub(crate) fn inspect(dir: &Path) -> anyhow::Result<Found> {
     let foreign = names.into_iter().filter(|name| name != "lost+found" && !name.starts_with('.'));
     let mut foreign: Vec<_> = foreign.collect();
     foreign.sort_unstable();
-    foreign.truncate(NAMED);
+    foreign.truncate(NAMED_FILES);
     Ok(if foreign.is_empty() { Found::Nothing } else { Found::Foreign(foreign) })
 }
 

@@ -11,7 +11,7 @@ use crate::config::Identity;
 
 /// File of the generated key in the data directory.
 const LOCAL_KEY: &str = "local.key";
-const LOCAL_KEY_BYTES: usize = 32;
+const LOCAL_KEY_BYTES: usize = 32; // format
 
 /// Marker in the data directory of a server that verifies tokens with a configured key.
 const KEYED: &str = "local.key.unused";

@@ -158,3 +158,49 @@ pub(crate) const STORE_ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the store may take to answer, including its own retries.
 pub(crate) const STORE_ANSWER_WITHIN: Duration = Duration::from_secs(4);
+
+// Consumers and revocations.
+
+/// Time without a success after which an endpoint is disabled until the server restarts: longer than a long weekend.
+pub(crate) const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3_600);
+
+/// Parked rooms per page: some 200 KB.
+pub(crate) const PARKED_PAGE: usize = 500;
+
+/// Interval of reading revocations made through other nodes: sessions must end within five seconds.
+pub(crate) const REVOCATIONS_LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Maximum number of revocations per read: 300 bytes each.
+pub(crate) const REVOCATIONS_PAGE: usize = 1_000;
+
+/// Maximum size of a request to revoke, in bytes: a few ids.
+pub(crate) const MAX_REVOCATION_ORDER: usize = 4 * 1024;
+
+// The command line.
+
+/// Timeout of a command on consumers: a replay first scans every room.
+pub(crate) const CONSUMERS_WITHIN: Duration = Duration::from_secs(600);
+
+/// Largest answer to it, in bytes: a page of parked rooms has some 200 KB.
+pub(crate) const CONSUMERS_ANSWER: usize = 4 << 20;
+
+/// Timeout of a node's answer to a revocation: a write to the store, with its retries.
+pub(crate) const REVOKE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Largest answer to it, in bytes: a line of JSON.
+pub(crate) const REVOKE_ANSWER: usize = 16 * 1024;
+
+/// Number of earlier messages that `parlance chat` shows at first: a screen.
+pub(crate) const CHAT_HISTORY: u32 = 20;
+
+/// Timeout for the echo of its last message.
+pub(crate) const CHAT_LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Maximum number of rooms searched for a title: a page.
+pub(crate) const CHAT_ROOMS_PAGE: u32 = 200;
+
+/// Unknown files in the data directory that a warning names: enough to recognise what they belong to.
+pub(crate) const NAMED_FILES: usize = 5;
+
+/// Maximum clock difference that can be configured, in seconds: an expired token stays valid for that long.
+pub(crate) const MAX_SKEW: u32 = 600;

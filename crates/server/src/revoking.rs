@@ -1,7 +1,6 @@
 //! Revoked tokens: revoked by operators, kept in the store, read by every node.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -17,14 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Interval of reading revocations made through other nodes: sessions must end within five seconds.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// Maximum number of entries per read.
-const PAGE: usize = 1_000;
-
-/// Maximum size of a request, in bytes.
-const MAX_ORDER: usize = 4 * 1024;
+use crate::limits::{MAX_REVOCATION_ORDER, REVOCATIONS_LOOK_EVERY, REVOCATIONS_PAGE};
 
 /// Follows the store's list of revocations.
 pub(crate) struct Revoking {
@@ -47,11 +39,11 @@ impl Revoking {
     pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
         let mut place = self.place.lock().await;
         loop {
-            let (found, last) = self.list.revoked_after(*place, PAGE).await?;
+            let (found, last) = self.list.revoked_after(*place, REVOCATIONS_PAGE).await?;
             let ended = self.revocations.apply(&found);
             metrics::counter!("parlance_revoked_streams_total").increment(ended as u64);
             *place = last;
-            if found.len() < PAGE {
+            if found.len() < REVOCATIONS_PAGE {
                 return Ok(());
             }
         }
@@ -59,7 +51,7 @@ impl Revoking {
 
     /// Reads repeatedly. Never returns.
     pub(crate) async fn follow(self: Arc<Self>) {
-        let mut tick = interval(LOOK_EVERY);
+        let mut tick = interval(REVOCATIONS_LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failed = false;
         loop {
@@ -121,7 +113,7 @@ impl Order {
 pub(crate) fn routes(revoking: Arc<Revoking>) -> Router {
     Router::new()
         .route("/revocations", post(revoke))
-        .layer(DefaultBodyLimit::max(MAX_ORDER))
+        .layer(DefaultBodyLimit::max(MAX_REVOCATION_ORDER))
         .with_state(revoking)
 }
 

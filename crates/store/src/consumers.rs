@@ -5,9 +5,7 @@ use parlance_core::{RoomId, Timestamp};
 
 use crate::StoreError;
 use crate::feed::Position;
-
-/// Longest name, bytes.
-const MAX_NAME_BYTES: usize = 64;
+use crate::limits::MAX_CONSUMER_NAME_BYTES;
 
 /// The name of a consumer: lower-case letters, digits and `-`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,7 +16,7 @@ impl ConsumerName {
     pub fn parse(name: &str) -> Option<Self> {
         let is_plain =
             name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        (is_plain && !name.is_empty() && name.len() <= MAX_NAME_BYTES).then(|| Self(name.to_owned()))
+        (is_plain && !name.is_empty() && name.len() <= MAX_CONSUMER_NAME_BYTES).then(|| Self(name.to_owned()))
     }
 
     /// As a string.

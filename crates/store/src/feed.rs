@@ -10,9 +10,7 @@ use async_trait::async_trait;
 use parlance_core::{RoomId, Timestamp, UserId};
 
 use crate::StoreError;
-
-/// Longest accepted position, in bytes: that of a feed with many shards.
-const MAX_POSITION_BYTES: usize = 64 * 1024;
+use crate::limits::MAX_POSITION_BYTES;
 
 /// A position in a change feed, opaque to everything but that feed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

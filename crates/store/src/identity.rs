@@ -15,7 +15,7 @@ pub(crate) struct Identity {
 }
 
 /// The epoch of a store that was never restored, and of the rooms created in it.
-const FIRST_EPOCH: u64 = 1;
+const FIRST_EPOCH: u64 = 1; // format
 
 impl Identity {
     /// The identity of a new store.

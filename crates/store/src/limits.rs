@@ -6,3 +6,9 @@ pub(crate) const PAST_PAGE: usize = 512;
 /// Events folded to reconstruct earlier forms of the messages of one page: 20 reads. Messages further back are
 /// withheld: the time for a page must be bounded, however long the room.
 pub(crate) const MAX_PAST_EVENTS: u64 = 10_000;
+
+/// Longest name of a consumer, bytes: part of keys and metrics.
+pub(crate) const MAX_CONSUMER_NAME_BYTES: usize = 64;
+
+/// Longest accepted position in the feed, in bytes: that of a feed with many shards.
+pub(crate) const MAX_POSITION_BYTES: usize = 64 * 1024;

@@ -6,13 +6,8 @@ use parlance_core::{RoomId, Timestamp};
 use parlance_store::StoreError;
 use parlance_store::feed::ChangeFeed;
 
+use crate::limits::{CLOCK_MARGIN, COLD_PAGE};
 use crate::log::Log;
-
-/// Events read at once to find a moment in the past.
-const PAGE: usize = 256;
-
-/// Tolerated clock difference between nodes and a consumer when only a time is known.
-const CLOCK_MARGIN: Duration = Duration::from_secs(600);
 
 /// The event before the first one to deliver, in a room that the feed first mentioned with the events from `first`
 /// on in a record with the time `at`. If the feed is ordered, no earlier commit can follow; otherwise it may.
@@ -49,7 +44,7 @@ pub(crate) async fn start_of_walked(
 async fn last_before(log: &dyn Log, room: &RoomId, seq: u64, since: Timestamp) -> Result<u64, StoreError> {
     let mut end = seq.saturating_add(1);
     while end > 1 {
-        let events = log.before(room, end, PAGE).await?;
+        let events = log.before(room, end, COLD_PAGE).await?;
         if let Some(event) = events.iter().rev().find(|event| event.at < since) {
             return Ok(event.seq);
         }

@@ -16,10 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::parts::{Answer, Command, Shared};
 pub use self::parts::{Error, OnRefused, Options, Parts, Start, Status};
+use crate::limits::COMMANDS;
 pub use crate::tracker::Limits;
-
-/// Queue length for commands to the consumer.
-const COMMANDS: usize = 16;
 
 /// A running consumer. Dropping it stops it immediately, like a crash: no events are lost, some may be repeated.
 pub struct Consumer {

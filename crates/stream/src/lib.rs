@@ -16,6 +16,7 @@ mod cold;
 pub mod consumer;
 pub mod event;
 pub mod leased;
+mod limits;
 pub mod log;
 pub mod sink;
 

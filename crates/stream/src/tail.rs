@@ -19,23 +19,8 @@ pub use self::cursor::Cursor;
 use self::cursor::Place;
 use crate::cold::start_of;
 use crate::event::{Content, room_event};
+use crate::limits::{TAIL_BATCH, TAIL_BATCH_BYTES, TAIL_PAGE, TAIL_REMEMBERED, TAIL_ROOMS};
 use crate::log::{Log, RoomHead};
-
-/// Records read at once.
-const PAGE: usize = 128;
-
-/// Rooms read at once in a walk.
-const ROOMS: usize = 100;
-
-/// Maximum number of events in a batch.
-const BATCH: usize = 200;
-
-/// Encoded bytes after which a batch ends, regardless of its number of events: readers accept 4 MiB by default, and
-/// a refused batch would be sent again forever.
-const BATCH_BYTES: usize = 1 << 20;
-
-/// Rooms whose progress is remembered, to leave out repeats: some 3 MB for each stream that reads all rooms.
-const REMEMBERED: usize = 20_000;
 
 /// Why a stream ends.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -150,7 +135,7 @@ impl Tail {
                 self.finish(&record);
                 continue;
             }
-            match self.feed.records_after(&self.cursor.position, PAGE).await? {
+            match self.feed.records_after(&self.cursor.position, TAIL_PAGE).await? {
                 FeedPage::Records { records, next } if records.is_empty() && next == self.cursor.position => {
                     if timeout_at(until, self.feed.wait(&next)).await.is_err() {
                         return Ok(self.batch(Vec::new()));
@@ -242,7 +227,7 @@ impl Tail {
             (Some(room), seq) if seq > 0 => Some((room.clone(), seq)),
             _ => {
                 if self.rooms.is_empty() {
-                    self.rooms.extend(self.feed.walk_rooms(place.room.as_ref(), ROOMS).await?);
+                    self.rooms.extend(self.feed.walk_rooms(place.room.as_ref(), TAIL_ROOMS).await?);
                 }
                 self.rooms.front().map(|room| (room.clone(), 0))
             }
@@ -272,7 +257,7 @@ impl Tail {
         if range.from > range.to {
             return Ok(None);
         }
-        let entries = match self.log.read(room, range, BATCH).await {
+        let entries = match self.log.read(room, range, TAIL_BATCH).await {
             Ok(entries) => entries,
             Err(StoreError::Damaged(what)) => {
                 leave_out(room, &what);
@@ -285,14 +270,14 @@ impl Tail {
         for entry in &entries {
             let event = room_event(room, &head, entry, self.content);
             bytes += event.encoded_len();
-            if bytes > BATCH_BYTES && !events.is_empty() {
+            if bytes > TAIL_BATCH_BYTES && !events.is_empty() {
                 break;
             }
             events.push(event);
         }
         let Some(last) = events.last() else { return Ok(None) };
-        if self.done.len() > REMEMBERED {
-            let mut survives = survivors(self.done.len(), REMEMBERED);
+        if self.done.len() > TAIL_REMEMBERED {
+            let mut survives = survivors(self.done.len(), TAIL_REMEMBERED);
             self.done.retain(|_, _| survives());
         }
         self.done.insert(room.clone(), EventKey { epoch: head.epoch, seq: last.seq });

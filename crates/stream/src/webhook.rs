@@ -22,13 +22,9 @@ pub use self::address::Reach;
 use self::client::Client;
 pub use self::signature::{Secret, SecretError};
 pub use self::url::{Url, UrlError};
+use crate::limits::MAX_RETRY_AFTER;
+pub use crate::limits::WEBHOOK_TIMEOUT as TIMEOUT;
 use crate::sink::{Delivered, EventSink, SinkError};
-
-/// Timeout of one attempt: the specification asks for 15 to 30 seconds.
-pub const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// The longest delay that an endpoint may ask for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
 /// An endpoint that events are posted to.
 pub struct Webhook {

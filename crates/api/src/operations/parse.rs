@@ -11,10 +11,8 @@ use parlance_proto::{convert, data, v1};
 use prost_types::Struct;
 
 use crate::Error;
+use crate::limits::MAX_UNSET;
 use parlance_identity::ME;
-
-/// Maximum number of data keys that one request may remove.
-const MAX_UNSET: usize = 64;
 
 pub(crate) fn field(name: &str, description: impl ToString) -> Error {
     Error::Field(name.to_owned(), description.to_string())

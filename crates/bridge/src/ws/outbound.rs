@@ -19,7 +19,7 @@ use crate::limits::{BYTES_PER_TURN, GATHER_BYTES, GATHERED, QUEUE_KEPT};
 use crate::meters::Meters;
 
 /// `ServerFrame.draining`.
-const DRAINING_TAG: u32 = 6;
+const DRAINING_TAG: u32 = 6; // format
 
 /// An empty ping.
 const PING: &[u8] = &[0x89, 0];

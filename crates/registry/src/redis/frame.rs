@@ -15,7 +15,7 @@ use crate::{FleetKey, FleetTag, NodeId};
 const ID_END: u8 = b'.';
 
 /// Bytes after the id: separator, fleet, number, seal.
-const NUMBERED: usize = 1 + FleetTag::LENGTH + 8 + FleetKey::SEAL;
+const NUMBERED: usize = 1 + FleetTag::LENGTH + 8 + FleetKey::SEAL; // format
 
 /// A sender and its fleet.
 #[derive(Debug, Clone, Copy)]

@@ -14,10 +14,10 @@ use crate::{FleetKey, FleetTag};
 
 /// Users are spread over this many hashes. Redis stores a hash compactly up to 128 fields, so this suffices for some
 /// 6 million users online at once.
-pub(super) const BUCKETS: u32 = 65_536;
+pub(super) const BUCKETS: u32 = 65_536; // format
 
 /// Shards of a cluster's users: each is one hash slot, and one command per lookup.
-const CLUSTER_SHARDS: u32 = 8;
+const CLUSTER_SHARDS: u32 = 8; // format
 
 /// How a node connects to Redis, and its timeouts.
 ///

@@ -15,9 +15,7 @@ use parlance_stream::consumer::{Error, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::consumers::Consumers;
-
-/// Parked rooms per page.
-const PAGE: usize = 500;
+use crate::limits::PARKED_PAGE;
 
 /// One consumer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -137,7 +135,7 @@ async fn parked_after(
 async fn parked_of(consumers: &Consumers, name: &str, after: Option<RoomId>) -> Response {
     let Some(name) = ConsumerName::parse(name) else { return unknown() };
     let Some(source) = consumers.source() else { return unknown() };
-    let page = match source.table.rooms(&name, Wanted::Parked, after.as_ref(), PAGE).await {
+    let page = match source.table.rooms(&name, Wanted::Parked, after.as_ref(), PARKED_PAGE).await {
         Ok(page) => page,
         Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     };

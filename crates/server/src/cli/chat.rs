@@ -3,7 +3,6 @@
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -13,14 +12,7 @@ use parlance_proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-/// Number of earlier messages shown at first.
-const HISTORY: u32 = 20;
-
-/// Timeout for the echo of the last message.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// Maximum number of rooms searched for a title.
-const PAGE: u32 = 200;
+use crate::limits::{CHAT_HISTORY, CHAT_LAST_WORDS, CHAT_ROOMS_PAGE};
 
 /// Default address of a server.
 const LOCAL: &str = "127.0.0.1:8080";
@@ -120,7 +112,7 @@ async fn chat(arguments: Arguments) -> anyhow::Result<()> {
     };
     let is_caught_up = shown.lock().unwrap_or_else(PoisonError::into_inner).is_caught_up();
     if !is_caught_up {
-        let _ = timeout(LAST_WORDS, caught_up).await;
+        let _ = timeout(CHAT_LAST_WORDS, caught_up).await;
     }
     Ok(())
 }
@@ -160,7 +152,7 @@ async fn enter(session: &Session, arguments: &Arguments, shown: &Mutex<Shown>) -
     let target = find(session, &arguments.server, &arguments.target).await?;
     if let Target::Room(room) = &target {
         let request =
-            v1::ListMessagesRequest { room_id: room.clone(), page_size: HISTORY, ..Default::default() };
+            v1::ListMessagesRequest { room_id: room.clone(), page_size: CHAT_HISTORY, ..Default::default() };
         let history = session.call(request).await?.messages;
         shown.lock().unwrap_or_else(PoisonError::into_inner).open(room, &history);
     }
@@ -230,8 +222,9 @@ async fn find(session: &Session, server: &str, target: &str) -> anyhow::Result<T
 async fn direct_room(session: &Session, user: &str) -> Result<Option<String>, ClientError> {
     let mut page_token = String::new();
     loop {
-        let page =
-            session.call(v1::ListInboxRequest { page_size: PAGE, page_token, ..Default::default() }).await?;
+        let page = session
+            .call(v1::ListInboxRequest { page_size: CHAT_ROOMS_PAGE, page_token, ..Default::default() })
+            .await?;
         if let Some(entry) = page.entries.into_iter().find(|entry| entry.peer_id == user) {
             return Ok(entry.room.map(|room| room.room_id));
         }
@@ -245,7 +238,7 @@ async fn direct_room(session: &Session, user: &str) -> Result<Option<String>, Cl
 async fn channel(session: &Session, server: &str, title: &str) -> Result<String, ClientError> {
     let mut page_token = String::new();
     loop {
-        let request = v1::ListRoomsRequest { page_size: PAGE, page_token, ..Default::default() };
+        let request = v1::ListRoomsRequest { page_size: CHAT_ROOMS_PAGE, page_token, ..Default::default() };
         let page = session.call(request).await?;
         for room in page.rooms {
             let same = room.settings.as_ref().is_some_and(|settings| settings.title == title);

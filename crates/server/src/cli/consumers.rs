@@ -1,7 +1,6 @@
 //! Controls the consumers of the change feed in a running server, through its admin listener.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -11,12 +10,7 @@ use parlance_api::identity::http::exchange;
 use serde::de::DeserializeOwned;
 
 use crate::admin::consumers::{Listed, ParkedRooms, Wish};
-
-/// Timeout of a command: a replay first scans every room.
-const PATIENCE: Duration = Duration::from_secs(600);
-
-/// Largest answer, bytes: a page of parked rooms has some 200 KB.
-const MAX_ANSWER: usize = 4 << 20;
+use crate::limits::{CONSUMERS_ANSWER, CONSUMERS_WITHIN};
 
 /// Consumers deliver the events of all rooms to webhooks and Kafka: see docs/events.md.
 #[derive(Args)]
@@ -120,7 +114,7 @@ async fn call<T: DeserializeOwned>(
         .uri(format!("http://{admin}{path}"))
         .header(header::CONTENT_TYPE, "application/json")
         .body(Bytes::from(body))?;
-    let asked = exchange(request, PATIENCE, MAX_ANSWER).await.map_err(anyhow::Error::msg);
+    let asked = exchange(request, CONSUMERS_WITHIN, CONSUMERS_ANSWER).await.map_err(anyhow::Error::msg);
     let (status, body) = asked.with_context(|| format!("cannot reach the admin listener at {admin}"))?;
     if !status.is_success() {
         let error = serde_json::from_slice::<serde_json::Value>(&body).ok();

@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use axum::body::Bytes;
@@ -8,13 +7,8 @@ use clap::Args;
 use parlance_api::identity::http::exchange;
 use parlance_core::{Clock as _, SystemClock};
 
+use crate::limits::{REVOKE_ANSWER, REVOKE_WITHIN};
 use crate::revoking::Order;
-
-/// Timeout for the node's answer.
-const WITHIN: Duration = Duration::from_secs(30);
-
-/// Maximum size of an answer, in bytes.
-const MAX_ANSWER: usize = 16 * 1024;
 
 /// Sends the request to a running node; all nodes on the same store follow within seconds, and end the sessions of
 /// these tokens.
@@ -55,7 +49,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         .body(Bytes::from(serde_json::to_vec(&order)?))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (status, answer) = runtime
-        .block_on(exchange(request, WITHIN, MAX_ANSWER))
+        .block_on(exchange(request, REVOKE_WITHIN, REVOKE_ANSWER))
         .map_err(anyhow::Error::msg)
         .with_context(|| format!("cannot ask the node at {admin}"))?;
     let answer = String::from_utf8_lossy(&answer);

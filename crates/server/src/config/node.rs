@@ -11,7 +11,7 @@ use parlance_core::limits::CLOCK_SKEW;
 use super::options::{OnOff, Options, StoreName, TABLE_PREFIX};
 use crate::features::require_cluster;
 use crate::limits::{
-    FAILED_TOKEN_RATE, HELLO_RATE, MIB, NEW_ROOM_RATE, USER_RATE, USER_ROOMS, USER_SESSIONS,
+    FAILED_TOKEN_RATE, HELLO_RATE, MAX_SKEW, MIB, NEW_ROOM_RATE, USER_RATE, USER_ROOMS, USER_SESSIONS,
 };
 
 /// Options of a node.
@@ -226,9 +226,6 @@ impl Identity {
         Ok(Self::Keys(Box::new(keys)))
     }
 }
-
-/// Maximum allowed clock difference, in seconds: an expired token stays valid for that long.
-const MAX_SKEW: u32 = 600;
 
 fn skew(options: &Options) -> anyhow::Result<u32> {
     let skew = options.jwt_skew_seconds.unwrap_or(CLOCK_SKEW as u32);

@@ -6,19 +6,16 @@ use bytes::Bytes;
 use parlance_delivery::SharedFrame;
 use prost::encoding::decode_key;
 
-use super::limits::SHARED_BYTES;
+use super::limits::{SHARED_BYTES, SHARED_PARTS};
 
 /// Fields with many recipients: `ServerFrame.event` and `ServerFrame.signal`. Replies and welcomes have one, and
 /// caching them would only evict these.
 const FOR_MANY: [u32; 2] = [3, 4];
 
-/// Number of shards, so that streams rarely contend.
-const PARTS: usize = 16;
-
 /// Deduplicates frames that arrived on another stream before. One room with 1,000 sockets here is 1,000 streams that
 /// bring the same bytes: they become one frame, encoded as JSON once.
 pub(crate) struct Frames {
-    parts: [Mutex<Part>; PARTS],
+    parts: [Mutex<Part>; SHARED_PARTS],
     hasher: RandomState,
 }
 
@@ -66,7 +63,7 @@ impl Frames {
         if !FOR_MANY.contains(&tag) {
             return SharedFrame::from_encoded(&bytes);
         }
-        let at = self.hasher.hash_one(&bytes) as usize % PARTS;
+        let at = self.hasher.hash_one(&bytes) as usize % SHARED_PARTS;
         let mut part = self.parts[at].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = part.known.get(bytes.as_ref()) {
             return known.0.clone();
@@ -82,7 +79,7 @@ impl Part {
         self.bytes += frame.proto().len();
         self.known.insert(Known(frame.clone()));
         self.order.push_back(frame);
-        while self.bytes > SHARED_BYTES / PARTS {
+        while self.bytes > SHARED_BYTES / SHARED_PARTS {
             let Some(oldest) = self.order.pop_front() else { return };
             self.bytes -= oldest.proto().len();
             self.known.remove(oldest.proto().as_ref());

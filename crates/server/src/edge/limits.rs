@@ -69,3 +69,6 @@ pub(crate) const SHARED_BYTES: usize = 8 * 1024 * 1024;
 
 /// Longest time over which clients of a lost node spread their reconnects.
 pub(crate) const LOST_SPREAD: Duration = Duration::from_secs(1);
+
+/// Number of shards, so that streams rarely contend.
+pub(crate) const SHARED_PARTS: usize = 16;

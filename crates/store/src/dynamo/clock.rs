@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use parlance_core::{ClockMonitor, ClockOffset, TimeSource, Timestamp};
 
 /// Resolution of the `Date` header.
-const RESOLUTION_MS: u64 = 1_000;
+const RESOLUTION_MS: u64 = 1_000; // format
 
 /// Compares the process's clock with the `Date` of answers, about once a second.
 #[derive(Debug)]

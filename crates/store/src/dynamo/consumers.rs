@@ -39,7 +39,7 @@ const CONSUMERS: &str = "#consumers";
 const LEASES: &str = "#leases";
 
 /// Bits for the number of a write within the term of a lease: at two a second, 60 years.
-const WRITE_BITS: u32 = 32;
+const WRITE_BITS: u32 = 32; // format
 
 const READ: &str = "consumer";
 const WRITE: &str = "write_consumer";

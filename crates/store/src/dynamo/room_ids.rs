@@ -21,7 +21,7 @@ const KEY: &str = "#room-ids";
 /// Prefix of the keys of items that belong to no room.
 const NO_ROOM: char = '#';
 /// One more than the number of such items.
-const LOOKED_AT: i32 = 5;
+const LOOKED_AT: i32 = 5; // format
 
 impl Dynamo {
     /// The key of these tables. Creates it if missing; only one node's key is stored.

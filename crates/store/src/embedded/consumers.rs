@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use parlance_core::RoomId;
 use parlance_proto::storage::v1::{ConsumerRecord, ConsumerRoomRecord};
 
+use super::limits::CONSUMER_SCAN;
 use super::tables::Table;
 use super::{Embedded, keys};
 use crate::StoreError;
@@ -13,9 +14,6 @@ use crate::consumers::{
 };
 use crate::feed_record::{decode_consumer, decode_progress, encode_consumer, encode_progress};
 use crate::record::carry_unknown;
-
-/// Rows scanned for one page.
-const SCAN: usize = 4_096;
 
 #[async_trait]
 impl ConsumerTable for Embedded {
@@ -84,13 +82,13 @@ impl ConsumerTable for Embedded {
                 Some(room) => keys::pair(name.as_str(), room.as_str()),
                 None => own.clone(),
             };
-            let rows = view.page(Table::Consumers, &own, Some(from), SCAN, |key, value| {
+            let rows = view.page(Table::Consumers, &own, Some(from), CONSUMER_SCAN, |key, value| {
                 let room = keys::last_id(key).and_then(|id| RoomId::parse(id).ok());
                 let room = room.ok_or_else(|| StoreError::Damaged("a key of consumers".into()))?;
                 let progress = decode_progress(&name, &room, value);
                 Ok((room, progress))
             })?;
-            let is_last = rows.len() < SCAN;
+            let is_last = rows.len() < CONSUMER_SCAN;
             let mut page = RoomPage { rooms: Vec::new(), next: None };
             for (room, progress) in rows {
                 page.next = Some(room.clone());

@@ -6,15 +6,13 @@
 use async_trait::async_trait;
 use parlance_core::RoomId;
 
+use super::limits::FEED_PAGE_BYTES;
 use super::tables::{Table, damaged};
 use super::view::View;
 use super::{Embedded, keys};
 use crate::StoreError;
 use crate::feed::{ChangeFeed, FeedPage, Position, Record};
 use crate::feed_record::decode_changes;
-
-/// Size in bytes after which a page ends: a record of a busy store is some 20 KB.
-const PAGE_BYTES: usize = 1 << 20;
 
 #[async_trait]
 impl ChangeFeed for Embedded {
@@ -59,7 +57,7 @@ fn page(view: &View, identity: &str, after: u64, limit: usize) -> FeedPage {
         last = number;
         bytes += value.len();
         records.push(Record { position: Position::numbered(identity, number), at, changes });
-        if bytes >= PAGE_BYTES {
+        if bytes >= FEED_PAGE_BYTES {
             break;
         }
     }

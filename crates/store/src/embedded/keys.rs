@@ -16,7 +16,7 @@
 use parlance_core::RoomId;
 
 /// Version of the layout of keys and records. Others are refused.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1; // format
 
 /// The key under which each table stores the number of its last commit: before all ids, which are not empty.
 pub(super) const COMMIT: [u8; 1] = [0];

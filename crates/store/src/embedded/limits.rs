@@ -19,3 +19,9 @@ pub(crate) const MAX_JOURNAL_BYTES: u64 = 256 << 20;
 
 /// Threads that flush and compact tables: one each.
 pub(crate) const ENGINE_WORKERS: usize = 2;
+
+/// Rows of a consumer scanned for one page of those that are pending or parked: a millisecond or two.
+pub(crate) const CONSUMER_SCAN: usize = 4_096;
+
+/// Bytes after which a page of the feed ends: a record of a busy store is some 20 KB.
+pub(crate) const FEED_PAGE_BYTES: usize = 1 << 20;

@@ -1,12 +1,9 @@
 //! Detects jumps of a clock by comparing it with a monotonic one.
 
-use std::time::Duration;
-
 use parlance_core::Timestamp;
 use tokio::time::Instant;
 
-/// Maximum drift of a clock between two checks that does not count as a jump.
-const DRIFT: Duration = Duration::from_secs(60);
+use crate::limits::CLOCK_DRIFT;
 
 /// A clock, as of the last check.
 pub(super) struct ClockJumps {
@@ -24,7 +21,7 @@ impl ClockJumps {
         let passed = u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX);
         let expected = self.seen.0.saturating_add(passed);
         *self = Self::new(now);
-        let is_jump = u128::from(now.0.abs_diff(expected)) > DRIFT.as_millis();
+        let is_jump = u128::from(now.0.abs_diff(expected)) > CLOCK_DRIFT.as_millis();
         if is_jump { now.0.cast_signed().wrapping_sub(expected.cast_signed()) } else { 0 }
     }
 }

@@ -22,20 +22,9 @@ use tokio_util::sync::CancellationToken;
 use super::clock_jumps::ClockJumps;
 use super::work::Worked;
 use super::{Answer, Command, Shared, Status};
+use crate::limits::{LAST_WORK, PENDING_PAGE, RECORDS_PAGE, STORE_PAUSE};
 use crate::sink::SinkError;
 use crate::tracker::{Ended, Millis, Outcome, Tracker};
-
-/// Records read at once.
-const PAGE: usize = 256;
-
-/// Pending rooms read at once.
-const PENDING_PAGE: usize = 500;
-
-/// Retry interval while the store does not answer.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long work in progress may take on shutdown.
-const LAST_WORK: Duration = Duration::from_secs(5);
 
 type Reading = BoxFuture<'static, FeedPage>;
 type Inbox = mpsc::Receiver<(Command, Answer)>;
@@ -308,7 +297,7 @@ fn tracker_of(shared: &Shared, state: &ConsumerState) -> Tracker {
 /// The page after `from`, once there is one.
 async fn next_page(feed: Arc<dyn ChangeFeed>, from: Position) -> FeedPage {
     loop {
-        match feed.records_after(&from, PAGE).await {
+        match feed.records_after(&from, RECORDS_PAGE).await {
             Ok(FeedPage::Records { next, .. }) if next == from => feed.wait(&from).await,
             Ok(page) => return page,
             Err(error) => {

@@ -11,18 +11,13 @@ use parlance_store::consumers::{ConsumerState, ConsumerWrite, EventKey, RoomProg
 
 use super::Shared;
 use crate::cold::start_of_walked;
-
-/// Rooms per step, which is one write.
-const PAGE: usize = 500;
-
-/// Rooms read at once.
-const AT_ONCE: usize = 32;
+use crate::limits::{ROOMS_AT_ONCE, WALK_PAGE};
 
 impl Shared {
     /// Makes one step of a walk, if it is not done. If a room cannot be read, the rooms before it are kept.
     pub(crate) async fn walk_on(&self, state: &mut ConsumerState) -> Result<(), StoreError> {
         let Some(walk) = state.walk.clone() else { return Ok(()) };
-        let rooms = self.parts.feed.walk_rooms(walk.after.as_ref(), PAGE).await?;
+        let rooms = self.parts.feed.walk_rooms(walk.after.as_ref(), WALK_PAGE).await?;
         let rows = self.parts.table.progress(&self.options.name, &rooms).await?;
         let mut rows: BTreeMap<RoomId, RoomProgress> = rows.into_iter().collect();
         let (mut pending, mut reached, mut failed) = (Vec::new(), None, None);
@@ -34,7 +29,7 @@ impl Shared {
                 async move { (room, self.walked(room, row, created_at).await) }.boxed()
             })
             .collect();
-        let mut walked = stream::iter(walked).buffered(AT_ONCE);
+        let mut walked = stream::iter(walked).buffered(ROOMS_AT_ONCE);
         while let Some((room, row)) = walked.next().await {
             match row {
                 Ok(row) => pending.extend(row.map(|row| (room.clone(), row))),

@@ -8,12 +8,7 @@ use parlance_store::feed::Position;
 
 use super::room::{Origin, Phase, Room};
 use super::{Millis, Tracker};
-
-/// Rows in one write: some 100 KB.
-const MAX_ROWS: usize = 2_000;
-
-/// Maximum number of records kept although none of them names a room.
-const MAX_POSITIONS: usize = 4_096;
+use crate::limits::{MAX_POSITIONS, MAX_ROWS};
 
 /// What to write, atomically.
 pub(crate) struct Flush {

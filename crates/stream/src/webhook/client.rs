@@ -18,21 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::address::Reach;
 use super::url::Url;
-
-/// Connect timeout per address.
-const CONNECT: Duration = Duration::from_secs(5);
-
-/// Idle connections kept for later posts.
-const IDLE: usize = 16;
-
-/// How long an idle connection is kept: something in between may forget it without saying so.
-const MAX_IDLE: Duration = Duration::from_secs(30);
-
-/// How long the body of an answer may take before the connection is given up. The status has been judged by then.
-const BODY: Duration = Duration::from_secs(1);
-
-/// Bytes of an answer that are read and dropped.
-const MAX_ANSWER: usize = 64 * 1024;
+use crate::limits::{WEBHOOK_ANSWER, WEBHOOK_BODY, WEBHOOK_CONNECT, WEBHOOK_IDLE, WEBHOOK_IDLE_FOR};
 
 type Sender = SendRequest<Full<Bytes>>;
 
@@ -63,7 +49,7 @@ impl Client {
         let (sender, response) = answered?;
         let (parts, body) = response.into_parts();
         // Its content does not matter, but the connection can only be reused once the body has been read.
-        if let Ok(Ok(_)) = timeout(BODY, Limited::new(body, MAX_ANSWER).collect()).await {
+        if let Ok(Ok(_)) = timeout(WEBHOOK_BODY, Limited::new(body, WEBHOOK_ANSWER).collect()).await {
             self.keep(sender);
         }
         Ok((parts.status, parts.headers))
@@ -97,7 +83,7 @@ impl Client {
     async fn idle(&self) -> Option<Sender> {
         loop {
             let (mut sender, used) = self.idle_connections().pop()?;
-            if used.elapsed() < MAX_IDLE && sender.ready().await.is_ok() {
+            if used.elapsed() < WEBHOOK_IDLE_FOR && sender.ready().await.is_ok() {
                 return Some(sender);
             }
         }
@@ -105,7 +91,7 @@ impl Client {
 
     fn keep(&self, sender: Sender) {
         let mut idle = self.idle_connections();
-        if idle.len() < IDLE && !sender.is_closed() {
+        if idle.len() < WEBHOOK_IDLE && !sender.is_closed() {
             idle.push((sender, Instant::now()));
         }
     }
@@ -121,7 +107,7 @@ impl Client {
             None => format!("{host} has no address"),
         };
         for address in allowed {
-            let stream = match timeout(CONNECT, TcpStream::connect(address)).await {
+            let stream = match timeout(WEBHOOK_CONNECT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(error)) => {
                     reason = format!("cannot connect to {address}: {error}");

@@ -8,11 +8,8 @@ use parlance_store::consumers::{ConsumerWrite, RoomProgress};
 
 use super::super::Shared;
 use super::Runner;
+use crate::limits::{LOADED_ROOMS, ROOMS_AT_ONCE};
 use crate::tracker::Origin;
-
-/// Rooms that are read at a time, and at once: operators wait for them.
-const LOADED: usize = 256;
-const AT_ONCE: usize = 32;
 
 impl Shared {
     async fn load(&self, room: &RoomId, origin: Origin) -> Result<RoomProgress, StoreError> {
@@ -37,7 +34,7 @@ impl Runner {
     /// Reads how far rooms are that have to be saved as pending, some of them at a time.
     pub(super) async fn load(&mut self) {
         let mut unknown = self.tracker.to_load(self.now());
-        unknown.truncate(LOADED);
+        unknown.truncate(LOADED_ROOMS);
         let shared = self.shared.clone();
         let loads: Vec<BoxFuture<'static, _>> = unknown
             .into_iter()
@@ -50,7 +47,7 @@ impl Runner {
                 .boxed()
             })
             .collect();
-        let mut loads = stream::iter(loads).buffer_unordered(AT_ONCE);
+        let mut loads = stream::iter(loads).buffer_unordered(ROOMS_AT_ONCE);
         while let Some((room, loaded)) = loads.next().await {
             match loaded {
                 Ok(row) => self.tracker.loaded(&room, row),

@@ -1,0 +1,16 @@
+//! Limits of messages on the wire, each with its reason. Those of their fields are in `parlance_core::limits`.
+
+/// Initial size of a stream's buffers, in bytes; they grow on demand. A hello fits; the usual 8 KiB for each of
+/// 100,000 idle streams would take 800 MB.
+#[cfg(feature = "grpc")]
+pub(crate) const BUFFER_BYTES: usize = 64;
+
+/// Bytes gathered before a stream yields to the socket: one TLS record.
+#[cfg(feature = "grpc")]
+pub(crate) const YIELD_BYTES: usize = 16 * 1024;
+
+/// Maximum nesting depth of values in the app's data. JSON and protobuf parsers limit it, too.
+pub(crate) const MAX_DATA_DEPTH: usize = 16;
+
+/// Names in the suggestion of an error. Longer lists are not helpful.
+pub(crate) const MAX_SUGGESTIONS: usize = 12;

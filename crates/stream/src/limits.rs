@@ -1,0 +1,90 @@
+//! Limits of delivery to other services, each with its reason. Those of which rooms to work on are in
+//! `tracker/limits.rs`.
+
+use std::time::Duration;
+
+// Consumers.
+
+/// Records read at once. A page ends after a megabyte in any case.
+pub(crate) const RECORDS_PAGE: usize = 256;
+
+/// Pending rooms read at once: 100 bytes each.
+pub(crate) const PENDING_PAGE: usize = 500;
+
+/// Retry interval while the store does not answer: it has retried on its own by then.
+pub(crate) const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long work in progress may take on shutdown. What is given up is delivered again after the next start.
+pub(crate) const LAST_WORK: Duration = Duration::from_secs(5);
+
+/// Rooms per step of a walk, which is one write of some 25 KB.
+pub(crate) const WALK_PAGE: usize = 500;
+
+/// Rooms read at a time to save them as pending: operators wait for them.
+pub(crate) const LOADED_ROOMS: usize = 256;
+
+/// Rooms read at once by a walk or to save them: they mostly wait for the store, which has other readers.
+pub(crate) const ROOMS_AT_ONCE: usize = 32;
+
+/// Maximum drift of a clock between two checks that does not count as a jump. Clocks that are kept in time drift by
+/// milliseconds.
+pub(crate) const CLOCK_DRIFT: Duration = Duration::from_secs(60);
+
+/// Commands queued for a consumer: they are an operator's, one at a time.
+pub(crate) const COMMANDS: usize = 16;
+
+/// Rows in one write: some 100 KB.
+pub(crate) const MAX_ROWS: usize = 2_000;
+
+/// Records passed since the checkpoint, none of which names a room, after which it is written: each costs the memory
+/// of a position.
+pub(crate) const MAX_POSITIONS: usize = 4_096;
+
+/// Events read at once to find a moment in the past, backwards from the end: usually the first read has it.
+pub(crate) const COLD_PAGE: usize = 256;
+
+/// Tolerated clock difference between nodes and a consumer when only a time is known: twenty times what nodes accept of
+/// their own. It costs repeats, never events.
+pub(crate) const CLOCK_MARGIN: Duration = Duration::from_secs(600);
+
+// Webhooks.
+
+/// Connect timeout per address: with several addresses, the next one is tried within an attempt.
+pub(crate) const WEBHOOK_CONNECT: Duration = Duration::from_secs(5);
+
+/// Idle connections kept for later posts: posts to one endpoint that are in flight, most of the time.
+pub(crate) const WEBHOOK_IDLE: usize = 16;
+
+/// How long an idle connection is kept: something in between may forget it without saying so.
+pub(crate) const WEBHOOK_IDLE_FOR: Duration = Duration::from_secs(30);
+
+/// How long the body of an answer may take before the connection is given up. The status has been judged by then.
+pub(crate) const WEBHOOK_BODY: Duration = Duration::from_secs(1);
+
+/// Bytes of an answer that are read and dropped, so that its connection can be used again. A larger one costs a new
+/// connection.
+pub(crate) const WEBHOOK_ANSWER: usize = 64 * 1024;
+
+/// The longest delay that an endpoint may ask for. A longer one would hide that it is down.
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
+/// Timeout of one attempt: the specification asks for 15 to 30 seconds.
+pub const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(20);
+
+// Streams of events (`StreamEvents`).
+
+/// Records read at once. Smaller than a consumer's page: each stream holds its own.
+pub(crate) const TAIL_PAGE: usize = 128;
+
+/// Rooms listed at once in a walk, which reads their logs one after the other.
+pub(crate) const TAIL_ROOMS: usize = 100;
+
+/// Maximum number of events in a batch, which is one message of the stream.
+pub(crate) const TAIL_BATCH: usize = 200;
+
+/// Encoded bytes after which a batch ends, regardless of its number of events: readers accept 4 MiB by default, and
+/// a refused batch would be sent again forever.
+pub(crate) const TAIL_BATCH_BYTES: usize = 1 << 20;
+
+/// Rooms whose progress is remembered, to leave out repeats: some 3 MB for each stream that reads all rooms.
+pub(crate) const TAIL_REMEMBERED: usize = 20_000;
