@@ -29,7 +29,7 @@ pub struct Launch {
     /// Environment variables in addition to those of the test.
     pub environment: Vec<(String, String)>,
     /// Whether it keeps no data, and has no data directory.
-    pub is_edge: bool,
+    pub is_bridge: bool,
 }
 
 /// Where a server listens.
@@ -37,7 +37,7 @@ pub struct Launch {
 struct Listening {
     clients: SocketAddr,
     operators: SocketAddr,
-    edges: Option<SocketAddr>,
+    bridges: Option<SocketAddr>,
 }
 
 /// Default drain time in tests: long enough to be observed, short enough to wait for.
@@ -66,30 +66,30 @@ impl Server {
         Self::launch(Launch { options, ..Launch::default() }).await
     }
 
-    /// Starts a bridge in front of nodes, `host:port` each, as returned by [`Self::edges`].
-    pub async fn start_edge(nodes: &[&str]) -> Self {
-        Self::start_edge_with(nodes, &[]).await
+    /// Starts a bridge in front of nodes, `host:port` each, as returned by [`Self::bridges`].
+    pub async fn start_bridge(nodes: &[&str]) -> Self {
+        Self::start_bridge_with(nodes, &[]).await
     }
 
-    /// Like [`Self::start_edge`], with additional options.
-    pub async fn start_edge_with(nodes: &[&str], options: &[&str]) -> Self {
+    /// Like [`Self::start_bridge`], with additional options.
+    pub async fn start_bridge_with(nodes: &[&str], options: &[&str]) -> Self {
         let urls: Vec<_> = nodes.iter().map(|node| format!("http://{node}")).collect();
         let role = ["--role", "bridge", "--api-url", &urls.join(",")].map(ToOwned::to_owned);
         let options = role.into_iter().chain(options.iter().map(ToString::to_string)).collect();
-        let edge = Self::launch(Launch { options, is_edge: true, ..Launch::default() }).await;
-        let http = Http::new(edge.admin());
-        eventually("the edge has found a node", async || {
+        let bridge = Self::launch(Launch { options, is_bridge: true, ..Launch::default() }).await;
+        let http = Http::new(bridge.admin());
+        eventually("the bridge has found a node", async || {
             (http.get("/readyz").send().await.ok()?.status == 200).then_some(())
         })
         .await;
-        edge
+        bridge
     }
 
     /// Started this way.
     pub async fn launch(launch: Launch) -> Self {
         let data = tempfile::Builder::new().prefix("parlance-test-").tempdir().expect("a place for data");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listening = Listening { clients: any, operators: any, edges: None };
+        let listening = Listening { clients: any, operators: any, bridges: None };
         let output = Output::default();
         let child = spawn(&launch, data.path(), listening);
         let mut server = Self { child, launch, data, listening, output, shared: None };
@@ -101,7 +101,7 @@ impl Server {
     pub async fn refused(launch: Launch) -> String {
         let data = tempfile::Builder::new().prefix("parlance-test-").tempdir().expect("a place for data");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listening = Listening { clients: any, operators: any, edges: None };
+        let listening = Listening { clients: any, operators: any, bridges: None };
         let child = spawn(&launch, data.path(), listening);
         let output = within("the server ends", child.wait_with_output()).await.expect("it ran");
         assert!(!output.status.success(), "it was started");
@@ -119,8 +119,8 @@ impl Server {
     }
 
     /// `host:port` for bridges, if it was started with `--edge-listen`.
-    pub fn edges(&self) -> String {
-        self.listening.edges.expect("it takes edges").to_string()
+    pub fn bridges(&self) -> String {
+        self.listening.bridges.expect("it listens for bridges").to_string()
     }
 
     /// Its process id.
@@ -228,8 +228,8 @@ impl Server {
         self.listening = listening;
         // After a restart it must be reachable at the same address.
         let at = self.launch.options.iter().position(|option| option == "--edge-listen");
-        if let (Some(at), Some(edges)) = (at, listening.edges) {
-            self.launch.options[at + 1] = edges.to_string();
+        if let (Some(at), Some(bridges)) = (at, listening.bridges) {
+            self.launch.options[at + 1] = bridges.to_string();
         }
         tokio::spawn(self.output.clone().drain(stdout));
         let http = Http::new(self.admin());
@@ -272,14 +272,14 @@ impl Output {
             rest.split(['/', ',', ' ']).next()?.parse().ok()
         };
         let mut lines = stdout.lines();
-        let (mut clients, mut edges) = (None, None);
+        let (mut clients, mut bridges) = (None, None);
         loop {
             let line = lines.next_line().await.ok()??;
             self.push(&line);
             clients = clients.or_else(|| after(&line, "open     "));
-            edges = edges.or_else(|| after(&line, "bridges  "));
+            bridges = bridges.or_else(|| after(&line, "bridges  "));
             if let Some(admin) = after(&line, "admin    ") {
-                return Some(Listening { clients: clients?, operators: admin, edges });
+                return Some(Listening { clients: clients?, operators: admin, bridges });
             }
         }
     }
@@ -291,7 +291,7 @@ fn spawn(launch: &Launch, dir: &Path, listening: Listening) -> Child {
     if !launch.options.iter().any(|option| option == "--drain-seconds") {
         command.args(["--drain-seconds", DRAIN_SECONDS]);
     }
-    if !launch.is_edge {
+    if !launch.is_bridge {
         command.arg("--data-dir").arg(dir.join("data"));
     }
     command.args(["--listen", &listening.clients.to_string()]);

@@ -92,12 +92,12 @@ async fn other_sources_are_not_trusted() {
 #[tokio::test]
 async fn bridges_forward_client_addresses() {
     let node = Server::start_with(&["--role", "api", "--edge-listen", "127.0.0.1:0"]).await;
-    let edge = Server::start_edge_with(&[&node.edges()], &["--trusted-proxies", "127.0.0.1"]).await;
+    let bridge = Server::start_bridge_with(&[&node.bridges()], &["--trusted-proxies", "127.0.0.1"]).await;
     let (alice, room) = room_of(&node).await;
-    assert_eq!(rename(&edge, &node, &alice, &room).await, ["203.0.113.2", "203.0.113.3"]);
+    assert_eq!(rename(&bridge, &node, &alice, &room).await, ["203.0.113.2", "203.0.113.3"]);
 
     let node = Server::start_with(&["--role", "api", "--edge-listen", "127.0.0.1:0"]).await;
-    let edge = Server::start_edge(&[&node.edges()]).await;
+    let bridge = Server::start_bridge(&[&node.bridges()]).await;
     let (alice, room) = room_of(&node).await;
-    assert_eq!(rename(&edge, &node, &alice, &room).await, ["127.0.0.1"; 2]);
+    assert_eq!(rename(&bridge, &node, &alice, &room).await, ["127.0.0.1"; 2]);
 }

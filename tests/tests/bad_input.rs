@@ -230,14 +230,14 @@ async fn misspelt(address: &str, person: &Person, room: &str, lenient: bool) -> 
 #[tokio::test]
 async fn unknown_fields_are_refused_unless_the_client_has_them_ignored() {
     let node = Server::start_with(&["--edge-listen", "127.0.0.1:0"]).await;
-    let edge = Server::start_edge(&[&node.edges()]).await;
+    let bridge = Server::start_bridge(&[&node.bridges()]).await;
     let alice = node.person("alice").await;
     let room = alice.group(&[]).await;
     let bearer = format!("Bearer {}", alice.token);
     let token = format!("parlance.v1, unknown-fields.ignore, bearer.{}", alice.token);
     let header: &[_] = &[("authorization", &*bearer), ("parlance-unknown-fields", "ignore")];
     let subprotocol: &[_] = &[("sec-websocket-protocol", &*token)];
-    for address in [node.address(), edge.address()] {
+    for address in [node.address(), bridge.address()] {
         let refused = (400, "unknown_field".to_owned(), vec!["fromUser".to_owned()]);
         assert_eq!(misspelt(&address, &alice, &room, false).await, refused);
         assert_eq!(misspelt(&address, &alice, &room, true).await, (200, String::new(), vec![]));

@@ -72,7 +72,7 @@ async fn in_local_mode_only_this_machine_is_known() {
 #[tokio::test]
 async fn in_local_mode_pages_cannot_reach_the_bridge_listener() {
     let server = Server::start_with(&["--edge-listen", "127.0.0.1:0"]).await;
-    let http = Http::new(server.edges());
+    let http = Http::new(server.bridges());
     for (name, value, reason) in [
         ("host", "evil.example", "host_not_allowed"),
         ("origin", "http://evil.example", "origin_not_allowed"),

@@ -88,7 +88,7 @@ async fn workers_deliver_what_nodes_write_and_replace_each_other() {
     let launch = || Launch {
         options: options.map(ToOwned::to_owned).into(),
         environment: cluster.environment(),
-        is_edge: true,
+        is_bridge: true,
     };
     let mut workers = [Server::launch(launch()).await, Server::launch(launch()).await];
     let first = owner_among(&[&workers[0], &workers[1]]).await;
@@ -177,7 +177,7 @@ async fn events_add_nothing_to_what_a_message_costs() {
     let worker = Server::launch(Launch {
         options: options.map(ToOwned::to_owned).into(),
         environment: cluster.environment(),
-        is_edge: true,
+        is_bridge: true,
     })
     .await;
     owner_among(&[&worker]).await;

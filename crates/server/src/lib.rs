@@ -4,6 +4,7 @@
 mod admin;
 mod admission;
 mod backend;
+mod bridge;
 pub mod cli;
 #[cfg_attr(not(feature = "cluster"), path = "cluster/absent.rs")]
 mod cluster;
@@ -11,7 +12,6 @@ pub mod config;
 mod consumers;
 mod data_dir;
 mod descriptors;
-mod edge;
 pub mod features;
 mod guard;
 mod keys;

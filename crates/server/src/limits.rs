@@ -1,4 +1,4 @@
-//! Limits and periods of the server, with their reasons. Those between bridges and nodes are in `edge/limits.rs`.
+//! Limits and periods of the server, with their reasons. Those between bridges and nodes are in `bridge/limits.rs`.
 
 use std::time::Duration;
 

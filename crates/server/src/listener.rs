@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
-use crate::edge::limits as edge;
+use crate::bridge::limits as bridge;
 use crate::limits::{
     ACCEPT_AGAIN, COMPLAINTS, CONNECTION_WINDOW, HEADER_TIMEOUT, HTTP1_ENDING, KEEPALIVE, MAX_HEADERS,
     MAX_RESETS, MAX_STREAMS, REOPEN_AGAIN, SEND_BUFFER, STREAM_WINDOW,
@@ -36,7 +36,7 @@ pub(crate) enum Peers {
     /// Any client: untrusted.
     Clients,
     /// Bridges of the same fleet: one connection carries the streams of many clients.
-    Edges,
+    Bridges,
 }
 
 /// One listening socket and its settings.
@@ -57,7 +57,7 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
     let Entrance { mut listener, tls, app, peers, max_connections, ledger, departure } = entrance;
     let places = Arc::new(Semaphore::new(max_connections));
     let protocols = Arc::new(Protocols::with(peers));
-    let trust = if peers == Peers::Edges { Trust::Full } else { Trust::Bounded };
+    let trust = if peers == Peers::Bridges { Trust::Full } else { Trust::Bounded };
     // Log lines about failures to accept.
     let mut complaints = Bucket::default();
     loop {
@@ -258,12 +258,12 @@ impl Protocols {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(MAX_HEADERS);
-        if peers == Peers::Edges {
+        if peers == Peers::Bridges {
             http2
-                .max_concurrent_streams(edge::STREAMS_PER_LINK)
-                .max_pending_accept_reset_streams(edge::RESETS_PER_LINK)
-                .max_local_error_reset_streams(Some(edge::RESETS_PER_LINK))
-                .initial_connection_window_size(edge::CONNECTION_WINDOW);
+                .max_concurrent_streams(bridge::STREAMS_PER_LINK)
+                .max_pending_accept_reset_streams(bridge::RESETS_PER_LINK)
+                .max_local_error_reset_streams(Some(bridge::RESETS_PER_LINK))
+                .initial_connection_window_size(bridge::CONNECTION_WINDOW);
         }
         Self { http1, http2 }
     }

@@ -40,16 +40,16 @@ pub(crate) struct NodeRoutes {
     /// Routes for clients.
     pub(crate) app: Router,
     /// Routes for bridges: only the gRPC services.
-    pub(crate) for_edges: Router,
+    pub(crate) for_bridges: Router,
     /// The bridge, whose WebSockets outlive the HTTP connections that they were upgraded from.
     pub(crate) bridge: Option<Bridge>,
 }
 
-/// Everything that a node serves; without `doors`, nothing that browsers need.
+/// Everything that a node serves; without `serves_browsers`, nothing that browsers need.
 pub(crate) fn node(
     services: &Services,
     health: HealthServer<impl Health>,
-    doors: bool,
+    serves_browsers: bool,
     common: Common,
 ) -> anyhow::Result<NodeRoutes> {
     let reflection = || {
@@ -69,24 +69,24 @@ pub(crate) fn node(
     let health = health.max_decoding_message_size(PROBE_BYTES);
     let admit = || middleware::from_fn_with_state(services.clone(), admission::admit);
     let unary = grpc.clone().prepare().into_axum_router();
-    let for_edges = with_streams(grpc.clone().add_service(health.clone()), services)
+    let for_bridges = with_streams(grpc.clone().add_service(health.clone()), services)
         .fallback(unknown_to_grpc)
         .layer(admit());
     // In local mode web pages of other origins must be refused on this listener too.
-    let for_edges = for_edges.layer(middleware::from_fn_with_state(common.guard.clone(), guard::check));
+    let for_bridges = for_bridges.layer(middleware::from_fn_with_state(common.guard.clone(), guard::check));
     let grpc = grpc
         .add_service(health)
         .add_service(reflection().build_v1()?.max_decoding_message_size(PROBE_BYTES))
         .add_service(reflection().build_v1alpha()?.max_decoding_message_size(PROBE_BYTES));
     let grpc = with_streams(grpc, services).layer(admit()).layer(GrpcWebLayer::new());
-    if !doors {
+    if !serves_browsers {
         let app = with_common(grpc.fallback(unknown_to_grpc), common);
-        return Ok(NodeRoutes { app, for_edges, bridge: None });
+        return Ok(NodeRoutes { app, for_bridges, bridge: None });
     }
     let backend = InProcess::new(services.clone(), unary);
     let bridge = Bridge::new(Arc::new(backend), common.bridge.clone(), common.shutdown.clone());
     let app = grpc.merge(bridge.router()).merge(web::router()).fallback(unknown);
-    Ok(NodeRoutes { app: with_common(app, common), for_edges, bridge: Some(bridge) })
+    Ok(NodeRoutes { app: with_common(app, common), for_bridges, bridge: Some(bridge) })
 }
 
 /// `grpc` with `Chat` and `Subscribe`, whose bodies are written by `parlance_delivery` instead of tonic.
@@ -114,9 +114,9 @@ fn streamed(opened: Result<Deliveries, tonic::Status>) -> Response {
 }
 
 /// The routes of a bridge in front of `backend`.
-pub(crate) fn edge(backend: Arc<dyn ChatBackend>, common: Common) -> (Router, Bridge) {
+pub(crate) fn bridge(backend: Arc<dyn ChatBackend>, common: Common) -> (Router, Bridge) {
     let bridge = Bridge::new(backend, common.bridge.clone(), common.shutdown.clone());
-    let app = bridge.router().merge(web::router()).fallback(not_at_an_edge);
+    let app = bridge.router().merge(web::router()).fallback(not_at_a_bridge);
     (with_common(app, common), bridge)
 }
 
@@ -140,7 +140,7 @@ fn with_common(app: Router, common: Common) -> Router {
 }
 
 /// Refuses gRPC, which the load balancer should route to the nodes.
-async fn not_at_an_edge(headers: HeaderMap) -> Response {
+async fn not_at_a_bridge(headers: HeaderMap) -> Response {
     if is_grpc(&headers) {
         let message =
             "this is a bridge for websocket and rest; grpc and grpc-web are served by the api nodes";

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bridge::RunningBridge;
 use crate::config::{Config, Identity, Role};
 use crate::descriptors::Descriptors;
-use crate::edge::Edge;
 use crate::guard::Guard;
 use crate::limits::{OPERATORS, OPERATORS_DEADLINE, REPORT_EVERY, ROOMS_DEADLINE};
 use crate::listener::{Entrance, Peers};
@@ -41,12 +41,12 @@ pub struct Server {
     connections: TaskTracker,
     address: SocketAddr,
     admin_address: SocketAddr,
-    edge_address: Option<SocketAddr>,
+    bridge_address: Option<SocketAddr>,
 }
 
 enum Running {
     Node(Box<Node>),
-    Edge(Edge),
+    Bridge(RunningBridge),
     Worker(Worker),
 }
 
@@ -54,7 +54,7 @@ enum Running {
 struct Listeners {
     clients: TcpListener,
     operators: TcpListener,
-    edges: Option<TcpListener>,
+    bridges: Option<TcpListener>,
 }
 
 impl Server {
@@ -73,7 +73,7 @@ impl Server {
         let listeners = Listeners::bind(config).await?;
         let address = listeners.clients.local_addr()?;
         let admin_address = listeners.operators.local_addr()?;
-        let edge_address = listeners.edges.as_ref().map(TcpListener::local_addr).transpose()?;
+        let bridge_address = listeners.bridges.as_ref().map(TcpListener::local_addr).transpose()?;
         let (readiness, shutdown) = (Readiness::new(), CancellationToken::new());
         let operators = CancellationToken::new();
         let helpers = TaskTracker::new();
@@ -89,7 +89,7 @@ impl Server {
         let spread = config.drain / 2;
         // Bridges and operators keep their connections: they poll readiness.
         let stays = Departure::new(shutdown.clone(), spread);
-        let (running, app, for_edges, bridge) = match &config.role {
+        let (running, app, for_bridges, bridge) = match &config.role {
             Role::Node(node) => {
                 let starting = Box::pin(Node::start(node, &readiness, &shutdown, spread, seams));
                 let (running, services) = starting.await?;
@@ -99,14 +99,14 @@ impl Server {
                 );
                 let local = matches!(node.identity, Identity::Local);
                 let common = if local { Common { guard: Guard::Local, ..common } } else { common };
-                let NodeRoutes { app, for_edges, bridge } =
-                    routes::node(&services, health, node.doors, common)?;
-                (Running::Node(Box::new(running)), app, for_edges, bridge)
+                let NodeRoutes { app, for_bridges, bridge } =
+                    routes::node(&services, health, node.serves_browsers, common)?;
+                (Running::Node(Box::new(running)), app, for_bridges, bridge)
             }
-            Role::Edge(nodes) => {
-                let (edge, upstream) = Edge::start(nodes, &readiness, &shutdown, spread);
-                let (app, bridge) = routes::edge(upstream, common);
-                (Running::Edge(edge), app, Router::new(), Some(bridge))
+            Role::Bridge(nodes) => {
+                let (tier, upstream) = RunningBridge::start(nodes, &readiness, &shutdown, spread);
+                let (app, bridge) = routes::bridge(upstream, common);
+                (Running::Bridge(tier), app, Router::new(), Some(bridge))
             }
             Role::Worker(worker) => {
                 let worker = Box::pin(Worker::start(worker, &readiness, seams)).await?;
@@ -116,15 +116,15 @@ impl Server {
         let consumers = match &running {
             Running::Node(node) => Some(node.consumers()),
             Running::Worker(worker) => Some(worker.consumers()),
-            Running::Edge(_) => None,
+            Running::Bridge(_) => None,
         };
         let departure = match &running {
             Running::Node(node) => node.departure(),
-            Running::Edge(_) | Running::Worker(_) => stays.clone(),
+            Running::Bridge(_) | Running::Worker(_) => stays.clone(),
         };
         let revoking = match &running {
             Running::Node(node) => Some(node.revoking().clone()),
-            Running::Edge(_) | Running::Worker(_) => None,
+            Running::Bridge(_) | Running::Worker(_) => None,
         };
         let connections = TaskTracker::new();
         let serve = |entrance| {
@@ -142,12 +142,12 @@ impl Server {
             ledger,
             departure,
         };
-        if let Some(listener) = listeners.edges {
+        if let Some(listener) = listeners.bridges {
             serve(Entrance {
                 listener,
                 tls: None,
-                app: for_edges,
-                peers: Peers::Edges,
+                app: for_bridges,
+                peers: Peers::Bridges,
                 max_connections,
                 // Bridges forward their clients' addresses.
                 ledger: of_operator(max_connections, Proxies::everyone()),
@@ -182,7 +182,7 @@ impl Server {
             connections,
             address,
             admin_address,
-            edge_address,
+            bridge_address,
         })
     }
 
@@ -197,8 +197,8 @@ impl Server {
     }
 
     /// Address of the listener for bridges.
-    pub fn edge_address(&self) -> Option<SocketAddr> {
-        self.edge_address
+    pub fn bridge_address(&self) -> Option<SocketAddr> {
+        self.bridge_address
     }
 
     /// Resolves if the store fails, with the reason. The process must end then.
@@ -206,7 +206,7 @@ impl Server {
         match &self.running {
             Running::Node(node) => node.failed().await,
             Running::Worker(worker) => worker.failed().await,
-            Running::Edge(_) => std::future::pending().await,
+            Running::Bridge(_) => std::future::pending().await,
         }
     }
 
@@ -226,7 +226,7 @@ impl Server {
         }
         match &self.running {
             Running::Node(node) => node.stop(ROOMS_DEADLINE).await,
-            Running::Edge(edge) => edge.stop().await,
+            Running::Bridge(bridge) => bridge.stop().await,
             Running::Worker(worker) => worker.stop(ROOMS_DEADLINE).await,
         }
         self.operators.cancel();
@@ -262,16 +262,16 @@ impl Listeners {
             let listener = TcpListener::bind(address).await;
             listener.with_context(|| format!("cannot listen on {address} (--{option})"))
         };
-        let edges = match &config.role {
+        let bridges = match &config.role {
             Role::Node(node) => node.edge_listen,
-            Role::Edge(_) | Role::Worker(_) => None,
+            Role::Bridge(_) | Role::Worker(_) => None,
         };
-        let edges = match edges {
+        let bridges = match bridges {
             Some(address) => Some(bind(address, "edge-listen").await?),
             None => None,
         };
         let clients = bind(config.listen, "listen").await?;
         let operators = bind(config.admin_listen, "admin-listen").await?;
-        Ok(Self { clients, operators, edges })
+        Ok(Self { clients, operators, bridges })
     }
 }

@@ -34,10 +34,10 @@ async fn everyone_reads_what_is_theirs_and_no_more() {
         ("newcomer", Some((scene.added + 1, head))),
         ("removed", Some((scene.added + 2, scene.removed))),
     ];
-    for server in [&stage.node, &stage.edge] {
+    for server in [&stage.node, &stage.bridge] {
         for (name, visible) in visible {
             for door in parlance_tests::DOORS {
-                if door == Door::Grpc && std::ptr::eq(server, &stage.edge) {
+                if door == Door::Grpc && std::ptr::eq(server, &stage.bridge) {
                     continue;
                 }
                 let who = format!("{name} through {door}");

@@ -34,8 +34,15 @@ pub(super) const ACTORS: [&str; 10] = [
     "moderator",
 ];
 
-pub(super) const DOORS: [Way; 7] =
-    [Way::Grpc, Way::GrpcWeb, Way::WebSocket, Way::Rest, Way::EdgeWebSocket, Way::EdgeRest, Way::EdgeGrpc];
+pub(super) const DOORS: [Way; 7] = [
+    Way::Grpc,
+    Way::GrpcWeb,
+    Way::WebSocket,
+    Way::Rest,
+    Way::BridgeWebSocket,
+    Way::BridgeRest,
+    Way::BridgeGrpc,
+];
 
 /// A way to call an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,16 +51,16 @@ pub(super) enum Way {
     GrpcWeb,
     WebSocket,
     Rest,
-    EdgeWebSocket,
-    EdgeRest,
+    BridgeWebSocket,
+    BridgeRest,
     /// The listener of a node that bridges connect to.
-    EdgeGrpc,
+    BridgeGrpc,
 }
 
 /// A node with a bridge in front of it, and everyone who calls.
 pub(super) struct Stage {
     pub(super) node: Server,
-    pub(super) edge: Server,
+    pub(super) bridge: Server,
     pub(super) people: HashMap<&'static str, Person>,
     permissions: Option<v1::RoomPermissions>,
     _dir: TempDir,
@@ -79,7 +86,7 @@ impl Stage {
         std::fs::write(&key, SECRET).unwrap();
         let options = ["--user-rate", "0", "--sync", "off", "--jwt-secret-file", key.to_str().unwrap()];
         let node = Server::start_with(&[&options[..], &["--edge-listen", "127.0.0.1:0"]].concat()).await;
-        let edge = Server::start_edge(&[&node.edges()]).await;
+        let bridge = Server::start_bridge(&[&node.bridges()]).await;
         let signer = Signer::Hs256(SECRET.to_vec());
         let mut people = HashMap::new();
         for name in ACTORS.into_iter().skip(1).chain(["mallory"]) {
@@ -93,7 +100,7 @@ impl Stage {
             person.users().get_user(v1::GetUserRequest { user_id: "me".to_owned() }).await.unwrap();
             people.insert(name, person);
         }
-        Self { node, edge, people, permissions: None, _dir: dir }
+        Self { node, bridge, people, permissions: None, _dir: dir }
     }
 
     /// The same with rooms in which actions take other roles than usual.
@@ -105,7 +112,7 @@ impl Stage {
     /// gRPC in the name of `actor`.
     pub(super) fn grpc(&self, actor: &str, way: Way) -> RawGrpc {
         let bearer = self.people.get(actor).map(|person| format!("Bearer {}", person.token));
-        let address = if way == Way::EdgeGrpc { self.node.edges() } else { self.node.address() };
+        let address = if way == Way::BridgeGrpc { self.node.bridges() } else { self.node.address() };
         RawGrpc::new(&address, bearer.as_deref())
     }
 
@@ -168,9 +175,10 @@ impl Stage {
     ) -> String {
         let request = operation.json_of(&scene.room, scene.message);
         let token = self.people.get(actor).map(|person| person.token.as_str());
-        let server = if matches!(way, Way::EdgeRest | Way::EdgeWebSocket) { &self.edge } else { &self.node };
+        let server =
+            if matches!(way, Way::BridgeRest | Way::BridgeWebSocket) { &self.bridge } else { &self.node };
         match way {
-            Way::Grpc | Way::EdgeGrpc => {
+            Way::Grpc | Way::BridgeGrpc => {
                 let grpc = self.grpc(actor, way);
                 outcome(grpc.unary(&operation.grpc_path(), operation.encode(&request)).await)
             }
@@ -180,7 +188,7 @@ impl Stage {
                 let status = call.status().await;
                 outcome(if status.code() == tonic::Code::Ok { Ok(()) } else { Err(status) })
             }
-            Way::WebSocket | Way::EdgeWebSocket => {
+            Way::WebSocket | Way::BridgeWebSocket => {
                 let Some(token) = token else {
                     let (_, reason) = RawWebSocket::connect(&server.address(), &[]).await.err().unwrap();
                     return reason;
@@ -195,7 +203,7 @@ impl Stage {
                 stream.send_frame(operation.frame_of(&id, &request)).await;
                 outcome(stream.reply(&id).await)
             }
-            Way::Rest | Way::EdgeRest => {
+            Way::Rest | Way::BridgeRest => {
                 let http = server.http();
                 let (verb, path) = (&operation.rest.0, operation.rest_path_of(&scene.room, scene.message));
                 let mut call = http.call(verb.clone(), &path);
@@ -223,7 +231,7 @@ impl Stage {
             let cells = ACTORS.into_iter().zip(expected);
             let cells = cells.flat_map(|(actor, expected)| {
                 DOORS.map(|way| {
-                    let is_stream = matches!(way, Way::WebSocket | Way::EdgeWebSocket);
+                    let is_stream = matches!(way, Way::WebSocket | Way::BridgeWebSocket);
                     // Nobody has a stream without a token, not even for what needs none.
                     let is_refused = is_stream && actor == "anonymous";
                     (actor, way, if is_refused { NO_TOKEN } else { *expected })

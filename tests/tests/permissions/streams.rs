@@ -59,7 +59,7 @@ async fn open(stage: &Stage, method: &str, actor: &str, way: Way) -> String {
 
 /// Opens `Chat` over WebSocket.
 async fn open_websocket(stage: &Stage, actor: &str, way: Way) -> String {
-    let server = if way == Way::WebSocket { &stage.node } else { &stage.edge };
+    let server = if way == Way::WebSocket { &stage.node } else { &stage.bridge };
     let Some(person) = stage.people.get(actor) else {
         return RawWebSocket::connect(&server.address(), &[]).await.err().unwrap().1;
     };
@@ -71,7 +71,7 @@ async fn streams_open_as_the_table_says() {
     let stage = Stage::set().await;
     for (method, expected) in STREAMS {
         for (actor, expected) in ACTORS.into_iter().zip(expected) {
-            for way in [Way::Grpc, Way::GrpcWeb, Way::EdgeGrpc] {
+            for way in [Way::Grpc, Way::GrpcWeb, Way::BridgeGrpc] {
                 assert_eq!(
                     open(&stage, method, actor, way).await,
                     expected,
@@ -79,7 +79,7 @@ async fn streams_open_as_the_table_says() {
                 );
             }
             if method == "ChatService/Chat" {
-                for way in [Way::WebSocket, Way::EdgeWebSocket] {
+                for way in [Way::WebSocket, Way::BridgeWebSocket] {
                     let opened = open_websocket(&stage, actor, way).await;
                     assert_eq!(opened, expected, "{method} by {actor} through {way:?}");
                 }

@@ -119,27 +119,27 @@ fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
         return Ok(out.flush()?);
     }
     writeln!(out, "  open     {url}/")?;
-    let doors = match &config.role {
-        Role::Node(node) if node.doors => {
+    let clients = match &config.role {
+        Role::Node(node) if node.serves_browsers => {
             format!("gRPC and grpc-web {address}, ws{s}://{address}/ws, {url}/v1/")
         }
         Role::Node(_) => format!("gRPC and grpc-web {address}"),
-        Role::Edge(_) | Role::Worker(_) => format!("ws{s}://{address}/ws, {url}/v1/"),
+        Role::Bridge(_) | Role::Worker(_) => format!("ws{s}://{address}/ws, {url}/v1/"),
     };
-    writeln!(out, "  clients  {doors}")?;
-    if let Some(edges) = server.edge_address() {
-        writeln!(out, "  bridges  http://{edges}")?;
+    writeln!(out, "  clients  {clients}")?;
+    if let Some(bridges) = server.bridge_address() {
+        writeln!(out, "  bridges  http://{bridges}")?;
     }
     writeln!(out, "  admin    http://{admin}/metrics, /healthz, /readyz")?;
     match &config.role {
         Role::Node(node) => {
             greet_of_node(node, &mut out)?;
-            if node.doors && matches!(node.identity, Identity::Local) {
+            if node.serves_browsers && matches!(node.identity, Identity::Local) {
                 local_mode(node, address, s, &mut out)?;
             }
         }
         Role::Worker(_) => {}
-        Role::Edge(nodes) => writeln!(out, "  role     bridge, in front of {}", nodes.join(", "))?,
+        Role::Bridge(nodes) => writeln!(out, "  role     bridge, in front of {}", nodes.join(", "))?,
     }
     writeln!(out)?;
     out.flush()?;

@@ -14,7 +14,7 @@ impl Config {
         let outlets = match &self.role {
             Role::Node(node) => (&node.webhooks, &node.kafka),
             Role::Worker(worker) => (&worker.webhooks, &worker.kafka),
-            Role::Edge(_) => (&None, &None),
+            Role::Bridge(_) => (&None, &None),
         };
         if let Some(webhooks) = outlets.0 {
             Webhooks::read(webhooks)?;

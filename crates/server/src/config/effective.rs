@@ -15,8 +15,8 @@ impl Config {
     pub fn effective(&self) -> String {
         let mut out = Lines(String::new());
         match &self.role {
-            Role::Node(node) => out.text("role", if node.doors { "all" } else { "api" }),
-            Role::Edge(nodes) => {
+            Role::Node(node) => out.text("role", if node.serves_browsers { "all" } else { "api" }),
+            Role::Bridge(nodes) => {
                 out.text("role", "bridge");
                 out.list("api-url", nodes.iter().map(|node| format!("http://{node}")));
             }
@@ -194,7 +194,7 @@ mod tests {
         let cluster = "role = 'api'\nstore = 'dynamodb'\ntable-prefix = 'x_'\nredis = 'redis://host:1'\n\
             redis-shards = 3\njwt-public-key = 'a \"key\".pem'\njwt-issuer = 'i\\j'\nuser-rate = 0\n\
             edge-listen = '127.0.0.1:1'\ntls-certificate = 'c'\ntls-key = 'k'\nwatchdog-seconds = 0\nisolation-seconds = 20";
-        let edge =
+        let bridge =
             "role = 'bridge'\napi-url = ['http://a:1', 'http://b:2']\nallowed-origins = ['https://c.d']";
         for file in [
             "",
@@ -204,7 +204,7 @@ mod tests {
             "user-rate = 0\nuser-rooms = 7\nhello-rate = 0\nfailed-token-rate = 0",
             "room-memory-mib = 7\nsync = 'off'\nlog = 'debug'\nmax-connections = 5\ntrusted-proxies = ['10.0.0.0/8', '::1']",
             cluster,
-            edge,
+            bridge,
             "role = 'worker'\nstore = 'dynamodb'\nkafka = 'topic.toml'",
         ] {
             let config = read(file);

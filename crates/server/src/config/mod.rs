@@ -61,7 +61,7 @@ pub enum Role {
     /// A node: rooms and sessions.
     Node(Box<Node>),
     /// A bridge in front of these nodes, `host:port` each.
-    Edge(Vec<String>),
+    Bridge(Vec<String>),
     /// A worker: delivers events, and serves no clients.
     Worker(Box<Worker>),
 }
@@ -116,7 +116,7 @@ impl Options {
         };
         let log = options.log.clone().unwrap_or_else(|| "info,fjall=warn,lsm_tree=warn".into());
         let role = match options.role.unwrap_or(RoleName::All) {
-            RoleName::Bridge => Role::Edge(upstreams(&options)?),
+            RoleName::Bridge => Role::Bridge(upstreams(&options)?),
             RoleName::Worker => Role::Worker(Box::new(Worker::new(options)?)),
             name => {
                 ensure!(options.api_url.is_none(), "api-url is for --role bridge");
@@ -170,7 +170,7 @@ fn upstreams(options: &Options) -> anyhow::Result<Vec<String>> {
         ("jwt-jwks-url", options.jwt_jwks_url.is_some()),
     ];
     for (name, given) in misplaced {
-        ensure!(!given, "{name} is for the api nodes: an edge only passes on what it is asked");
+        ensure!(!given, "{name} is for the api nodes: a bridge only forwards requests");
     }
     let urls = options.api_url.as_deref().unwrap_or_default();
     ensure!(!urls.is_empty(), "a bridge needs --api-url: the nodes that it forwards to");
@@ -210,7 +210,7 @@ mod tests {
         let config = read(options, "user-rate = 5\nlisten = '127.0.0.1:1234'\nsync = 'off'").unwrap();
         let Role::Node(node) = config.role else { panic!("a node by default") };
         assert_eq!(node.limits.operations.map(NonZeroU32::get), Some(7));
-        assert!(node.doors);
+        assert!(node.serves_browsers);
         assert_eq!(config.listen.port(), 1234);
         assert_eq!(config.admin_listen.port(), 9090);
         assert!(matches!(node.store, StoreConfig::Embedded { sync: false, .. }));
@@ -277,8 +277,8 @@ mod tests {
     #[test]
     fn an_edge_knows_its_nodes_and_nothing_else() {
         let urls = |urls: &str| read(Options::default(), &format!("role = 'bridge'\napi-url = {urls}"));
-        let Role::Edge(nodes) = urls("['http://a:1/', 'http://[::1]:2']").unwrap().role else {
-            panic!("an edge")
+        let Role::Bridge(nodes) = urls("['http://a:1/', 'http://[::1]:2']").unwrap().role else {
+            panic!("a bridge")
         };
         assert_eq!(nodes, ["a:1", "[::1]:2"]);
         for wrong in

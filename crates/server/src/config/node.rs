@@ -18,7 +18,7 @@ use crate::limits::{
 #[derive(Debug, Clone)]
 pub struct Node {
     /// Whether it serves WebSocket, REST and the web page too, or leaves them to bridges.
-    pub doors: bool,
+    pub serves_browsers: bool,
     /// Address of the listener for bridges.
     pub edge_listen: Option<SocketAddr>,
     /// Directory of the local-mode key and the embedded store.
@@ -102,7 +102,7 @@ pub struct Keys {
 }
 
 impl Node {
-    pub(super) fn new(options: Options, doors: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(options: Options, serves_browsers: bool) -> anyhow::Result<Self> {
         let identity = Identity::new(&options)?;
         let store = StoreConfig::new(&options)?;
         let redis = RedisConfig::new(&options)?;
@@ -120,7 +120,7 @@ impl Node {
              node would make its own, and none would know the tokens of another"
         );
         Ok(Self {
-            doors,
+            serves_browsers,
             edge_listen: options.edge_listen,
             data_dir: options.data_dir.unwrap_or_else(|| "parlance-data".into()),
             store,

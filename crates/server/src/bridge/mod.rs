@@ -26,12 +26,12 @@ pub(crate) use backend::Upstream;
 use nodes::Nodes;
 
 /// A running bridge.
-pub(crate) struct Edge {
+pub(crate) struct RunningBridge {
     end: CancellationToken,
     tasks: TaskTracker,
 }
 
-impl Edge {
+impl RunningBridge {
     /// Connects to the nodes at `authorities`, `host:port` each, for its lifetime.
     pub(crate) fn start(
         authorities: &[String],

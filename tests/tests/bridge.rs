@@ -16,8 +16,8 @@ use serde_json::json;
 const WEBSOCKETS: [Door; 2] = [Door::WebSocketJson, Door::WebSocketBinary];
 
 /// A bridge in front of this node.
-async fn edge_of(node: &Server) -> Server {
-    Server::start_edge(&[&node.edges()]).await
+async fn bridge_of(node: &Server) -> Server {
+    Server::start_bridge(&[&node.bridges()]).await
 }
 
 /// A node that accepts bridges.
@@ -36,12 +36,12 @@ async fn metric(server: &Server, name: &str) -> f64 {
 #[tokio::test]
 async fn conversation_through_a_bridge() {
     let node = node().await;
-    let edge = edge_of(&node).await;
+    let bridge = bridge_of(&node).await;
     let (alice, bob) = (node.person("alice").await, node.person("bob").await);
     let room = alice.group(&[&bob]).await;
     for door in WEBSOCKETS {
-        let mut at_alice = edge.person_with("alice", &alice.token).connect(door).await;
-        let mut at_bob = edge.person_with("bob", &bob.token).connect(door).await;
+        let mut at_alice = bridge.person_with("alice", &alice.token).connect(door).await;
+        let mut at_bob = bridge.person_with("bob", &bob.token).connect(door).await;
         let sent = at_alice.call(Person::message(&room, &format!("through {door}"))).await.unwrap();
         let events = at_bob.events_up_to(&room, sent.seq).await;
         assert_eq!(text_of(events.last().unwrap()), format!("through {door}"));
@@ -49,7 +49,7 @@ async fn conversation_through_a_bridge() {
         assert_eq!(alice.log(&room).await.last().unwrap().seq, sent.seq);
     }
     let message = json!({"toUser": "bob", "clientMessageId": "by-rest", "text": "hello"});
-    let http = edge.http();
+    let http = bridge.http();
     let answer = http.call(http::Method::POST, "/v1/messages").bearer(&alice.token).json(&message);
     let answer = answer.answer().await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -74,10 +74,10 @@ async fn node_behind_bridges_has_no_browser_transports() {
 #[tokio::test]
 async fn bridge_leaves_authentication_to_the_node() {
     let node = node().await;
-    let edge = edge_of(&node).await;
+    let bridge = bridge_of(&node).await;
     let alice = node.person("alice").await;
     let me = |authorization: Option<&str>| {
-        let call = edge.http();
+        let call = bridge.http();
         let authorization = authorization.map(ToOwned::to_owned);
         async move {
             let mut call = call.get("/v1/users/me");
@@ -95,11 +95,11 @@ async fn bridge_leaves_authentication_to_the_node() {
     assert_eq!(me(None).await, (401, "token_missing".to_owned()));
     // A node in local mode issues tokens to clients on its own machine, but not through a
     // bridge.
-    let http = edge.http();
+    let http = bridge.http();
     let mint = http.call(http::Method::POST, "/v1/users").json(&json!({"userId": "mallory"}));
     assert_eq!(mint.answer().await.refused(), (401, "token_missing".to_owned()));
     for door in WEBSOCKETS {
-        let refused = Conversation::open(&edge.address(), "nonsense", door, &[]).await.map(|_| ());
+        let refused = Conversation::open(&bridge.address(), "nonsense", door, &[]).await.map(|_| ());
         assert_eq!(refused.unwrap_err().reason, "token_invalid", "{door}");
     }
 }
@@ -107,9 +107,9 @@ async fn bridge_leaves_authentication_to_the_node() {
 #[tokio::test]
 async fn grpc_at_a_bridge_gets_a_helpful_error() {
     let node = node().await;
-    let edge = edge_of(&node).await;
+    let bridge = bridge_of(&node).await;
     let alice = node.person("alice").await;
-    let refused = edge.person_with("alice", &alice.token).users().get_user(GetUserRequest::default()).await;
+    let refused = bridge.person_with("alice", &alice.token).users().get_user(GetUserRequest::default()).await;
     let status = refused.unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unimplemented);
     assert!(status.message().contains("api nodes"), "{status}");
@@ -120,20 +120,20 @@ async fn message_is_encoded_as_json_once_for_all_sockets() {
     const SOCKETS: usize = 50;
     const MESSAGES: usize = 20;
     let node = node().await;
-    let edge = edge_of(&node).await;
+    let bridge = bridge_of(&node).await;
     let (alice, bob) = (node.person("alice").await, node.person("bob").await);
     let room = alice.group(&[&bob]).await;
-    let at_edge = edge.person_with("bob", &bob.token);
+    let at_bridge = bridge.person_with("bob", &bob.token);
     let mut sockets = Vec::new();
     for _ in 0..SOCKETS {
-        sockets.push(at_edge.connect(Door::WebSocketJson).await);
+        sockets.push(at_bridge.connect(Door::WebSocketJson).await);
     }
     // After a first message, the cost of welcomes and history is over.
     let first = alice.say(&room, "first").await;
     for socket in &mut sockets {
         socket.events_up_to(&room, first).await;
     }
-    let before = metric(&edge, "parlance_bridge_frames_to_json_total").await;
+    let before = metric(&bridge, "parlance_bridge_frames_to_json_total").await;
     let mut last = first;
     for n in 0..MESSAGES {
         last = alice.say(&room, &format!("message {n}")).await;
@@ -142,7 +142,7 @@ async fn message_is_encoded_as_json_once_for_all_sockets() {
         let events = socket.events_up_to(&room, last).await;
         assert_eq!(events.len(), MESSAGES);
     }
-    let made = metric(&edge, "parlance_bridge_frames_to_json_total").await - before;
+    let made = metric(&bridge, "parlance_bridge_frames_to_json_total").await - before;
     // Signals, such as alice's presence, are shared by all, too.
     let at_most = 2 * MESSAGES;
     assert!((MESSAGES..=at_most).contains(&(made as usize)), "{made} times for {MESSAGES} messages");
@@ -151,15 +151,15 @@ async fn message_is_encoded_as_json_once_for_all_sockets() {
 #[tokio::test]
 async fn unread_socket_blocks_no_other() {
     let node = node().await;
-    let edge = edge_of(&node).await;
+    let bridge = bridge_of(&node).await;
     let (alice, bob) = (node.person("alice").await, node.person("bob").await);
     let room = alice.group(&[&bob]).await;
-    let at_edge = edge.person_with("bob", &bob.token);
+    let at_bridge = bridge.person_with("bob", &bob.token);
     let mut stuck = Vec::new();
     for _ in 0..8 {
-        stuck.push(at_edge.connect(Door::WebSocketJson).await);
+        stuck.push(at_bridge.connect(Door::WebSocketJson).await);
     }
-    let mut reading = at_edge.connect(Door::WebSocketBinary).await;
+    let mut reading = at_bridge.connect(Door::WebSocketBinary).await;
     let mut at_alice = alice.connect(Door::Grpc).await;
     // 20 MB: more than the sockets and the windows of eight streams hold.
     let last = at_alice.flood(&room, 2_000, |number| format!("{number:010000}")).await;
@@ -172,44 +172,44 @@ async fn unread_socket_blocks_no_other() {
 #[tokio::test]
 async fn draining_node_moves_its_clients_and_bridge_stays() {
     let mut node = node().await;
-    let edge = edge_of(&node).await;
+    let bridge = bridge_of(&node).await;
     let alice = node.person("alice").await;
-    let mut at_edge = edge.person_with("alice", &alice.token).connect(Door::WebSocketJson).await;
+    let mut at_bridge = bridge.person_with("alice", &alice.token).connect(Door::WebSocketJson).await;
     node.signal("TERM").await;
-    let delay: Duration = at_edge.draining().await.reconnect_after.unwrap().try_into().unwrap();
+    let delay: Duration = at_bridge.draining().await.reconnect_after.unwrap().try_into().unwrap();
     assert!(delay < DEADLINE);
-    let end = at_edge.end().await;
+    let end = at_bridge.end().await;
     assert_eq!(end.close, Some(1001), "{end:?}");
     assert_eq!(node.exited().await.code(), Some(0));
     // The bridge reports what is missing, and reconnects to the node.
-    let admin = Http::new(edge.admin());
-    let red = eventually("the edge is not ready", async || {
+    let admin = Http::new(bridge.admin());
+    let red = eventually("the bridge is not ready", async || {
         let answer = admin.get("/readyz").answer().await;
         (answer.status == 503).then_some(answer)
     });
     let why = String::from_utf8_lossy(&red.await.body).into_owned();
     assert_eq!(why, "nodes: none of the nodes is reached\n");
     node.start_again().await;
-    eventually("the edge is ready again", async || {
+    eventually("the bridge is ready again", async || {
         (admin.get("/readyz").answer().await.status == 200).then_some(())
     })
     .await;
-    edge.person_with("alice", &alice.token).connect(Door::WebSocketJson).await;
+    bridge.person_with("alice", &alice.token).connect(Door::WebSocketJson).await;
 }
 
 #[tokio::test]
 async fn killed_node_closes_sockets_with_1001() {
     let mut node = node().await;
-    let edge = edge_of(&node).await;
+    let bridge = bridge_of(&node).await;
     let alice = node.person("alice").await;
-    let mut at_edge = edge.person_with("alice", &alice.token).connect(Door::WebSocketJson).await;
+    let mut at_bridge = bridge.person_with("alice", &alice.token).connect(Door::WebSocketJson).await;
     node.kill().await;
-    let end = at_edge.end().await;
+    let end = at_bridge.end().await;
     assert_eq!(end.close, Some(1001), "{end:?}");
     let failure = end.failure.unwrap();
     assert_eq!((failure.code, failure.reason.as_str()), (tonic::Code::Unavailable, "node_lost"));
     assert!(failure.retry_after.unwrap() <= Duration::from_secs(1));
-    let unary = edge.http().get("/v1/users/me").bearer(&alice.token).answer().await;
+    let unary = bridge.http().get("/v1/users/me").bearer(&alice.token).answer().await;
     assert_eq!(unary.refused(), (503, "no_node".to_owned()));
 }
 
@@ -217,18 +217,18 @@ async fn killed_node_closes_sockets_with_1001() {
 async fn two_nodes() -> (Cluster, Server) {
     let options = ["--role", "api", "--edge-listen", "127.0.0.1:0"].map(ToOwned::to_owned).into();
     let cluster = Cluster::start_with(2, Setup { options, ..Setup::default() }).await;
-    let edge = Server::start_edge(&[&cluster.nodes[0].edges(), &cluster.nodes[1].edges()]).await;
-    eventually("the edge is connected to both", async || {
-        (metric(&edge, "parlance_edge_links").await == 4.0).then_some(())
+    let bridge = Server::start_bridge(&[&cluster.nodes[0].bridges(), &cluster.nodes[1].bridges()]).await;
+    eventually("the bridge is connected to both", async || {
+        (metric(&bridge, "parlance_edge_links").await == 4.0).then_some(())
     })
     .await;
-    (cluster, edge)
+    (cluster, bridge)
 }
 
 #[tokio::test]
 async fn hung_node_is_left_within_seconds() {
-    let (cluster, edge) = two_nodes().await;
-    let alice = edge.person_with("alice", &cluster.token("alice"));
+    let (cluster, bridge) = two_nodes().await;
+    let alice = bridge.person_with("alice", &cluster.token("alice"));
     let mut sockets = Vec::new();
     for n in 0..8 {
         sockets.push(alice.connect(WEBSOCKETS[n % 2]).await);
@@ -251,15 +251,15 @@ async fn hung_node_is_left_within_seconds() {
     for n in 0..8 {
         let socket = alice.connect(WEBSOCKETS[n % 2]).await;
         assert_ne!(socket.welcome().node_id, hung);
-        let me = edge.http().get("/v1/users/me").bearer(&alice.token).answer().await;
+        let me = bridge.http().get("/v1/users/me").bearer(&alice.token).answer().await;
         assert_eq!(me.status, 200, "{me:?}");
     }
-    assert_eq!(Http::new(edge.admin()).get("/readyz").answer().await.status, 200);
+    assert_eq!(Http::new(bridge.admin()).get("/readyz").answer().await.status, 200);
     // Its sessions continue.
     create_room(&mut sockets[healthy]).await;
     cluster.nodes[number.unwrap()].signal("CONT").await;
     eventually("it is connected again", async || {
-        (metric(&edge, "parlance_edge_links").await == 4.0).then_some(())
+        (metric(&bridge, "parlance_edge_links").await == 4.0).then_some(())
     })
     .await;
 }
@@ -281,7 +281,7 @@ async fn node_that_is_not_ready_gets_no_new_sessions() {
     let mut launch = cluster.launch();
     launch.environment = environment(&way.endpoint());
     let second = Server::launch(launch).await;
-    let edge = Server::start_edge(&[&cluster.nodes[0].edges(), &second.edges()]).await;
+    let bridge = Server::start_bridge(&[&cluster.nodes[0].bridges(), &second.bridges()]).await;
     way.plan().often(ANY, 1.0, Fault::Cut);
     let admin = Http::new(second.admin());
     eventually("the second node is not ready", async || {
@@ -293,26 +293,26 @@ async fn node_that_is_not_ready_gets_no_new_sessions() {
         let mut sockets = Vec::new();
         for n in 0..6 {
             let token = cluster.token("alice");
-            sockets.push(Conversation::open(&edge.address(), &token, WEBSOCKETS[n % 2], &[]).await.ok()?);
+            sockets.push(Conversation::open(&bridge.address(), &token, WEBSOCKETS[n % 2], &[]).await.ok()?);
         }
         Some(())
     })
     .await;
-    assert_eq!(Http::new(edge.admin()).get("/readyz").answer().await.status, 200);
+    assert_eq!(Http::new(bridge.admin()).get("/readyz").answer().await.status, 200);
 }
 
 #[tokio::test]
 async fn draining_bridge_announces_it_and_answers_operations_in_flight() {
     let node = node().await;
-    let mut edge = edge_of(&node).await;
+    let mut bridge = bridge_of(&node).await;
     let (alice, bob) = (node.person("alice").await, node.person("bob").await);
     let room = alice.group(&[&bob]).await;
-    let at_edge = edge.person_with("bob", &bob.token);
+    let at_bridge = bridge.person_with("bob", &bob.token);
     let mut sockets = Vec::new();
     for n in 0..20 {
-        sockets.push(at_edge.connect(WEBSOCKETS[n % 2]).await);
+        sockets.push(at_bridge.connect(WEBSOCKETS[n % 2]).await);
     }
-    edge.signal("TERM").await;
+    bridge.signal("TERM").await;
     let mut delays = HashSet::new();
     for socket in &mut sockets {
         let delay: Duration = socket.draining().await.reconnect_after.unwrap().try_into().unwrap();
@@ -330,13 +330,13 @@ async fn draining_bridge_announces_it_and_answers_operations_in_flight() {
         seen += usize::from(socket.untaken().iter().any(|item| item.reaches(&room, seq)));
     }
     assert!(seen > 0, "somebody was still there after {latest:?}");
-    assert_eq!(edge.exited().await.code(), Some(0));
+    assert_eq!(bridge.exited().await.code(), Some(0));
 }
 
 #[tokio::test]
 async fn application_continues_through_other_bridge_and_restarted_node() {
     let mut node = node().await;
-    let (mut first, second) = (edge_of(&node).await, edge_of(&node).await);
+    let (mut first, second) = (bridge_of(&node).await, bridge_of(&node).await);
     let (alice, bob) = (node.person("alice").await, node.person("bob").await);
     let room = alice.group(&[&bob]).await;
     let mut config = Config::new(Dialer::new(Door::WebSocketJson, first.address()), &alice.token);
@@ -364,10 +364,10 @@ async fn application_continues_through_other_bridge_and_restarted_node() {
 #[tokio::test]
 async fn stalled_peer_does_not_delay_bridge_shutdown() {
     let node = node().await;
-    let mut edge = edge_of(&node).await;
+    let mut bridge = bridge_of(&node).await;
     let alice = node.person("alice").await;
-    let mut lingering = RawWebSocket::signed_in(&edge.address(), &alice.token).await;
+    let mut lingering = RawWebSocket::signed_in(&bridge.address(), &alice.token).await;
     lingering.hello().await;
-    edge.signal("TERM").await;
-    assert_eq!(edge.exited().await.code(), Some(0));
+    bridge.signal("TERM").await;
+    assert_eq!(bridge.exited().await.code(), Some(0));
 }
