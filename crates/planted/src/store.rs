@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Body, Chunk, Creation, Cursors, Entry, Event, Interval, Mark, Member, Overlay, RequestId, RoomId,
+    Append, Body, Chunk, Creation, Cursors, Entry, Event, Interval, Member, Overlay, RequestId, RoomId,
     SeqRange, Timestamp, Unknown, UserId,
 };
 use parlance_store::{
@@ -211,10 +211,6 @@ impl MarkStore for PlantedStore {
         to: Cursors,
     ) -> Result<Option<Cursors>, StoreError> {
         self.inner.advance_stored(user, room, to).await
-    }
-
-    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
-        self.inner.set_hidden(user, room, hidden).await
     }
 
     async fn set_preferences(

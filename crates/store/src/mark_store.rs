@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use parlance_core::{Cursors, Mark, RoomId, UserId};
+use parlance_core::{Cursors, RoomId, UserId};
 
 use crate::error::StoreError;
 use crate::preferences::PreferencesChange;
@@ -21,10 +21,6 @@ pub trait MarkStore: Send + Sync + 'static {
     ) -> Result<Option<Cursors>, StoreError> {
         self.advance(user, room, to).await
     }
-
-    /// Stores the room's mark at the time its user hid it, or the default to show it. Returns whether they are or
-    /// were a member.
-    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError>;
 
     /// Changes what a user has set for a room. Returns whether they are or were a member.
     async fn set_preferences(

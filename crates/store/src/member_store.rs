@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use parlance_core::{Cursors, Head, Mark, Member, RoomId, UserId};
+use parlance_core::{Cursors, Head, Member, RoomId, UserId};
 
 use crate::error::StoreError;
 use crate::preferences::Preferences;
@@ -13,8 +13,6 @@ pub struct UserRoom {
     pub member: Member,
     /// The user's marks.
     pub cursors: Cursors,
-    /// The room's mark at the time the user hid it; the default if not hidden.
-    pub hidden: Mark,
     /// What the user has set for the room.
     pub preferences: Preferences,
 }
@@ -59,7 +57,8 @@ impl UserRoom {
     /// joined or left, and there was no message since.
     pub fn is_hidden(&self, head: Head) -> bool {
         let since = self.member.changed_at().max(1);
-        (since..=head.seq()).contains(&self.hidden.seq) && head.message_count() <= self.hidden.message_count
+        let hidden = &self.preferences.hidden;
+        (since..=head.seq()).contains(&hidden.seq) && head.message_count() <= hidden.message_count
     }
 }
 

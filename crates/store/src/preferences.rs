@@ -1,9 +1,11 @@
-use parlance_core::{Cursors, Member, Timestamp};
+use parlance_core::{Cursors, Mark, Member, Timestamp};
 
 /// What a user has set for one of their rooms, as stored. Each value names where the room was when it was set, so that it
 /// ends with the membership, and needs no write when that does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Preferences {
+    /// The room's mark when it was hidden, without the count of deleted messages; the default if it is not.
+    pub hidden: Mark,
     /// The seq of the room's head when it was pinned; 0 if it is not.
     pub pinned_at: u64,
     /// The seq of the room's head when it was muted; 0 if it is not.
@@ -17,6 +19,8 @@ pub struct Preferences {
 /// A change of preferences: what is `None` stays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PreferencesChange {
+    /// See [`Preferences::hidden`].
+    pub hidden: Option<Mark>,
     /// See [`Preferences::pinned_at`].
     pub pinned_at: Option<u64>,
     /// See [`Preferences::muted_at`] and [`Preferences::muted_until`].
@@ -30,7 +34,9 @@ impl PreferencesChange {
     #[must_use]
     pub fn apply(self, before: Preferences) -> Preferences {
         let (muted_at, muted_until) = self.muted.unwrap_or((before.muted_at, before.muted_until));
+        let hidden = self.hidden.map(|hidden| Mark { deleted_count: 0, ..hidden });
         Preferences {
+            hidden: hidden.unwrap_or(before.hidden),
             pinned_at: self.pinned_at.unwrap_or(before.pinned_at),
             muted_at,
             muted_until,

@@ -150,19 +150,17 @@ pub(crate) fn hidden(seq: u64, message_count: u64) -> Mark {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Place {
     pub(crate) cursors: Cursors,
-    /// See [`crate::UserRoom::hidden`].
-    pub(crate) hidden: Mark,
     pub(crate) preferences: Preferences,
 }
 
-pub(crate) fn encode_place(Place { cursors, hidden, preferences }: &Place) -> Vec<u8> {
+pub(crate) fn encode_place(Place { cursors, preferences }: &Place) -> Vec<u8> {
     CursorsRecord {
         delivered_seq: cursors.delivered,
         read_seq: cursors.read.seq,
         read_message_count: cursors.read.message_count,
         read_deleted_count: cursors.read.deleted_count,
-        hidden_seq: hidden.seq,
-        hidden_message_count: hidden.message_count,
+        hidden_seq: preferences.hidden.seq,
+        hidden_message_count: preferences.hidden.message_count,
         pinned_at: preferences.pinned_at,
         muted_at: preferences.muted_at,
         muted_until_ms: preferences.muted_until.0,
@@ -183,12 +181,13 @@ pub(crate) fn decode_place(room: &RoomId, user: &UserId, bytes: &[u8]) -> Result
         },
     };
     let preferences = Preferences {
+        hidden: hidden(record.hidden_seq, record.hidden_message_count),
         pinned_at: record.pinned_at,
         muted_at: record.muted_at,
         muted_until: Timestamp(record.muted_until_ms),
         unread_at: record.unread_at,
     };
-    Ok(Place { cursors, hidden: hidden(record.hidden_seq, record.hidden_message_count), preferences })
+    Ok(Place { cursors, preferences })
 }
 
 pub(crate) fn encode_overlay(overlay: &Overlay) -> Vec<u8> {

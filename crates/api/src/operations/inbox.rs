@@ -6,6 +6,7 @@ use parlance_delivery::SharedFrame;
 use parlance_inbox::{InboxFilter, InboxQuery, InboxRow, unread};
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
+use parlance_store::PreferencesChange;
 use prost::Message as _;
 
 use super::parse;
@@ -85,9 +86,10 @@ impl Api {
         access.active_member()?;
         // Any later message makes the room visible again.
         let at = if request.hidden { Mark::from(access.room.head()) } else { Mark::default() };
+        let change = PreferencesChange { hidden: Some(at), ..Default::default() };
         let (store, cluster, user) = (self.parts.store.clone(), self.cluster.clone(), caller.user.clone());
         let hiding = async move {
-            if !store.set_hidden(&user, &id, at).await? {
+            if !store.set_preferences(&user, &id, change).await? {
                 return Err(Error::RoomNotFound);
             }
             let hidden = v1::RoomHidden { room_id: id.as_str().to_owned(), hidden: request.hidden };

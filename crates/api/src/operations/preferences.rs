@@ -66,7 +66,7 @@ impl Api {
                 None => None,
             };
             let pinned_at = request.pinned.map(|pinned| if pinned { head } else { 0 });
-            let change = PreferencesChange { pinned_at, muted, unread_at };
+            let change = PreferencesChange { hidden: None, pinned_at, muted, unread_at };
             if !store.set_preferences(&user, &id, change).await? {
                 return Err(Error::RoomNotFound);
             }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Overlay, RoomId, SeqRange, Timestamp,
-    UserId,
+    Append, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp, UserId,
 };
 use parlance_store::{
     AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
@@ -179,10 +178,6 @@ impl MarkStore for ControlledStore {
         let cursors = self.inner.advance(user, room, to).await;
         self.answer().await;
         cursors
-    }
-
-    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
-        self.inner.set_hidden(user, room, hidden).await
     }
 
     async fn set_preferences(

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event, Mark, Member,
-    Overlay, RoomId, SeqRange, TimeSource, Timestamp, UserId,
+    Append, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event, Member, Overlay,
+    RoomId, SeqRange, TimeSource, Timestamp, UserId,
 };
 use parlance_planted::Plant;
 use parlance_store::{
@@ -240,10 +240,6 @@ impl MarkStore for NodeStore {
         to: Cursors,
     ) -> Result<Option<Cursors>, StoreError> {
         self.write(|tables| tables.advance(user, room, to)).await
-    }
-
-    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
-        self.write(|tables| tables.set_hidden(user, room, hidden)).await
     }
 
     async fn set_preferences(

@@ -2,8 +2,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Overlay, RoomId, SeqRange, Timestamp,
-    UserId,
+    Append, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp, UserId,
 };
 use parlance_store::{
     AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
@@ -111,10 +110,6 @@ impl MarkStore for MemoryStore {
         to: Cursors,
     ) -> Result<Option<Cursors>, StoreError> {
         Ok(self.tables().advance(user, room, to))
-    }
-
-    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
-        Ok(self.tables().set_hidden(user, room, hidden))
     }
 
     async fn set_preferences(

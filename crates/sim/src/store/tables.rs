@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, Mark, Member, Overlay, RoomId, RoomIdKey,
+    Append, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, Member, Overlay, RoomId, RoomIdKey,
     RoomInfo, SeqRange, Timestamp, UserId,
 };
 use parlance_store::{
@@ -24,7 +24,6 @@ pub struct Tables {
     pub rooms: BTreeMap<RoomId, RoomRow>,
     /// Each user's cursors in their rooms.
     pub cursors: BTreeMap<(UserId, RoomId), Cursors>,
-    hidden: BTreeMap<(UserId, RoomId), Mark>,
     preferences: BTreeMap<(UserId, RoomId), Preferences>,
     /// Maximum difference by which an event's time was ahead of its append, in
     /// milliseconds.
@@ -46,7 +45,6 @@ impl Default for Tables {
             epoch: 1,
             rooms: BTreeMap::new(),
             cursors: BTreeMap::new(),
-            hidden: BTreeMap::new(),
             preferences: BTreeMap::new(),
             ahead_ms: 0,
             users: BTreeMap::new(),
@@ -233,9 +231,8 @@ impl Tables {
     pub(super) fn user_room(&self, user: &UserId, room: &RoomId) -> Option<UserRoom> {
         let key = (user.clone(), room.clone());
         let cursors = *self.cursors.get(&key)?;
-        let hidden = self.hidden.get(&key).copied().unwrap_or_default();
         let preferences = self.preferences.get(&key).copied().unwrap_or_default();
-        Some(UserRoom { room: room.clone(), member: self.member(room, user)?, cursors, hidden, preferences })
+        Some(UserRoom { room: room.clone(), member: self.member(room, user)?, cursors, preferences })
     }
 
     pub(super) fn rooms_of(&self, user: &UserId, after: Option<&RoomId>, limit: usize) -> UserRooms {
@@ -244,16 +241,6 @@ impl Tables {
         let rows: Vec<_> = rooms.filter_map(|room| self.user_room(user, room)).take(limit).collect();
         let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.room.clone());
         UserRooms { rows, damaged: Vec::new(), next }
-    }
-
-    pub(super) fn set_hidden(&mut self, user: &UserId, room: &RoomId, hidden: Mark) -> bool {
-        let key = (user.clone(), room.clone());
-        let is_there = self.cursors.contains_key(&key);
-        if is_there {
-            self.hidden.insert(key, Mark { deleted_count: 0, ..hidden });
-            self.feed.mark(room, user);
-        }
-        is_there
     }
 
     pub(super) fn set_preferences(

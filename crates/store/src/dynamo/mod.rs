@@ -50,8 +50,7 @@ use crate::{
 use async_trait::async_trait;
 use limits::GATHER;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Overlay, RoomId, SeqRange, Timestamp,
-    UserId,
+    Append, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp, UserId,
 };
 
 /// Sorts before every character of an id: `{id}!` sorts after `id` and before any longer id.
@@ -201,10 +200,6 @@ impl MarkStore for Dynamo {
         to: Cursors,
     ) -> Result<Option<Cursors>, StoreError> {
         Ok(self.advance_row(user, room, to).await?.map(|row| row.cursors))
-    }
-
-    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
-        self.update_hidden(user, room, hidden).await
     }
 
     async fn set_preferences(

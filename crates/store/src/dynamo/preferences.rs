@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
-use parlance_core::{Mark, RoomId, UserId};
+use parlance_core::{RoomId, UserId};
 
 use super::backoff::pause;
 use super::error::{is_conflict, store_error};
@@ -14,17 +14,6 @@ use crate::{PreferencesChange, StoreError};
 
 impl Dynamo {
     /// Returns whether the row exists.
-    pub(super) async fn update_hidden(
-        &self,
-        user: &UserId,
-        room: &RoomId,
-        hidden: Mark,
-    ) -> Result<bool, StoreError> {
-        let values = [(HIDDEN, hidden.seq), (HIDDEN_COUNT, hidden.message_count)];
-        self.set_numbers("set_hidden", user, room, &values).await
-    }
-
-    /// Returns whether the row exists.
     pub(super) async fn update_preferences(
         &self,
         user: &UserId,
@@ -32,6 +21,9 @@ impl Dynamo {
         change: PreferencesChange,
     ) -> Result<bool, StoreError> {
         let mut values = Vec::new();
+        if let Some(hidden) = change.hidden {
+            values.extend([(HIDDEN, hidden.seq), (HIDDEN_COUNT, hidden.message_count)]);
+        }
         values.extend(change.pinned_at.map(|at| (PINNED, at)));
         if let Some((at, until)) = change.muted {
             values.extend([(MUTED, at), (MUTED_UNTIL, until.0)]);

@@ -52,7 +52,7 @@ impl Dynamo {
         room: &RoomId,
         row: Row,
     ) -> Result<UserRoom, StoreError> {
-        let Row { member, mut cursors, examined, hidden, preferences } = row;
+        let Row { member, mut cursors, examined, preferences } = row;
         let after = cursors.read.seq.max(examined);
         // A user who has left sends nothing any more.
         let left = member.intervals.last().and_then(|interval| interval.left);
@@ -69,7 +69,7 @@ impl Dynamo {
         if look.events > WORTH_STORING {
             self.store_look(operation, user, room, cursors.read, look.examined).await;
         }
-        Ok(UserRoom { room: room.clone(), member, cursors, hidden, preferences })
+        Ok(UserRoom { room: room.clone(), member, cursors, preferences })
     }
 
     /// Saves the next search. Errors are ignored; another node may have stored a later

@@ -46,7 +46,6 @@ pub(super) struct Row {
     /// Without the user's latest own messages.
     pub(super) cursors: Cursors,
     pub(super) examined: u64,
-    pub(super) hidden: Mark,
     pub(super) preferences: Preferences,
 }
 
@@ -72,14 +71,14 @@ pub(super) fn row(user: &UserId, room: &RoomId, item: &Item) -> Result<Row, Stor
         // The first event to receive is the user's own join.
         cursors.advance(Cursors { delivered: join.seq.saturating_sub(1), read: join });
         let member = members::read(user.clone(), item)?;
-        let hidden = hidden(get_number(item, HIDDEN)?, get_number(item, HIDDEN_COUNT)?);
         let preferences = Preferences {
+            hidden: hidden(get_number(item, HIDDEN)?, get_number(item, HIDDEN_COUNT)?),
             pinned_at: get_number(item, PINNED)?,
             muted_at: get_number(item, MUTED)?,
             muted_until: Timestamp(get_number(item, MUTED_UNTIL)?),
             unread_at: get_number(item, UNREAD)?,
         };
-        Some(Row { member, cursors, examined: get_number(item, EXAMINED)?, hidden, preferences })
+        Some(Row { member, cursors, examined: get_number(item, EXAMINED)?, preferences })
     };
     read().ok_or_else(|| damaged("the item", format_args!("{user} in room {room}")))
 }
@@ -92,8 +91,8 @@ pub(super) fn user_room(
     let room = get_text(item, ROOM).and_then(|id| RoomId::parse(id).ok());
     let room = room.ok_or_else(|| damaged("a key of user_rooms", user))?;
     let row = row(user, &room, item).map(|row| {
-        let Row { member, cursors, hidden, preferences, .. } = row;
-        UserRoom { room: room.clone(), member, cursors, hidden, preferences }
+        let Row { member, cursors, preferences, .. } = row;
+        UserRoom { room: room.clone(), member, cursors, preferences }
     });
     Ok((room, row))
 }

@@ -219,9 +219,10 @@ fn cursors() {
     let decode = |bytes: &[u8]| decode_place(&room(), &user("bob"), bytes);
     let mut place = Place { cursors, ..Place::default() };
     check("cursors", place, encode_place, decode);
-    place.hidden = hidden(401, 201);
+    place.preferences.hidden = hidden(401, 201);
     check("hidden", place, encode_place, decode);
     place.preferences = Preferences {
+        hidden: place.preferences.hidden,
         pinned_at: 402,
         muted_at: 403,
         muted_until: Timestamp(1_700_000_000_789),

@@ -31,8 +31,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Overlay, RoomId, SeqRange, Timestamp,
-    UserId,
+    Append, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp, UserId,
 };
 use parlance_proto::storage::v1::{CursorsRecord, UserRecord};
 use tokio::sync::Semaphore;
@@ -44,7 +43,7 @@ use self::tables::{Table, Tables};
 use self::view::View;
 use crate::identity::Identity;
 use crate::record::{
-    self, Place, carry_unknown, decode_chunk, decode_place, decode_user, encode_place, encode_user,
+    Place, carry_unknown, decode_chunk, decode_place, decode_user, encode_place, encode_user,
 };
 use crate::{
     AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
@@ -275,11 +274,6 @@ impl MarkStore for Embedded {
                 Ok(Some(after.cursors))
             })
             .await?
-    }
-
-    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
-        let hidden = record::hidden(hidden.seq, hidden.message_count);
-        self.change_place(user, room, move |before| Place { hidden, ..before }).await
     }
 
     async fn set_preferences(

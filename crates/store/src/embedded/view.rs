@@ -191,10 +191,10 @@ impl View {
     }
 
     fn with_member(&self, user: &UserId, room: RoomId, place: &[u8]) -> Result<UserRoom, StoreError> {
-        let Place { cursors, hidden, preferences } = decode_place(&room, user, place)?;
+        let Place { cursors, preferences } = decode_place(&room, user, place)?;
         let missing = || StoreError::Damaged(format!("no member row of {user} in room {room}"));
         let member = self.member(&room, user)?.ok_or_else(missing)?;
-        Ok(UserRoom { room, member, cursors, hidden, preferences })
+        Ok(UserRoom { room, member, cursors, preferences })
     }
 
     pub(super) fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {

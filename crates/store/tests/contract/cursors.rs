@@ -114,7 +114,7 @@ pub(crate) async fn who_never_joined_has_no_cursors(store: AnyStore) {
 /// Whether `who` has hidden the room.
 async fn is_hidden(node: &Node, who: &UserId) -> bool {
     let row = node.store.user_room(who, node.id()).await.unwrap().unwrap();
-    assert_eq!(node.store.rooms_of(who, None, 10).await.unwrap().rows[0].hidden, row.hidden);
+    assert_eq!(node.store.rooms_of(who, None, 10).await.unwrap().rows[0].preferences, row.preferences);
     row.is_hidden(node.room.head())
 }
 
@@ -126,7 +126,7 @@ pub(crate) async fn a_hidden_room_comes_back_with_the_next_message(store: AnySto
     for text in ["4", "5"] {
         assert!(!is_hidden(&node, &bob).await);
         let head = Mark::from(node.room.head());
-        assert!(store.set_hidden(&bob, node.id(), head).await.unwrap());
+        assert!(store.set_preferences(&bob, node.id(), hidden(head)).await.unwrap());
         assert!(is_hidden(&node, &bob).await && !is_hidden(&node, &alice).await);
         store.advance(&bob, node.id(), cursors(head.seq, head.seq, head.message_count)).await.unwrap();
         node.write(&[(&alice, set_title(text))]).await;
@@ -134,10 +134,10 @@ pub(crate) async fn a_hidden_room_comes_back_with_the_next_message(store: AnySto
         node.say(&alice, text).await;
     }
     assert!(!is_hidden(&node, &bob).await);
-    assert!(store.set_hidden(&bob, node.id(), Mark::from(node.room.head())).await.unwrap());
-    assert!(store.set_hidden(&bob, node.id(), Mark::default()).await.unwrap());
+    assert!(store.set_preferences(&bob, node.id(), hidden(Mark::from(node.room.head()))).await.unwrap());
+    assert!(store.set_preferences(&bob, node.id(), hidden(Mark::default())).await.unwrap());
     assert!(!is_hidden(&node, &bob).await, "shown again");
-    assert!(!store.set_hidden(&eve, node.id(), Mark::from(node.room.head())).await.unwrap());
+    assert!(!store.set_preferences(&eve, node.id(), hidden(Mark::from(node.room.head()))).await.unwrap());
     assert_eq!(store.user_room(&eve, node.id()).await.unwrap(), None);
 }
 
@@ -145,11 +145,11 @@ pub(crate) async fn a_hidden_room_comes_back_with_the_next_membership(store: Any
     let tag = unique();
     let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
     let mut node = Node::create(&store, group(&alice, &[&bob])).await;
-    assert!(store.set_hidden(&bob, node.id(), Mark::from(node.room.head())).await.unwrap());
+    assert!(store.set_preferences(&bob, node.id(), hidden(Mark::from(node.room.head()))).await.unwrap());
     node.write(&[(&alice, Action::Remove { user: bob.clone() })]).await;
     node.write(&[(&alice, add(&[&bob]))]).await;
     assert!(!is_hidden(&node, &bob).await);
-    assert!(store.set_hidden(&bob, node.id(), Mark::from(node.room.head())).await.unwrap());
+    assert!(store.set_preferences(&bob, node.id(), hidden(Mark::from(node.room.head()))).await.unwrap());
     assert!(is_hidden(&node, &bob).await);
 }
 
@@ -197,9 +197,18 @@ pub(crate) async fn preferences_are_changed_apart_and_end_with_the_membership(st
         !after.preferences.is_pinned(&after.member) && !after.preferences.is_marked_unread(&after.cursors)
     );
     assert_eq!(after.preferences.muted(&after.member, Timestamp(1)), None);
-    let unpin = PreferencesChange { pinned_at: Some(0), muted: Some((0, Timestamp(0))), unread_at: Some(0) };
+    let unpin = PreferencesChange {
+        pinned_at: Some(0),
+        muted: Some((0, Timestamp(0))),
+        unread_at: Some(0),
+        hidden: None,
+    };
     assert!(store.set_preferences(&bob, &room, unpin).await.unwrap());
     assert_eq!(row(&bob).await.preferences, Preferences::default());
+}
+
+fn hidden(at: Mark) -> PreferencesChange {
+    PreferencesChange { hidden: Some(at), ..Default::default() }
 }
 
 fn set_title(title: &str) -> Action {

@@ -1,6 +1,6 @@
 //! Contract of every change feed.
 
-use parlance_store::UserChange;
+use parlance_store::{PreferencesChange, UserChange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -124,7 +124,8 @@ pub(crate) async fn marks_memberships_and_profiles_are_in_the_feed((store, feed)
         .update_user(&alice, UserChange::rename(Name::parse("Alice L.").unwrap()), Timestamp(NOW.0 + 1))
         .await
         .unwrap();
-    store.set_hidden(&bob, &room, read).await.unwrap();
+    let hide = PreferencesChange { hidden: Some(read), ..Default::default() };
+    store.set_preferences(&bob, &room, hide).await.unwrap();
 
     let first = read_all(&feed, &tip, 100).await;
     let created = first.iter().filter(|record| record.changes.profiles.contains(&alice)).count();

@@ -11,7 +11,7 @@ use parlance_store::consumers::{
     RoomProgress,
 };
 use parlance_store::feed::{ChangeFeed, Changes, FeedPage, Position};
-use parlance_store::{Dynamo, StoreError, UserChange};
+use parlance_store::{Dynamo, PreferencesChange, StoreError, UserChange};
 use tokio::time::{Instant, sleep};
 
 use crate::contract::fixture::{AnyStore, NOW, Node, group, profile, unique, user};
@@ -219,7 +219,8 @@ async fn marks_memberships_and_profiles_are_told_of() {
 
     let read = Mark { seq: message, message_count: 1, deleted_count: 0 };
     store.advance(&bob, &room, Cursors { delivered: message, read }).await.unwrap();
-    store.set_hidden(&bob, &room, read).await.unwrap();
+    let hide = PreferencesChange { hidden: Some(read), ..Default::default() };
+    store.set_preferences(&bob, &room, hide).await.unwrap();
     let rename = UserChange::rename(Name::parse("Alice L.").unwrap());
     store.update_user(&alice, rename, Timestamp(NOW.0 + 1)).await.unwrap();
     let (later, _) = changes(feed.as_ref(), &at).await;
