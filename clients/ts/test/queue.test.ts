@@ -1,7 +1,7 @@
 import "fake-indexeddb/auto";
 
 import { deleteDB, openDB } from "idb";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { Client, DiscardedError, IndexedDbStorage, MemoryStorage, type Storage, TransportError, v1 } from "../src/index.js";
 // Loaded before the clocks are not those of the machine.
@@ -122,6 +122,58 @@ test("a message withdrawn before the storage has answered is never sent", async 
   await settle(60_000);
   expect(texts(connection)).toEqual([]);
   await expect(withdrawn).rejects.toBeInstanceOf(DiscardedError);
+});
+
+describe("without a network", () => {
+  const offline = async (transport: FakeTransport) => {
+    transport.refusal = new TransportError("no network");
+    transport.last.frames.fail(transport.refusal);
+    await settle();
+  };
+  const reconnect = async (transport: FakeTransport) => {
+    transport.refusal = undefined;
+    await settle(60_000);
+    transport.last.welcome([{ roomId: "r", seq: 5n }]);
+    await settle(100);
+  };
+
+  test("a reaction that is withdrawn is never sent", async () => {
+    const { client, transport } = open();
+    await welcome(transport);
+    const room = await loaded(client, transport);
+    await offline(transport);
+    const reacted = room.react(5, "👍");
+    await settle();
+    await room.unreact(5, "👍");
+    await reacted;
+    expect(client.commands).toEqual([]);
+    await reconnect(transport);
+    expect(changes(transport.last)).toEqual([]);
+  });
+
+  test("only the latest of two edits, and of two hidden flags, is sent", async () => {
+    const { client, transport } = open();
+    await welcome(transport);
+    const room = await loaded(client, transport);
+    await offline(transport);
+    room.edit(5, "first").catch(() => {});
+    await settle();
+    room.edit(5, "second").catch(() => {});
+    await settle();
+    await reconnect(transport);
+    expect(texts(transport.last)).toEqual(["second"]);
+
+    const { client: other, transport: theirs } = open();
+    await welcome(theirs);
+    const hidden = await loaded(other, theirs);
+    await offline(theirs);
+    for (const flag of [true, false]) {
+      hidden.setHidden(flag).catch(() => {});
+      await settle();
+    }
+    await reconnect(theirs);
+    expect(changes(theirs.last)).toMatchObject([{ case: "setRoomHidden", value: { hidden: false } }]);
+  });
 });
 
 test("a message that is refused does not stop those behind it, in its room or another", async () => {

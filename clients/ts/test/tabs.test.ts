@@ -131,6 +131,20 @@ test("a discard in one tab holds in all", async () => {
   await until(() => expect(third.queue.commands.map(({ id }) => id)).not.toContain(withdrawn.id));
 });
 
+test("a reaction that another tab withdraws while there is no network is never sent", async () => {
+  const [first, second] = [await tab({ online: false }), await tab({ online: false })];
+  const of = { roomId: "r", payload: { seq: 2, emoji: "👍" } };
+  second.queue.submit({ kind: "react", ...of });
+  await until(() => expect(first.queue.commands).toHaveLength(1));
+  second.queue.submit({ kind: "unreact", ...of });
+  await until(() => expect(first.queue.commands).toEqual([]));
+  await first.welcome();
+  await second.welcome();
+  first.queue.submit(send("after it"));
+  await until(() => expect(texts(first.sent())).toEqual(["after it"]));
+  for (const { transport } of [first, second]) expect(transport.last.of("addReaction")).toEqual([]);
+});
+
 test("without locks two tabs send with one id and one notion of the room, and not what another has discarded", async () => {
   const first = await tab({ shared: false, online: false });
   const { id } = first.queue.submit(send("hello"));

@@ -97,7 +97,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     if (same !== undefined) return { id: same, done: this.#waiters.add(same) };
     for (const dropped of drop) {
       if (keep) this.#waiters.follow(dropped, id);
-      this.#remove(dropped);
+      this.#withdraw(dropped);
       this.#tabs.post({ type: "removed", id: dropped, isDiscarded: false });
       this.#waiters.resolve(dropped, undefined);
     }
@@ -327,7 +327,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
         break;
       case "removed":
         if (message.isDiscarded) return this.#dropLocally(message.id);
-        this.#remove(message.id);
+        this.#withdraw(message.id);
         this.#waiters.resolve(message.id, undefined);
         break;
       case "confirmed":
@@ -358,9 +358,14 @@ export class CommandQueue extends Emitter<QueueEvents> {
   }
 
   #dropLocally(id: string): void {
+    this.#withdraw(id);
+    this.#waiters.reject(id, new DiscardedError("the command was discarded"));
+  }
+
+  /** Removes a command that must not be sent: it may be about to be, as soon as there is a connection. */
+  #withdraw(id: string): void {
     this.#entries.get(id)?.running?.abort();
     this.#remove(id);
-    this.#waiters.reject(id, new DiscardedError("the command was discarded"));
   }
 
   #remove(id: string): void {
