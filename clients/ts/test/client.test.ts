@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import { Client, LimitError, v1 } from "../src/index.js";
+import { Client, LimitError, TransportError, v1 } from "../src/index.js";
 import { FakeTransport } from "./fake.js";
 
 type Entry = MessageInitShape<typeof v1.InboxEntrySchema>;
@@ -243,6 +243,21 @@ test("the direct room with someone is found, hidden or not", async () => {
   event("d", 3, { case: "memberAdded", value: { userId: "dave", role: v1.Role.MEMBER } });
   await settle();
   expect(client.directRoomWith("dave")?.id).toBe("d");
+});
+
+test("the direct rooms of one user are not found by the next one", async () => {
+  inbox = [entry("a", 1, { peerId: "bob" })];
+  await start();
+  expect(client.directRoomWith("bob")?.id).toBe("a");
+  for (let count = 0; count < 2; count++) {
+    const { last } = transport;
+    if (count === 0) last.frames.fail(new TransportError("cut"));
+    while (transport.last === last) await vi.advanceTimersByTimeAsync(1_000);
+    transport.last.say({ case: "welcome", value: { userId: "carol", nodeId: "n1", heads: [] } });
+    await settle();
+  }
+  expect(client.userId).toBe("carol");
+  expect(client.directRoomWith("bob")).toBeUndefined();
 });
 
 test("rooms are in order by their last message, however many move at once", async () => {

@@ -166,6 +166,23 @@ describe("writing", () => {
     expect(writes).toBe(0);
   });
 
+  test.each(["connected", "away"])("a deleted room leaves nothing behind, for a client that was %s", async (where) => {
+    const [server, storage] = [new FakeServer(), new MemoryStorage()];
+    await firstVisit(server, storage);
+    if (where === "away") server.add("r", { case: "roomDeleted", value: {} });
+    const client = open(storage, server.transport);
+    if (where === "connected") {
+      await until(() => expect(client.state.status).toBe("online"));
+      await until(() => expect(texts(client)).toHaveLength(4));
+      server.add("r", { case: "roomDeleted", value: {} });
+    }
+    await until(() => expect(rows(client).map(({ id }) => id)).toEqual(["other"]));
+    expect(client.room("r")).toMatchObject({ isMember: false, unreadCount: 0, lastMessage: undefined, isLoaded: false, messages: [] });
+    expect(client.unread).toEqual({ messages: 0, rooms: 0 });
+    await settle(2_500);
+    expect(await stored(storage)).toMatchObject({ rooms: ["other"], messages: [], cursors: ["other"] });
+  });
+
   test("is done at once when the page is hidden, and when the client is closed", async () => {
     const page = new EventTarget();
     vi.stubGlobal("addEventListener", page.addEventListener.bind(page));

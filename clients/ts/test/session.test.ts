@@ -229,6 +229,32 @@ for (const found of [true, false]) {
   });
 }
 
+test("what names an event is not moved to the end of a room that is shorter than it was", async () => {
+  const connection = await online([{ roomId: "r", seq: 26n }]);
+  const call = session.call("deleteMessage", { roomId: "r", seq: 9n });
+  await settle();
+  connection.refuse({ code: 11, reason: "cursor_ahead", metadata: { head_seq: "12", room_id: "r" } });
+  await expect(call).rejects.toMatchObject({ reason: "cursor_ahead" });
+  expect(connection.of("deleteMessage")).toHaveLength(1);
+});
+
+test("what a user has asked for is not carried out as another one", async () => {
+  const first = await online([]);
+  const call = session.call("createRoom", { kind: v1.RoomKind.GROUP, settings: { title: "secret" } });
+  const outcome = expect(call).rejects.toBeInstanceOf(ClosedError);
+  await settle();
+  first.frames.fail(new TransportError("cut"));
+  while (transport.last === first) await vi.advanceTimersByTimeAsync(1_000);
+  const second = transport.last;
+  second.say({ case: "welcome", value: { userId: "carol", nodeId: "n1", heads: [] } });
+  while (transport.last === second) await vi.advanceTimersByTimeAsync(1_000);
+  transport.last.say({ case: "welcome", value: { userId: "carol", nodeId: "n1", heads: [] } });
+  await settle();
+  expect(session.state).toMatchObject({ status: "online", userId: "carol" });
+  expect(transport.last.of("createRoom")).toEqual([]);
+  await outcome;
+});
+
 test("a call can be given up, and ends with the client", async () => {
   await online();
   const abort = new AbortController();

@@ -125,6 +125,21 @@ describe("whatever comes first", () => {
   });
 });
 
+test("a room that was deleted is over, whatever is still reported of it, until it is restored", () => {
+  seeds(RUNS, (random) => {
+    const { log, sources } = session(random, { gaps: true, counts: true });
+    const { seq } = log.add({ case: "roomDeleted", value: {} }, SELF);
+    sources.stream.push(event(log.events.at(-1)!));
+    const state = run(random.interleave(Object.values(sources)));
+    expect(view(state)).toMatchObject({ isMember: false, unreadCount: 0, headSeq: Number(seq), last: undefined, receipts: {}, members: {} });
+    expect(isStale(room(state))).toBe(false);
+    const again = new RoomLog(random, 2);
+    again.say("bob");
+    const restored = [welcome(2), gap({ fromSeq: 1, toSeq: again.head, reason: v1.GapReason.RESTORED, epoch: 2 }), again.entry(1_000), again.memberList()];
+    expect(view(run(restored, state))).toEqual(again.truth);
+  });
+});
+
 describe("one room", () => {
   const entry = (fields: { head: number; read: number; unread: number; order?: number; members?: number; active?: boolean; title?: string }): Input => ({
     type: "inbox",

@@ -73,7 +73,7 @@ export class RoomLists {
       if (before?.info === info) continue;
       const after = entryOf(room, info);
       this.#entries.set(room.id, after);
-      this.#index(room, info);
+      this.#index(room, before?.info.peerId, info);
       for (const [entry, by] of [[before, -1], [after, 1]] as const) {
         if (entry?.list !== "listed") continue;
         messages += by * entry.info.unreadCount;
@@ -100,9 +100,9 @@ export class RoomLists {
     if (!isSame) delete this.#rooms[list];
   }
 
-  #index(room: Room, { kind, peerId, isMember }: RoomInfo): void {
+  #index(room: Room, before: string | undefined, { kind, peerId, isMember }: RoomInfo): void {
+    if (before && this.#direct.get(before) === room) this.#direct.delete(before);
     if (kind === RoomKind.DIRECT && peerId && isMember) this.#direct.set(peerId, room);
-    else if (peerId && this.#direct.get(peerId) === room) this.#direct.delete(peerId);
   }
 }
 

@@ -25,7 +25,7 @@ export const ROOM_RESTORED = "room_restored";
 
 /** The error of a command that refers to an event from before the restore. */
 export function roomRestored(roomId: string): RefusedError {
-  const message = "the room was restored from a backup: what this changes may be something else now";
+  const message = "the room was restored from a backup";
   return refused({ code: Code.FailedPrecondition, reason: ROOM_RESTORED, message, metadata: { room_id: roomId } });
 }
 

@@ -218,7 +218,8 @@ export class Room extends RoomActions<Room> {
         }
       }
     }
-    if (before.marks.readSeq < after.marks.readSeq) {
+    if (after.isDeleted) this.release();
+    else if (before.marks.readSeq < after.marks.readSeq) {
       const { readSeq } = after.marks;
       this.#happened("read", { roomId: this.id, userId: this.#client.userId, deliveredSeq: readSeq, readSeq });
     }
@@ -359,6 +360,6 @@ export class Room extends RoomActions<Room> {
 
 function seqOf(message: number | ChatMessage): number {
   const seq = typeof message === "number" ? message : message.seq;
-  if (seq === undefined) throw new TypeError("the message is not acknowledged yet: it has no seq");
+  if (seq === undefined) throw new TypeError("the message has no seq yet");
   return seq;
 }

@@ -231,7 +231,7 @@ export class Calls {
     try {
       call.bytes = line.size(frame);
       if (call.bytes > line.maxBytes) {
-        throw frameTooLarge(`the request takes ${call.bytes} bytes, and the server takes ${line.maxBytes} at most`, call.bytes);
+        throw frameTooLarge(`${call.bytes} bytes are more than the server's maximum of ${line.maxBytes}`, call.bytes);
       }
       call.overtaken = false;
       call.sentAt = this.#clock.now();
@@ -275,10 +275,10 @@ function retryDelay(error: RefusedError, refusals: number): number | undefined {
 }
 
 function connectionLost(): TransportError {
-  return new TransportError("there is no connection for what is of the moment");
+  return new TransportError("there is no connection");
 }
 
 function noAnswer(): RefusedError {
-  const message = `no answer on ${MAX_UNANSWERED} connections that answered others`;
+  const message = `no answer on ${MAX_UNANSWERED} connections`;
   return refused({ code: Code.DeadlineExceeded, reason: "no_answer", message, metadata: {} });
 }

@@ -81,12 +81,12 @@ export function stamp(operation: Asked, id: string, head: bigint | undefined): v
 
 /**
  * Whether the room was restored from a backup that is older than this operation and cannot contain it: then it is sent again
- * from the end of the room.
+ * from the end of the room. What it names by a seq may be another event now: then it is refused.
  */
 export function restamp(operation: Asked, refusal: RefusedError): boolean {
   const value = operation.value as Repeatable;
   const head = refusal.metadata["head_seq"];
-  if (refusal.reason !== "cursor_ahead" || head === undefined || !isChange(operation.case)) return false;
+  if (refusal.reason !== "cursor_ahead" || head === undefined || !isChange(operation.case) || "seq" in value) return false;
   if (value.afterSeq === undefined || value.afterSeq <= BigInt(head)) return false;
   value.afterSeq = BigInt(head);
   return true;

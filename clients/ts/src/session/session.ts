@@ -1,6 +1,6 @@
 import { onAbort } from "../abort.js";
 import { Emitter } from "../emitter.js";
-import { closedBy, fromFrame, milliseconds, OfflineError, ParlanceError, RefusedError, TransportError, UnauthenticatedError } from "../errors.js";
+import { ClosedError, closedBy, fromFrame, milliseconds, OfflineError, ParlanceError, RefusedError, TransportError, UnauthenticatedError } from "../errors.js";
 import type { ClientFrame, Cursor, Draining, Reply, ServerFrame, Welcome } from "../gen/chat_pb.js";
 import { encodeJson, utf8Length } from "../transport/json.js";
 import type { Connection, Transport } from "../transport/transport.js";
@@ -304,6 +304,7 @@ export class Session extends Emitter<SessionEvents> {
     this.#positions.clear();
     this.#calls.user = userId;
     this.emit("replaced", userId);
+    this.#calls.fail(new ClosedError("the token is another user's"));
     link.drained = true;
     this.#ended(link, undefined);
   }

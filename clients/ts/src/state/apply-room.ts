@@ -7,7 +7,7 @@ import { memberChange, membersAfterEvent, membersAfterList, membersHole } from "
 import { receiptsAfter } from "./receipts.js";
 import { emptyRoom, type Membership, NO_TYPING, type RoomState, type Settings } from "./room-state.js";
 import { endOf } from "./until.js";
-import { coverEvent, coverHole, coverSnapshot, type Head, type Marks, moveMark } from "./unread.js";
+import { coverEvent, coverHole, coverSnapshot, type Head, type Marks, moveMark, UNMARKED } from "./unread.js";
 import { type Counter, countHole, countSnapshot, countStep, fromEvent, fromSnapshot, UNCOUNTED, type Versioned } from "./versioned.js";
 
 /** Between two seqs: after every snapshot at the first, before the event of the second. */
@@ -99,6 +99,17 @@ function restored(room: RoomState, epoch: number): RoomState {
   };
 }
 
+/** The room after the event of its deletion, which is the last of its epoch: nothing is left to read. */
+function deleted(room: RoomState, seq: number): RoomState {
+  const { head } = room;
+  return withoutMembership({ ...restored(room, room.epoch), isDeleted: true, head, marks: { ...UNMARKED, readSeq: head.seq } }, seq);
+}
+
+/** A deleted room only returns in another epoch: answers to earlier requests do not bring it back. */
+export function keepDeleted(before: RoomState, after: RoomState): RoomState {
+  return before.isDeleted && after.isDeleted ? before : after;
+}
+
 function afterEvent(room: RoomState, event: Event, self: string): RoomState {
   const seq = Number(event.seq);
   const messageCount = Number(event.messageCount);
@@ -126,6 +137,8 @@ function afterEvent(room: RoomState, event: Event, self: string): RoomState {
       const { kind, settings } = body.value;
       return { ...next, kind, since: later(next.since, event), settings: fromEvent(room.settings, settingsOf(settings), seq) };
     }
+    case "roomDeleted":
+      return deleted(next, seq);
     case "roomChanged":
       return { ...next, settings: fromEvent(room.settings, settingsOf(body.value.settings), seq) };
     case "memberAdded":

@@ -36,6 +36,8 @@ export interface RoomState {
   readonly members: Members;
   /** Head of the latest inbox entry; -1 before the first. */
   readonly listedSeq: number;
+  /** Whether its last event was received, that of its deletion. */
+  readonly isDeleted: boolean;
 }
 
 export interface Settings {
@@ -92,6 +94,7 @@ export function emptyRoom(id: string): RoomState {
     typing: NO_TYPING,
     members: UNLISTED,
     listedSeq: -1,
+    isDeleted: false,
   };
 }
 

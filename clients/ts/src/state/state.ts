@@ -1,4 +1,4 @@
-import { applyToRoom, reconnected } from "./apply-room.js";
+import { applyToRoom, keepDeleted, reconnected } from "./apply-room.js";
 import type { Input } from "./inputs.js";
 import { PersistentMap } from "./persistent-map.js";
 import { emptyRoom, type RoomState } from "./room-state.js";
@@ -38,7 +38,7 @@ export function apply(state: State, input: Input): State {
     }
     default: {
       const before = state.rooms.get(input.roomId) ?? emptyRoom(input.roomId);
-      const after = applyToRoom(before, input, state.userId);
+      const after = keepDeleted(before, applyToRoom(before, input, state.userId));
       return after === before ? state : { ...state, rooms: state.rooms.set(input.roomId, after) };
     }
   }

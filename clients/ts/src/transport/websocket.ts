@@ -48,7 +48,7 @@ export class WebSocketTransport implements Transport {
   async open(token: string, hello: Hello, signal?: AbortSignal): Promise<Connection> {
     const url = serverUrl(this.#url);
     if (!this.#WebSocket) {
-      throw new ConfigurationError("this runtime has no WebSocket: give an implementation, such as that of `ws`, to WebSocketTransport");
+      throw new ConfigurationError("this runtime has no WebSocket: pass one, such as `ws`, to WebSocketTransport");
     }
     signal?.throwIfAborted();
     const socket = this.#connect(new URL(`${url.replace(/^http/, "ws")}/ws`), token);
@@ -85,7 +85,7 @@ export class WebSocketTransport implements Transport {
           frames.push(fromJson(ServerFrameSchema, JSON.parse(data as string), { ignoreUnknownFields: true }));
         } catch (cause) {
           // Skipping it could skip an event: the next connection resumes before it.
-          frames.fail(new TransportError("the server sent a frame that cannot be read", { cause }));
+          frames.fail(new TransportError("the server sent an unreadable frame", { cause }));
           socket.close(1000);
         }
       };
@@ -109,7 +109,7 @@ export class WebSocketTransport implements Transport {
     } catch (cause) {
       if (!(cause instanceof Error) || cause.name !== "SyntaxError") throw cause;
       // The URL is valid, so the token is not.
-      throw refused({ code: Code.Unauthenticated, reason: "token_invalid", message: "the token has characters that no token has", metadata: {} });
+      throw refused({ code: Code.Unauthenticated, reason: "token_invalid", message: "the token has invalid characters", metadata: {} });
     }
   }
 

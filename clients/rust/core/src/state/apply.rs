@@ -34,6 +34,9 @@ impl Room {
     /// Applies news of this room. `user` is the client's user, `window` the number of messages that
     /// an open room keeps.
     pub(super) fn apply(&mut self, news: &News<'_>, user: &str, window: usize) {
+        if self.info.is_deleted && !self.outlives_deletion(news) {
+            return;
+        }
         match news {
             News::Event(event) if self.enter(self.info.stream_epoch) => self.event(event, user),
             News::Gap(gap) => self.gap(gap),
@@ -72,6 +75,27 @@ impl Room {
             }
             _ => {}
         }
+    }
+
+    /// Whether news apply to a deleted room: only those of a later epoch, so that answers to earlier
+    /// requests do not bring it back.
+    fn outlives_deletion(&self, news: &News<'_>) -> bool {
+        let epoch = match news {
+            News::Open { .. } => return true,
+            News::Event(_) => self.info.stream_epoch,
+            News::Gap(gap) if gap.reason() == v1::GapReason::Restored => {
+                return gap.epoch > self.info.epoch;
+            }
+            News::Gap(gap) => gap.epoch,
+            News::Inbox { entry, .. } => entry.room.as_ref().map_or(0, |room| room.epoch),
+            News::Room { room, .. } => room.epoch,
+            News::Read { epoch, .. }
+            | News::Receipt { epoch, .. }
+            | News::Members { epoch, .. }
+            | News::Page { epoch, .. } => *epoch,
+            _ => return false,
+        };
+        self.info.epoch != 0 && epoch > self.info.epoch
     }
 
     /// A new connection: transient signals do not survive the old one.
@@ -145,6 +169,32 @@ impl Room {
         }
     }
 
+    /// Applies the event of its deletion, which is the last of its epoch: nothing is left to read.
+    fn deleted(&mut self, mark: ReadMark) {
+        let before = std::mem::take(&mut self.info);
+        self.info = Info {
+            epoch: before.epoch,
+            stream_epoch: before.stream_epoch,
+            received_seq: before.received_seq,
+            head: before.head,
+            kind: before.kind,
+            peer_id: before.peer_id,
+            settings: before.settings,
+            membership: before.membership,
+            is_deleted: true,
+            ..Info::default()
+        };
+        self.leave(Version::at(mark.seq));
+        self.info.marks.event(mark, None);
+        self.info.marks.advance(mark, self.info.head);
+        self.receipts = super::people::Receipts::default();
+        self.members = Members::default();
+        self.typing.clear();
+        if let Some(window) = &mut self.window {
+            window.clear();
+        }
+    }
+
     fn event(&mut self, event: &v1::Event, user: &str) {
         let v1::Event { seq, message_count, deleted_count, .. } = *event;
         let version = Version::at(seq);
@@ -185,6 +235,7 @@ impl Room {
                 info.settings.event(settings_of(created.settings.as_ref()), version);
                 info.member_count.snapshot(0, seq);
             }
+            Some(Body::RoomDeleted(_)) => self.deleted(mark),
             Some(Body::RoomChanged(changed)) => {
                 info.settings.event(settings_of(changed.settings.as_ref()), version);
             }

@@ -46,6 +46,8 @@ pub(super) struct Info {
     pub(super) last: LastMessage,
     /// Head of the latest inbox entry.
     pub(super) listed_at: Option<u64>,
+    /// Whether its last event was received, that of its deletion.
+    pub(super) is_deleted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

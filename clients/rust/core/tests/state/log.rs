@@ -129,6 +129,12 @@ impl Log {
         self.pushed = self.events.len();
     }
 
+    /// Deletes the room.
+    pub(crate) fn delete(&mut self) {
+        self.add(SELF, Body::RoomDeleted(v1::RoomDeleted {}));
+        self.push();
+    }
+
     /// Restores a backup with the events up to here, which are not pushed.
     pub(crate) fn restore(&mut self) {
         self.gap(v1::GapReason::Restored, 1);

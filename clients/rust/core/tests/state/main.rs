@@ -138,6 +138,36 @@ proptest! {
     }
 
     #[test]
+    fn a_deleted_room_is_over_whatever_is_still_reported_of_it_until_it_is_restored(
+        steps in steps(),
+        picks in picks(),
+    ) {
+        let mut log = Log::new(1);
+        log.run(&steps);
+        log.read_all();
+        log.delete();
+        let head = log.head();
+        let mut state = fresh();
+        run(&mut state, &interleave(log.sources.all(), &picks));
+        let room = state.room(ROOM).unwrap();
+        prop_assert!(!room.is_member() && !room.is_stale());
+        prop_assert_eq!((room.unread_count(), room.head_seq()), (0, head));
+        prop_assert_eq!(room.last_message(), None);
+        let held = (room.messages().count(), room.members().count(), room.receipts().count());
+        prop_assert_eq!(held, (0, 0, 0));
+
+        let mut restored = Log::new(2);
+        restored.run(&[Step::Say(1)]);
+        restored.sources = Sources::default();
+        restored.restore();
+        restored.read_all();
+        let truth = restored.truth();
+        run(&mut state, &[Told::Welcome(2)]);
+        run(&mut state, &interleave(restored.sources.all(), &picks));
+        prop_assert_eq!(view(&state), truth);
+    }
+
+    #[test]
     fn a_restored_room_goes_on_in_its_epoch(
         old in steps(),
         kept in steps(),
