@@ -4,12 +4,16 @@ use parlance_core::{RoomId, SeqRange};
 use parlance_proto::events::v1::RoomEvent;
 use parlance_store::StoreError;
 use parlance_store::consumers::{EventKey, Parked};
+use prost::Message;
 use tokio::time::timeout;
 
 use super::{OnRefused, Shared};
 use crate::event::room_event;
 use crate::sink::{Delivered, SinkError};
 use crate::tracker::{Ended, Origin, Outcome};
+
+/// Events of one delivery, bytes: many rooms are delivered concurrently.
+const BATCH_BYTES: usize = 256 * 1_024;
 
 /// The result of the work on a room.
 pub(crate) struct Worked {
@@ -81,8 +85,9 @@ impl Shared {
             return Err(StoreError::Damaged(format!("the log of room {room} from {from} on is not whole")));
         }
         let content = self.options.content;
-        let events: Vec<RoomEvent> =
-            entries.iter().map(|entry| room_event(room, &head, entry, content)).collect();
+        let events = batch(entries.iter().map(|entry| room_event(room, &head, entry, content)), BATCH_BYTES);
+        // The sink may take long, and keeps a copy of its own.
+        drop(entries);
         let Delivered { count, error } = self.deliver(room, &events).await;
         let key = |index: usize| EventKey { epoch: head.epoch, seq: events[index].seq };
         if count > 0 {
@@ -142,5 +147,33 @@ impl Shared {
             reason.push_str("refused");
         }
         Parked { reason, since: self.parts.clock.now() }
+    }
+}
+
+/// The first of `events`, up to `most` bytes, but at least one.
+fn batch(events: impl Iterator<Item = RoomEvent>, most: usize) -> Vec<RoomEvent> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    for event in events {
+        bytes += event.encoded_len();
+        if bytes > most && !batch.is_empty() {
+            break;
+        }
+        batch.push(event);
+    }
+    batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_ends_at_its_bytes_and_is_never_empty() {
+        let event = RoomEvent { id: "x".repeat(98), ..RoomEvent::default() };
+        let events = || std::iter::repeat_n(event.clone(), 5);
+        assert_eq!(event.encoded_len(), 100);
+        for (most, count) in [(0, 1), (199, 1), (200, 2), (499, 4), (10_000, 5)] {
+            assert_eq!(batch(events(), most).len(), count, "{most}");
+        }
     }
 }
