@@ -133,7 +133,7 @@ async fn peers_that_do_not_stop_are_closed() {
 }
 
 #[tokio::test]
-async fn whoever_asks_too_often_is_told_when_to_come_back() {
+async fn exceeded_rate_is_refused_with_a_retry_delay() {
     let server = Server::start_with(&["--user-rate", "2"]).await;
     for_each_door(async |door| {
         let person = server.person(&fresh("hasty")).await;

@@ -101,7 +101,7 @@ async fn rooms_and_people_that_do_not_exist() {
 }
 
 #[tokio::test]
-async fn what_hello_may_not_say() {
+async fn invalid_hellos_are_refused() {
     let server = Server::start().await;
     let alice = server.person("alice").await;
     for_each_door(async |door| {

@@ -128,7 +128,7 @@ async fn deleted_text_never_leaves_again() {
 }
 
 #[tokio::test]
-async fn who_may_change_what() {
+async fn permissions_of_changes() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let room = alice.group(&[&bob]).await;

@@ -15,7 +15,7 @@ fn to_user(user: &str, text: &str) -> v1::SendMessageRequest {
 }
 
 #[tokio::test]
-async fn two_people_talk_whichever_doors_they_came_through() {
+async fn two_people_chat_over_any_two_transports() {
     let server = Server::start().await;
     let pairs = DOORS.into_iter().flat_map(|one| DOORS.map(|other| (one, other)));
     for (one, other) in pairs {
@@ -43,7 +43,7 @@ async fn two_people_talk_whichever_doors_they_came_through() {
 }
 
 #[tokio::test]
-async fn two_people_have_one_direct_room_whoever_begins() {
+async fn direct_room_is_the_same_whichever_user_starts() {
     let server = Server::start().await;
     for_each_door(async |door| {
         let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
@@ -115,7 +115,7 @@ async fn presence_typing_and_receipts_reach_the_others() {
 
 /// Reading on a phone lowers the badge on a laptop, even in rooms too large for other signals.
 #[tokio::test]
-async fn what_was_read_reaches_ones_other_devices() {
+async fn read_marks_reach_the_users_other_devices() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let small = alice.group(&[&bob]).await;
@@ -189,7 +189,7 @@ async fn reloading_a_page_signals_no_presence() {
 }
 
 #[tokio::test]
-async fn who_has_finished_sending_still_gets_the_answers() {
+async fn half_closed_client_still_gets_its_answers() {
     let server = Server::start().await;
     let alice = server.person("alice").await;
     let room = alice.group(&[]).await;

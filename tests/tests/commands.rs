@@ -36,7 +36,7 @@ fn live(address: String, token: String, store: PathBuf, room: String, life: usiz
 }
 
 #[tokio::test]
-async fn each_message_is_there_once_and_in_order_whoever_is_killed() {
+async fn each_message_is_stored_once_and_in_order_when_processes_are_killed() {
     let mut server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let room = alice.group(&[&bob]).await;

@@ -53,7 +53,7 @@ async fn a_paused_consumer_stays_paused_over_a_restart_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_parked_room_is_tried_again_or_goes_on_without_what_was_refused() {
+async fn parked_room_is_retried_or_continues_without_the_refused_event() {
     let endpoint = Endpoint::start(Mode::Answer(422)).await;
     let (server, _dir) = server(&[&endpoint], PRIVATE).await;
     let alice = server.person(&fresh("alice")).await;
@@ -80,7 +80,7 @@ async fn a_parked_room_is_tried_again_or_goes_on_without_what_was_refused() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_said() {
+async fn impossible_changes_are_refused_with_reason() {
     let endpoint = Endpoint::start(Mode::Accept).await;
     let (server, _dir) = server(&[&endpoint], PRIVATE).await;
     for (arguments, why) in [

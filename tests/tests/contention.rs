@@ -19,7 +19,7 @@ use crate::fleet::{is_message, person, session};
 /// A node that loses a race for a room has to read before it retries, so with a slow store it
 /// would lose all of them; even the room's home that others forward to.
 #[tokio::test]
-async fn who_is_far_from_the_store_gets_through_where_another_writes() {
+async fn slow_store_does_not_starve_writer_under_contention() {
     let mut cluster = Cluster::start(1).await;
     let store = cluster.dynamodb.direct_endpoint();
     let store = store.trim_start_matches("http://").parse().unwrap();

@@ -78,7 +78,7 @@ async fn of_32_at_once_one_is_stored() {
 }
 
 #[tokio::test]
-async fn a_late_retry_is_recognised_or_told_to_catch_up_first() {
+async fn late_retry_is_recognised_or_has_to_catch_up_first() {
     let mut server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let room = alice.group(&[&bob]).await;

@@ -123,7 +123,7 @@ async fn in_a_room_that_is_not_ones_own_nothing_is_seen_or_done() {
 }
 
 #[tokio::test]
-async fn who_was_removed_keeps_what_they_saw_and_nothing_else() {
+async fn removed_member_keeps_what_they_saw_and_nothing_else() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     server.person("mallory").await;

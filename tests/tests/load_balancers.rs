@@ -29,7 +29,7 @@ fn person(cluster: &Cluster, balancer: &Balancer, id: &str) -> Person {
 }
 
 #[tokio::test]
-async fn every_door_works_through_each() {
+async fn every_transport_works_with_each_other() {
     let cluster = Cluster::start(3).await;
     for kind in BALANCERS {
         println!("through {kind:?}");

@@ -29,7 +29,7 @@ fn mute(room: &str, user: &Person) -> v1::MuteMemberRequest {
 }
 
 #[tokio::test]
-async fn who_is_muted_is_refused_through_every_door() {
+async fn muted_member_is_refused_over_every_transport() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let room = alice.group(&[&bob]).await;

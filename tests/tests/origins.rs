@@ -45,7 +45,7 @@ fn all(status: u16, reason: &str) -> Vec<(u16, String)> {
 }
 
 #[tokio::test]
-async fn in_local_mode_only_this_machine_is_known() {
+async fn local_mode_accepts_only_this_machine() {
     let server = Server::start().await;
     let token = server.person("alice").await.token;
     for origin in ["http://localhost:3000", "http://127.0.0.1:1", "https://localhost"] {
@@ -156,7 +156,7 @@ async fn without_a_key_a_server_stays_on_this_machine() {
 /// Native gRPC answers omit headers that only browsers need: each connection would store
 /// them.
 #[tokio::test]
-async fn only_browsers_are_told_of_origins() {
+async fn only_browsers_get_origin_headers() {
     let server = Server::start().await;
     let alice = server.person("alice").await;
     let answer = alice.users().get_user(GetUserRequest { user_id: "me".to_owned() }).await.unwrap();

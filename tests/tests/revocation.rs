@@ -61,7 +61,7 @@ fn revoked() -> Result<(), (u16, String)> {
 }
 
 #[tokio::test]
-async fn what_was_begun_with_revoked_tokens_ends_and_nothing_else() {
+async fn only_streams_of_revoked_tokens_end() {
     let (mut server, signer, _dir) = keyed().await;
     let token = |user: &str, id: &str, issued_at: u64| {
         let mut claims = claims(user, now() + 3_600);

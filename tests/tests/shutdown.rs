@@ -78,7 +78,7 @@ async fn operations_in_flight_are_answered_or_retryable() {
 }
 
 #[tokio::test]
-async fn sessions_are_served_on_until_they_were_told_to_leave() {
+async fn sessions_are_served_until_the_draining_notice() {
     // Half of it is for leaving.
     let mut server = Server::start_with(&["--user-rate", "0", "--drain-seconds", "10"]).await;
     let alice = server.person("alice").await;

@@ -128,14 +128,14 @@ async fn changes_after_removal_are_not_seen(alice: &Person, bob: &Person) {
 }
 
 #[tokio::test]
-async fn whoever_was_removed_sees_messages_as_they_were() {
+async fn removed_member_sees_messages_as_they_were() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     changes_after_removal_are_not_seen(&alice, &bob).await;
 }
 
 #[tokio::test]
-async fn whoever_was_removed_sees_messages_as_they_were_on_every_node() {
+async fn removed_member_sees_messages_as_they_were_on_every_node() {
     let cluster = Cluster::start(2).await;
     let (alice, bob) = (cluster.person(0, "alice"), cluster.person(1, "bob"));
     for person in [&alice, &bob] {
@@ -249,7 +249,7 @@ async fn opening_the_past_does_not_open_it_to_those_who_have_left() {
 }
 
 #[tokio::test]
-async fn whoever_was_removed_cannot_join_again_and_whoever_left_can() {
+async fn removed_member_cannot_rejoin_and_one_who_left_can() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let denied = |reason: &str| (Code::PermissionDenied, reason.to_owned());
@@ -298,7 +298,7 @@ async fn whoever_was_removed_cannot_join_again_and_whoever_left_can() {
 }
 
 #[tokio::test]
-async fn presence_of_whoever_was_removed_is_not_told_to_the_room() {
+async fn presence_of_a_removed_member_is_not_signalled_to_the_room() {
     let server = Server::start().await;
     for_each_door(async |door| {
         let [alice, bob, carol] = [fresh("alice"), fresh("bob"), fresh("carol")];

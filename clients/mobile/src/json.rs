@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_operation_is_named() {
+    fn unknown_operations_are_named() {
         for (name, request) in [
             ("getRooom", "{}"),
             ("hello", "{}"),

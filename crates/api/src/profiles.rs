@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn former_members_are_not_told_of_renames() {
+    async fn former_members_get_no_renames() {
         let node = node(1).await;
         let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
         let mut at_bob = Conversation::open(&node.api, caller("bob")).await;

@@ -279,7 +279,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn refusals_are_told_apart() {
+    fn refusals_are_distinguished() {
         let auth = Auth::local(&[7; 32]);
         let alice = UserId::parse("alice").unwrap();
         let refused = |header: &str| match auth.verify(Some(header), NOW) {
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_tell_keys_apart_and_nothing_else() {
+    fn fingerprints_only_distinguish_keys() {
         let auth = Auth::local(&[7; 32]);
         // Nodes of different versions must agree.
         assert_eq!(auth.key_fingerprint("store"), "cd010a407ceae53e");

@@ -186,7 +186,7 @@ mod tests {
 
     /// Revoking a user's tokens affects the user's own tokens, not those of services that act as the user.
     #[tokio::test]
-    async fn what_a_service_does_as_somebody_ends_with_the_tokens_of_the_service() {
+    async fn streams_on_behalf_of_a_user_end_with_the_tokens_of_the_service() {
         let revocations = Arc::new(Revocations::default());
         let as_bob = caller("backend", None, Some(100)).acting_as(UserId::parse("bob").unwrap());
         let mut live = revocations.begin(&as_bob);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_begun_with_a_revoked_token_ends_and_nothing_else() {
+    async fn only_streams_of_a_revoked_token_end() {
         let revocations = Arc::new(Revocations::default());
         let mut old = revocations.begin(&caller("alice", None, Some(100)));
         let mut new = revocations.begin(&caller("alice", None, Some(200)));

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_has_written_itself_is_not_believed() {
+    fn headers_written_by_the_client_are_not_trusted() {
         check("10.0.0.1", &["1.1.1.1, 198.51.100.7"], "198.51.100.7");
         check("10.0.0.1", &["1.1.1.1", "198.51.100.7, 10.0.0.2"], "198.51.100.7");
         check("10.0.0.1", &["1.1.1.1, nonsense, 10.0.0.2"], "10.0.0.2");

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
+    fn invalid_networks_are_refused() {
         for text in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "example.com", "10.0.0.0/-1", "10.0.0.0/8/8"] {
             assert_eq!(text.parse::<Network>(), Err(NetworkError), "{text}");
         }

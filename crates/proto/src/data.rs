@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_not_all_doors_can_carry_is_refused() {
+    fn values_not_carried_by_every_transport_are_refused() {
         assert_eq!(parse(Some(&one(None))), Err(DataError::NotJson));
         for number in [f64::NAN, f64::INFINITY] {
             assert_eq!(parse(Some(&one(Some(Kind::NumberValue(number))))), Err(DataError::NotJson));

@@ -134,7 +134,7 @@ impl Node {
         self.api.departure().clone()
     }
 
-    /// What hands events to others.
+    /// The consumers that deliver events to webhooks and Kafka.
     pub(crate) fn consumers(&self) -> Arc<Consumers> {
         self.consumers.clone()
     }

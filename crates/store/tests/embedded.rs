@@ -49,8 +49,8 @@ mod feeds {
 async fn revoked_tokens_are_listed() {
     let dir = TempDir::new().unwrap();
     let store = open_in(dir.path()).unwrap();
-    revocations::what_was_revoked_is_read_in_order_from_any_place(&store).await;
-    revocations::what_is_revoked_at_the_same_time_is_all_there(&store).await;
+    revocations::revocations_are_read_in_order_from_any_place(&store).await;
+    revocations::concurrent_revocations_are_all_stored(&store).await;
     let before = store.revoked_after(0, 100).await.unwrap();
     store.close().await;
     drop(store);

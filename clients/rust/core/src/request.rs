@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_direct_room_is_known_after_the_first_answer() {
+    fn direct_room_is_known_after_the_first_answer() {
         let mut rooms = Rooms::new([]);
         let send = v1::SendMessageRequest {
             target: Some(Target::ToUser("bob".to_owned())),

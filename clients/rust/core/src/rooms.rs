@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_room_goes_on_where_it_was() {
+    fn unreadable_room_resumes_at_its_position() {
         let mut rooms = Rooms::new([]);
         connected(&mut rooms);
         event(&mut rooms, 4);

@@ -36,7 +36,7 @@ impl TokenProvider for Tokens {
 }
 
 #[tokio::test]
-async fn a_fresh_token_goes_on_where_one_had_expired() {
+async fn fresh_token_resumes_after_an_expired_one() {
     let mut fake = Fake::start(Door::WebSocketJson).await;
     let tokens = Tokens::default();
     let config = Config::with_tokens(fake.dialer.clone(), tokens.clone());
@@ -265,7 +265,7 @@ async fn a_session_whose_task_has_failed_says_that_it_has_ended() {
 }
 
 #[tokio::test]
-async fn what_was_processed_is_acknowledged_and_nothing_else() {
+async fn only_processed_events_are_acknowledged() {
     let mut fake = Fake::start(Door::WebSocketBinary).await;
     let mut config = Config::new(fake.dialer.clone(), "token");
     config.acknowledge = true;

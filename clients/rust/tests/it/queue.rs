@@ -33,7 +33,7 @@ async fn storage(updates: &mut Updates) -> StorageState {
 }
 
 #[tokio::test]
-async fn what_was_not_answered_goes_out_again_after_a_restart_as_it_was_and_in_order() {
+async fn unanswered_commands_are_sent_again_unchanged_and_in_order_after_a_restart() {
     for door in DOORS {
         let folder = tempfile::tempdir().unwrap();
         let mut fake = Fake::start(door).await;
@@ -123,7 +123,7 @@ async fn a_store_that_hangs_or_is_full_stops_nothing_and_is_reported() {
 }
 
 #[tokio::test]
-async fn what_is_not_on_the_wire_can_be_withdrawn() {
+async fn unsent_commands_can_be_withdrawn() {
     let mut fake = Fake::start(Door::WebSocketBinary).await;
     let mut config = Config::new(fake.dialer.clone(), "token");
     config.command_store = Some(Arc::new(MemoryCommandStore::default()));

@@ -24,7 +24,7 @@ fn own(id: &str) -> v1::CreateRoomRequest {
 }
 
 #[tokio::test]
-async fn a_room_of_the_apps_own_id_is_created_once_whoever_asks() {
+async fn room_with_an_id_of_the_app_is_created_once_for_all_callers() {
     let (node, _) = TestNode::with_group().await;
     let created = node.api.create_room(&service(), own("order-42")).await.unwrap();
     assert!(!created.is_repeat);

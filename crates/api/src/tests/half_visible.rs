@@ -18,7 +18,7 @@ async fn submit(api: &Api, room: &RoomId, id: &str, actor: &str, action: Action)
 }
 
 #[tokio::test]
-async fn who_was_removed_does_not_become_the_owner() {
+async fn removed_member_does_not_become_the_owner() {
     let (node, room) = TestNode::with_group().await;
     for id in ["alice", "bob", "carol"] {
         node.api.ensure_user(&caller(id)).await.unwrap();
@@ -46,7 +46,7 @@ async fn who_was_removed_does_not_become_the_owner() {
 
 /// Takes seconds in a large room, while others write.
 #[tokio::test]
-async fn the_members_are_read_once_although_the_room_goes_on() {
+async fn members_are_read_once_during_new_events() {
     let (node, room) = TestNode::with_group().await;
     for id in ["carol", "dora"] {
         node.api.ensure_user(&caller(id)).await.unwrap();
@@ -75,7 +75,7 @@ async fn the_members_are_read_once_although_the_room_goes_on() {
 }
 
 #[tokio::test]
-async fn who_was_just_added_is_told() {
+async fn new_member_is_notified() {
     let (node, _registry, mut published) = start().await;
     node.api.ensure_user(&caller("carol")).await.unwrap();
     let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;

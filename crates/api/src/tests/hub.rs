@@ -149,7 +149,7 @@ async fn a_missed_removal_ends_what_a_session_sees() {
 }
 
 #[tokio::test]
-async fn a_missed_return_goes_on_with_what_came_after_it() {
+async fn missed_rejoin_continues_with_later_events() {
     let nodes = Nodes::start().await;
     let mut bob = nodes.bob().await;
     let seq = nodes.say(&nodes.other, "for bob too").await;

@@ -93,7 +93,7 @@ async fn a_mark_below_the_floor_leaves_unread_what_is_kept() {
 }
 
 #[tokio::test]
-async fn who_was_removed_neither_types_nor_marks() {
+async fn removed_member_can_neither_type_nor_mark() {
     let node = TestNode::start();
     node.store.answer_all();
     let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;

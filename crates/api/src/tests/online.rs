@@ -75,7 +75,7 @@ async fn a_session_that_follows_within_the_grace_signals_nothing() {
 }
 
 #[tokio::test]
-async fn rooms_left_within_the_grace_are_not_told_of_the_end() {
+async fn rooms_left_within_the_grace_get_no_offline_signal() {
     let node = node().await;
     let (shared, _other) = (with_bob(&node, "alice").await, with_bob(&node, "carol").await);
     let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
@@ -91,7 +91,7 @@ async fn rooms_left_within_the_grace_are_not_told_of_the_end() {
 }
 
 #[tokio::test]
-async fn rooms_of_an_open_session_are_told_from_when_they_are_opened() {
+async fn events_of_a_room_opened_late_start_at_its_opening() {
     let node = node().await;
     let mut at_bob = Conversation::open(&node.api, caller("bob")).await;
     let mut at_alice = Conversation::open(&node.api, caller("alice")).await;

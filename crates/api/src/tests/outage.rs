@@ -178,7 +178,7 @@ async fn online_during_outage_is_signalled_locally_at_once_and_elsewhere_later()
 }
 
 #[tokio::test]
-async fn a_user_who_comes_back_elsewhere_while_others_are_told_of_the_end_is_signalled_online_again() {
+async fn user_who_reconnects_elsewhere_during_the_offline_signal_is_signalled_online_again() {
     let (node, registry, _published) = start().await;
     let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
     let at_bob = Conversation::open(&node.api, caller("bob")).await;

@@ -52,7 +52,7 @@ async fn room_that_is_asked_while_the_node_ends_does_not_keep_it() {
 }
 
 #[tokio::test]
-async fn creating_a_room_again_tells_members_who_were_not_told() {
+async fn repeated_creation_notifies_members_not_notified_before() {
     let node = TestNode::start();
     node.store.answer_all();
     node.api.rooms().create(group("first")).await.unwrap();
@@ -228,7 +228,7 @@ async fn append_that_lands_minutes_later_is_delivered_within_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn append_that_never_lands_is_looked_for_no_longer_than_it_could() {
+async fn unknown_append_is_searched_only_as_long_as_it_may_land() {
     let (node, room) = TestNode::with_group().await;
     send_unanswered(&node, &room, "late").await;
     let before = node.store.reads();
@@ -250,7 +250,7 @@ async fn node_that_ends_does_not_wait_for_what_may_land() {
 }
 
 #[tokio::test]
-async fn next_message_tells_of_who_was_added_by_a_node_that_died() {
+async fn next_message_announces_members_added_by_a_dead_node() {
     let (node, _registry, mut published) = outage::start().await;
     node.api.ensure_user(&caller("carol")).await.unwrap();
     // Nobody is notified of this node's writes.

@@ -89,7 +89,7 @@ async fn final_announcements_are_sent_despite_hanging_room() {
 
 /// More than the node remembers: others have to compare with the store.
 #[tokio::test]
-async fn too_many_users_who_may_be_untold_have_others_read() {
+async fn too_many_possibly_unnotified_users_cause_a_read_by_others() {
     let (node, registry, _published) = start().await;
     let users = (0..300).map(|number| user(&format!("user-{number}"))).collect();
     node.api.cluster().may_be_unannounced(&RoomId::parse("room").unwrap(), users);

@@ -86,7 +86,7 @@ fn frame(bytes: usize) -> SharedFrame {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_that_takes_nothing_stops_the_reading() {
+async fn stalled_backend_stops_reading() {
     let mut served = start(silent()).await;
     let mut client = client(served.io).await;
     let sent = Arc::new(AtomicUsize::new(0));
@@ -176,7 +176,7 @@ async fn a_stream_that_is_always_ready_leaves_others_their_turn() {
 }
 
 #[tokio::test]
-async fn a_peer_that_is_always_heard_does_not_put_off_deadlines() {
+async fn constant_traffic_does_not_postpone_deadlines() {
     let options = Options { write_timeout: Duration::from_millis(100), ..Options::default() };
     let (io, far) = duplex(1024);
     // As frames, these are masked pings of 9 bytes each.

@@ -43,7 +43,7 @@ async fn a_token_comes_as_header_or_as_subprotocol() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_handshake_is_told_why() {
+async fn request_that_is_no_handshake_gets_the_reason() {
     let server = Server::start(Options::default()).await;
     let complete = [
         ("connection", "keep-alive, Upgrade"),

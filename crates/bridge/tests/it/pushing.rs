@@ -40,7 +40,7 @@ async fn expect(client: &mut Client, id: &str) {
 }
 
 #[tokio::test]
-async fn what_is_pushed_comes_in_order_with_what_the_stream_gives() {
+async fn pushed_and_streamed_frames_keep_their_order() {
     let mut server = Server::start(Options::default()).await;
     let (mut client, session) = server.connect().await;
     for number in 0..200 {

@@ -66,7 +66,7 @@ fn the_app_acts_in_a_room_without_being_a_member() {
 }
 
 #[test]
-fn what_the_app_said_as_a_user_is_not_rewritten_by_them() {
+fn messages_sent_as_a_user_by_the_app_cannot_be_edited_by_that_user() {
     let mut solo = Solo::group();
     let said = solo.ask(&on_behalf("bob", "1", system("Payment of 10 EUR received"))).unwrap().last;
     let theirs = command("bob", "2", None, edit(said, "Payment of 1000 EUR received"));
@@ -119,7 +119,7 @@ fn an_owner_is_demoted_by_making_another_one() {
 }
 
 #[test]
-fn whom_the_app_adds_to_an_empty_room_owns_it() {
+fn member_added_by_the_app_to_an_empty_room_owns_it() {
     let mut solo = Solo::group();
     for id in ["cat", "bob", "ann"] {
         ask(&mut solo, remove(id)).unwrap();
@@ -168,7 +168,7 @@ fn the_app_deletes_any_room_and_people_their_own() {
 }
 
 #[test]
-fn who_was_removed_learns_nothing_of_the_end_of_a_room() {
+fn removed_member_does_not_learn_of_the_deletion() {
     let mut solo = Solo::group();
     solo.does("ann", remove("bob")).unwrap();
     solo.does("ann", Action::DeleteRoom).unwrap();

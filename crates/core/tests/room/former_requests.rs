@@ -125,7 +125,7 @@ fn former_member_of_the_same_draft() {
 }
 
 #[test]
-fn who_never_was_a_member_learns_nothing() {
+fn stranger_learns_nothing() {
     let mut solo = Solo::group();
     solo.does("ann", send("hello")).unwrap();
     for after in [None, Some(0), Some(5), Some(999)] {
@@ -138,7 +138,7 @@ fn who_never_was_a_member_learns_nothing() {
 }
 
 #[test]
-fn who_was_removed_still_learns_what_they_did() {
+fn removed_member_still_gets_their_own_answers() {
     let mut solo = Solo::group();
     let hello = command("bob", "r1", Some(4), send("hello"));
     let first = solo.ask(&hello).unwrap();

@@ -19,7 +19,7 @@ fn check_visible(solo: &Solo, who: &str, visibility: Visibility, expected: &[(u6
 }
 
 #[test]
-fn who_comes_back_sees_two_ranges() {
+fn member_who_rejoins_sees_two_ranges() {
     let mut solo = Solo::group();
     solo.does("ann", send("5: to all")).unwrap();
     solo.does("ann", remove("bob")).unwrap();
@@ -35,7 +35,7 @@ fn who_comes_back_sees_two_ranges() {
 }
 
 #[test]
-fn who_comes_back_is_a_plain_member() {
+fn member_who_rejoins_has_no_role() {
     let mut solo = Solo::group();
     solo.does("ann", set_role("bob", Role::Admin)).unwrap();
     solo.does("bob", Action::Leave).unwrap();
@@ -220,7 +220,7 @@ fn a_shared_room_begins_with_its_members() {
 }
 
 #[test]
-fn a_direct_room_is_one_whoever_asks() {
+fn direct_room_is_the_same_for_both_users() {
     let create = |a, b| {
         let settings = settings(Visibility::SinceJoined);
         Creation::direct(&user(a), None, &user(b), settings, [0; 16], Timestamp(0))

@@ -84,7 +84,7 @@ fn a_ban_is_changed_by_another_one() {
 }
 
 #[test]
-fn who_is_muted_reads_and_says_nothing() {
+fn muted_member_reads_and_cannot_send() {
     let mut solo = later(Solo::group());
     let said = solo.does("bob", send("loud")).unwrap().first;
     solo.does("bob", react(said, "👍")).unwrap();

@@ -80,7 +80,7 @@ fn the_sender_and_admins_delete() {
 }
 
 #[test]
-fn what_is_no_message() {
+fn events_that_are_not_messages() {
     for seq in [0, 1, 7, 11, 12, 99, u64::MAX] {
         let missing = || Err(Refusal::MessageNotFound(seq));
         for action in [reply("hi", seq), edit(seq, "hi"), delete(seq), react(seq, "👍"), unreact(seq, "👍")]
@@ -91,7 +91,7 @@ fn what_is_no_message() {
 }
 
 #[test]
-fn what_was_said_before_one_came_is_not_there() {
+fn messages_before_joining_are_not_visible() {
     let mut solo = people(Solo::group());
     solo.does("ann", add(&["eve"])).unwrap();
     for seq in [OLD, CATS] {

@@ -60,7 +60,7 @@ fn a_repeat_is_found_chunk_by_chunk_below_the_tail() {
 }
 
 #[test]
-fn nobody_looks_further_back_than_after() {
+fn search_ends_at_the_cursor() {
     let mut solo = Solo::group();
     for _ in 0..4 {
         solo.does("bob", send("so")).unwrap();
@@ -214,7 +214,7 @@ fn too_far_behind_to_look() {
 }
 
 #[test]
-fn whoever_was_removed_pages_up_to_that_and_no_further() {
+fn removed_member_pages_up_to_the_removal() {
     let mut solo = Solo::group();
     let hello = command("cat", "r1", Some(4), send("hello"));
     let first = solo.ask(&hello).unwrap();

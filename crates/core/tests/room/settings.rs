@@ -81,7 +81,7 @@ fn each_permission_is_the_lowest_role_for_its_actions() {
 }
 
 #[test]
-fn in_a_frozen_room_only_the_app_goes_on() {
+fn only_the_app_writes_to_a_frozen_room() {
     let mut solo = Solo::channel();
     solo.does("bob", send("hello")).unwrap();
     solo.does("bob", react(5, "👍")).unwrap();

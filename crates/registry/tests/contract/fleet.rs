@@ -28,7 +28,7 @@ pub(crate) async fn a_user_is_online_wherever_they_are(nodes: &[AnyRegistry]) {
     }
 }
 
-pub(crate) async fn what_is_published_to_a_user_reaches_their_nodes_once(nodes: &[AnyRegistry]) {
+pub(crate) async fn publish_to_a_user_reaches_their_nodes_once(nodes: &[AnyRegistry]) {
     let (a, b, c) = (&nodes[0], &nodes[1], &nodes[2]);
     let (first, second, nobody) = (user(), user(), user());
     b.connect(&first).await.unwrap();
@@ -47,7 +47,7 @@ pub(crate) async fn what_is_published_to_a_user_reaches_their_nodes_once(nodes: 
     assert_eq!(taken_until_now(a, c, &mut at_c).await, [Notice::Payload(to_both)]);
 }
 
-pub(crate) async fn what_is_published_to_a_room_reaches_whoever_follows(nodes: &[AnyRegistry]) {
+pub(crate) async fn publish_to_a_room_reaches_its_followers(nodes: &[AnyRegistry]) {
     let (a, b, c) = (&nodes[0], &nodes[1], &nodes[2]);
     let room = room();
     let (mut at_b, mut at_c) = (b.notices(), c.notices());
@@ -71,7 +71,7 @@ pub(crate) async fn what_is_published_to_a_room_reaches_whoever_follows(nodes: &
     assert_eq!(taken_until_now(a, b, &mut at_b).await, []);
 }
 
-pub(crate) async fn one_node_is_told(nodes: &[AnyRegistry]) {
+pub(crate) async fn single_node_is_notified(nodes: &[AnyRegistry]) {
     let (a, b) = (&nodes[0], &nodes[1]);
     let mut at_b = b.notices();
     // Not text, and of the maximum size of a chunk.
@@ -84,7 +84,7 @@ pub(crate) async fn one_node_is_told(nodes: &[AnyRegistry]) {
 
 /// A node that is both looked up and subscribed gets each message twice; receivers
 /// recognise chunks.
-pub(crate) async fn a_node_that_does_both_hears_twice_and_in_order(nodes: &[AnyRegistry]) {
+pub(crate) async fn node_in_both_roles_receives_twice_and_in_order(nodes: &[AnyRegistry]) {
     let (a, b) = (&nodes[0], &nodes[1]);
     let (user, room) = (user(), room());
     let mut at_b = b.notices();

@@ -28,10 +28,10 @@ macro_rules! contract {
     ($open:path, fleet) => {
         crate::contract::contract!($open, fleet {
             a_user_is_online_wherever_they_are
-            what_is_published_to_a_user_reaches_their_nodes_once
-            what_is_published_to_a_room_reaches_whoever_follows
-            one_node_is_told
-            a_node_that_does_both_hears_twice_and_in_order
+            publish_to_a_user_reaches_their_nodes_once
+            publish_to_a_room_reaches_its_followers
+            single_node_is_notified
+            node_in_both_roles_receives_twice_and_in_order
             thousands_of_users_are_looked_up
             a_node_that_closes_is_gone_with_its_users
         });

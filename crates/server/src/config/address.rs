@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_is_said() {
+    fn usage_error_names_the_expected_form() {
         assert!(parse("26081").unwrap_err().ends_with("127.0.0.1:26081"));
         for wrong in ["", "localhost", ":8080", "::1:8080", "127.0.0.1:http", "127.0.0.1:70000"] {
             assert!(parse(wrong).unwrap_err().contains("127.0.0.1:8080"), "{wrong}");

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_a_configuration_of_the_same_meaning() {
+    fn printed_configuration_is_equivalent() {
         let cluster = "role = 'api'\nstore = 'dynamodb'\ntable-prefix = 'x_'\nredis = 'redis://host:1'\n\
             redis-shards = 3\njwt-public-key = 'a \"key\".pem'\njwt-issuer = 'i\\j'\nuser-rate = 0\n\
             edge-listen = '127.0.0.1:1'\ntls-certificate = 'c'\ntls-key = 'k'\nwatchdog-seconds = 0\nisolation-seconds = 20";

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_membership_is_none() {
+    fn invalid_membership_is_not_parsed() {
         for broken in ["", "3", "-4", "3-x", "3- "] {
             let item = item::item([(ROLE, text("member")), (INTERVALS, text(broken))]);
             assert_eq!(read(UserId::parse("u").unwrap(), &item), None, "{broken:?}");

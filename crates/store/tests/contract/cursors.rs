@@ -100,7 +100,7 @@ pub(crate) async fn concurrent_advances_end_at_the_furthest(store: AnyStore) {
     check(&node, &bob, cursors(41, 50, 50)).await;
 }
 
-pub(crate) async fn who_never_joined_has_no_cursors(store: AnyStore) {
+pub(crate) async fn user_who_never_joined_has_no_cursors(store: AnyStore) {
     let tag = unique();
     let (alice, eve) = (user(tag, "alice"), user(tag, "eve"));
     let node = Node::create(&store, group(&alice, &[])).await;

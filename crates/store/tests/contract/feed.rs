@@ -68,7 +68,7 @@ pub(crate) async fn a_record_follows_every_tip_that_was_taken_before((store, fee
     }
 }
 
-pub(crate) async fn a_page_goes_on_where_the_one_before_ended((store, feed): (AnyStore, AnyFeed)) {
+pub(crate) async fn page_starts_where_the_previous_one_ended((store, feed): (AnyStore, AnyFeed)) {
     let alice = user(unique(), "alice");
     let tip = feed.tip().await.unwrap();
     let mut node = Node::create(&store, group(&alice, &[])).await;
@@ -139,7 +139,7 @@ pub(crate) async fn marks_memberships_and_profiles_are_in_the_feed((store, feed)
     assert_eq!(marks.filter(|mark| **mark == (room.clone(), bob.clone())).count(), 2);
 }
 
-pub(crate) async fn what_is_refused_leaves_no_events((store, feed): (AnyStore, AnyFeed)) {
+pub(crate) async fn refused_commands_append_no_events((store, feed): (AnyStore, AnyFeed)) {
     let alice = user(unique(), "alice");
     let mut node = Node::create(&store, group(&alice, &[])).await;
     let (late, _) = node.decide(&[(&alice, send("too late"))]);

@@ -12,10 +12,10 @@ macro_rules! feed_contract {
             crate::feed_contract::feed_contract!(@feed $open,
                 every_event_is_in_the_feed_once_and_in_order
                 a_record_follows_every_tip_that_was_taken_before
-                a_page_goes_on_where_the_one_before_ended
+                page_starts_where_the_previous_one_ended
                 appends_to_many_rooms_are_all_there
                 marks_memberships_and_profiles_are_in_the_feed
-                what_is_refused_leaves_no_events
+                refused_commands_append_no_events
                 waiting_ends_once_something_follows
                 a_position_of_another_store_is_not_read_from
                 rooms_are_walked_each_once

@@ -58,7 +58,7 @@ macro_rules! contract {
                 one_append_may_join_and_send
                 cursors_never_move_back
                 concurrent_advances_end_at_the_furthest
-                who_never_joined_has_no_cursors
+                user_who_never_joined_has_no_cursors
                 a_hidden_room_comes_back_with_the_next_message
                 a_hidden_room_comes_back_with_the_next_membership
                 preferences_are_changed_apart_and_end_with_the_membership

@@ -5,7 +5,7 @@ use parlance_store::revocations::RevocationList;
 
 use crate::contract::fixture::{unique, user};
 
-pub(crate) async fn what_was_revoked_is_read_in_order_from_any_place(list: &dyn RevocationList) {
+pub(crate) async fn revocations_are_read_in_order_from_any_place(list: &dyn RevocationList) {
     let tag = unique();
     let (_, before) = list.revoked_after(0, usize::MAX).await.unwrap();
     let entries = [
@@ -24,7 +24,7 @@ pub(crate) async fn what_was_revoked_is_read_in_order_from_any_place(list: &dyn 
     assert_eq!(list.revoked_after(place, 100).await.unwrap(), (entries[1..].to_vec(), last));
 }
 
-pub(crate) async fn what_is_revoked_at_the_same_time_is_all_there(list: &dyn RevocationList) {
+pub(crate) async fn concurrent_revocations_are_all_stored(list: &dyn RevocationList) {
     let (_, before) = list.revoked_after(0, usize::MAX).await.unwrap();
     let entries: Vec<_> = (0..8).map(Revocation::Everyone).collect();
     let revoked = futures::future::join_all(entries.iter().map(|entry| list.revoke(entry))).await;

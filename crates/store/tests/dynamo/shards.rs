@@ -51,7 +51,7 @@ mod contract_of_a_feed_with_shards {
     }
 
     cases! {
-        what_is_refused_leaves_no_events
+        refused_commands_append_no_events
         waiting_ends_once_something_follows
         a_position_of_another_store_is_not_read_from
     }

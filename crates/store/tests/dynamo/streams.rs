@@ -50,7 +50,7 @@ macro_rules! cases {
 
 cases! {
     of_the_feed:
-        what_is_refused_leaves_no_events
+        refused_commands_append_no_events
         waiting_ends_once_something_follows
         a_position_of_another_store_is_not_read_from
     ;
@@ -65,8 +65,8 @@ cases! {
 /// The part of the contract that also holds for feeds with unordered records.
 mod of_the_feed {
     pub(crate) use super::feed::{
-        a_position_of_another_store_is_not_read_from, waiting_ends_once_something_follows,
-        what_is_refused_leaves_no_events,
+        a_position_of_another_store_is_not_read_from, refused_commands_append_no_events,
+        waiting_ends_once_something_follows,
     };
     use super::{AnyStore, Arc, ChangeFeed, ConsumerTable};
 
@@ -204,7 +204,7 @@ async fn nothing_is_missing_where_the_service_fails_now_and_then() {
 }
 
 #[tokio::test]
-async fn marks_memberships_and_profiles_are_told_of() {
+async fn feed_contains_marks_memberships_and_profiles() {
     let (store, feed, _, _open) = open().await;
     let tag = unique();
     let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_of_these() {
+    fn unclassified_errors() {
         check("", Line::Empty);
         check(" ", Line::Unknown);
         check("hello", Line::Unknown);

@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn who_speaks_has_joined_and_renames_hand_over() {
+    fn senders_have_joined_and_renames_carry_over() {
         let log = b"[00:00] <a> 1\n=== b [h] has joined #a\n=== a is now known as c\n[00:01] <a> 2\n=== b [h] has left #a\n=== b [h] has left #a\n";
         let plan = planned(log, 1);
         let (a, b, c) = (2, 3, 4);
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_named() {
+    fn unsendable_input_is_named() {
         let log = b"[00:00] <a>\n\n[00:01] <a> \xff\n[00:02] <a> 12345678901234567\nhello\n[00:03] <> x\n[00:04] <b> ok\n[00:05] <b> \x02bold\x02";
         let plan = planned(log, 0);
         let named: Vec<_> = plan.unsendable.iter().map(|line| (line.line, line.reason)).collect();

@@ -143,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn what_version_1_wrote_is_read_for_as_long_as_it_may_lie_around() {
+    fn frames_of_version_1_are_read() {
         let golden = include_bytes!("golden/command.v1.bin");
         assert_eq!(encode(&command()), golden);
         assert_eq!(decode(&StoredCommand { id: "c1".to_owned(), record: golden.to_vec() }), Some(command()));
     }
 
     #[test]
-    fn what_is_damaged_or_of_a_later_version_is_no_command() {
+    fn damaged_commands_and_those_of_a_later_version_are_skipped() {
         let good = stored(&command());
         let mut record = Record::decode(good.record.as_slice()).unwrap();
         record.version = VERSION + 1;

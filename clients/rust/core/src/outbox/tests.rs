@@ -44,7 +44,7 @@ fn done() -> Answer {
 }
 
 #[test]
-fn what_is_not_answered_goes_out_again_in_order() {
+fn unanswered_calls_are_sent_again_in_order() {
     let mut outbox = outbox(4);
     assert_eq!(send(&mut outbox), [0, 1, 2, 3]);
     assert_eq!(reply(&mut outbox, 1, done()), Some((Origin::Call(1), Ok(done()))));

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_been_sent_in_an_earlier_process_is_not_cancelled_out() {
+    fn commands_possibly_sent_by_an_earlier_process_are_not_cancelled_out() {
         let mut earlier = command("0", react("+1"), CommandState::Waiting);
         earlier.is_claimed = true;
         let kept = Coalesced { drop: Vec::new(), fate: Fate::Keep };

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_meanwhile_goes_out_in_one() {
+    fn writes_made_during_a_write_are_combined() {
         let (mut storage, mut random) = open();
         let first = storage.put("a", Some(vec![1]));
         let write = storage.next_task(SECOND);
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_written_is_written_later_unless_there_is_newer() {
+    fn failed_write_is_repeated_unless_superseded() {
         let (mut storage, mut random) = open();
         storage.put("a", Some(vec![1]));
         storage.put("b", Some(vec![1]));

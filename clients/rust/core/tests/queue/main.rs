@@ -69,7 +69,7 @@ proptest! {
 }
 
 #[test]
-fn what_was_stored_goes_out_after_a_restart_as_it_was() {
+fn stored_commands_are_sent_unchanged_after_a_restart() {
     let mut world = World::new(1);
     world.settle();
     world.step(Step::Send(0));

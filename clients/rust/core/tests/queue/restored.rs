@@ -164,7 +164,7 @@ fn a_store_that_was_never_read_holds_nothing_up() {
 }
 
 #[test]
-fn what_was_issued_before_the_user_changed_is_not_sent() {
+fn commands_of_the_previous_user_are_not_sent() {
     let mut session = Session::new();
     session.connect(1, 1);
     session.lose();
@@ -180,7 +180,7 @@ fn what_was_issued_before_the_user_changed_is_not_sent() {
 }
 
 #[test]
-fn what_is_on_its_way_is_shown_over_what_is_confirmed() {
+fn pending_changes_are_shown_over_confirmed_state() {
     let mut state = State::default();
     let welcome = v1::Welcome { user_id: "ann".to_owned(), ..Default::default() };
     state.apply(&News::Welcome(&welcome));

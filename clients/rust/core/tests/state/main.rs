@@ -123,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_repeated_later_changes_nothing(steps in steps(), picks in picks(), again in picks()) {
+    fn late_repeats_change_nothing(steps in steps(), picks in picks(), again in picks()) {
         let mut log = Log::new(1);
         log.run(&steps);
         log.read_all();
@@ -168,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn a_restored_room_goes_on_in_its_epoch(
+    fn restored_room_continues_in_its_epoch(
         old in steps(),
         kept in steps(),
         new in steps(),
@@ -236,7 +236,7 @@ fn a_signal_after_a_question_is_newer_than_its_answer() {
 }
 
 #[test]
-fn whoever_types_stops_in_time_and_with_the_connection() {
+fn typing_ends_in_time_and_with_the_connection() {
     let mut state = fresh();
     let second = Duration::from_secs(1);
     let typing = |state: &State| state.room(ROOM).unwrap().typing().map(str::to_owned).collect::<Vec<_>>();
@@ -257,7 +257,7 @@ fn whoever_types_stops_in_time_and_with_the_connection() {
 }
 
 #[test]
-fn whoever_left_is_added_by_the_next_event_and_not_by_an_older_answer() {
+fn former_member_is_added_by_the_next_event_not_by_an_older_answer() {
     let mut state = fresh();
     let mut log = Log::new(1);
     log.run(&[Step::Say(0), Step::Inbox]);

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_is_there_after_a_restart() {
+    async fn writes_survive_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queue");
         let store = FileCommandStore::new(&path);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_damaged_or_of_another_version_is_left_alone() {
+    async fn damaged_entries_and_those_of_another_version_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queue");
         let store = FileCommandStore::new(&path);

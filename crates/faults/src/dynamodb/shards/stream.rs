@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_trimmed_is_not_read() {
+    fn trimmed_records_are_not_read() {
         let mut stream = Stream::new(1);
         stream.take(record(1), NOW);
         let id = stream.list(None, 1, true).0[0]["ShardId"].as_str().unwrap().to_owned();
