@@ -1,10 +1,11 @@
 //! Consumers of the change feed, one for each webhook and topic: they deliver the events of all rooms.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use parlance_core::Clock;
 use parlance_store::consumers::{ConsumerTable, LeaseTable};
 use parlance_store::feed::ChangeFeed;
@@ -50,6 +51,11 @@ pub(crate) fn planned(
     }
     if let Some(file) = kafka {
         planned.push(Topic::read(file)?.plan(clock)?);
+    }
+    // They would share progress and, in a cluster, a lease that each of them believes to hold.
+    let mut names = BTreeSet::new();
+    if let Some(twice) = planned.iter().find(|planned| !names.insert(&planned.options.name)) {
+        bail!("a webhook and the topic are both named {:?}", twice.options.name.as_str());
     }
     Ok(planned)
 }
@@ -141,5 +147,33 @@ impl Consumers {
         if tokio::time::timeout(deadline, ended).await.is_err() {
             tracing::warn!("consumers did not stop in time: deliveries in flight will be repeated");
         }
+    }
+}
+
+#[cfg(all(test, feature = "kafka"))]
+mod tests {
+    use parlance_core::SystemClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn webhook_and_topic_of_one_name_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        write("secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n");
+        let topic = write("topic", "brokers = '127.0.0.1:1'\ntopic = 'events'\npartitions = 12\n");
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let plan = |name: &str| {
+            let hook = format!(
+                "[[webhook]]\nname = '{name}'\nurl = 'https://example.com/'\nsecret-file = 'secret'\n"
+            );
+            planned(Some(&write("hooks", &hook)), Some(&topic), &clock).map(|planned| planned.len())
+        };
+        assert_eq!(plan("billing").unwrap(), 2);
+        assert!(plan("kafka").unwrap_err().to_string().contains("\"kafka\""));
     }
 }

@@ -88,3 +88,6 @@ pub(crate) const TAIL_BATCH_BYTES: usize = 1 << 20;
 
 /// Rooms whose progress is remembered, to leave out repeats: some 3 MB for each stream that reads all rooms.
 pub(crate) const TAIL_REMEMBERED: usize = 20_000;
+
+/// Encoded bytes after which the events of one delivery end: many rooms are delivered concurrently.
+pub(crate) const BATCH_BYTES: usize = 256 * 1_024;

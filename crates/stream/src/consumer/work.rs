@@ -9,11 +9,9 @@ use tokio::time::timeout;
 
 use super::{OnRefused, Shared};
 use crate::event::room_event;
+use crate::limits::BATCH_BYTES;
 use crate::sink::{Delivered, SinkError};
 use crate::tracker::{Ended, Origin, Outcome};
-
-/// Events of one delivery, bytes: many rooms are delivered concurrently.
-const BATCH_BYTES: usize = 256 * 1_024;
 
 /// The result of the work on a room.
 pub(crate) struct Worked {
