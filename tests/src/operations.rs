@@ -28,7 +28,7 @@ const fn operation(
 
 /// All unary calls; a test compares the list with the contract.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 39] = [
+pub static OPERATIONS: [Operation; 43] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -44,6 +44,9 @@ pub static OPERATIONS: [Operation; 39] = [
     operation("UserService/UpdateUser", Method::PATCH, "/v1/users/me", r#"{"userId": "me", "name": "M"}"#),
     operation("UserService/GetUsers", Method::GET, "/v1/profiles?userIds=me", r#"{"userIds": ["me"]}"#),
     operation("UserService/GetPresence", Method::GET, "/v1/presence?userIds=me", r#"{"userIds": ["me"]}"#),
+    operation("UserService/BlockUser", Method::POST, "/v1/blocks", r#"{"userId": "mallory", "requestId": "op"}"#),
+    operation("UserService/UnblockUser", Method::DELETE, "/v1/blocks/mallory?requestId=op", r#"{"userId": "mallory", "requestId": "op"}"#),
+    operation("UserService/ListBlocked", Method::GET, "/v1/blocks", "{}"),
     operation("RoomService/CreateRoom", Method::POST, "/v1/rooms", r#"{"kind": "ROOM_KIND_GROUP", "requestId": "op"}"#),
     operation("RoomService/GetRoom", Method::GET, "/v1/rooms/ROOM", "{}"),
     operation("RoomService/UpdateRoom", Method::PATCH, "/v1/rooms/ROOM", r#"{"title": "T", "requestId": "op"}"#),
@@ -53,6 +56,7 @@ pub static OPERATIONS: [Operation; 39] = [
     operation("RoomService/AddMembers", Method::POST, "/v1/rooms/ROOM/members", r#"{"userIds": ["mallory"], "requestId": "op"}"#),
     operation("RoomService/RemoveMember", Method::DELETE, "/v1/rooms/ROOM/members/bob?requestId=op", r#"{"userId": "bob", "requestId": "op"}"#),
     operation("RoomService/ListMembers", Method::GET, "/v1/rooms/ROOM/members", "{}"),
+    operation("RoomService/ListBans", Method::GET, "/v1/rooms/ROOM/bans", "{}"),
     operation("RoomService/SetRole", Method::PATCH, "/v1/rooms/ROOM/members/bob", r#"{"userId": "bob", "role": "ROLE_ADMIN", "requestId": "op"}"#),
     operation("RoomService/JoinRoom", Method::POST, "/v1/rooms/ROOM/join", r#"{"requestId": "op"}"#),
     operation("RoomService/LeaveRoom", Method::POST, "/v1/rooms/ROOM/leave", r#"{"requestId": "op"}"#),

@@ -6,6 +6,7 @@ mod audit;
 mod bad_frames;
 mod bad_ids;
 mod bad_input;
+mod blocks;
 mod bridge;
 mod changes;
 mod chat;

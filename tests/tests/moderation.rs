@@ -169,3 +169,50 @@ async fn slow_mode_is_exact_across_nodes() {
         log.iter().filter(|event| event.actor_id == bob.id && matches!(event.body, Some(Body::Message(_))));
     assert_eq!(of_bob.count(), 1);
 }
+
+#[tokio::test]
+async fn bans_are_listed_for_those_who_moderate() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.group(&[&bob]).await;
+    let banned = ["carol", "dora", "emil", "fay"];
+    for id in banned {
+        let person = server.person(id).await;
+        alice.add(&room, &person).await;
+        let duration = (id == "emil").then_some(prost_types::Duration { seconds: 0, nanos: 1_000_000 });
+        let user_id = id.to_owned();
+        let request = v1::BanMemberRequest {
+            room_id: room.clone(),
+            user_id,
+            duration,
+            request_id: fresh("ban"),
+            ..Default::default()
+        };
+        alice.rooms().ban_member(request).await.unwrap();
+    }
+    let request = v1::ListBansRequest { room_id: room.clone(), page_size: 2, page_token: String::new() };
+    for door in DOORS {
+        let (mut owner, mut member) = (alice.connect(door).await, bob.connect(door).await);
+        assert_eq!(member.call(request.clone()).await.unwrap_err().reason, "needs_role", "{door}");
+        // Emil's ban is over by the clock of the server, if not yet then soon.
+        let ids = loop {
+            let (mut ids, mut request) = (Vec::new(), request.clone());
+            loop {
+                let page = owner.call(request.clone()).await.unwrap();
+                assert!(page.members.len() <= 2);
+                ids.extend(page.members.into_iter().map(|member| member.user_id));
+                if page.next_page_token.is_empty() {
+                    break;
+                }
+                request.page_token = page.next_page_token;
+            }
+            if ids.len() < banned.len() {
+                break ids;
+            }
+        };
+        assert_eq!(ids, ["carol", "dora", "fay"], "{door}");
+    }
+    let (status, listed) =
+        rest(&server, &alice, Method::GET, &format!("/v1/rooms/{room}/bans"), json!({})).await;
+    assert_eq!((status, listed["members"].as_array().map(Vec::len)), (200, Some(3)));
+}

@@ -29,7 +29,7 @@ type Row = (&'static str, [&'static str; 10]);
 
 /// The result of each operation in a group that hides its history from newcomers.
 #[rustfmt::skip]
-const GROUP: [Row; 41] = [
+const GROUP: [Row; 45] = [
     // Service/Method                           anonymous outsider bob           newcomer removed banned  admin         owner  service       moderator
     ("ChatService/SendMessage",             [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    OK,           OK]),
     ("ChatService/GetMessage",              [NO_TOKEN, NO,      OK,           UNSEEN,  UNSEEN, UNSEEN, OK,           OK,    OK,           OK]),
@@ -46,6 +46,9 @@ const GROUP: [Row; 41] = [
     ("UserService/ListUsers",               [NO_TOKEN, SCOPE,   SCOPE,        SCOPE,   SCOPE,  SCOPE,  SCOPE,        SCOPE, OK,           OK]),
     ("UserService/UpdateUser",              [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
     ("UserService/GetPresence",             [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
+    ("UserService/BlockUser",               [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
+    ("UserService/UnblockUser",             [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
+    ("UserService/ListBlocked",             [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
     ("RoomService/CreateRoom",              [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
     ("RoomService/GetRoom",                 [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    OK,           OK]),
     ("RoomService/UpdateRoom",              [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    OK,           OK]),
@@ -62,6 +65,7 @@ const GROUP: [Row; 41] = [
     ("RoomService/LeaveRoom",               [NO_TOKEN, NO,      OK,           OK,      OK,     OK,     OK,           OK,    NO,           NO]),
     ("RoomService/BanMember",               [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    SCOPE,        OK]),
     ("RoomService/UnbanMember",             [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    SCOPE,        OK]),
+    ("RoomService/ListBans",                [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    OK,           OK]),
     ("RoomService/MuteMember",              [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    SCOPE,        OK]),
     ("RoomService/UnmuteMember",             [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    SCOPE,        OK]),
     ("InboxService/ListInbox",              [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),

@@ -80,6 +80,9 @@ pub enum Error {
     /// The user has this many rooms.
     #[error("has {0} rooms already")]
     TooManyRooms(u32),
+    /// The caller blocks as many users as they may.
+    #[error("blocks {0} users already")]
+    TooManyBlocks(usize),
     /// The user has this many sessions on this node.
     #[error("has {0} sessions already")]
     TooManySessions(u32),
@@ -193,6 +196,7 @@ impl From<Error> for Failure {
                 failure(ResourceExhausted, "too_many_failed_tokens").retry_after(delay)
             }
             Error::TooManyRooms(most) => failure(ResourceExhausted, "too_many_rooms").with("limit", most),
+            Error::TooManyBlocks(most) => failure(ResourceExhausted, "too_many_blocks").with("limit", most),
             Error::TooManySessions(most) => failure(ResourceExhausted, "too_many_sessions")
                 .with("limit", most)
                 .retry_after(SESSIONS_AGAIN),
@@ -243,6 +247,7 @@ fn refused(refusal: Refusal, message: String) -> Failure {
         Refusal::Removed => failure(PermissionDenied, "removed"),
         Refusal::Banned { until } => lasting(failure(PermissionDenied, "banned"), until),
         Refusal::TargetBanned(user) => failure(FailedPrecondition, "target_banned").with("user_id", user),
+        Refusal::NotAccepted(user) => failure(PermissionDenied, "not_accepted").with("user_id", user),
         Refusal::OwnerLeaves => failure(FailedPrecondition, "owner_leaves"),
         Refusal::TargetNotMember(user) => {
             failure(FailedPrecondition, "target_not_member").with("user_id", user)

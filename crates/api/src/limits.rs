@@ -148,3 +148,10 @@ pub(crate) const EVENTS_HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Maximum number of data keys that one request may remove: all data of a message has 4 KiB.
 pub(crate) const MAX_UNSET: usize = 64;
+
+/// Rows of members that are read for one page of bans, most of which are of others.
+pub(crate) const BAN_ROWS: usize = 1_000;
+
+/// When a change of blocks is announced once more: nodes are known a second or two after they have started. Longer than
+/// the store takes, since the first announcement comes after it.
+pub(crate) const BLOCKS_AGAIN: Duration = Duration::from_secs(10);

@@ -203,6 +203,9 @@ impl UserService for Services {
         list_users(ListUsersRequest) -> ListUsersResponse;
         update_user(UpdateUserRequest) -> UpdateUserResponse;
         get_presence(GetPresenceRequest) -> GetPresenceResponse;
+        block_user(BlockUserRequest) -> BlockUserResponse;
+        unblock_user(UnblockUserRequest) -> UnblockUserResponse;
+        list_blocked(ListBlockedRequest) -> ListBlockedResponse;
     }
 }
 
@@ -218,6 +221,7 @@ impl RoomService for Services {
         add_members(AddMembersRequest) -> AddMembersResponse;
         remove_member(RemoveMemberRequest) -> RemoveMemberResponse;
         list_members(ListMembersRequest) -> ListMembersResponse;
+        list_bans(ListBansRequest) -> ListBansResponse;
         set_role(SetRoleRequest) -> SetRoleResponse;
         join_room(JoinRoomRequest) -> JoinRoomResponse;
         leave_room(LeaveRoomRequest) -> LeaveRoomResponse;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::audience::Audiences;
+use crate::blocks::KnownBlocks;
 use crate::departure;
 use crate::follow_ups::FollowUps;
 use crate::limits::{LOST_NODE_SLACK, MAX_UNANNOUNCED_USERS, RECOVERY_BURST, Sizes, WRITTEN_KEPT};
@@ -40,6 +41,7 @@ pub struct Cluster {
     /// Rooms announced again concurrently.
     pub(crate) announcing: Places,
     pub(crate) missed: Missed,
+    pub(crate) blocks: KnownBlocks,
     /// Users whose presence changed while the registry was unreachable.
     pub(crate) unreported: Mutex<BTreeSet<UserId>>,
     pub(crate) unsettled: Unsettled,
@@ -90,6 +92,7 @@ impl Cluster {
             comparing: Places::new(sizes.recovery_concurrency, sizes.stalled_hints),
             announcing: Places::new(sizes.recovery_concurrency, sizes.stalled_hints),
             missed: Missed::default(),
+            blocks: KnownBlocks::default(),
             unreported: Mutex::default(),
             unsettled: Unsettled::default(),
             alone: watch::Sender::new(false),
@@ -127,6 +130,7 @@ impl Cluster {
     /// Drops entries that were not used for a while.
     pub fn trim(&self) {
         self.audiences.trim();
+        self.blocks.trim();
         self.written
             .retain(|_, written| written.unannounced.is_some() || written.at.elapsed() < WRITTEN_KEPT);
     }

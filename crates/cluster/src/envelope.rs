@@ -4,7 +4,7 @@ use parlance_core::{Chunk, RoomId, UserId};
 use parlance_delivery::SharedFrame;
 
 pub use parlance_proto::cluster::v1::envelope::Content;
-use parlance_proto::cluster::v1::{ChunkHint, Envelope, HeadHint, SignalHint};
+use parlance_proto::cluster::v1::{BlocksChanged, ChunkHint, Envelope, HeadHint, SignalHint};
 use parlance_proto::{convert, stored};
 use prost::Message;
 
@@ -31,6 +31,10 @@ pub fn chunk(room: &RoomId, terms: Terms, chunk: &Chunk) -> Content {
     })
 }
 
+pub(crate) fn blocks_changed(user: &UserId) -> Content {
+    Content::BlocksChanged(BlocksChanged { user_id: user.as_str().to_owned() })
+}
+
 pub(crate) fn head<'a>(room: &RoomId, head: u64, users: impl Iterator<Item = &'a UserId>) -> Content {
     Content::Head(head_hint(room.as_str().to_owned(), head, users))
 }
@@ -52,7 +56,8 @@ pub(crate) fn head_after(room_id: String, chunk: Option<&Chunk>) -> HeadHint {
 pub(crate) fn signal(to: &SignalTarget<'_>, frame: &SharedFrame) -> Content {
     Content::Signal(SignalHint {
         room_ids: to.rooms.iter().map(|room| room.as_str().to_owned()).collect(),
-        except_user_id: to.except.map(|user| user.as_str().to_owned()).unwrap_or_default(),
+        except_user_id: to.except.first().map(|user| user.as_str().to_owned()).unwrap_or_default(),
+        also_except_user_ids: to.except.iter().skip(1).map(|user| user.as_str().to_owned()).collect(),
         frame: frame.proto().clone(),
         user_ids: to.users.iter().map(|user| user.as_str().to_owned()).collect(),
         in_large_rooms: to.in_large_rooms,

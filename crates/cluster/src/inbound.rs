@@ -80,6 +80,7 @@ impl Cluster {
             Content::Forward(forward) => rooms.decide_forwarded(forward),
             Content::Forwarded(forwarded) => rooms.forwarded(forwarded),
             Content::Contended(contended) => rooms.contended(&contended),
+            Content::BlocksChanged(changed) => self.blocks_changed_elsewhere(&changed.user_id),
         }
     }
 
@@ -92,7 +93,7 @@ impl Cluster {
                 let chunk = hint.chunk.as_ref().and_then(stored::chunk_from);
                 self.follow_up(tasks, envelope::head_after(hint.room_id, chunk.as_ref()));
             }
-            Content::Head(_) => self.take(rooms, tasks, content),
+            Content::Head(_) | Content::BlocksChanged(_) => self.take(rooms, tasks, content),
             // Clients trust signals as coming from the server.
             Content::Signal(_) => metrics::counter!("parlance_signals_unverified_total").increment(1),
             Content::Forward(_) | Content::Forwarded(_) | Content::Contended(_) => {
@@ -158,18 +159,14 @@ impl Cluster {
     }
 
     fn take_signal(&self, hint: SignalHint) {
-        let except = match hint.except_user_id.as_str() {
-            "" => None,
-            id => match UserId::parse(id) {
-                Ok(except) => Some(except),
-                Err(_) => return,
-            },
-        };
+        let excepted = [&hint.except_user_id].into_iter().filter(|id| !id.is_empty());
+        let excepted = excepted.chain(&hint.also_except_user_ids).map(|id| UserId::parse(id));
+        let Ok(except) = excepted.collect::<Result<Vec<_>, _>>() else { return };
         let Some(frame) = signal_of(&hint) else { return };
         let rooms: Vec<RoomId> = hint.room_ids.iter().filter_map(|room| RoomId::parse(room).ok()).collect();
         let users: Vec<UserId> = hint.user_ids.iter().filter_map(|user| UserId::parse(user).ok()).collect();
         let in_large_rooms = hint.in_large_rooms;
-        let to = SignalTarget { rooms: &rooms, users: &users, except: except.as_ref(), in_large_rooms };
+        let to = SignalTarget { rooms: &rooms, users: &users, except: &except, in_large_rooms };
         self.hub.signal(&to, &frame);
     }
 }

@@ -9,6 +9,7 @@
 
 mod announce;
 mod audience;
+mod blocks;
 mod cluster;
 mod commands;
 mod departure;

@@ -44,6 +44,9 @@ impl Sizes {
     };
 }
 
+/// Users of whom a node remembers whom they block: those who were written to lately, mostly nobody each.
+pub(crate) const KNOWN_BLOCKS: usize = 20_000;
+
 /// Time after which work no longer blocks other work: the store usually answers within a hundredth of it.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(1);
 

@@ -32,7 +32,14 @@ impl Cluster {
     async fn signal_once(&self, user: &UserId, online: bool, rooms: &[SignalRoom]) {
         let presence = v1::Presence { user_id: user.as_str().to_owned(), online };
         let frame = SharedFrame::signal(v1::signal::Signal::Presence(presence));
-        self.signal(rooms, &frame, Some(user)).await;
+        let blocks = match self.blocks_of(user).await {
+            Ok(blocks) => blocks,
+            // A signal may be lost, and must not reach those who are blocked.
+            Err(error) => return tracing::warn!(%error, "cannot read blocks, not reporting presence"),
+        };
+        let mut except = vec![user.clone()];
+        except.extend(blocks.iter().map(|(blocked, _)| blocked.clone()));
+        self.signal(rooms, &frame, &except).await;
     }
 
     /// Signals that `users` are offline, unless they come back within the grace period.

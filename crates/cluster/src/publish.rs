@@ -132,7 +132,7 @@ impl Cluster {
 
     /// Sends a signal to everyone in `rooms`, here and on other nodes, except to sessions of `except`. Rooms that are
     /// too large for signals are left out.
-    pub async fn signal(&self, rooms: &[SignalRoom], frame: &SharedFrame, except: Option<&UserId>) {
+    pub async fn signal(&self, rooms: &[SignalRoom], frame: &SharedFrame, except: &[UserId]) {
         let ids: Vec<RoomId> = rooms.iter().map(|room| room.room.clone()).collect();
         self.hub.signal(&SignalTarget { rooms: &ids, except, ..SignalTarget::default() }, frame);
         if !self.registry.is_shared() || self.is_away() {
@@ -141,8 +141,12 @@ impl Cluster {
         let small = rooms.iter().filter(|room| room.head.member_count() <= MAX_SIGNAL_MEMBERS);
         let (mut users, mut told): (Vec<UserId>, Vec<RoomId>) = (Vec::new(), Vec::new());
         let mut unknown = Vec::new();
+        let mut left_out = BTreeSet::new();
         let mut add = |room: RoomId, members: OrdSet<UserId>| {
-            users.extend(members.into_iter().filter(|user| Some(user) != except));
+            let (excepted, members): (Vec<_>, Vec<_>) =
+                members.into_iter().partition(|user| except.contains(user));
+            left_out.extend(excepted);
+            users.extend(members);
             told.push(room);
         };
         for room in small {
@@ -163,7 +167,11 @@ impl Cluster {
         }
         users.sort_unstable();
         users.dedup();
-        let to = SignalTarget { rooms: &told, except, ..SignalTarget::default() };
+        // Most of them are in none of the rooms.
+        let first = except.first().into_iter();
+        let except: Vec<UserId> =
+            first.chain(except.iter().skip(1).filter(|user| left_out.contains(*user))).cloned().collect();
+        let to = SignalTarget { rooms: &told, except: &except, ..SignalTarget::default() };
         // Best effort: signals may be lost.
         let _ = self
             .registry
@@ -197,7 +205,7 @@ impl Cluster {
     /// whose feeds know which sessions are in the rooms. Reads nothing.
     pub async fn signal_contacts(&self, user: &UserId, rooms: &[RoomId], frame: &SharedFrame) {
         let users = std::slice::from_ref(user);
-        let to = SignalTarget { rooms, users, except: None, in_large_rooms: true };
+        let to = SignalTarget { rooms, users, in_large_rooms: true, ..SignalTarget::default() };
         self.hub.signal(&to, frame);
         if !self.registry.is_shared() || self.is_away() {
             return;
@@ -207,7 +215,7 @@ impl Cluster {
     }
 
     /// Sends `payload` to every other node. Fails if any send fails.
-    async fn tell_all_nodes(&self, payload: Bytes) -> Result<(), Unpublished> {
+    pub(crate) async fn tell_all_nodes(&self, payload: Bytes) -> Result<(), Unpublished> {
         let others = self.registry.nodes().into_iter().filter(|node| node != self.registry.node());
         let told = stream::iter(others)
             .map(|node| {
@@ -238,7 +246,7 @@ enum Told {
 }
 
 /// Not everyone was notified.
-struct Unpublished;
+pub(crate) struct Unpublished;
 
 impl From<parlance_registry::RegistryError> for Unpublished {
     fn from(_: parlance_registry::RegistryError) -> Self {

@@ -32,6 +32,7 @@ impl Cluster {
     /// Hints may have been lost until now, and for `again` may still be.
     pub(crate) fn look_for_missed(&self, cause: &'static str, again: Option<Duration>) {
         metrics::counter!("parlance_recoveries_total", "cause" => cause).increment(1);
+        self.blocks.forget_all();
         let mut missed = self.missed();
         missed.asked += 1;
         missed.asked_at = Some(Instant::now());
@@ -121,6 +122,7 @@ impl Cluster {
     /// with the most active rooms, but never twice in a row: lasting trouble must not keep the least active rooms
     /// from being compared.
     async fn round(&self, asked: u64) -> bool {
+        self.blocks.forget_all();
         let announced = async {
             if !self.is_away() {
                 self.announce_written(|_| true).await;

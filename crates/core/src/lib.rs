@@ -10,6 +10,7 @@ pub mod evict;
 pub mod limits;
 
 mod backoff;
+mod blocks;
 mod caller;
 mod chunk;
 mod clock;
@@ -28,6 +29,7 @@ mod text;
 mod time;
 
 pub use backoff::Backoff;
+pub use blocks::{Blocks, TooManyBlocks};
 pub use caller::Caller;
 pub use chunk::{Chunk, Head, Nonce};
 pub use clock::{Clock, ClockMonitor, ClockOffset, SystemClock, TimeSource};

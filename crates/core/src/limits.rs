@@ -76,6 +76,9 @@ pub const MAX_SLOW_MODE: u32 = 6 * 3600;
 /// over the whole interval. Anyone with more waits as if they had sent a message right before them.
 pub const MAX_OWN_EVENTS_IN_SLOW_MODE: u64 = 512;
 
+/// Maximum number of users that one user blocks.
+pub const MAX_BLOCKS: usize = 1_000;
+
 /// Longest ban or mute that ends by itself: ten years.
 pub const MAX_SANCTION: Duration = FOR_EVER;
 

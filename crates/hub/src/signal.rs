@@ -14,8 +14,8 @@ pub struct SignalTarget<'a> {
     pub rooms: &'a [RoomId],
     /// Sessions of these users.
     pub users: &'a [UserId],
-    /// Excluding sessions of this user.
-    pub except: Option<&'a UserId>,
+    /// Excluding sessions of these users.
+    pub except: &'a [UserId],
     /// Include rooms with more members than signals are usually sent to.
     pub in_large_rooms: bool,
 }
@@ -25,7 +25,7 @@ impl Hub {
     pub fn signal(&self, to: &SignalTarget<'_>, frame: &SharedFrame) {
         let mut told = BTreeSet::new();
         let mut tell = |mailbox: &Mailbox| {
-            if to.except != Some(mailbox.user()) && told.insert(mailbox.session()) {
+            if !to.except.contains(mailbox.user()) && told.insert(mailbox.session()) {
                 mailbox.signal(frame.clone());
             }
         };

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Body, Chunk, Creation, Cursors, Entry, Event, Interval, Member, Overlay, RequestId, RoomId,
-    SeqRange, Timestamp, Unknown, UserId,
+    Append, Blocks, Body, Chunk, Creation, Cursors, Entry, Event, Interval, Member, Overlay, RequestId,
+    RoomId, SeqRange, Timestamp, Unknown, UserId,
 };
 use parlance_store::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
-    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, LogStore, MarkStore, MemberStore, PreferencesChange,
+    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 
 use crate::plant::Plant;
@@ -244,6 +244,22 @@ impl UserStore for PlantedStore {
         at: Timestamp,
     ) -> Result<Option<User>, UpdateError> {
         self.inner.update_user(id, change, at).await
+    }
+}
+
+#[async_trait]
+impl BlockStore for PlantedStore {
+    async fn blocks(&self, user: &UserId) -> Result<Blocks, StoreError> {
+        self.inner.blocks(user).await
+    }
+
+    async fn set_block(
+        &self,
+        user: &UserId,
+        other: &UserId,
+        since: Option<Timestamp>,
+    ) -> Result<Blocks, BlockError> {
+        self.inner.set_block(user, other, since).await
     }
 }
 

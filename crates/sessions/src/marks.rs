@@ -97,7 +97,7 @@ impl Marks {
         if read.is_some() && room.head.member_count() > MAX_SIGNAL_MEMBERS {
             return self.cluster.signal_user(user, &frame).await;
         }
-        let except = if read.is_some() { None } else { Some(user) };
+        let except = if read.is_some() { &[] } else { std::slice::from_ref(user) };
         self.cluster.signal(&[room], &frame, except).await;
     }
 

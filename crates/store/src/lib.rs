@@ -5,6 +5,7 @@
 //! follows. Everything that readers get is durable.
 #![warn(missing_docs)]
 
+mod block_store;
 pub mod consumers;
 mod created;
 #[cfg(feature = "dynamodb")]
@@ -30,6 +31,7 @@ mod store;
 mod until;
 mod user_store;
 
+pub use block_store::{BlockError, BlockStore};
 pub use created::Created;
 #[cfg(feature = "dynamodb")]
 pub use dynamo::{Dynamo, DynamoFeed, DynamoOptions, OtherFleet, TableOptions, TableReport};

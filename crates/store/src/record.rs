@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Chunk, Cursors, Emoji, ImageUrl, Mark, Member, Mute, Name, Overlay, RoomId, RoomInfo, Text, Timestamp,
-    Unknown, UserId,
+    Blocks, Chunk, Cursors, Emoji, ImageUrl, Mark, Member, Mute, Name, Overlay, RoomId, RoomInfo, Text,
+    Timestamp, Unknown, UserId,
 };
 use parlance_proto::event::unknown_fields;
 use parlance_proto::storage::v1::{
-    ChunkRecord, CursorsRecord, MemberRecord, OverlayRecord, RoomRecord, RoomSettings, UserRecord,
+    BlockRecord, BlocksRecord, ChunkRecord, CursorsRecord, MemberRecord, OverlayRecord, RoomRecord,
+    RoomSettings, UserRecord,
 };
 use parlance_proto::{data, stored};
 use prost::Message;
@@ -254,6 +255,24 @@ pub(crate) fn decode_user(id: &UserId, bytes: &[u8]) -> Result<User, StoreError>
         })
     };
     read().ok_or_else(|| damaged("the item", format_args!("user {id}")))
+}
+
+pub(crate) fn encode_blocks(blocks: &Blocks) -> Vec<u8> {
+    let block = |(user, since): (&UserId, Timestamp)| BlockRecord {
+        user_id: user.as_str().to_owned(),
+        since_ms: since.0,
+    };
+    BlocksRecord { blocks: blocks.iter().map(block).collect() }.encode_to_vec()
+}
+
+pub(crate) fn decode_blocks(user: &UserId, bytes: &[u8]) -> Result<Blocks, StoreError> {
+    let read = || {
+        let record = BlocksRecord::decode(bytes).ok()?;
+        let block =
+            |block: BlockRecord| Some((UserId::parse(&block.user_id).ok()?, Timestamp(block.since_ms)));
+        record.blocks.into_iter().map(block).collect::<Option<Blocks>>()
+    };
+    read().ok_or_else(|| damaged("the blocks", user))
 }
 
 #[cfg(test)]

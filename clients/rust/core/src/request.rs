@@ -88,6 +88,10 @@ requests! {
     SetRoomHidden: SetRoomHiddenRequest -> SetRoomHiddenResponse,
     SetRoomPreferences: SetRoomPreferencesRequest -> SetRoomPreferencesResponse,
     GetUnreadTotal: GetUnreadTotalRequest -> GetUnreadTotalResponse,
+    BlockUser: BlockUserRequest -> BlockUserResponse,
+    UnblockUser: UnblockUserRequest -> UnblockUserResponse,
+    ListBlocked: ListBlockedRequest -> ListBlockedResponse,
+    ListBans: ListBansRequest -> ListBansResponse,
     GetServer: GetServerRequest -> GetServerResponse,
 }
 
@@ -121,6 +125,8 @@ changes! {
     AcknowledgeDeliveryRequest,
     SetRoomHiddenRequest,
     SetRoomPreferencesRequest,
+    BlockUserRequest,
+    UnblockUserRequest,
 }
 
 /// The fields that make a mutation safe to repeat.
@@ -187,6 +193,8 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         Operation::AcknowledgeDelivery(request) => anywhere!(request),
         Operation::SetRoomHidden(request) => anywhere!(request),
         Operation::SetRoomPreferences(request) => anywhere!(request),
+        Operation::BlockUser(request) => anywhere!(request),
+        Operation::UnblockUser(request) => anywhere!(request),
         Operation::Hello(_)
         | Operation::GetMessage(_)
         | Operation::ListMessages(_)
@@ -203,6 +211,8 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         | Operation::ListMembers(_)
         | Operation::ListInbox(_)
         | Operation::GetUnreadTotal(_)
+        | Operation::ListBlocked(_)
+        | Operation::ListBans(_)
         | Operation::ListReceipts(_) => return None,
     })
 }

@@ -90,10 +90,12 @@ calls! {
         GetUsers GetUsersRequest,
         ListUsers ListUsersRequest,
         GetPresence GetPresenceRequest,
+        ListBlocked ListBlockedRequest,
         GetRoom GetRoomRequest,
         GetDirectRoom GetDirectRoomRequest,
         ListRooms ListRoomsRequest,
         ListMembers ListMembersRequest,
+        ListBans ListBansRequest,
         ListInbox ListInboxRequest,
         GetUnreadTotal GetUnreadTotalRequest,
         ListReceipts ListReceiptsRequest,
@@ -117,6 +119,8 @@ calls! {
         JoinRoom JoinRoomRequest,
         LeaveRoom LeaveRoomRequest,
         UpdateUser UpdateUserRequest,
+        BlockUser BlockUserRequest,
+        UnblockUser UnblockUserRequest,
     ;
     Authority:
         CreateUser CreateUserRequest,

@@ -274,7 +274,7 @@ impl Api {
             expires_after: TYPING.try_into().ok(),
         };
         let frame = SharedFrame::signal(v1::signal::Signal::Typing(typing));
-        self.cluster().signal(&[room], &frame, Some(&caller.user)).await;
+        self.cluster().signal(&[room], &frame, std::slice::from_ref(&caller.user)).await;
         Ok(v1::SendTypingResponse {})
     }
 }

@@ -1,6 +1,7 @@
 //! The operations, as methods of [`Api`] on contract messages. Called by both the services and the
 //! frames of a session.
 
+mod blocks;
 mod inbox;
 mod messages;
 mod moderation;
@@ -165,6 +166,10 @@ impl Api {
             SetRoomHidden set_room_hidden;
             SetRoomPreferences set_room_preferences;
             GetUnreadTotal get_unread_total;
+            ListBans list_bans;
+            BlockUser block_user;
+            UnblockUser unblock_user;
+            ListBlocked list_blocked;
             ListReceipts list_receipts;
         })
     }

@@ -1,11 +1,12 @@
 //! Bans and mutes.
 
-use parlance_core::Action;
-use parlance_proto::v1;
+use parlance_core::{Action, Member, Refusal, Role, RoomKind, UserId};
+use parlance_proto::{convert, v1};
 
 use super::parse;
 use super::rooms::Asked;
 use crate::gate::Admitted;
+use crate::limits::BAN_ROWS;
 use crate::{Api, Error};
 
 impl Api {
@@ -31,6 +32,34 @@ impl Api {
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         let outcome = self.change(caller, asked, Action::Unban { user }).await?;
         Ok(v1::UnbanMemberResponse { outcome: Some(outcome) })
+    }
+
+    pub(crate) async fn list_bans(
+        &self,
+        caller: &Admitted,
+        request: v1::ListBansRequest,
+    ) -> Result<v1::ListBansResponse, Error> {
+        let id = parse::room_id(&request.room_id)?;
+        let access = self.access(caller, &id).await?;
+        let is_moderator = access.active_member()?.role >= Role::Admin;
+        let size = parse::page_size(request.page_size)?;
+        let after = parse::page_token(&request.page_token, UserId::parse)?;
+        if access.room.info.kind == RoomKind::Direct {
+            return Err(Error::Refused { room: id, refusal: Refusal::DirectRoom });
+        }
+        if !is_moderator {
+            return Err(Error::Refused { room: id, refusal: Refusal::NeedsRole("admin") });
+        }
+        let (rows, now) = (self.store().members(&id, after.as_ref(), BAN_ROWS).await?, self.clock().now());
+        let mut banned = rows.iter().filter(|row| row.is_banned_at(now));
+        let page: Vec<&Member> = banned.by_ref().take(size).collect();
+        // After the last one of a full page, otherwise after all that were read.
+        let next_page_token = match page.last() {
+            Some(last) if banned.next().is_some() => last.user.as_str().to_owned(),
+            _ => parse::next_page_token(&rows, BAN_ROWS, |last| last.user.as_str()),
+        };
+        let members = page.into_iter().map(convert::member).collect();
+        Ok(v1::ListBansResponse { members, next_page_token })
     }
 
     pub(crate) async fn mute_member(

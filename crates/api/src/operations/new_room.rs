@@ -61,6 +61,7 @@ impl Api {
             let new = NewRoom { id, creator, service, owner, request: &request_id, kind, settings };
             Creation::shared(new, &others, random::nonce(), now)
         };
+        self.accept_creation(caller, &creation.info.id, &others).await?;
         self.charge_new_room(caller, &creation.info.id).await?;
         let (room, is_repeat) = self.rooms().create(creation).await?.into_parts();
         let room = if is_repeat {

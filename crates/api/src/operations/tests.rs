@@ -6,7 +6,7 @@ use parlance_proto::v1;
 use parlance_store::{Dynamo, DynamoOptions, Store, TableOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::testing::{Conversation, caller, parts, soon};
+use crate::testing::{Conversation, caller, parts, soon, user};
 use crate::{Api, Sizes};
 
 struct Node {
@@ -55,6 +55,8 @@ impl Node {
         let node = Self { api: Api::start(parts, CancellationToken::new()), dynamodb };
         for id in ["alice", "bob", "carol"] {
             node.api.ensure_user(&caller(id)).await.unwrap();
+            // Read once, when they come online or are added.
+            node.api.cluster().blocks_of(&user(id)).await.unwrap();
         }
         node
     }

@@ -157,7 +157,7 @@ impl Api {
 
     pub(crate) async fn get_presence(
         &self,
-        _caller: &Admitted,
+        caller: &Admitted,
         request: v1::GetPresenceRequest,
     ) -> Result<v1::GetPresenceResponse, Error> {
         if request.user_ids.len() > MAX_PRESENCE_USERS {
@@ -166,9 +166,11 @@ impl Api {
         let users: Vec<UserId> =
             request.user_ids.iter().map(|id| parse::user_id("user_ids", id)).collect::<Result<_, _>>()?;
         let online = self.registry().online(&users).await.map_err(|_| Error::RegistryAway)?;
-        let presences = users.iter().zip(online);
-        let presences =
-            presences.map(|(user, online)| v1::Presence { user_id: user.as_str().to_owned(), online });
+        let hidden = self.blockers(caller, &users).await?;
+        let presences = users.iter().zip(online).zip(hidden).map(|((user, online), hidden)| v1::Presence {
+            user_id: user.as_str().to_owned(),
+            online: online && !hidden,
+        });
         Ok(v1::GetPresenceResponse { presences: presences.collect() })
     }
 

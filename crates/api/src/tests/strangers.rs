@@ -79,6 +79,7 @@ fn operations(room_id: &str, kind: v1::RoomKind) -> Vec<Operation> {
         Operation::GetMessage(v1::GetMessageRequest { room_id: room_id(), seq: 4 }),
         Operation::ListMessages(v1::ListMessagesRequest { room_id: room_id(), ..Default::default() }),
         Operation::ListEvents(v1::ListEventsRequest { room_id: room_id(), ..Default::default() }),
+        Operation::ListBans(v1::ListBansRequest { room_id: room_id(), ..Default::default() }),
         Operation::ListMembers(v1::ListMembersRequest { room_id: room_id(), ..Default::default() }),
         Operation::UpdateRoom(v1::UpdateRoomRequest {
             room_id: room_id(),

@@ -195,6 +195,14 @@ pub enum Need {
     Members,
     /// The message at this seq with its overlay: [`crate::Room::load_message`].
     Message(u64),
+    /// Which of these users block another one: [`crate::Room::load_blocks`]. Asked for with each draft, since
+    /// blocks are not in the log.
+    Blocks {
+        /// Who may block them.
+        by: Vec<UserId>,
+        /// The other one.
+        of: UserId,
+    },
     /// Older events than those remembered: call [`crate::Room::load_older`] with the chunks that
     /// end right before this seq.
     Older {
@@ -270,6 +278,9 @@ pub enum Refusal {
     /// The target user is banned from the room.
     #[error("{0} is banned from this room")]
     TargetBanned(UserId),
+    /// This user has blocked the actor.
+    #[error("{0} does not accept this")]
+    NotAccepted(UserId),
     /// The owner cannot give up ownership without passing it on.
     #[error("make another member the owner instead")]
     OwnerLeaves,

@@ -52,6 +52,8 @@ impl Room {
     /// Starts to decide commands on top of this state.
     pub fn draft(&mut self) -> Draft {
         self.settle();
+        // They may have changed since the last draft.
+        self.blocks.clear();
         Draft::new(self.clone())
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::former::Former;
 use super::layered::Layered;
 use super::posted::Posted;
@@ -46,6 +48,8 @@ pub struct Room {
     pub(super) messages: Layered<u64, Option<Posted>>,
     pub(super) requests: Requests,
     pub(super) former: Option<Former>,
+    /// Whether the first user blocks the second one, as far as this draft has asked.
+    pub(super) blocks: BTreeMap<(UserId, UserId), bool>,
     pub(super) sizes: &'static RoomSizes,
 }
 
@@ -72,6 +76,7 @@ impl Room {
             messages: Layered::new(),
             requests: Requests::starting_at(tail.first_seq() - 1),
             former: None,
+            blocks: BTreeMap::new(),
             sizes: &RoomSizes::PRODUCTION,
         };
         for event in tail.events() {
@@ -164,6 +169,11 @@ impl Room {
         }
         self.messages.insert(seq, message);
         true
+    }
+
+    /// Loads which users block `of`.
+    pub fn load_blocks(&mut self, of: &UserId, by: impl IntoIterator<Item = (UserId, bool)>) {
+        self.blocks.extend(by.into_iter().map(|(by, blocks)| ((by, of.clone()), blocks)));
     }
 
     /// Loads events right before those whose requests are remembered, in ascending order.

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp,
+    UserId,
 };
 use parlance_store::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
-    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, LogStore, MarkStore, MemberStore, PreferencesChange,
+    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 
 use super::ControlledStore;
@@ -216,6 +217,23 @@ impl UserStore for ControlledStore {
         at: Timestamp,
     ) -> Result<Option<User>, UpdateError> {
         self.inner.update_user(id, change, at).await
+    }
+}
+
+#[async_trait]
+impl BlockStore for ControlledStore {
+    async fn blocks(&self, user: &UserId) -> Result<Blocks, StoreError> {
+        self.count("blocks");
+        self.inner.blocks(user).await
+    }
+
+    async fn set_block(
+        &self,
+        user: &UserId,
+        other: &UserId,
+        since: Option<Timestamp>,
+    ) -> Result<Blocks, BlockError> {
+        self.inner.set_block(user, other, since).await
     }
 }
 

@@ -3,7 +3,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use futures::future::join_all;
 use parlance_core::{
-    Authority, Creation, Decision, Draft, Need, Outcome, Room, Settings, Title, Topic, Visibility,
+    Authority, Command, Creation, Decision, Draft, Need, Outcome, Refusal, Room, Settings, Title, Topic,
+    UserId, Visibility,
 };
 use parlance_runtime::random;
 use parlance_store::{AppendError, StoreError};
@@ -136,8 +137,8 @@ impl Actor {
             .await;
             let Some(pending) = commands.pop_front() else { return Ok(()) };
             let Some(other) = &pending.direct_with else { continue };
-            match self.shared.store.user(other).await {
-                Ok(Some(_)) => {
+            match self.may_create_with(&pending.command, other).await {
+                Ok(Ok(())) => {
                     let (actor, now) = (&pending.command.actor, self.shared.clock.now());
                     let service = match &pending.command.authority {
                         Authority::OnBehalf { service } => Some(service),
@@ -150,16 +151,30 @@ impl Actor {
                     self.shared.clone().create_and_announce(creation).await?;
                     return Ok(());
                 }
-                Ok(None) => {
-                    let nobody = Error::UserNotFound(other.to_string());
-                    pending.answer(Err(nobody));
-                }
+                Ok(Err(refused)) => pending.answer(Err(refused)),
                 Err(error) => {
                     commands.push_front(pending);
                     return Err(error);
                 }
             }
         }
+    }
+
+    /// Whether `command` may create the direct room with `other`, or why not.
+    async fn may_create_with(
+        &self,
+        command: &Command,
+        other: &UserId,
+    ) -> Result<Result<(), Error>, StoreError> {
+        if self.shared.store.user(other).await?.is_none() {
+            return Ok(Err(Error::UserNotFound(other.to_string())));
+        }
+        let is_app = matches!(command.authority, Authority::App { .. });
+        if !is_app && self.shared.cluster.blocks_of(other).await?.contains(&command.actor) {
+            let refusal = Refusal::NotAccepted(other.clone());
+            return Ok(Err(Error::Refused { room: self.id.clone(), refusal }));
+        }
+        Ok(Ok(()))
     }
 
     async fn decide_one(

@@ -32,6 +32,15 @@ impl Actor {
                 let message = self.message(seq).await?;
                 room.load_message(seq, message)
             }
+            Need::Blocks { by, of } => {
+                let mut read = Vec::with_capacity(by.len());
+                for user in by {
+                    let blocks = self.shared.cluster.blocks_of(&user).await?.contains(&of);
+                    read.push((user, blocks));
+                }
+                room.load_blocks(&of, read);
+                true
+            }
             Need::Older { before } => {
                 let older = self.older(before).await?;
                 room.load_older(&older);

@@ -193,6 +193,8 @@ mod tests {
             "GetRoom",
             "GetServer",
             "GetUnreadTotal",
+            "ListBans",
+            "ListBlocked",
             "GetUser",
             "GetUsers",
             "ListEvents",

@@ -3,13 +3,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event, Member, Overlay,
-    RoomId, SeqRange, TimeSource, Timestamp, UserId,
+    Append, Blocks, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event, Member,
+    Overlay, RoomId, SeqRange, TimeSource, Timestamp, UserId,
 };
 use parlance_planted::Plant;
 use parlance_store::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
-    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, LogStore, MarkStore, MemberStore, PreferencesChange,
+    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use tokio::time::sleep;
 
@@ -273,6 +273,22 @@ impl UserStore for NodeStore {
         at: Timestamp,
     ) -> Result<Option<User>, UpdateError> {
         Ok(self.write(|tables| tables.update_user(id, change, at)).await??)
+    }
+}
+
+#[async_trait]
+impl BlockStore for NodeStore {
+    async fn blocks(&self, user: &UserId) -> Result<Blocks, StoreError> {
+        self.read(|tables| tables.blocks(user)).await
+    }
+
+    async fn set_block(
+        &self,
+        user: &UserId,
+        other: &UserId,
+        since: Option<Timestamp>,
+    ) -> Result<Blocks, BlockError> {
+        Ok(self.write(|tables| tables.set_block(user, other, since)).await??)
     }
 }
 

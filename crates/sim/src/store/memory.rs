@@ -2,11 +2,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp,
+    UserId,
 };
 use parlance_store::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
-    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, LogStore, MarkStore, MemberStore, PreferencesChange,
+    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 
 use super::Tables;
@@ -143,6 +144,22 @@ impl UserStore for MemoryStore {
         at: Timestamp,
     ) -> Result<Option<User>, UpdateError> {
         Ok(self.tables().update_user(id, change, at)?)
+    }
+}
+
+#[async_trait]
+impl BlockStore for MemoryStore {
+    async fn blocks(&self, user: &UserId) -> Result<Blocks, StoreError> {
+        Ok(self.tables().blocks(user))
+    }
+
+    async fn set_block(
+        &self,
+        user: &UserId,
+        other: &UserId,
+        since: Option<Timestamp>,
+    ) -> Result<Blocks, BlockError> {
+        Ok(self.tables().set_block(user, other, since)?)
     }
 }
 

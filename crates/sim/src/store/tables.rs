@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, Member, Overlay, RoomId, RoomIdKey,
-    RoomInfo, SeqRange, Timestamp, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, Member, Overlay, RoomId, RoomIdKey,
+    RoomInfo, SeqRange, Timestamp, TooManyBlocks, UserId,
 };
 use parlance_store::{
     AppendError, Created, Preferences, PreferencesChange, RoomIds, StoredRoom, User, UserChange, UserRoom,
@@ -25,6 +25,7 @@ pub struct Tables {
     /// Each user's cursors in their rooms.
     pub cursors: BTreeMap<(UserId, RoomId), Cursors>,
     preferences: BTreeMap<(UserId, RoomId), Preferences>,
+    blocks: BTreeMap<UserId, Blocks>,
     /// Maximum difference by which an event's time was ahead of its append, in
     /// milliseconds.
     pub ahead_ms: u64,
@@ -46,6 +47,7 @@ impl Default for Tables {
             rooms: BTreeMap::new(),
             cursors: BTreeMap::new(),
             preferences: BTreeMap::new(),
+            blocks: BTreeMap::new(),
             ahead_ms: 0,
             users: BTreeMap::new(),
             note: None,
@@ -154,6 +156,21 @@ impl Tables {
         for (user, to) in joins.chain(sent) {
             self.cursors.entry((user, room.clone())).or_default().advance(to);
         }
+    }
+
+    pub(super) fn blocks(&self, user: &UserId) -> Blocks {
+        self.blocks.get(user).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn set_block(
+        &mut self,
+        user: &UserId,
+        other: &UserId,
+        since: Option<Timestamp>,
+    ) -> Result<Blocks, TooManyBlocks> {
+        let blocks = self.blocks.entry(user.clone()).or_default();
+        blocks.set(other, since)?;
+        Ok(blocks.clone())
     }
 
     pub(super) fn room(&self, room: &RoomId) -> Option<StoredRoom> {

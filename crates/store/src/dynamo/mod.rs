@@ -3,6 +3,7 @@
 
 mod append;
 mod backoff;
+mod blocks;
 mod calls;
 mod clock;
 mod consumers;
@@ -44,13 +45,14 @@ pub use self::options::DynamoOptions;
 pub use self::streams::DynamoFeed;
 pub use self::tables::{TableOptions, TableReport};
 use crate::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
-    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, LogStore, MarkStore, MemberStore, PreferencesChange,
+    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use async_trait::async_trait;
 use limits::GATHER;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp,
+    UserId,
 };
 
 /// Sorts before every character of an id: `{id}!` sorts after `id` and before any longer id.
@@ -234,6 +236,22 @@ impl UserStore for Dynamo {
         at: Timestamp,
     ) -> Result<Option<User>, UpdateError> {
         self.change_user(id, &change, at).await
+    }
+}
+
+#[async_trait]
+impl BlockStore for Dynamo {
+    async fn blocks(&self, user: &UserId) -> Result<Blocks, StoreError> {
+        self.blocks_of(user).await
+    }
+
+    async fn set_block(
+        &self,
+        user: &UserId,
+        other: &UserId,
+        since: Option<Timestamp>,
+    ) -> Result<Blocks, BlockError> {
+        self.change_blocks(user, other, since).await
     }
 }
 

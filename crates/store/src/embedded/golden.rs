@@ -232,6 +232,15 @@ fn cursors() {
 }
 
 #[test]
+fn blocks() {
+    let blocks = [(user("bob"), Timestamp(1_700_000_000_123)), (user("eve"), Timestamp(1_700_000_000_456))];
+    check("blocks", blocks.into_iter().collect(), encode_blocks, |bytes| {
+        decode_blocks(&user("alice"), bytes)
+    });
+    check_bytes("key-blocks", &keys::blocks("alice"));
+}
+
+#[test]
 fn overlay() {
     let by = BTreeSet::from([user("alice"), user("bob")]);
     let edited = Overlay {

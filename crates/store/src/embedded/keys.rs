@@ -8,6 +8,7 @@
 //! | log | room id, 0, first seq as 8 bytes big endian | `ChunkRecord` |
 //! | overlays | room id, 0, seq as 8 bytes big endian | `OverlayRecord` |
 //! | members | room id, 0, user id, 0 | `MemberRecord` |
+//! | members | `#blocks`, 0, user id, 0 | `BlocksRecord`: no room has that id |
 //! | user_rooms | user id, 0, room id, 0 | `CursorsRecord` |
 //! | consumers | consumer, 0 | `ConsumerRecord` |
 //! | consumers | consumer, 0, room id, 0 | `ConsumerRoomRecord` |
@@ -35,6 +36,11 @@ pub(super) fn pair(first: &str, second: &str) -> Vec<u8> {
     key.extend_from_slice(second.as_bytes());
     key.push(0);
     key
+}
+
+/// The row with those whom a user blocks.
+pub(super) fn blocks(user: &str) -> Vec<u8> {
+    pair("#blocks", user)
 }
 
 pub(super) fn chunk(room: &RoomId, seq: u64) -> Vec<u8> {

@@ -91,6 +91,7 @@ impl Rows {
         let command =
             Command { actor: user("alice"), authority: Authority::Member, request, after: None, action };
         let mut draft = self.room.draft();
+        draft.room_mut().load_blocks(&user("alice"), [(user("bob"), false)]);
         let decision = draft.decide(&command, Timestamp(2)).unwrap();
         assert!(matches!(decision, Decision::Done(_)), "{decision:?}");
         let (append, after) = draft.finish([self.room.head().seq() as u8; 16]);

@@ -31,9 +31,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp,
+    UserId,
 };
-use parlance_proto::storage::v1::{CursorsRecord, UserRecord};
+use parlance_proto::storage::v1::{BlocksRecord, CursorsRecord, UserRecord};
 use tokio::sync::Semaphore;
 
 use self::committer::Committer;
@@ -43,11 +44,12 @@ use self::tables::{Table, Tables};
 use self::view::View;
 use crate::identity::Identity;
 use crate::record::{
-    Place, carry_unknown, decode_chunk, decode_place, decode_user, encode_place, encode_user,
+    self, Place, carry_unknown, decode_blocks, decode_chunk, decode_place, decode_user, encode_blocks,
+    encode_place, encode_user,
 };
 use crate::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
-    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, LogStore, MarkStore, MemberStore, PreferencesChange,
+    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use limits::READERS;
 
@@ -361,6 +363,46 @@ impl UserStore for Embedded {
                 txn.put(Table::Users, key, carry_unknown::<UserRecord>(&bytes, encode_user(&user)));
                 txn.changes.profiles.push(id);
                 Ok(Some(user))
+            })
+            .await?
+    }
+}
+
+#[async_trait]
+impl BlockStore for Embedded {
+    async fn blocks(&self, user: &UserId) -> Result<Blocks, StoreError> {
+        let user = user.clone();
+        self.view(move |view| {
+            let bytes = view.get(Table::Members, &keys::blocks(user.as_str()))?;
+            Ok(bytes.map(|bytes| decode_blocks(&user, &bytes)).transpose()?.unwrap_or_default())
+        })
+        .await
+    }
+
+    async fn set_block(
+        &self,
+        user: &UserId,
+        other: &UserId,
+        since: Option<Timestamp>,
+    ) -> Result<Blocks, BlockError> {
+        let (user, other) = (user.clone(), other.clone());
+        self.committer
+            .commit(move |txn| {
+                let key = keys::blocks(user.as_str());
+                let stored = txn.get(Table::Members, &key)?;
+                let mut blocks = match &stored {
+                    Some(bytes) => decode_blocks(&user, bytes)?,
+                    None => Blocks::default(),
+                };
+                if blocks.set(&other, since)? {
+                    let row = encode_blocks(&blocks);
+                    let row = match stored {
+                        Some(stored) => carry_unknown::<BlocksRecord>(&stored, row),
+                        None => row,
+                    };
+                    txn.put(Table::Members, key, row);
+                }
+                Ok::<_, BlockError>(blocks)
             })
             .await?
     }

@@ -4,6 +4,7 @@
 #[path = "../support/fixture.rs"]
 pub(crate) mod fixture;
 
+pub(crate) mod blocks;
 pub(crate) mod cursors;
 pub(crate) mod identity;
 pub(crate) mod later;
@@ -17,6 +18,12 @@ pub(crate) mod users;
 macro_rules! contract {
     ($open:path) => {
         crate::contract::contract!(@cases $open,
+            blocks {
+                blocks_are_set_and_lifted
+                concurrent_blocks_are_all_kept
+                blocks_are_in_no_list_of_rooms_or_members
+                the_number_of_blocks_is_bounded
+            }
             identity {
                 a_store_has_one_identity
                 a_store_has_one_key_of_room_ids

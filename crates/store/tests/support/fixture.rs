@@ -122,6 +122,7 @@ impl Node {
                 for user in users.iter().filter(|user| self.room.member(user).is_none()) {
                     draft.room_mut().load_member(user.clone(), None);
                 }
+                draft.room_mut().load_blocks(actor, users.iter().map(|user| (user.clone(), false)));
             }
             match draft.decide(&command, NOW).unwrap() {
                 Decision::Done(Outcome { first: 1.., .. }) => {}

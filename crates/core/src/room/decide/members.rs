@@ -39,7 +39,12 @@ fn shows_all(view: View<'_>) -> bool {
     view.room.info.settings.visibility == Visibility::All
 }
 
-pub(super) fn add(view: View<'_>, actor: &Member, users: &[UserId]) -> Result<Vec<Body>, Stop> {
+pub(super) fn add(
+    view: View<'_>,
+    actor: &Member,
+    authority: &Authority,
+    users: &[UserId],
+) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
     allowed(view, actor, Permission::Invite)?;
     let mut bodies: Vec<Body> = Vec::with_capacity(users.len());
@@ -57,6 +62,13 @@ pub(super) fn add(view: View<'_>, actor: &Member, users: &[UserId]) -> Result<Ve
     }
     if view.member_count + bodies.len() as u64 > MAX_MEMBERS {
         return Err(Refusal::RoomFull.into());
+    }
+    if !matches!(authority, Authority::App { .. }) {
+        let added = bodies.iter().filter_map(|body| match body {
+            Body::MemberAdded { user, .. } => Some(user),
+            _ => None,
+        });
+        view.accepted(&actor.user, added)?;
     }
     Ok(bodies)
 }

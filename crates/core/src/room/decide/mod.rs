@@ -96,6 +96,9 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
             _ => Err(Refusal::NotMember.into()),
         };
     };
+    if app.is_none() {
+        refuse_blocked(view, command)?;
+    }
     match &command.action {
         Action::Join => Ok(Vec::new()),
         Action::Send(message) => send::send(view, actor, authority, message),
@@ -103,7 +106,7 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
         Action::Delete { target } => change::delete(view, actor, *target),
         Action::React { target, emoji } => change::react(view, actor, *target, emoji),
         Action::Unreact { target, emoji } => change::unreact(view, actor, *target, emoji),
-        Action::Add { users } => members::add(view, actor, users),
+        Action::Add { users } => members::add(view, actor, authority, users),
         Action::Remove { user } => members::remove(view, actor, authority, user),
         Action::Ban { user, lasts, reason } => moderation::ban(view, actor, authority, user, *lasts, reason),
         Action::Unban { user } => moderation::unban(view, actor, authority, user),
@@ -115,6 +118,18 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
         Action::Leave => members::leave(view, actor),
         Action::Update(change) => settings::update(view, actor, authority, change),
         Action::DeleteRoom => settings::delete_room(view, actor, authority),
+    }
+}
+
+/// What the members of a direct room may not do once the other one has blocked them.
+fn refuse_blocked(view: View<'_>, command: &Command) -> Result<(), Stop> {
+    let says = matches!(command.action, Action::Send(_) | Action::Edit { .. } | Action::React { .. });
+    match &view.room.info.direct_pair {
+        Some((one, other)) if says => {
+            let peer = if *one == command.actor { other } else { one };
+            view.accepted(&command.actor, std::iter::once(peer))
+        }
+        _ => Ok(()),
     }
 }
 

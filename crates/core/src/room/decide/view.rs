@@ -48,6 +48,27 @@ impl<'r> View<'r> {
         }
     }
 
+    /// Refuses `actor` if one of `users` has blocked them.
+    pub(super) fn accepted<'u>(
+        &self,
+        actor: &UserId,
+        users: impl Iterator<Item = &'u UserId>,
+    ) -> Result<(), Stop> {
+        let (mut unknown, mut refused) = (Vec::new(), None);
+        for user in users {
+            match self.room.blocks.get(&(user.clone(), actor.clone())) {
+                None => unknown.push(user.clone()),
+                Some(true) => refused = refused.or(Some(user)),
+                Some(false) => {}
+            }
+        }
+        match refused {
+            _ if !unknown.is_empty() => Err(Need::Blocks { by: unknown, of: actor.clone() }.into()),
+            Some(user) => Err(Refusal::NotAccepted(user.clone()).into()),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn not_direct(&self) -> Result<(), Refusal> {
         if self.room.info.kind == RoomKind::Direct { Err(Refusal::DirectRoom) } else { Ok(()) }
     }

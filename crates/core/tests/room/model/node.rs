@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use parlance_core::limits::RoomSizes;
 use parlance_core::{
-    Append, Chunk, Command, Decision, Draft, Need, Outcome, Refusal, Room, RoomInfo, Timestamp,
+    Append, Chunk, Command, Decision, Draft, Need, Outcome, Refusal, Room, RoomInfo, Timestamp, UserId,
 };
 
 use super::Fault;
@@ -53,6 +53,11 @@ pub(crate) fn serve(store: &Store, room: &mut Room, need: &Need) -> bool {
         Need::Member(user) => room.load_member(user.clone(), store.members.get(user).cloned()),
         Need::Members => room.load_all_members(store.members.values().cloned().collect()),
         Need::Message(seq) => room.load_message(*seq, store.message(*seq)),
+        Need::Blocks { by, of } => {
+            let blocks = |user: &UserId| store.blocks.contains(&(user.clone(), of.clone()));
+            room.load_blocks(of, by.iter().map(|user| (user.clone(), blocks(user))));
+            true
+        }
         Need::Older { before } => {
             let page = store.page_before(*before, 2);
             room.load_older(&page);
@@ -172,6 +177,7 @@ impl Node {
                                 Need::Older { .. } | Need::Past { .. } => "older events that retention took",
                                 Need::Message(_) => "a message too new for the room",
                                 Need::Member(_) | Need::Members => "a row too new for the room",
+                                Need::Blocks { .. } => "blocks",
                             });
                             return Err(need);
                         }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Overlay, Posted, RoomInfo, SeqRange,
@@ -18,6 +18,8 @@ pub(crate) struct Store {
     pub(crate) members: BTreeMap<UserId, Member>,
     pub(crate) overlays: BTreeMap<u64, Overlay>,
     pub(crate) cursors: BTreeMap<UserId, Cursors>,
+    /// Users, and whom they block.
+    pub(crate) blocks: BTreeSet<(UserId, UserId)>,
     pub(crate) fault: Fault,
 }
 
@@ -34,6 +36,7 @@ impl Store {
             members: BTreeMap::new(),
             overlays: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            blocks: BTreeSet::new(),
             fault: Fault::None,
         };
         store.write(&creation.append);
