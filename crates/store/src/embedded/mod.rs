@@ -44,7 +44,7 @@ use self::tables::{Table, Tables};
 use self::view::View;
 use crate::identity::Identity;
 use crate::record::{
-    self, Place, carry_unknown, decode_blocks, decode_chunk, decode_place, decode_user, encode_blocks,
+    Place, carry_unknown, decode_blocks, decode_chunk, decode_place, decode_user, encode_blocks,
     encode_place, encode_user,
 };
 use crate::{
