@@ -12,9 +12,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::audience::Audiences;
-use crate::blocks::KnownBlocks;
 use crate::departure;
 use crate::follow_ups::FollowUps;
+use crate::known_blocks::KnownBlocks;
 use crate::limits::{LOST_NODE_SLACK, MAX_UNANNOUNCED_USERS, RECOVERY_BURST, Sizes, WRITTEN_KEPT};
 use crate::missed::Missed;
 use crate::places::Places;

@@ -18,6 +18,7 @@ mod find_out;
 mod follow_ups;
 mod inbound;
 mod isolation;
+mod known_blocks;
 pub mod limits;
 mod missed;
 mod places;
