@@ -47,8 +47,9 @@ impl Cost {
 impl Node {
     async fn start() -> Self {
         let dynamodb = Dynamodb::start().unwrap();
-        let store = Dynamo::connect(&DynamoOptions::emulator(dynamodb.endpoint())).await.unwrap();
-        store.create_tables(&TableOptions::default()).await.unwrap();
+        let options = DynamoOptions::emulator(dynamodb.endpoint());
+        let store = Box::pin(Dynamo::connect(&options)).await.unwrap();
+        Box::pin(store.create_tables(&TableOptions::default())).await.unwrap();
         store.identity().await.unwrap();
         let room_ids = store.room_ids().await.unwrap();
         let parts = parts(Arc::new(store), room_ids, &Sizes::PRODUCTION);
