@@ -80,7 +80,8 @@ export class People {
     await page.goto(url);
     await page.getByLabel("Your name").fill(name);
     await page.getByRole("button", { name: "Start chatting" }).click();
-    await page.getByTestId("connection").getByText("Online").waitFor();
+    // Attached, not visible: on a phone the opened room hides it.
+    await page.getByTestId("connection").getByText("Online").waitFor({ state: "attached" });
     return page;
   }
 
