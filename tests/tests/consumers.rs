@@ -80,7 +80,7 @@ async fn parked_room_is_retried_or_continues_without_the_refused_event() {
 }
 
 #[tokio::test]
-async fn impossible_changes_are_refused_with_reason() {
+async fn impossible_commands_are_refused_with_reason() {
     let endpoint = Endpoint::start(Mode::Accept).await;
     let (server, _dir) = server(&[&endpoint], PRIVATE).await;
     for (arguments, why) in [

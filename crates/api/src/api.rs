@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_cluster::{Cluster, Departure, Pace, Recovery};
-use parlance_core::evict::survivors;
 use parlance_core::{Clock, UserId};
 use parlance_hub::Hub;
 use parlance_inbox::{InboxView, LogInbox};
@@ -274,12 +273,7 @@ impl Api {
     }
 
     pub(crate) fn remember(&self, user: &UserId) {
-        let limit = self.sizes().known_users;
-        let known = self.known_users.len();
-        if known > limit {
-            let mut survives = survivors(known, limit);
-            self.known_users.retain(|_, ()| survives());
-        }
+        self.known_users.evict(self.sizes().known_users);
         self.known_users.insert(user.clone(), ());
     }
 }

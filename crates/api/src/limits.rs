@@ -149,7 +149,7 @@ pub(crate) const EVENTS_HEARTBEAT: Duration = Duration::from_secs(15);
 /// Maximum number of data keys that one request may remove: all data of a message has 4 KiB.
 pub(crate) const MAX_UNSET: usize = 64;
 
-/// Rows of members that are read for one page of bans, most of which are of others.
+/// Member rows read for one page of bans. Most rows are not bans.
 pub(crate) const BAN_ROWS: usize = 1_000;
 
 /// When a change of blocks is announced once more: nodes are known a second or two after they have started. Longer than

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use parlance_core::evict::survivors;
 use parlance_core::{Caller, RoomId, UserId};
 use parlance_runtime::map::Map;
 use parlance_store::{Store, StoreError};
@@ -111,9 +110,7 @@ impl RoomQuota {
     pub(crate) fn trim(&self) {
         self.created.trim();
         self.counted.retain(|_, counted| counted.at.elapsed() < ROOMS_COUNTED_FOR);
-        let mut survives = survivors(self.counted.len(), self.remembered);
-        self.counted.retain(|_, _| survives());
-        let mut survives = survivors(self.direct.len(), self.remembered);
-        self.direct.retain(|_, ()| survives());
+        self.counted.evict(self.remembered);
+        self.direct.evict(self.remembered);
     }
 }

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parlance_core::evict::survivors;
 use parlance_core::{Blocks, UserId};
 use parlance_runtime::map::Map;
 
@@ -15,7 +14,7 @@ use crate::limits::KNOWN_BLOCKS;
 #[derive(Default)]
 pub(crate) struct KnownBlocks {
     pub(crate) of: Map<UserId, Arc<Blocks>>,
-    /// Counts what was forgotten: a list that was being read meanwhile may be out of date.
+    /// Incremented when something is forgotten: a list that was read in the meantime may be out of date.
     pub(crate) forgotten: AtomicU64,
 }
 
@@ -33,10 +32,6 @@ impl KnownBlocks {
 
     /// Evicts a part of an oversized cache.
     pub(crate) fn trim(&self) {
-        let known = self.of.len();
-        if known > KNOWN_BLOCKS {
-            let mut survives = survivors(known, KNOWN_BLOCKS);
-            self.of.retain(|_, _| survives());
-        }
+        self.of.evict(KNOWN_BLOCKS);
     }
 }

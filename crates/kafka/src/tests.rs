@@ -163,7 +163,7 @@ async fn a_topic_that_is_not_there_is_waited_for() {
 
 /// The brokers refuse a batch permanently: later ones must not pass.
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_frame_is_sent_again_with_all_that_follow() {
+async fn refused_batch_is_sent_again_with_all_that_follow() {
     let cluster = cluster();
     let sink = sink(options(&cluster));
     send_all(&sink, &room(0), 1).await;

@@ -102,7 +102,7 @@ mod tests {
     use crate::{Proxies, settled_client};
 
     #[test]
-    fn settled_values_belong_to_the_client_alone() {
+    fn settled_header_names_the_client_alone() {
         let ledger = Ledger::new(Limits::production(8), Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]));
         let peer = |address: &str| {
             let address = address.parse().unwrap();

@@ -7,6 +7,7 @@ use std::ops::Deref;
 use dashmap::DashMap;
 use foldhash::SharedSeed;
 use foldhash::quality::{FoldHasher, SeedableRandomState};
+use parlance_core::evict::survivors;
 
 use crate::random;
 
@@ -20,6 +21,17 @@ pub struct Map<K, V>(DashMap<K, V, Seeded>);
 impl<K: Eq + Hash, V> Default for Map<K, V> {
     fn default() -> Self {
         Self(DashMap::with_hasher_and_shard_amount(Seeded::default(), SHARDS))
+    }
+}
+
+impl<K: Eq + Hash, V> Map<K, V> {
+    /// Drops a part of the entries if there are more than `limit`, see [`survivors`].
+    pub fn evict(&self, limit: usize) {
+        let len = self.len();
+        if len > limit {
+            let mut survives = survivors(len, limit);
+            self.retain(|_, _| survives());
+        }
     }
 }
 

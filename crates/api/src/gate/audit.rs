@@ -71,7 +71,7 @@ impl Audited {
     }
 }
 
-/// The caller has gone before it ended; what was begun may still be carried out.
+/// Logs a call whose caller vanished before its end. The call may still be carried out.
 impl Drop for Audited {
     fn drop(&mut self) {
         if !self.is_logged {

@@ -7,7 +7,7 @@ use crate::{Parts, ROOM_MEMORY};
 
 const ROOMS: usize = 30;
 
-/// A node with many rooms, in each of which bob has a session and alice has sent messages.
+/// A node with many rooms. In each, bob has had a session while alice sent messages.
 async fn busy(room_memory: usize) -> (TestNode, Vec<RoomId>) {
     let (node, first) = TestNode::with_group_from(|parts| Parts { room_memory, ..parts }).await;
     let mut rooms = vec![first];

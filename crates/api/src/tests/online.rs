@@ -91,7 +91,7 @@ async fn rooms_left_within_the_grace_get_no_offline_signal() {
 }
 
 #[tokio::test]
-async fn events_of_a_room_opened_late_start_at_its_opening() {
+async fn rooms_opened_during_a_session_get_presence_from_then_on() {
     let node = node().await;
     let mut at_bob = Conversation::open(&node.api, caller("bob")).await;
     let mut at_alice = Conversation::open(&node.api, caller("alice")).await;

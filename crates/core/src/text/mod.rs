@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn previously_accepted_names_stay_readable() {
+    fn previously_accepted_texts_stay_readable() {
         assert!(Text::parse("a\0\u{202e}b").is_ok());
         assert!(Text::parse("\u{200b}").is_ok());
         assert!(Name::parse("a\r\n\0").is_ok());

@@ -37,7 +37,7 @@ fn marks_that_move_back() {
 }
 
 #[test]
-fn floor_is_written_with_the_settings() {
+fn a_floor_written_with_the_settings() {
     check(Fault::FloorFromWriter, &["the floor went back"]);
 }
 

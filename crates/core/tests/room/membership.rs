@@ -35,7 +35,7 @@ fn member_who_rejoins_sees_two_ranges() {
 }
 
 #[test]
-fn member_who_rejoins_has_no_role() {
+fn member_who_rejoins_is_a_plain_member() {
     let mut solo = Solo::group();
     solo.does("ann", set_role("bob", Role::Admin)).unwrap();
     solo.does("bob", Action::Leave).unwrap();

@@ -73,7 +73,12 @@ impl Actor {
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<RoomMessage>) {
         let mut messages = Vec::new();
         loop {
-            match timeout(self.idle_limit(), inbox.recv_many(&mut messages, MAX_CHUNK_EVENTS)).await {
+            match timeout(
+                self.idle_share().max(ROOM_IDLE_MIN),
+                inbox.recv_many(&mut messages, MAX_CHUNK_EVENTS),
+            )
+            .await
+            {
                 Ok(0) => return,
                 Ok(_) => {
                     self.gather(&mut inbox, &mut messages).await;
@@ -94,15 +99,15 @@ impl Actor {
         }
     }
 
-    /// How long the room may be idle before it is unloaded: the fuller the memory for rooms, the shorter.
-    fn idle_limit(&self) -> Duration {
-        self.held_bytes.budget().share_of_time(ROOM_IDLE).max(ROOM_IDLE_MIN)
+    /// How long the room may stay loaded while idle: the fuller the memory for rooms, the shorter.
+    fn idle_share(&self) -> Duration {
+        self.held_bytes.budget().share_of_time(ROOM_IDLE)
     }
 
     /// Charges for what is loaded, and drops it if nothing more may be kept: the next command reads the log.
     fn charge(&mut self) {
         self.held_bytes.set(self.room.as_ref().map_or(0, Room::held_bytes));
-        if self.held_bytes.budget().share_of(ROOM_IDLE.as_secs() as usize) == 0 {
+        if self.idle_share() < ROOM_IDLE_MIN {
             self.room = None;
             self.held_bytes.set(0);
         }

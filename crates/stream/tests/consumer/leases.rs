@@ -87,6 +87,13 @@ struct Suspended {
     held: AtomicUsize,
 }
 
+impl Suspended {
+    /// Holds up nothing yet.
+    fn new(world: &Arc<World>) -> Arc<Self> {
+        Arc::new(Self { world: world.clone(), holds: watch::Sender::new(false), held: AtomicUsize::new(0) })
+    }
+}
+
 #[async_trait]
 impl ConsumerTable for Suspended {
     async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
@@ -253,11 +260,7 @@ async fn renewals_whose_answers_are_lost_are_still_renewals() {
 async fn a_suspended_worker_changes_nothing_of_its_successor() {
     for seed in 20..24 {
         let (world, leases) = (World::new(seed, seed % 2 == 0), Leases::default());
-        let table = Arc::new(Suspended {
-            world: world.clone(),
-            holds: watch::Sender::new(false),
-            held: AtomicUsize::new(0),
-        });
+        let table = Suspended::new(&world);
         let first = worker_of(&world, Parts { table: table.clone(), ..world.parts() }, &leases, "a");
         wait(|| first.leased.running().is_some()).await;
         world.append(&room(1), 2);
@@ -314,11 +317,7 @@ const SLOW_WRITES: Duration = Duration::from_secs(20);
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_takes_long_to_stop_keeps_its_lease() {
     let (world, leases) = (World::new(33, false), Leases::default());
-    let table = Arc::new(Suspended {
-        world: world.clone(),
-        holds: watch::Sender::new(false),
-        held: AtomicUsize::new(0),
-    });
+    let table = Suspended::new(&world);
     let first = worker_of(&world, Parts { table: table.clone(), ..world.parts() }, &leases, "a");
     wait(|| first.leased.running().is_some()).await;
     let second = worker(&world, &leases, "b");

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn unclassified_errors() {
+    fn other_lines_are_unknown() {
         check("", Line::Empty);
         check(" ", Line::Unknown);
         check("hello", Line::Unknown);

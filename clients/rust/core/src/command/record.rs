@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_version_1_are_read() {
+    fn records_of_version_1_are_read() {
         let golden = include_bytes!("golden/command.v1.bin");
         assert_eq!(encode(&command()), golden);
         assert_eq!(decode(&StoredCommand { id: "c1".to_owned(), record: golden.to_vec() }), Some(command()));

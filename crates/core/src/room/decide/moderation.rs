@@ -19,8 +19,8 @@ fn moderates(view: View<'_>, actor: &Member, authority: &Authority) -> Result<()
     }
 }
 
-/// Refuses to act on a member whose role is no lower. The role of someone who has left is their last one, and the
-/// owner acts on all of those; the app acts on anyone.
+/// Refuses to act on members whose role is not lower. Former members keep their last role, but the owner may act on
+/// any of them. The app acts on anyone.
 fn outranks(actor: &Member, authority: &Authority, member: &Member) -> Result<(), Refusal> {
     let is_app = matches!(authority, Authority::App { .. });
     let owns = actor.role == Role::Owner && !member.is_active();

@@ -41,8 +41,8 @@ fn keeps_pace(view: View<'_>, actor: &Member) -> Result<(), Stop> {
     if !requests.is_full(view.head) {
         return Err(Need::Older { before: requests.after() + 1 }.into());
     }
-    // What is remembered does not reach back far enough, in part because of this member's own requests: their last
-    // message may be right before it.
+    // The remembered requests do not cover the interval, in part because of this member's own ones: their last message
+    // may be right before the oldest.
     let own = requests.events_of(&actor.user);
     match requests.oldest() {
         Some(oldest) if own > MAX_OWN_EVENTS_IN_SLOW_MODE => {
