@@ -103,5 +103,5 @@ export default defineConfig({
   },
   // `npm run dev`, with the server of `make run` behind it.
   server: { proxy: { "/v1": server, "/ws": { target: server, ws: true } } },
-  test: { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, include: [asked ?? "test/**/*.test.ts"] },
+  test: { retry: Number(process.env["TEST_RETRIES"] ?? 0), testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, include: [asked ?? "test/**/*.test.ts"] },
 });

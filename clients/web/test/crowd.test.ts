@@ -358,6 +358,34 @@ test("a direct conversation is with the one who is picked", async () => {
   await page.getByRole("heading", { level: 2, name: "Chidi 12" }).waitFor();
 });
 
+test("an id that is typed before the answer about another one stays, and a room is created once", async () => {
+  const few = await crowd({ rooms: 1, people: 2 });
+  const page = await signedIn(few);
+  await page.getByRole("button", { name: "New conversation" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("radio", { name: "Group" }).check();
+  await dialog.getByRole("textbox", { name: "Title" }).fill("Crew");
+  const typed = dialog.getByLabel("People", { exact: true }).and(page.getByRole("textbox"));
+  few.held.add("getUser");
+  await typed.fill("person-31");
+  await dialog.getByRole("button", { name: "Add person-31 by id" }).click();
+  await typed.fill("person-42");
+  few.release("getUser");
+  await dialog.getByRole("checkbox", { name: "Bela 31" }).or(dialog.getByText("Bela 31")).first().waitFor();
+  expect(await typed.inputValue()).toBe("person-42");
+  await dialog.getByRole("button", { name: "Add person-42 by id" }).click();
+  await until("the field is empty again", () => typed.inputValue(), (text) => text === "");
+
+  few.held.add("createRoom");
+  await dialog.getByRole("button", { name: "Create" }).dblclick({ force: true });
+  await until("it is asked for", () => few.calls.get("createRoom") ?? 0, (count) => count > 0);
+  expect(await dialog.getByRole("button", { name: "Create" }).isDisabled()).toBe(true);
+  few.release("createRoom");
+  await until("it is answered", () => dialog.getByRole("button", { name: "Create" }).isEnabled(), Boolean);
+  expect(few.calls.get("createRoom")).toBe(1);
+  expect(few.requests.get("createRoom")).toMatchObject({ memberIds: ["person-31", "person-42"] });
+});
+
 test("where one is named has a badge until it is read", async () => {
   const few = await crowd({ rooms: 3, people: 2 });
   const page = await signedIn(few);

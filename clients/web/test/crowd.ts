@@ -61,6 +61,9 @@ export class Crowd {
   readonly #http: HttpServer;
   readonly #sockets = new Set<WebSocket>();
   readonly #begin = Date.now() - 86_400_000;
+  /** Messages since the page was opened, as they are read again, by room and seq. */
+  readonly #said = new Map<string, Json>();
+  #lastAtMs = 0;
 
   private constructor(options: CrowdOptions) {
     this.#options = options;
@@ -112,7 +115,10 @@ export class Crowd {
   /** Adds a message to a room, optionally from the past. */
   say(room: CrowdRoom, text: string, senderId = room.peerId || "person-0", agoMs = 0): void {
     room.head += 1;
-    const event = { ...this.#message(room, room.head, text, senderId), at: this.#at(this.#now - agoMs) };
+    // Each is later than the one before, so that their order does not depend on the clock's resolution.
+    this.#lastAtMs = Math.max(this.#now, this.#lastAtMs + 1);
+    const event = { ...this.#message(room, room.head, text, senderId), at: this.#at(this.#lastAtMs - agoMs) };
+    this.#said.set(`${room.id} ${room.head}`, event);
     this.#send({ event });
   }
 
@@ -236,8 +242,12 @@ export class Crowd {
     const isForwards = afterSeq !== undefined && !Number(beforeSeq ?? 0);
     const from = isForwards ? Number(afterSeq) + 1 : Math.max(1, Math.min(room.head, (Number(beforeSeq ?? 0) || Infinity) - 1) - size + 1);
     const to = Math.min(room.head, isForwards ? from + size - 1 : Number(beforeSeq ?? 0) ? Number(beforeSeq) - 1 : room.head);
-    const messages = Array.from({ length: to - from + 1 }, (_, index) => this.#message(room, from + index, this.#text(room, from + index), `person-${Math.floor((from + index) / 3) % 40}`));
+    const messages = Array.from({ length: to - from + 1 }, (_, index) => this.#read(room, from + index));
     return { messages, hasMore: isForwards ? to < room.head : from > 1, nextSeq: isForwards ? to : from, headSeq: room.head };
+  }
+
+  #read(room: CrowdRoom, seq: number): Json {
+    return this.#said.get(`${room.id} ${seq}`) ?? this.#message(room, seq, this.#text(room, seq), `person-${Math.floor(seq / 3) % 40}`);
   }
 
   /** For a long room: realistic texts, most of them short. */
