@@ -17,7 +17,7 @@ use crate::feed::{Feed, Loaded};
 use crate::limits::{REFRESH_AGAIN, REFRESH_TRIES, Sizes};
 use crate::linger::{Linger, Lingering};
 use crate::mailbox::Attach;
-use crate::ring::{Fetched, Verified};
+use crate::ring::Fetched;
 use crate::state::{RoomState, Terms};
 use crate::subscription::{Mailbox, Subscription};
 
@@ -249,42 +249,8 @@ impl Hub {
         self.follow_growth(feed, chunk);
     }
 
-    /// Handles a chunk of `room` that another node says it has committed. Delivers it if it continues the log known
-    /// here.
-    ///
-    /// Otherwise none of it is trusted: returns the users here whose membership it may have changed; their rows and
-    /// the room's head have to be read from the store.
-    ///
-    /// # Errors
-    /// Those users.
-    pub fn observe(self: &Arc<Self>, room: &RoomId, chunk: &Chunk) -> Result<(), Vec<UserId>> {
-        let verified = match self.feed(room) {
-            Some(feed) => feed.verify(chunk),
-            None => {
-                // Attached sessions read their rows; when the users joined is not known here.
-                self.fold_members(room, chunk, |_| 0);
-                return Ok(());
-            }
-        };
-        match verified {
-            Verified::Next(terms) => self.deliver(room, terms, chunk),
-            Verified::Delivered => {}
-            Verified::Passed => {
-                let changed = self.members_changed_here(chunk);
-                return if changed.is_empty() { Ok(()) } else { Err(changed) };
-            }
-            Verified::No => return Err(self.members_changed_here(chunk)),
-        }
-        Ok(())
-    }
-
-    /// Users here who were added or removed by the events of a chunk.
-    fn members_changed_here(&self, chunk: &Chunk) -> Vec<UserId> {
-        chunk.concerned().filter(|user| self.is_here(user)).cloned().collect()
-    }
-
     /// Attaches sessions of added users, and records removals of lingering ones.
-    fn fold_members(&self, room: &RoomId, chunk: &Chunk, joined: impl Fn(&Event) -> u64) {
+    pub(crate) fn fold_members(&self, room: &RoomId, chunk: &Chunk, joined: impl Fn(&Event) -> u64) {
         for event in chunk.events() {
             match &event.body {
                 Body::MemberAdded { user, .. } => {

@@ -16,6 +16,7 @@ mod hub;
 mod limits;
 mod linger;
 mod mailbox;
+mod observe;
 mod pages;
 mod push;
 mod refresh;

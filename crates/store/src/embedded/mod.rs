@@ -15,6 +15,7 @@ mod keys;
 #[cfg(test)]
 mod later;
 mod limits;
+mod members;
 mod open;
 mod opened;
 mod options;
@@ -23,6 +24,7 @@ mod revocations;
 mod room_ids;
 mod tables;
 mod transaction;
+mod users;
 mod view;
 
 use std::io;
@@ -30,11 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp,
-    UserId,
-};
-use parlance_proto::storage::v1::{BlocksRecord, CursorsRecord, UserRecord};
+use parlance_core::{Append, Chunk, Creation, Entry, Event, Overlay, RoomId, SeqRange};
 use tokio::sync::Semaphore;
 
 use self::committer::Committer;
@@ -43,14 +41,8 @@ pub use self::options::{Durability, Options};
 use self::tables::{Table, Tables};
 use self::view::View;
 use crate::identity::Identity;
-use crate::record::{
-    Place, carry_unknown, decode_blocks, decode_chunk, decode_place, decode_user, encode_blocks,
-    encode_place, encode_user,
-};
-use crate::{
-    AppendError, BlockError, BlockStore, Created, LogStore, MarkStore, MemberStore, PreferencesChange,
-    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
-};
+use crate::record::decode_chunk;
+use crate::{AppendError, Created, LogStore, RoomIds, Store, StoreError, StoredRoom};
 use limits::READERS;
 
 /// A store on this machine: the tables as keyspaces of one LSM store, one committer that
@@ -210,201 +202,6 @@ impl LogStore for Embedded {
     async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
         let room = room.clone();
         self.view(move |view| view.count_deleted(&room, range)).await
-    }
-}
-
-#[async_trait]
-impl MemberStore for Embedded {
-    async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
-        let (room, user) = (room.clone(), user.clone());
-        self.view(move |view| view.member(&room, &user)).await
-    }
-
-    async fn members(
-        &self,
-        room: &RoomId,
-        after: Option<&UserId>,
-        limit: usize,
-    ) -> Result<Vec<Member>, StoreError> {
-        let (room, after) = (room.clone(), after.cloned());
-        self.view(move |view| view.members(&room, after.as_ref(), limit)).await
-    }
-
-    async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError> {
-        let (room, users) = (room.clone(), users.to_vec());
-        self.view(move |view| users.iter().filter_map(|user| view.member(&room, user).transpose()).collect())
-            .await
-    }
-
-    async fn rooms_of(
-        &self,
-        user: &UserId,
-        after: Option<&RoomId>,
-        limit: usize,
-    ) -> Result<UserRooms, StoreError> {
-        let (user, after) = (user.clone(), after.cloned());
-        self.view(move |view| view.rooms_of(&user, after.as_ref(), limit)).await
-    }
-
-    async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
-        let (user, room) = (user.clone(), room.clone());
-        self.view(move |view| view.user_room(&user, &room)).await
-    }
-}
-
-#[async_trait]
-impl MarkStore for Embedded {
-    async fn advance(
-        &self,
-        user: &UserId,
-        room: &RoomId,
-        to: Cursors,
-    ) -> Result<Option<Cursors>, StoreError> {
-        let (user, room) = (user.clone(), room.clone());
-        self.committer
-            .commit(move |txn| {
-                let key = keys::pair(user.as_str(), room.as_str());
-                let Some(bytes) = txn.get(Table::UserRooms, &key)? else { return Ok(None) };
-                let before = decode_place(&room, &user, &bytes)?;
-                let mut after = before;
-                after.cursors.advance(to);
-                if after != before {
-                    let row = carry_unknown::<CursorsRecord>(&bytes, encode_place(&after));
-                    txn.put(Table::UserRooms, key, row);
-                    txn.changes.marks.push((room, user));
-                }
-                Ok(Some(after.cursors))
-            })
-            .await?
-    }
-
-    async fn set_preferences(
-        &self,
-        user: &UserId,
-        room: &RoomId,
-        change: PreferencesChange,
-    ) -> Result<bool, StoreError> {
-        let change = move |before: Place| Place { preferences: change.apply(before.preferences), ..before };
-        self.change_place(user, room, change).await
-    }
-}
-
-impl Embedded {
-    /// Changes the row of a user's room. Returns whether it exists.
-    async fn change_place(
-        &self,
-        user: &UserId,
-        room: &RoomId,
-        change: impl FnOnce(Place) -> Place + Send + 'static,
-    ) -> Result<bool, StoreError> {
-        let (user, room) = (user.clone(), room.clone());
-        self.committer
-            .commit(move |txn| {
-                let key = keys::pair(user.as_str(), room.as_str());
-                let Some(bytes) = txn.get(Table::UserRooms, &key)? else { return Ok(false) };
-                let before = decode_place(&room, &user, &bytes)?;
-                let place = change(before);
-                if place != before {
-                    let row = carry_unknown::<CursorsRecord>(&bytes, encode_place(&place));
-                    txn.put(Table::UserRooms, key, row);
-                    txn.changes.marks.push((room, user));
-                }
-                Ok(true)
-            })
-            .await?
-    }
-}
-
-#[async_trait]
-impl UserStore for Embedded {
-    async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
-        self.committer
-            .commit(move |txn| {
-                let key = keys::id(user.id.as_str());
-                if let Some(bytes) = txn.get(Table::Users, &key)? {
-                    return Ok(Created::Existing(decode_user(&user.id, &bytes)?));
-                }
-                txn.put(Table::Users, key, encode_user(&user));
-                txn.changes.profiles.push(user.id.clone());
-                Ok(Created::New(user))
-            })
-            .await?
-    }
-
-    async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
-        let id = id.clone();
-        self.view(move |view| {
-            let bytes = view.get(Table::Users, &keys::id(id.as_str()))?;
-            bytes.map(|bytes| decode_user(&id, &bytes)).transpose()
-        })
-        .await
-    }
-
-    async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
-        let after = after.cloned();
-        self.view(move |view| view.users(after.as_ref(), limit)).await
-    }
-
-    async fn update_user(
-        &self,
-        id: &UserId,
-        change: UserChange,
-        at: Timestamp,
-    ) -> Result<Option<User>, UpdateError> {
-        let id = id.clone();
-        self.committer
-            .commit(move |txn| {
-                let key = keys::id(id.as_str());
-                let Some(bytes) = txn.get(Table::Users, &key)? else {
-                    return Ok::<_, UpdateError>(None);
-                };
-                let mut user = decode_user(&id, &bytes)?;
-                change.apply(&mut user, at)?;
-                txn.put(Table::Users, key, carry_unknown::<UserRecord>(&bytes, encode_user(&user)));
-                txn.changes.profiles.push(id);
-                Ok(Some(user))
-            })
-            .await?
-    }
-}
-
-#[async_trait]
-impl BlockStore for Embedded {
-    async fn blocks(&self, user: &UserId) -> Result<Blocks, StoreError> {
-        let user = user.clone();
-        self.view(move |view| {
-            let bytes = view.get(Table::Members, &keys::blocks(user.as_str()))?;
-            Ok(bytes.map(|bytes| decode_blocks(&user, &bytes)).transpose()?.unwrap_or_default())
-        })
-        .await
-    }
-
-    async fn set_block(
-        &self,
-        user: &UserId,
-        other: &UserId,
-        since: Option<Timestamp>,
-    ) -> Result<Blocks, BlockError> {
-        let (user, other) = (user.clone(), other.clone());
-        self.committer
-            .commit(move |txn| {
-                let key = keys::blocks(user.as_str());
-                let stored = txn.get(Table::Members, &key)?;
-                let mut blocks = match &stored {
-                    Some(bytes) => decode_blocks(&user, bytes)?,
-                    None => Blocks::default(),
-                };
-                if blocks.set(&other, since)? {
-                    let row = encode_blocks(&blocks);
-                    let row = match stored {
-                        Some(stored) => carry_unknown::<BlocksRecord>(&stored, row),
-                        None => row,
-                    };
-                    txn.put(Table::Members, key, row);
-                }
-                Ok::<_, BlockError>(blocks)
-            })
-            .await?
     }
 }
 
