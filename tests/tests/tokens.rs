@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use http::Method;
 use parlance_proto::v1;
 use parlance_tests::{
     Conversation, DOORS, Door, Person, RawGrpc, RawWebSocket, Server, Signer, claims, for_each_door, now,
@@ -257,6 +258,19 @@ async fn the_command_makes_tokens_in_local_mode() {
     assert!(output.status.success());
     let token = String::from_utf8(output.stdout).unwrap();
     check(&server, token.trim(), Ok(())).await;
+
+    // By their scope, tokens of the app's backend.
+    for (scope, status) in [("service", 403), ("admin", 200)] {
+        let made = ["token", "shop", "--scope", scope, "--data-dir", data.to_str().unwrap()];
+        let made = String::from_utf8(run_to_end(&made).await.stdout).unwrap();
+        let http = server.http();
+        let room = json!({"kind": "ROOM_KIND_GROUP", "roomId": format!("order-{scope}"), "ownerId": "alice"});
+        let created = http.call(Method::POST, "/v1/rooms").json(&room).bearer(made.trim()).answer().await;
+        assert_eq!(created.status, 200, "{scope}");
+        let bans = format!("/v1/rooms/order-{scope}/bans");
+        let ban = http.call(Method::POST, &bans).json(&json!({"userId": "alice", "requestId": "1"}));
+        assert_eq!(ban.bearer(made.trim()).answer().await.status, status, "{scope}");
+    }
 
     // The key is the server's own, so a token for another user is only refused if it
     // is not signed with it.

@@ -112,6 +112,33 @@ test("the webhook posts what is allowed, once for each key", async () => {
   expect(room.messages.map(({ text }) => text)).toEqual(["build 17 failed", "build 18 passed"]);
 });
 
+test("the order bot keeps a room for each order, and says each status once", async () => {
+  const [ann, ben, cat] = [await person(fresh("ann")), await person(fresh("ben")), await person(fresh("cat"))];
+  const child = await run("orders", fresh("shop"), { PARLANCE_TOKEN: await server.backendToken("shop"), PARLANCE_SECRET: "s3cret", PORT: "0" });
+  const [url] = (await once(createInterface(child.stdout!), "line")) as [string];
+  const number = String(process.pid);
+  const put = async (courier: string, status: string, secret = "s3cret") => {
+    const body = JSON.stringify({ customer: ann.userId, courier, status });
+    return (await fetch(`${url}/orders/${number}`, { method: "PUT", body, headers: { authorization: `Bearer ${secret}` } })).status;
+  };
+  expect(await put(ben.userId, "packed", "other")).toBe(401);
+  expect(await put("", "packed")).toBe(400);
+  expect(await put(ben.userId, "packed")).toBe(200);
+  for (let again = 0; again < 2; again++) expect(await put(ben.userId, "on its way")).toBe(200);
+  // Another courier takes over.
+  expect(await put(cat.userId, "delivered")).toBe(200);
+  for (const client of [ann, ben, cat]) {
+    const room = await eventually("the room is there", () => client.room(`order-${number}`));
+    await room.loadLatest();
+    await eventually("all is said", () => room.messages.length === 3);
+    expect(room.messages.map(({ text }) => text)).toEqual(["packed", "on its way", "delivered"].map((status) => `Your order is ${status}.`));
+  }
+  const stored = await ann.call("getRoom", { roomId: `order-${number}` });
+  expect(stored.room?.settings).toMatchObject({ title: `Order ${number}`, data: { order: number, status: "delivered" } });
+  // An order that a customer makes is none.
+  await expect(ann.call("createRoom", { kind: v1.RoomKind.GROUP, roomId: "order-1" })).rejects.toBeInstanceOf(PermissionDeniedError);
+});
+
 test("a bot is less than 60 lines", async () => {
   const files = await readdir(path.join(root, "examples/bots"));
   expect(files.length).toBeGreaterThan(3);

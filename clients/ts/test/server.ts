@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 export const BINARY = process.env["PARLANCE_BIN"] ?? fileURLToPath(new URL("../../../target/debug/parlance", import.meta.url));
 
@@ -91,6 +92,12 @@ export class Server {
     this.breakAll();
     await new Promise((resolve) => this.#proxy.close(resolve));
     await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /** A token of the app's backend. */
+  async backendToken(name: string): Promise<string> {
+    const options = ["--scope", "service", "--data-dir", path.join(this.#folder, "data")];
+    return (await promisify(execFile)(BINARY, ["token", name, ...options])).stdout.trim();
   }
 
   /** A token for a new user. */

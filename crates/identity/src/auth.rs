@@ -134,8 +134,8 @@ impl Auth {
         self.mint_with_scope(user, "", lifetime, now)
     }
 
-    /// Issues a token for `user` with a space-separated `scope`; `None` unless in local mode.
-    fn mint_with_scope(
+    /// Issues a token for `user` with the space-separated scopes `scope`; `None` unless in local mode.
+    pub fn mint_with_scope(
         &self,
         user: &UserId,
         scope: &str,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::existing_local_key;
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use parlance_api::identity::Auth;
 use parlance_core::{Clock as _, SystemClock, UserId};
 
@@ -21,12 +21,30 @@ pub(crate) struct Arguments {
     /// Hours until it expires
     #[arg(long, value_name = "HOURS", default_value_t = 720, value_parser = clap::value_parser!(u32).range(1..))]
     hours: u32,
+
+    /// Makes it a token of the app's backend, which acts in any room [default: the token of a user]
+    #[arg(long, value_name = "SCOPE")]
+    scope: Option<Scope>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Scope {
+    /// Creates and changes users and rooms, posts in any of them, and acts as any user
+    Service,
+    /// The same, and bans, mutes and operates the server
+    Admin,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let user = UserId::parse(&arguments.user).with_context(|| format!("{:?}", arguments.user))?;
     let auth = Auth::local(&existing_local_key(&arguments.data_dir)?);
     let lifetime = Duration::from_secs(u64::from(arguments.hours) * 3600);
-    println!("{}", auth.mint(&user, lifetime, SystemClock.now()).context("cannot sign")?);
+    let scope = match arguments.scope {
+        None => "",
+        Some(Scope::Service) => "service",
+        Some(Scope::Admin) => "admin",
+    };
+    let token = auth.mint_with_scope(&user, scope, lifetime, SystemClock.now());
+    println!("{}", token.context("cannot sign")?);
     Ok(())
 }
