@@ -386,6 +386,25 @@ test("an id that is typed before the answer about another one stays, and a room 
   expect(few.requests.get("createRoom")).toMatchObject({ memberIds: ["person-31", "person-42"] });
 });
 
+test("a message is formatted, never markup, and one line of it has no marks", async () => {
+  const few = await crowd({ rooms: 2, people: 2 });
+  const page = await signedIn(few);
+  await entry(page, "Room 1").click();
+  await composer(page).waitFor();
+  few.say(few.rooms[1]!, "plain <img src=x onerror=\"document.title='hacked'\">");
+  few.say(few.rooms[1]!, "**bold** and `code <b>`\n\n```\nlet x = '<script>';\n```\n> quoted\n\n1. first\n2. [docs](https://example.org/) [bad](javascript:alert(1))");
+  const formatted = message(page, "quoted").locator(".text");
+  await formatted.locator("strong").getByText("bold").waitFor();
+  expect(await formatted.locator("p code").textContent()).toBe("code <b>");
+  expect(await formatted.locator("pre").textContent()).toBe("let x = '<script>';");
+  expect(await formatted.locator("blockquote").textContent()).toBe("quoted");
+  expect(await formatted.locator("ol li").count()).toBe(2);
+  expect(await formatted.locator("a").evaluateAll((links) => links.map((link) => link.getAttribute("href")))).toEqual(["https://example.org/"]);
+  expect(await page.locator("article img, article script").count()).toBe(0);
+  expect(await page.title()).not.toBe("hacked");
+  await entry(page, "Room 1").getByText(/bold and code <b> let x/).waitFor();
+});
+
 test("where one is named has a badge until it is read", async () => {
   const few = await crowd({ rooms: 3, people: 2 });
   const page = await signedIn(few);

@@ -7,7 +7,7 @@ import { bytesLeft } from "../src/lib/limits";
 import { Loader } from "../src/lib/loader";
 import { linesOf, type Note } from "../src/lib/notes";
 import { PageStorage } from "../src/lib/storage";
-import { plainText } from "../src/lib/text";
+import { plainText } from "../src/lib/formatting.svelte";
 import { chosen } from "../src/lib/texts";
 import { grammar } from "../src/lib/texts/grammar";
 import { narrowTimeOf } from "../src/lib/time";

@@ -14,13 +14,19 @@ export function piecesOf(text: string, isPerson: (userId: string) => boolean): P
     const value = token.toString();
     if (token.isLink) {
       const href = token.toHref("https");
-      if (URL.canParse(href) && SCHEMES.has(new URL(href).protocol)) return [{ text: value, href }];
+      if (isWebLink(href)) return [{ text: value, href }];
     }
     return mentions(value, isPerson);
   });
 }
 
-function mentions(text: string, isPerson: (userId: string) => boolean): Piece[] {
+/** Whether an address may be linked to. */
+export function isWebLink(href: string): boolean {
+  return URL.canParse(href) && SCHEMES.has(new URL(href).protocol);
+}
+
+/** Splits a text at its mentions. */
+export function mentions(text: string, isPerson: (userId: string) => boolean): Piece[] {
   const pieces: Piece[] = [];
   let from = 0;
   for (const match of text.matchAll(MENTION)) {
@@ -38,18 +44,6 @@ function mentions(text: string, isPerson: (userId: string) => boolean): Piece[] 
 function personIn(word: string, isPerson: (userId: string) => boolean): string | undefined {
   const candidates = [word, word.replace(/[._-]+$/, "")];
   return candidates.find(isPerson);
-}
-
-/** Known names of users. */
-export interface Names {
-  knows(userId: string): boolean;
-  name(userId: string): string;
-}
-
-/** A message as plain text, for lists, quotes and notifications: with names instead of ids. */
-export function plainText(text: string, names: Names): string {
-  const pieces = mentions(text, (userId) => names.knows(userId));
-  return pieces.map((piece) => ("mention" in piece ? `@${names.name(piece.mention)}` : piece.text)).join("");
 }
 
 /** Whether it mentions a user. */

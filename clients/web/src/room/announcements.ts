@@ -2,7 +2,7 @@ import type { ChatMessage, Room } from "@parlance/client";
 
 import type { Chat } from "../lib/chat.svelte";
 import type { Row } from "../lib/rows";
-import { plainText } from "../lib/text";
+import { plainText } from "../lib/formatting.svelte";
 import { texts } from "../lib/texts";
 
 /** Announces a room's messages to screen readers. */

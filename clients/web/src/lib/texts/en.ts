@@ -275,6 +275,7 @@ export const en = {
     ["Enter", "Send"],
     ["Shift Enter", "New line"],
     ["@  :", "Mention someone; an emoji by its name"],
+    ["**b**  *i*  `c`", "Bold, italic, code; > quotes, - lists and ``` blocks"],
     ["↑", "In an empty message: edit your last one"],
     ["Shift ↑", "In an empty message: move to the message list"],
     ["↑  ↓  Home  End", "Move between messages"],
