@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import type { Block, Inline } from "../src/lib/formatting.svelte";
+import type { Block, Inline } from "../src/lib/blocks";
 import { parsed } from "../src/lib/markdown";
 
 const isPerson = (userId: string) => userId === "bob";

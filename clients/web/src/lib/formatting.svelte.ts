@@ -1,26 +1,12 @@
+import type { Block, Inline } from "./blocks";
 import { Loader } from "./loader";
-import { mentions, type Piece } from "./text";
+import { mentions } from "./text";
 
 /** Known names of users. */
 export interface Names {
   knows(userId: string): boolean;
   name(userId: string): string;
 }
-
-/** A part of a line. */
-export type Inline =
-  | { kind: "text"; pieces: readonly Piece[] }
-  | { kind: "code"; text: string }
-  | { kind: "strong" | "emphasis"; inlines: readonly Inline[] }
-  | { kind: "link"; href: string; inlines: readonly Inline[] };
-
-/** A part of a message. Never markup, which only the page itself generates. */
-export type Block =
-  | { kind: "paragraph"; inlines: readonly Inline[] }
-  | { kind: "code"; text: string }
-  | { kind: "quote"; blocks: readonly Block[] }
-  /** `start`: the number of the first item; undefined if they are not numbered. */
-  | { kind: "list"; start: number | undefined; items: readonly (readonly Block[])[] };
 
 /** What a formatted text has in it. Others are not parsed. */
 const MARKED = /[*_`]|\]\(|\\|^ {0,3}(?:>|[-+] |\d{1,9}[.)] )/m;

@@ -1,6 +1,6 @@
 import MarkdownIt, { type Token } from "markdown-it";
 
-import type { Block, Inline } from "./formatting.svelte";
+import type { Block, Inline } from "./blocks";
 import { isWebLink, piecesOf } from "./text";
 
 /**
