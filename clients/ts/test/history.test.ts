@@ -125,7 +125,7 @@ test.each([
     const random = new Random(seed);
     const log = lived(random, random.int(0, 150));
     const server = new LateServer(log, random);
-    const timeline = new Timeline(server, () => {}, 150);
+    const timeline = new Timeline(server, () => {}, { window: 150 });
     let pushed = log.head;
     const push = (of: v1.Event) => {
       server.state = apply(server.state, event(of));
@@ -177,7 +177,7 @@ test("while a room is restored nothing of before is shown as new, whatever is on
       listEvents: (bounds) => server.listEvents(bounds),
       changesOf: (seq) => server.changesOf(seq),
     };
-    const timeline = new Timeline(source, () => {}, 150);
+    const timeline = new Timeline(source, () => {}, { window: 150 });
     const loads = [timeline.loadLatest()];
     while (random.chance(0.7)) await old.answerAll();
     if (random.chance(0.5)) loads.push(timeline.loadOlder(), timeline.jumpTo(10));

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, vi } from "vitest";
 import { Client, type ClientOptions, type Storage, type Store, TransportError, v1 } from "../src/index.js";
 // Loaded before the clocks are replaced.
 import "../src/cache/cache.js";
+import "../src/room/view.js";
 import "../src/storage/indexeddb-store.js";
 import { type FakeConnection, FakeTransport } from "./fake.js";
 

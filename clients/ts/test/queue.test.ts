@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Client, DiscardedError, IndexedDbStorage, MemoryStorage, type Storage, TransportError, v1 } from "../src/index.js";
 // Loaded before the clocks are not those of the machine.
 import "../src/cache/cache.js";
+import "../src/room/view.js";
 import "../src/storage/indexeddb-store.js";
 import { type FakeConnection, FakeTransport } from "./fake.js";
 import { altered, never } from "./storages.js";

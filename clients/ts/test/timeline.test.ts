@@ -209,7 +209,7 @@ test("whatever is loaded, received and missed at once, the window has no hole an
     const random = new Random(seed);
     log = [];
     held = [];
-    timeline = new Timeline(source, () => {}, 120);
+    timeline = new Timeline(source, () => {}, { window: 120 });
     range(0, random.int(1, 400)).forEach((text) => says(text));
     const loads: Promise<void>[] = [];
     for (let steps = 60; steps > 0; steps--) {
@@ -249,7 +249,7 @@ test("whatever is loaded, received and missed at once, the window has no hole an
 });
 
 test("of very many messages those far from the place are let go, and come back", async () => {
-  timeline = new Timeline(source, () => {}, 100);
+  timeline = new Timeline(source, () => {}, { window: 100 });
   range(0, 400).forEach((text) => says(text));
   await timeline.loadLatest();
   for (let pages = 0; pages < 4; pages++) await timeline.loadOlder();
@@ -263,7 +263,7 @@ test("of very many messages those far from the place are let go, and come back",
 });
 
 test("what is looked at stays while messages are received, however many", async () => {
-  timeline = new Timeline(source, () => {}, 100);
+  timeline = new Timeline(source, () => {}, { window: 100 });
   range(0, 60).forEach((text) => says(text));
   await timeline.loadLatest();
   timeline.lookAt(12);

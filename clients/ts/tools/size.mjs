@@ -28,7 +28,7 @@ const all = await bundle("src/index.ts", []);
 const grpcWeb = await bundle("src/transport/grpc-web.ts", []);
 console.log(`@parlance/client: ${kilobytes(own.bytes)} gzipped, budget ${kilobytes(BUDGET)}`);
 console.log(`  with the contract ${kilobytes(withContract.bytes)}, with the runtime of protobuf too ${kilobytes(all.bytes)}`);
-console.log(`  loaded with a storage: ${kilobytes(own.later)} more, for the last state and IndexedDB`);
+console.log(`  loaded on demand: ${kilobytes(own.later)} more, to show messages, for the last state and IndexedDB, and for bots`);
 console.log(`@parlance/client/grpc-web: ${kilobytes(grpcWeb.bytes)} with contract, protobuf and Connect`);
 const connect = all.inputs.filter((input) => input.includes("@connectrpc"));
 if (connect.length > 0) console.error(`Connect came along: ${connect[0]}`);

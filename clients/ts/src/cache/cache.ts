@@ -167,6 +167,7 @@ export class StateCache {
     const messages = await store.readAll("messages");
     const rooms = await store.readAll("rooms");
     const facts = new Map((await store.readAll("meta")).map(({ name, value }) => [name, value]));
+    if (messages.length > 0) await this.#parts.rooms.prepare().catch(() => {});
     if (this.#isEnded) return;
     const [owner, { userId }] = [facts.get("user"), this.#parts.session];
     if (facts.get("version") !== VERSION || !owner || (userId && userId !== owner)) {

@@ -6,7 +6,7 @@ import { changeOf } from "../queue/request.js";
 import type { RoomChanges } from "../room/events.js";
 import { infoOf, type RoomInfo, valuesOf } from "../room/info.js";
 import type { Owner } from "../room/owner.js";
-import { Room } from "../room/room.js";
+import { loadViews, Room } from "../room/room.js";
 import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
 import type { ConnectionState, Session } from "../session/session.js";
 import type { Input } from "../state/inputs.js";
@@ -84,6 +84,11 @@ export class Rooms implements Owner {
 
   all(): IterableIterator<Room> {
     return this.#rooms.values();
+  }
+
+  /** Loads what rooms need to show messages of an earlier client. */
+  prepare(): Promise<void> {
+    return loadViews();
   }
 
   /** Heads of the user's rooms. */

@@ -127,6 +127,8 @@ export class Sync {
     const { rooms, startup, presence } = this.#parts;
     rooms.complete();
     startup.succeeded();
+    // Before the network may be lost. Those who read events show none.
+    if (this.acknowledges) rooms.prepare().catch(() => {});
     void presence.lookUp().catch(() => {});
   }
 

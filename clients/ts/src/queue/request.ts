@@ -14,35 +14,26 @@ export function operationOf(command: Command): Asked {
   return operation;
 }
 
-function bare(command: Command): Asked {
-  const { kind, payload, roomId = "" } = command;
-  switch (kind) {
-    case "send": {
-      const { toUser = "" } = command;
-      const target = roomId ? ({ case: "roomId", value: roomId } as const) : ({ case: "toUser", value: toUser } as const);
-      return ask("sendMessage", { target, text: payload.text, replyToSeq: BigInt(payload.replyToSeq ?? 0) });
-    }
-    case "edit":
-      return ask("editMessage", { roomId, seq: BigInt(payload.seq), text: payload.text });
-    case "delete":
-      return ask("deleteMessage", { roomId, seq: BigInt(payload.seq) });
-    case "react":
-      return ask("addReaction", { roomId, seq: BigInt(payload.seq), emoji: payload.emoji });
-    case "unreact":
-      return ask("removeReaction", { roomId, seq: BigInt(payload.seq), emoji: payload.emoji });
-    case "markRead":
-      return ask("markRead", { roomId, seq: BigInt(payload.seq) });
-    case "hide":
-      return ask("setRoomHidden", { roomId, hidden: payload.hidden });
-    case "join":
-      return ask("joinRoom", { roomId });
-    case "leave":
-      return ask("leaveRoom", { roomId });
-    case "change": {
-      const frame: JsonObject = { [payload.operation]: payload.request };
-      return fromJson(ClientFrameSchema, frame, { ignoreUnknownFields: true }).operation as Asked;
-    }
+/** The operations whose request is the payload and the room. */
+const OPERATIONS = {
+  edit: "editMessage",
+  delete: "deleteMessage",
+  react: "addReaction",
+  unreact: "removeReaction",
+  markRead: "markRead",
+  hide: "setRoomHidden",
+  join: "joinRoom",
+  leave: "leaveRoom",
+} as const;
+
+function bare({ kind, payload, roomId = "", toUser = "" }: Command): Asked {
+  if (kind === "send") {
+    const target = roomId ? ({ case: "roomId", value: roomId } as const) : ({ case: "toUser", value: toUser } as const);
+    return ask("sendMessage", { target, text: payload.text, replyToSeq: payload.replyToSeq ?? 0 });
   }
+  if (kind !== "change") return ask(OPERATIONS[kind], { roomId, ...payload });
+  const frame: JsonObject = { [payload.operation]: payload.request };
+  return fromJson(ClientFrameSchema, frame, { ignoreUnknownFields: true }).operation as Asked;
 }
 
 /** The command for any change of the contract. */

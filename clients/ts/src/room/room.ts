@@ -7,20 +7,29 @@ import { editOf, memberEventOf, type RoomChanges } from "./events.js";
 import { type RoomInfo, type RoomMember, type RoomReceipt, valuesOf } from "./info.js";
 import { type ChatMessage, messageOf, type MessageState } from "./message.js";
 import type { Owner } from "./owner.js";
-import { Quotes } from "./quotes.js";
 import { RoomReads } from "./reads.js";
 import { type RoomSlices, Snapshots } from "./snapshots.js";
-import { type StoredWindow, Timeline, type Window } from "./timeline.js";
+import type { StoredWindow, Window } from "./timeline.js";
 import { Typing } from "./typing.js";
+import type { View } from "./view.js";
 
 /** The parts that {@link RoomInfo} is derived from. */
 const IN_INFO = ["head", "marks", "settings", "membership", "memberCount", "hidden", "preferences", "last", "kind", "peerId"] as const;
 
+const NO_MESSAGES: readonly ChatMessage[] = [];
+
+let views: typeof import("./view.js") | undefined;
+
+/** @internal Loads what rooms need to show messages. */
+export async function loadViews(): Promise<void> {
+  views ??= await import("./view.js");
+}
+
 /** A room that the user is or was a member of: a view of the client's state, always current. */
 export class Room extends RoomActions<Room> {
   readonly #client: Owner;
-  readonly #timeline: Timeline;
-  readonly #quotes: Quotes;
+  /** Its messages, once they were requested. */
+  #view: View | undefined;
   readonly #reads: RoomReads;
   readonly #typing: Typing;
   readonly #snapshots: Snapshots;
@@ -29,6 +38,10 @@ export class Room extends RoomActions<Room> {
   #isInfoTouched = false;
   #isTouched = false;
   #knowsReceipts = false;
+  /** Loads that wait for the view. */
+  #opening = 0;
+  /** Counts releases: a load that waited for the view meanwhile is dropped. */
+  #releases = 0;
   /** Whether it started with messages of an earlier client. */
   #isRestored = false;
 
@@ -37,8 +50,6 @@ export class Room extends RoomActions<Room> {
     super(client, id);
     this.#client = client;
     this.#reads = new RoomReads(client, id);
-    this.#timeline = new Timeline(this.#reads, () => this.#touch());
-    this.#quotes = new Quotes((seq) => this.#reads.message(seq), this.#reads.changesOf, () => this.#touch());
     this.#typing = new Typing(client, id, (userId, isTyping) => this.#happened("typing", { roomId: id, userId, isTyping }));
     this.#snapshots = new Snapshots(() => this.#state, () => this.#project());
   }
@@ -50,7 +61,7 @@ export class Room extends RoomActions<Room> {
    * unsubscribes. While `messages` is subscribed to, they are kept.
    */
   subscribe(slice: keyof RoomSlices, listener: () => void): () => void {
-    if (slice === "messages" && this.#timeline.isLoaded) this.#used();
+    if (slice === "messages" && this.isLoaded) this.#used();
     return this.#snapshots.subscribe(slice, listener);
   }
 
@@ -61,25 +72,25 @@ export class Room extends RoomActions<Room> {
 
   /** Loaded messages, followed by the user's own pending ones. */
   get messages(): readonly ChatMessage[] {
-    if (this.#timeline.isLoaded) this.#used();
+    if (this.isLoaded) this.#used();
     return this.getSnapshot("messages");
   }
 
   /** Whether there are messages to show: before that, call {@link loadLatest}. */
   get isLoaded(): boolean {
-    return this.#timeline.isLoaded;
+    return this.#view?.timeline.isLoaded ?? false;
   }
 
   get hasOlder(): boolean {
-    return this.#timeline.hasOlder;
+    return this.#view?.timeline.hasOlder ?? true;
   }
 
   get hasNewer(): boolean {
-    return this.#timeline.hasNewer;
+    return this.#view?.timeline.hasNewer ?? false;
   }
 
   get isLoading(): boolean {
-    return this.#timeline.isLoading;
+    return this.#opening > 0 || (this.#view?.timeline.isLoading ?? false);
   }
 
   /** Users who are typing now, except for this user. */
@@ -114,7 +125,9 @@ export class Room extends RoomActions<Room> {
    * available (`change` is emitted then), and for messages that are not visible to the user.
    */
   message(seq: number): ChatMessage | undefined {
-    return this.#timeline.find(seq) ?? this.#quotes.get(seq);
+    const view = this.#opened;
+    if (!view) loadViews().then(() => this.#touch(), () => {});
+    return view?.message(seq);
   }
 
   // === Messages ===
@@ -122,22 +135,22 @@ export class Room extends RoomActions<Room> {
   /** Loads the end of the room and follows it. */
   loadLatest(): Promise<void> {
     void this.#loadReceipts();
-    return this.#loads(this.#timeline.loadLatest());
+    return this.#loads(({ timeline }) => timeline.loadLatest());
   }
 
   /** Loads the page before the loaded messages. */
   loadOlder(): Promise<void> {
-    return this.#loads(this.#timeline.loadOlder());
+    return this.#loads(({ timeline }) => timeline.loadOlder());
   }
 
   /** Loads the page after the loaded messages, unless they reach the end. */
   loadNewer(): Promise<void> {
-    return this.#loads(this.#timeline.loadNewer());
+    return this.#loads(({ timeline }) => timeline.loadNewer());
   }
 
   /** Loads the messages around this one. */
   jumpTo(seq: number): Promise<void> {
-    return this.#loads(this.#timeline.jumpTo(seq));
+    return this.#loads(({ timeline }) => timeline.jumpTo(seq));
   }
 
   /**
@@ -145,7 +158,7 @@ export class Room extends RoomActions<Room> {
    * {@link hasNewer} report that there are more.
    */
   lookAt(seq: number | undefined): void {
-    this.#timeline.lookAt(seq);
+    this.#view?.timeline.lookAt(seq);
   }
 
   /** Loads all members, and keeps them up to date from then on. */
@@ -229,8 +242,7 @@ export class Room extends RoomActions<Room> {
   /** @internal An event that is already part of the state. */
   event(event: Event): void {
     const change = changeOf(event);
-    this.#timeline.event(event);
-    if (change) this.#quotes.change(change);
+    this.#view?.event(event, change);
     const member = memberEventOf(event);
     if (event.body.case === "message") this.#happened("message", messageOf(event, event.body.value));
     else if (change) this.#happened("edited", editOf(this.id, change));
@@ -239,13 +251,10 @@ export class Room extends RoomActions<Room> {
 
   /** @internal */
   gap(gap: Gap, before: RoomState): void {
-    this.#timeline.gap(gap);
-    this.#quotes.missed();
     const { epoch, members } = this.#state;
-    if (epoch !== before.epoch) {
-      this.#quotes.clear();
-      if (this.#knowsReceipts) void this.#loadReceipts();
-    }
+    const isRestored = epoch !== before.epoch;
+    this.#view?.gap(gap, isRestored);
+    if (isRestored && this.#knowsReceipts) void this.#loadReceipts();
     const hadMembers = before.members.listedSeq >= 0;
     if (hadMembers && members.listedSeq < members.missingTo) this.loadMembers().catch(() => {});
   }
@@ -272,13 +281,13 @@ export class Room extends RoomActions<Room> {
 
   /** @internal Its newest messages, as far as they can be stored; null if none are loaded. */
   get end(): Window | undefined | null {
-    return this.#timeline.isLoaded ? this.#timeline.end : null;
+    return this.#view?.timeline.isLoaded ? this.#view.timeline.end : null;
   }
 
   /** @internal Shows messages of an earlier client; events up to `reached` have been received since. Returns them, unless others are
    * loaded. */
   restore(window: StoredWindow, reached: number): readonly ChatMessage[] | undefined {
-    const messages = this.#timeline.restore(window, reached);
+    const messages = this.#opened?.timeline.restore(window, reached);
     this.#isRestored = true;
     this.#client.looked(this.id);
     return messages;
@@ -286,9 +295,9 @@ export class Room extends RoomActions<Room> {
 
   /** @internal Drops its messages. */
   release(): void {
-    if (!this.#timeline.isLoaded) return;
-    this.#timeline.release();
-    this.#quotes.clear();
+    this.#releases++;
+    if (!this.isLoaded) return;
+    this.#view?.release();
     this.#knowsReceipts = false;
     this.#touch();
   }
@@ -320,9 +329,29 @@ export class Room extends RoomActions<Room> {
     if (this.#client.state.status === "online") void this.#loadReceipts();
   }
 
-  async #loads(load: Promise<void>): Promise<void> {
+  async #loads(load: (view: View) => Promise<void>): Promise<void> {
     this.#client.looked(this.id);
-    await load;
+    const view = this.#opened ?? (await this.#open());
+    if (view) await load(view);
+  }
+
+  /** The view, if what it needs was loaded. */
+  get #opened(): View | undefined {
+    return (this.#view ??= views && new views.View(this.#reads, this.#state.marks.coveredTo, () => this.#touch()));
+  }
+
+  /** Undefined if the room was released meanwhile. */
+  async #open(): Promise<View | undefined> {
+    const releases = this.#releases;
+    this.#opening++;
+    this.#touch();
+    try {
+      await loadViews();
+    } finally {
+      this.#opening--;
+      this.#touch();
+    }
+    return releases === this.#releases ? this.#opened : undefined;
   }
 
   #project(): Projection {
@@ -331,8 +360,8 @@ export class Room extends RoomActions<Room> {
       roomId: this.id,
       userId: this.#client.userId,
       peerId: state.peerId,
-      messages: this.#timeline.messages,
-      isAtEnd: !this.#timeline.hasNewer,
+      messages: this.#view?.timeline.messages ?? NO_MESSAGES,
+      isAtEnd: !this.hasNewer,
       values: valuesOf(state),
     });
   }

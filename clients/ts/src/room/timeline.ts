@@ -49,15 +49,15 @@ export class Timeline {
   /** Whether its messages belong to a superseded epoch. */
   #isPast = false;
   /** The last event that was received or missed: the room extends at least to here, whatever a page reports. */
-  #reached = 0;
+  #reached: number;
   /** The last missed event. */
-  #missedTo = 0;
+  #missedTo: number;
   #meanwhile: (Event | Gap)[] = [];
 
-  constructor(source: Source, changed: () => void, window = WINDOW) {
-    this.#source = source;
-    this.#changed = changed;
-    this.#window = window;
+  /** Events up to `reached` were received, or missed, before. */
+  constructor(source: Source, changed: () => void, { window = WINDOW, reached = 0 } = {}) {
+    [this.#source, this.#changed, this.#window] = [source, changed, window];
+    this.#reached = this.#missedTo = reached;
   }
 
   /** In ascending order; replaced on each change. */
