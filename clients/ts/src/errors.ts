@@ -120,6 +120,15 @@ export function frameTooLarge(message: string, bytes?: number): RefusedError {
   return refused({ code: Code.InvalidArgument, reason: "frame_too_large", message, metadata });
 }
 
+/** The reason of {@link roomRestored}. */
+export const ROOM_RESTORED = "room_restored";
+
+/** The error of a change that refers to an event from before its room was restored from a backup. */
+export function roomRestored(roomId: string): RefusedError {
+  const message = "the room was restored from a backup";
+  return refused({ code: Code.FailedPrecondition, reason: ROOM_RESTORED, message, metadata: { room_id: roomId } });
+}
+
 /** The message of a thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

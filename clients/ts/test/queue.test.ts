@@ -1,9 +1,10 @@
 import "fake-indexeddb/auto";
 
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { deleteDB, openDB } from "idb";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import { Client, DiscardedError, IndexedDbStorage, MemoryStorage, type Storage, TransportError, v1 } from "../src/index.js";
+import { Client, DiscardedError, IndexedDbStorage, MemoryStorage, type Storage, type Store, TransportError, v1 } from "../src/index.js";
 // Loaded before the clocks are not those of the machine.
 import "../src/cache/cache.js";
 import "../src/room/view.js";
@@ -99,6 +100,8 @@ const v1MessageEvent = (seq: bigint, text: string) => ({
   messageCount: seq,
   body: { case: "message" as const, value: { text } },
 });
+
+const v1Event = (seq: bigint, body: MessageInitShape<typeof v1.EventSchema>["body"]) => ({ roomId: "d", seq, actorId: "alice", ...(body && { body }) });
 
 test("a message withdrawn while it waits behind another is never sent", async () => {
   const { client, transport } = open();
@@ -262,6 +265,31 @@ for (const hangs of ["open", "readAll", "write", "update"] as const) {
   });
 }
 
+test("a storage whose open() hangs is opened again, and what opens too late is closed", async () => {
+  const kept = new MemoryStorage();
+  const opens: ((store: Store) => void)[] = [];
+  const storage: Storage = { open: () => (opens.length === 0 ? new Promise((resolve) => opens.push(resolve)) : kept.open()) };
+  const { client, transport } = open(storage);
+  const connection = await welcome(transport);
+  client.send({ roomId: "r", text: "first" }).catch(() => {});
+  await until(() => expect(texts(connection)).toEqual(["first"]));
+  expect(client.storage.status).toBe("memory");
+  await until(() => expect(client.storage.status).toBe("durable"));
+  expect(await stored(kept)).toMatchObject([{ payload: { text: "first" } }]);
+  const late = { ...(await new MemoryStorage().open()), close: vi.fn(async () => {}) };
+  opens[0]!(late);
+  await settle();
+  expect(late.close).toHaveBeenCalledOnce();
+});
+
+test("signing out ends although the storage never opens", async () => {
+  const { client, transport } = open({ open: never });
+  await welcome(transport);
+  const out = client.signOut();
+  await settle(5_000);
+  await out;
+});
+
 test("what a storage that answers late had kept is sent too", async () => {
   const storage = new MemoryStorage();
   const before = open(storage);
@@ -380,6 +408,46 @@ test("a refused edit is marked on its message, and can be tried again or discard
   await settle();
   await client.discard(message!.pending![0]!.id);
   expect(room.messages[0]).not.toHaveProperty("pending");
+});
+
+test("a refused edit of a message that was deleted meanwhile keeps its text", async () => {
+  const { client, transport } = open();
+  await welcome(transport);
+  const room = await loaded(client, transport);
+  room.edit(5, "a long careful edit").catch(() => {});
+  await settle();
+  transport.last.say({ case: "event", value: { roomId: "r", seq: 6n, actorId: "admin", messageCount: 5n, body: { case: "messageDeleted", value: { targetSeq: 5n } } } });
+  const gone = { case: "error", value: { code: 9, reason: "message_deleted", message: "deleted" } } as const;
+  reply(transport.last, gone, "editMessage");
+  await settle();
+  expect(room.messages.at(-1)).toMatchObject({ deleted: true, text: "", pending: [{ kind: "edit", state: "failed", text: "a long careful edit" }] });
+  // Nothing is lost with a reaction: it is reported to its caller, and forgotten.
+  const reaction = room.react(5, "👍");
+  await settle();
+  reply(transport.last, gone, "addReaction");
+  await expect(reaction).rejects.toMatchObject({ reason: "message_deleted" });
+  expect(client.commands).toMatchObject([{ kind: "edit", state: "failed" }]);
+});
+
+test("messages to a user and to the room with them go out one after the other", async () => {
+  const { client, transport } = open();
+  const connection = await welcome(transport);
+  for (const text of ["one", "two"]) client.send({ toUser: "bob", text }).catch(() => {});
+  await settle();
+  // The room is known before the answer, which is lost.
+  const event = (seq: bigint, body: NonNullable<Parameters<typeof v1Event>[1]>) => connection.say({ case: "event", value: v1Event(seq, body) });
+  event(1n, { case: "roomCreated", value: { kind: v1.RoomKind.DIRECT } });
+  for (const [seq, userId] of [[2n, "alice"], [3n, "bob"]] as const) event(seq, { case: "memberAdded", value: { userId } });
+  await until(() => expect(client.directRoomWith("bob")?.id).toBe("d"));
+  client.send({ toUser: "bob", text: "three" }).catch(() => {});
+  await settle(50);
+  expect(texts(connection)).toEqual(["one"]);
+  for (const [at, text] of ["one", "two", "three"].entries()) {
+    expect(texts(connection).at(-1)).toBe(text);
+    reply(connection, { case: "sendMessage", value: { roomId: "d", seq: BigInt(4 + at) } });
+    await settle(50);
+  }
+  expect(texts(connection)).toEqual(["one", "two", "three"]);
 });
 
 test("many looks at a room while offline are one read mark", async () => {

@@ -38,10 +38,10 @@ async function online(heads: { roomId: string; seq: bigint; epoch?: bigint }[] =
 }
 
 /** Waits for the next connection, however long that takes. */
-async function reconnected() {
+async function reconnected(heads: Parameters<typeof online>[0] = []) {
   const before = transport.connections.length;
   for (let second = 0; second < 60 && transport.connections.length === before; second++) await vi.advanceTimersByTimeAsync(1_000);
-  return online();
+  return online(heads);
 }
 
 test("it resumes where it was, and hands every event over once", async () => {
@@ -236,6 +236,23 @@ test("what names an event is not moved to the end of a room that is shorter than
   connection.refuse({ code: 11, reason: "cursor_ahead", metadata: { head_seq: "12", room_id: "r" } });
   await expect(call).rejects.toMatchObject({ reason: "cursor_ahead" });
   expect(connection.of("deleteMessage")).toHaveLength(1);
+});
+
+test("what names an event is not carried out in another epoch of its room, however long that is", async () => {
+  const connection = await online([{ roomId: "r", seq: 26n, epoch: 1n }]);
+  const call = session.call("deleteMessage", { roomId: "r", seq: 9n });
+  const outcome = expect(call).rejects.toMatchObject({ reason: "room_restored" });
+  const sent = session.call("sendMessage", { target: { case: "roomId", value: "r" }, text: "hello" });
+  await settle();
+  expect(connection.of("deleteMessage")).toHaveLength(1);
+  connection.frames.fail(new TransportError("lost"));
+  await reconnected([{ roomId: "r", seq: 40n, epoch: 2n }]);
+  const next = transport.last;
+  await outcome;
+  expect(next.of("deleteMessage")).toHaveLength(0);
+  expect(next.of("sendMessage")).toHaveLength(1);
+  next.answer({ case: "sendMessage", value: { roomId: "r", seq: 41n } });
+  await sent;
 });
 
 test("what a user has asked for is not carried out as another one", async () => {

@@ -204,6 +204,33 @@ describe("one room", () => {
     expect(view(run([added], left)).isMember).toBe(true);
   });
 
+  test("what waits for the inbox or a list is bounded, and read again beyond that", () => {
+    const joins = Array.from({ length: 1_000 }, (_, at) =>
+      happens(100 + at, { case: "memberAdded", value: create(v1.MemberAddedSchema, { userId: `user-${at}`, role: v1.Role.MEMBER }) }),
+    );
+    const joined = run(joins);
+    expect(room(joined).members.byUser.size).toBe(256);
+    expect(room(joined).memberCount.steps).toHaveLength(256);
+    // A list from before the dropped ones is not complete.
+    const listed = run([{ type: "members", roomId: "r", members: [], seq: 99, epoch: 0 }], joined);
+    expect(room(listed).members.missingTo).toBeGreaterThan(room(listed).members.listedSeq);
+    expect(isStale(room(joined))).toBe(true);
+    expect(view(run([entry({ head: 1_099, read: 0, unread: 0, members: 1_002 })], joined)).memberCount).toBe(1_002);
+    // With a list nothing is dropped.
+    expect(room(run(joins, run([{ type: "members", roomId: "r", members: [], seq: 99, epoch: 0 }]))).members.byUser.size).toBe(1_000);
+  });
+
+  test("deletions of unread messages are bounded, and counted by the inbox beyond that", () => {
+    const deletions = Array.from({ length: 1_000 }, (_, at) =>
+      happens(2_001 + at, { case: "messageDeleted", value: create(v1.MessageDeletedSchema, { targetSeq: BigInt(1 + at) }) }),
+    ).map((input) => ({ ...input, event: { ...(input as Input & { type: "event" }).event, messageCount: 2_000n } }) as Input);
+    const state = run(deletions, run([entry({ head: 2_000, read: 0, unread: 2_000 })]));
+    expect(room(state).marks.deletions).toHaveLength(256);
+    expect(isStale(room(state))).toBe(true);
+    const counted = create(v1.InboxEntrySchema, { room: { roomId: "r", headSeq: 3_000n, messageCount: 2_000n, memberCount: 2n, epoch: 1n }, membership: { userId: SELF, active: true }, unreadCount: 1_000n });
+    expect(unread(run([{ type: "inbox", roomId: "r", order: 9, entry: counted }], state))).toEqual({ count: 1_000, isExact: true });
+  });
+
   test("only what was received counts as received, whatever the inbox says of the head", () => {
     const state = run([says(50), entry({ head: 100, read: 0, unread: 100 }), gap({ fromSeq: 51, toSeq: 90, reason: v1.GapReason.TOO_LONG })]);
     expect(room(state).receivedSeq).toBe(50);

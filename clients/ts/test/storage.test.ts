@@ -1,6 +1,6 @@
 import "fake-indexeddb/auto";
 
-import { appendFile, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { appendFile, type FileHandle, open, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 
 import { openDB } from "idb";
@@ -117,6 +117,38 @@ test("the journal is rewritten before it grows without end", async () => {
   await store.close();
   const lines = (await readFile(path.join(directory, "journal.jsonl"), "utf8")).split("\n");
   expect(lines.length).toBeLessThan(200);
+});
+
+test("a rewritten journal is there after a power failure: its folder is synced after the rename", async () => {
+  const directory = await folder();
+  const log: string[] = [];
+  const handle = await open(directory);
+  const prototype = Object.getPrototypeOf(handle) as FileHandle;
+  await handle.close();
+  const sync = vi.spyOn(prototype, "sync").mockImplementation(async () => void log.push((await readdir(directory)).filter((name) => name.startsWith("journal")).join()));
+  const store = await new FileStorage(directory).open();
+  await store.close();
+  sync.mockRestore();
+  expect(log).toContain("journal.jsonl");
+});
+
+test.each(["theme", "notifications", "identity"])("a user by the name of a key of the page has a storage: %s", async (name) => {
+  const items = new Map([[`parlance:${name}`, "dark"]]);
+  vi.stubGlobal("localStorage", {
+    getItem: (key: string) => items.get(key) ?? null,
+    setItem: (key: string, value: string) => void items.set(key, value),
+    removeItem: (key: string) => void items.delete(key),
+  });
+  const storage = new IndexedDbStorage(name);
+  const store = await storage.open();
+  await store.write([put("a")]);
+  await store.close();
+  storage.eraseLater(["commands"]);
+  const again = await storage.open();
+  expect(await ids(again)).toEqual([]);
+  await again.close();
+  expect([...items]).toEqual([[`parlance:${name}`, "dark"]]);
+  vi.unstubAllGlobals();
 });
 
 test("a directory is opened by one at a time, and after a crash again", async () => {

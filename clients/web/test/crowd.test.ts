@@ -251,6 +251,45 @@ test("a change that is refused stays with its message, and says why", async () =
   await failed.waitFor({ state: "detached" });
 });
 
+test("a refused edit of a message that was deleted meanwhile is shown, and its text can be sent", async () => {
+  const few = await crowd({ rooms: 2, people: 2 });
+  const page = await signedIn(few);
+  await entry(page, "Room 1").click();
+  const targetSeq = few.say(few.rooms[1]!, "my own", Crowd.USER);
+  await message(page, "my own").waitFor();
+  few.refused.add("editMessage");
+  few.held.add("editMessage");
+  await composer(page).press("ArrowUp");
+  await until("the text is there to be changed", () => composer(page).inputValue(), (value) => value === "my own");
+  await composer(page).fill("a long careful edit");
+  await composer(page).press("Enter");
+  await until("the edit is under way", () => few.calls.get("editMessage"), (count) => count === 1);
+  few.happens(few.rooms[1]!, { messageDeleted: { targetSeq } }, "admin");
+  await page.locator("article").getByText("message deleted").waitFor();
+  few.release("editMessage");
+  const failed = page.getByTestId("failed-change");
+  await failed.getByText("Change not saved: not here").waitFor();
+  expect(await failed.getByRole("button", { name: "Try again" }).count()).toBe(0);
+  await failed.getByRole("button", { name: "Edit" }).click();
+  await until("the text is there again", () => composer(page).inputValue(), (value) => value === "a long careful edit");
+});
+
+test("the text of a message that was not sent is taken up again before what is written already", async () => {
+  const few = await crowd({ rooms: 1, people: 2 });
+  const page = await signedIn(few);
+  await entry(page, "Room 0").click();
+  few.refused.add("sendMessage");
+  await composer(page).fill("not sent");
+  await composer(page).press("Enter");
+  const failed = message(page, "not sent");
+  await failed.getByRole("button", { name: "Edit" }).waitFor();
+  await composer(page).fill("the next one");
+  await failed.getByRole("button", { name: "Edit" }).click();
+  await until("both are there", () => composer(page).inputValue(), (value) => value === "not sent\nthe next one");
+  await page.reload();
+  await until("both are a draft", () => composer(page).inputValue(), (value) => value === "not sent\nthe next one");
+});
+
 test("a reaction and its removal before the answer are carried out in order, or not at all", async () => {
   const few = await crowd({ rooms: 1, people: 2 });
   const page = await signedIn(few);

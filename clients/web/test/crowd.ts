@@ -113,26 +113,30 @@ export class Crowd {
   }
 
   /** Adds a message to a room, optionally from the past. */
-  say(room: CrowdRoom, text: string, senderId = room.peerId || "person-0", agoMs = 0): void {
+  say(room: CrowdRoom, text: string, senderId = room.peerId || "person-0", agoMs = 0): number {
     room.head += 1;
     // Each is later than the one before, so that their order does not depend on the clock's resolution.
     this.#lastAtMs = Math.max(this.#now, this.#lastAtMs + 1);
     const event = { ...this.#message(room, room.head, text, senderId), at: this.#at(this.#lastAtMs - agoMs) };
     this.#said.set(`${room.id} ${room.head}`, event);
     this.#send({ event });
+    return room.head;
+  }
+
+  /** Adds any event to a room. */
+  happens(room: CrowdRoom, body: Json, actorId = "person-0"): void {
+    room.head += 1;
+    this.#send({ event: { ...this.#event(room, room.head), actorId, ...body } });
   }
 
   /** Adds a user to a room, by another user. */
   add(room: CrowdRoom, userId: string): void {
-    room.head += 1;
-    const event = { ...this.#event(room, room.head), memberAdded: { userId, role: "ROLE_MEMBER" } };
-    this.#send({ event });
+    this.happens(room, { memberAdded: { userId, role: "ROLE_MEMBER" } });
   }
 
   /** Removes a user from a room. */
   leave(room: CrowdRoom, userId: string): void {
-    room.head += 1;
-    this.#send({ event: { ...this.#event(room, room.head), actorId: userId, memberRemoved: { userId } } });
+    this.happens(room, { memberRemoved: { userId } }, userId);
   }
 
   /** Marks a room as read from another device of the user. */

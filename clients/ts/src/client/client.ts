@@ -74,6 +74,7 @@ export class Client extends Emitter<ClientEvents> {
     // Loaded on demand. If that fails, there is no last state.
     if (storage) this.#cache = import("../cache/cache.js").then(({ StateCache }) => new StateCache({ session, queue, rooms, refresh: () => this.refresh() }));
     this.#cache?.catch(() => {});
+    queue.directRoom = (userId) => this.directRoomWith(userId)?.id;
     queue.on("change", (command) => this.#queued(command));
     queue.on("failed", (command) => this.emit("failed", command));
     queue.on("storage", (state) => this.emit("storage", state));

@@ -110,9 +110,10 @@ export function isPending({ state }: Command): boolean {
  * Commands of one lane are sent one after the other. Read marks have their own: they only move forward,
  * and need not wait for a throttled message.
  */
-export function laneOf({ kind, roomId, toUser }: Command): string {
+export function laneOf({ kind, roomId, toUser }: Command, directRoom: (userId: string) => string | undefined): string {
   if (kind === "markRead") return `read/${roomId}`;
-  if (roomId !== undefined) return `room/${roomId}`;
+  const room = roomId ?? (toUser && directRoom(toUser));
+  if (room) return `room/${room}`;
   return toUser === undefined ? "" : `user/${toUser}`;
 }
 

@@ -57,10 +57,10 @@ export class Entries {
   }
 
   /** The first pending command of each lane. */
-  firstOfLanes(): readonly Entry[] {
+  firstOfLanes(directRoom: (userId: string) => string | undefined): readonly Entry[] {
     const first = new Map<string, Entry>();
     for (const entry of this.#entries.values()) {
-      const lane = laneOf(entry.command);
+      const lane = laneOf(entry.command, directRoom);
       if (isPending(entry.command) && !first.has(lane)) first.set(lane, entry);
     }
     return [...first.values()];

@@ -73,7 +73,8 @@ function projectMessages({ messages, isAtEnd, roomId, userId }: Confirmed, comma
 function applied(message: ChatMessage, command: MessageCommand, userId: string): ChatMessage {
   // Its event is already part of the message.
   if (command.state === "confirmed" && message.changedSeq >= (command.seq ?? 0)) return message;
-  if (message.deleted) return message;
+  // Its text is not lost with the message.
+  if (message.deleted && command.state !== "failed") return message;
   const mark: PendingChange = {
     id: command.id,
     kind: command.kind,

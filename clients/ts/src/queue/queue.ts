@@ -1,5 +1,5 @@
 import { Emitter } from "../emitter.js";
-import { ClosedError, rejected } from "../errors.js";
+import { ClosedError, rejected, roomRestored } from "../errors.js";
 import { GapReason } from "../gen/chat_pb.js";
 import { randomId } from "../random.js";
 import { SteadyStore } from "../storage/steady.js";
@@ -11,7 +11,7 @@ import { type Command, commandError, type NewCommand } from "./command.js";
 import { Entries, type Entry } from "./entries.js";
 import { decodeError, encodeError, type TabMessage } from "./messages.js";
 import { type Answer, decodeAnswer, encodeAnswer, eventOf } from "./request.js";
-import { fateOf, roomRestored, staysWhenFailed } from "./restored.js";
+import { fateOf, staysWhenFailed } from "./restored.js";
 import { browserTabs, type TabRuntime, Tabs } from "./tabs.js";
 import { Timers } from "./timers.js";
 import { Waiters } from "./waiters.js";
@@ -28,6 +28,8 @@ const DISCARDED_MS = 24 * 3_600_000;
  * tabs sends; all see the same queue.
  */
 export class CommandQueue extends Emitter<QueueEvents> {
+  /** The known direct room with a user: messages to either are sent one after the other. */
+  directRoom: (userId: string) => string | undefined = () => undefined;
   readonly #wire: Wire;
   readonly #store: SteadyStore;
   readonly #carrier: Carrier;
@@ -216,7 +218,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
   /** Starts the first command of each lane, unless one is in flight. */
   #pump(): void {
     if (!this.#isLoaded || this.#isClosed || !this.#tabs.isOwner) return;
-    for (const entry of this.#entries.firstOfLanes()) if (!entry.running && entry.isStored) void this.#carryOut(entry);
+    for (const entry of this.#entries.firstOfLanes(this.directRoom)) if (!entry.running && entry.isStored) void this.#carryOut(entry);
   }
 
   async #carryOut(entry: Entry): Promise<void> {
@@ -268,12 +270,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
   #confirm(entry: Entry, answer: Answer): void {
     const event = eventOf(answer);
     const roomId = event?.roomId || entry.command.roomId;
-    const command = {
-      ...entry.command,
-      state: "confirmed",
-      ...(roomId !== undefined && { roomId }),
-      ...(event && { seq: event.seq }),
-    } as Command;
+    const command = { ...entry.command, state: "confirmed", ...(roomId !== undefined && { roomId }), ...(event && { seq: event.seq }) } as Command;
     entry.command = command;
     this.#tabs.post({ type: "confirmed", command, answer: encodeAnswer(answer) });
     void this.#store.write([put(command.id)]);

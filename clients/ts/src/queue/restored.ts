@@ -1,4 +1,4 @@
-import { Code, type RefusedError, refused } from "../errors.js";
+import { ROOM_RESTORED } from "../errors.js";
 import { changesMessage, type Command } from "./command.js";
 
 /**
@@ -20,16 +20,9 @@ export function withoutReply(command: Command): Command {
   return command.kind === "send" ? { ...command, payload: { text: command.payload.text } } : command;
 }
 
-/** The reason of {@link roomRestored}. */
-export const ROOM_RESTORED = "room_restored";
-
-/** The error of a command that refers to an event from before the restore. */
-export function roomRestored(roomId: string): RefusedError {
-  const message = "the room was restored from a backup";
-  return refused({ code: Code.FailedPrecondition, reason: ROOM_RESTORED, message, metadata: { room_id: roomId } });
-}
-
-/** Whether a failure can be shown on its message. Others are reported to their caller, and removed. */
+/** Whether a failure can be shown on its message, or has a text to keep. Others are reported to their caller, and removed. */
 export function staysWhenFailed(command: Command): boolean {
-  return command.error?.reason !== ROOM_RESTORED && (command.kind === "send" || changesMessage(command));
+  const { kind, error } = command;
+  if (error?.reason === ROOM_RESTORED) return false;
+  return kind === "send" || kind === "edit" || (changesMessage(command) && error?.reason !== "message_deleted");
 }

@@ -34,8 +34,14 @@ export class RoomReads implements Source {
     return (await this.#client.call("getMessage", { roomId: this.#roomId, seq: BigInt(seq) })).message;
   }
 
-  /** All members. */
+  /** All members. Changes that a list lacks may have been dropped before it was applied: then another one is read. */
   async members(): Promise<void> {
+    await this.#listMembers();
+    const { listedSeq, missingTo } = this.#client.stateOf(this.#roomId).members;
+    if (listedSeq < missingTo) await this.#listMembers();
+  }
+
+  async #listMembers(): Promise<void> {
     const roomId = this.#roomId;
     const { head, streamEpoch } = this.#client.stateOf(roomId);
     const members: MemberInput[] = [];

@@ -1,13 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 
 import { onAbort } from "../abort.js";
-import { Code, frameTooLarge, fromFrame, type RefusedError, refused, TransportError, UnauthenticatedError } from "../errors.js";
+import { Code, frameTooLarge, fromFrame, type RefusedError, refused, roomRestored, TransportError, UnauthenticatedError } from "../errors.js";
 import { type ClientFrame, ClientFrameSchema, type Reply } from "../gen/chat_pb.js";
 import { backoff, randomId } from "../random.js";
 import type { Clock } from "./clock.js";
 import { Examination } from "./examination.js";
 import { ANSWER_TIMEOUT_MS } from "./liveness.js";
-import { type Asked, isEphemeral, restamp, roomOf, stamp } from "./operations.js";
+import { type Asked, isEphemeral, namesEvent, restamp, roomOf, stamp } from "./operations.js";
 import type { Positions } from "./positions.js";
 
 /** Maximum number of unanswered calls, if the server announces none. */
@@ -31,6 +31,8 @@ interface Call {
   isStamped: boolean;
   /** Must be finished before the call itself continues. */
   examination?: Examination | undefined;
+  /** The epoch of its room that its seqs belong to; 0 while unknown. */
+  epoch: bigint;
   /** When it was last sent, and its size. */
   sentAt: number;
   bytes: number;
@@ -101,6 +103,7 @@ export class Calls {
         hadFreshToken: false,
         ephemeral,
         isStamped,
+        epoch: this.#positions.of(roomOf(operation)).epoch,
         sentAt: 0,
         bytes: 0,
         overtaken: false,
@@ -223,8 +226,13 @@ export class Calls {
   }
 
   #send(key: string, call: Call, line: Line): void {
+    const roomId = roomOf(call.operation);
+    const { head, serverEpoch } = this.#positions.of(roomId);
+    call.epoch ||= serverEpoch;
+    // In a restored room, it could change another message. The server only notices where the room is shorter than before.
+    if (serverEpoch && serverEpoch !== call.epoch && namesEvent(call.operation)) return this.#reject(key, roomRestored(roomId));
     // The state known when it is first sent, the same on every repeat.
-    if (!call.isStamped) stamp(call.operation, `${this.#prefix}-${key}`, this.#positions.of(roomOf(call.operation)).head);
+    if (!call.isStamped) stamp(call.operation, `${this.#prefix}-${key}`, head);
     call.isStamped = true;
     const operation = call.examination?.page(call.operation) ?? call.operation;
     const frame = create(ClientFrameSchema, { requestId: key, operation });

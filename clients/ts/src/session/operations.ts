@@ -56,6 +56,11 @@ export function isEphemeral(name: string | undefined): boolean {
   return name === "sendTyping";
 }
 
+/** Whether it is a change that refers to an event of its room by seq. */
+export function namesEvent({ case: name, value }: Asked): boolean {
+  return isChange(name) && "seq" in value;
+}
+
 /** The room of the operation, if it names one. */
 export function roomOf(operation: Asked): string {
   const value = operation.value as { roomId?: string };
@@ -86,7 +91,7 @@ export function stamp(operation: Asked, id: string, head: bigint | undefined): v
 export function restamp(operation: Asked, refusal: RefusedError): boolean {
   const value = operation.value as Repeatable;
   const head = refusal.metadata["head_seq"];
-  if (refusal.reason !== "cursor_ahead" || head === undefined || !isChange(operation.case) || "seq" in value) return false;
+  if (refusal.reason !== "cursor_ahead" || head === undefined || !isChange(operation.case) || namesEvent(operation)) return false;
   if (value.afterSeq === undefined || value.afterSeq <= BigInt(head)) return false;
   value.afterSeq = BigInt(head);
   return true;

@@ -20,6 +20,9 @@ export interface MemberEntry {
   readonly seq: number;
 }
 
+/** Changes that are kept before a list was read. */
+const MAX_UNLISTED = 256;
+
 export const UNLISTED: Members = { byUser: new Map(), listedSeq: -1, missingTo: 0 };
 
 /** Applies a complete list that includes all events up to `seq`; later changes are kept. */
@@ -38,7 +41,14 @@ export function membersAfterEvent(held: Members, { seq: eventSeq, body }: Event)
   const before = held.byUser.get(userId);
   if (seq <= Math.max(held.listedSeq, before?.seq ?? -1)) return held;
   const after = { isMember: false, role: 0, silencedUntil: 0, ...before, ...change, seq };
-  return { ...held, byUser: new Map(held.byUser).set(userId, after) };
+  const byUser = new Map(held.byUser);
+  // Moves to the end.
+  byUser.delete(userId);
+  byUser.set(userId, after);
+  const [oldest] = byUser;
+  if (held.listedSeq >= 0 || byUser.size <= MAX_UNLISTED || !oldest) return { ...held, byUser };
+  byUser.delete(oldest[0]);
+  return { ...held, byUser, missingTo: Math.max(held.missingTo, oldest[1].seq) };
 }
 
 /** What an event changes about one user. A mute stays with those who leave. */

@@ -22,6 +22,9 @@ export interface Marks {
   readonly deletedCount: number | undefined;
 }
 
+/** Deletions that are kept: beyond that, the inbox has the count. */
+const MAX_DELETIONS = 256;
+
 export const UNMARKED: Marks = {
   readSeq: 0,
   readCount: 0,
@@ -86,7 +89,9 @@ export function coverEvent(
   }
   next = countAt(next, seq, messageCount);
   if (deletes === undefined || deletes <= next.readSeq || next.deletions.some((deletion) => deletion.seq === seq)) return next;
-  return { ...next, deletions: [...next.deletions, { seq, targetSeq: deletes }] };
+  const deletions = [...next.deletions, { seq, targetSeq: deletes }];
+  const dropped = deletions.length > MAX_DELETIONS ? deletions.shift() : undefined;
+  return { ...next, deletions, coveredFrom: Math.max(next.coveredFrom, (dropped?.seq ?? 0) + 1) };
 }
 
 /** Events up to `seq` will not be received. */

@@ -30,6 +30,9 @@ export interface Counter {
   readonly missingTo: number;
 }
 
+/** Steps that wait for a snapshot. */
+const MAX_STEPS = 256;
+
 export const UNCOUNTED: Counter = { base: 0, seq: -1, steps: [], missingTo: 0 };
 
 /** The count, as far as known. */
@@ -45,7 +48,9 @@ export function isCounted({ seq, missingTo }: Counter): boolean {
 export function countStep(counter: Counter, seq: number, by: number): Counter {
   if (seq <= counter.seq || counter.steps.some((step) => step.seq === seq)) return counter;
   if (isCounted(counter) && counter.steps.length === 0) return { ...counter, base: counter.base + by, seq };
-  return { ...counter, steps: [...counter.steps, { seq, by }] };
+  const steps = [...counter.steps, { seq, by }];
+  const dropped = steps.length > MAX_STEPS ? steps.shift() : undefined;
+  return countHole({ ...counter, steps }, dropped?.seq ?? 0);
 }
 
 /** Events up to `seq` will not be received. */

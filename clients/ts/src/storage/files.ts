@@ -33,7 +33,8 @@ export class FileStorage implements Storage {
   }
 
   async open(): Promise<Store> {
-    await mkdir(this.#directory, { recursive: true });
+    const made = await mkdir(this.#directory, { recursive: true });
+    if (made !== undefined) await syncFolder(path.dirname(made));
     const unlock = await lock(this.#directory);
     try {
       const journal = await Journal.open(path.join(this.#directory, "journal.jsonl"));
@@ -157,6 +158,7 @@ class Journal {
     }
     await this.#file?.close();
     await rename(beside, this.#path);
+    await syncFolder(path.dirname(this.#path));
     this.#file = await open(this.#path, "a");
     this.#lines = changes.length;
     this.#isTorn = false;
@@ -164,6 +166,17 @@ class Journal {
 
   #size(): number {
     return COLLECTIONS.reduce((sum, collection) => sum + this.tables.table(collection).size, 0);
+  }
+}
+
+/** Makes names in a folder durable: new files and renames are lost with the power otherwise. */
+async function syncFolder(folder: string): Promise<void> {
+  // Some platforms, such as Windows, open no folders.
+  const handle = await open(folder, "r").catch(() => undefined);
+  try {
+    await handle?.sync();
+  } finally {
+    await handle?.close();
   }
 }
 

@@ -7,11 +7,20 @@ import { commandOf, type Version1Message } from "./version1.js";
 /** The object store of version 1. */
 const OUTBOX = "outbox";
 
+/** What {@link openDatabase} needs of the rest. */
+interface Needed {
+  readonly keys: typeof KEY;
+  /** The key in the page's storage under which collections to be erased are recorded. */
+  readonly erase: string;
+  readonly Failure: typeof StorageError;
+  readonly blocked: ((why: Error) => void) | undefined;
+}
+
 /**
  * Opens a database, and migrates it. Loaded on demand by {@link IndexedDbStorage}: what both use is passed on, because an import of
  * it would split the rest of the client into two files.
  */
-export async function openDatabase(name: string, keys: typeof KEY, Failure: typeof StorageError, blocked?: (why: Error) => void): Promise<Store> {
+export async function openDatabase(name: string, { keys, erase, Failure, blocked }: Needed): Promise<Store> {
   const losses: ((why: Error) => void)[] = [];
   let loss: Error | undefined;
   const lose = (why: string) => {
@@ -29,7 +38,7 @@ export async function openDatabase(name: string, keys: typeof KEY, Failure: type
     },
     terminated: () => lose("the browser closed the database"),
   });
-  await eraseNoted(database);
+  await eraseNoted(database, erase);
   return {
     read: (collection, key) => database.get(collection, key),
     readAll: (collection) => database.getAll(collection),
@@ -48,16 +57,16 @@ export async function openDatabase(name: string, keys: typeof KEY, Failure: type
 }
 
 /** Erases what could not be erased when its user signed out. */
-async function eraseNoted(database: IDBPDatabase): Promise<void> {
+async function eraseNoted(database: IDBPDatabase, key: string): Promise<void> {
   // Without it nothing can have been recorded.
   if (typeof localStorage === "undefined") return;
-  const noted = localStorage.getItem(database.name);
+  const noted = localStorage.getItem(key);
   if (noted === null) return;
   const names = (JSON.parse(noted) as string[]).filter((name) => database.objectStoreNames.contains(name));
   const transaction = database.transaction(names, "readwrite");
   for (const name of names) await transaction.objectStore(name).clear();
   await transaction.done;
-  localStorage.removeItem(database.name);
+  localStorage.removeItem(key);
 }
 
 async function write(database: IDBPDatabase, changes: readonly Change[]): Promise<void> {

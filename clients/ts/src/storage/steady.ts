@@ -53,8 +53,8 @@ export class SteadyStore extends Emitter<StoreEvents> {
   #giveUp: (why: Error) => void = () => {};
   /** Written data may be lost: it is written again first. */
   #wasLost = false;
-  /** Ends the wait between two attempts to open it. */
-  #wake: () => void = () => {};
+  /** Ends all waits between attempts. */
+  readonly #wakes = new Set<() => void>();
   /** It may contain records of this process or an earlier one. */
   #wasOpen = false;
   #isClosed = false;
@@ -124,7 +124,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
       if (!hasToBe || !this.#wasOpen) await this.wait(updated);
       else {
         await updated;
-        if (outcome.late) await this.#rest(RETRY_MISSED_MS);
+        if (outcome.late) await this.#rest(RETRY_MISSED_MS).done;
       }
     } while (hasToBe && this.#wasOpen && outcome.late && !this.#isClosed);
     return outcome;
@@ -156,7 +156,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
     if (this.#work.length > 0) await this.wait(this.#run(async () => {}));
     this.#isClosed = true;
     this.#giveUp(new StorageError("the client was closed"));
-    this.#wake();
+    for (const wake of this.#wakes) wake();
     this.#work = [];
     await this.#store?.then((store) => store.close()).catch(() => {});
   }
@@ -254,7 +254,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
   async #open(): Promise<Store> {
     for (let failures = 0; ; failures++) {
       try {
-        const store = await this.#storage.open((error) => this.#set({ status: "memory", error }));
+        const store = await this.#openInTime();
         this.#wasOpen = true;
         store.onLost((error) => {
           this.#drop();
@@ -264,11 +264,27 @@ export class SteadyStore extends Emitter<StoreEvents> {
         });
         return store;
       } catch (error) {
-        this.#set({ status: "memory", error: error instanceof Error ? error : new StorageError(String(error)) });
-        await this.#rest(backoff(failures + REOPEN_AFTER));
+        if (!this.#isClosed) {
+          this.#set({ status: "memory", error: error instanceof Error ? error : new StorageError(String(error)) });
+          await this.#rest(backoff(failures + REOPEN_AFTER)).done;
+        }
         if (this.#isClosed) throw new StorageError("the client was closed");
       }
     }
+  }
+
+  /** One attempt. A store that opens too late is closed. */
+  async #openInTime(): Promise<Store> {
+    const opening = this.#storage.open((error) => this.#set({ status: "memory", error }));
+    const rest = this.#rest(HANGS_MS);
+    try {
+      const store = await Promise.race([opening, rest.done]);
+      if (store) return store;
+    } finally {
+      rest.end();
+    }
+    opening.then((late) => late.close()).catch(() => {});
+    throw new StorageError("the storage does not answer");
   }
 
   /** Drops the open store; the next piece of work opens another. */
@@ -279,13 +295,14 @@ export class SteadyStore extends Emitter<StoreEvents> {
     void store?.then((store) => store.close()).catch(() => {});
   }
 
-  async #rest(ms: number): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      timer = setTimeout(resolve, ms);
+  /** A wait, which can be ended before. */
+  #rest(ms: number): { done: Promise<void>; end: () => void } {
+    let end = () => {};
+    const done = new Promise<void>((resolve) => {
+      const timer = setTimeout(() => end(), ms);
+      this.#wakes.add((end = () => (clearTimeout(timer), this.#wakes.delete(end), resolve())));
     });
-    clearTimeout(timer);
+    return { done, end };
   }
 
   #set(state: StorageState): void {

@@ -173,11 +173,13 @@ export class Chat {
   }
 
   /** A change was refused: reported unless it is visible. */
-  #failed({ kind, roomId, toUser, error }: Command): void {
+  #failed({ kind, payload, roomId, toUser, error }: Command): void {
     if (kind !== "send" && kind !== "edit" && kind !== "delete" && kind !== "react" && kind !== "unreact") return;
-    const { place } = route;
-    if (place && ("room" in place ? place.room === roomId : place.person === toUser)) return;
     const room = roomId === undefined ? undefined : this.client.room(roomId);
+    const { place } = route;
+    const isOpen = place && ("room" in place ? place.room === roomId : place.person === toUser);
+    // On its message, if that is loaded.
+    if (isOpen && (kind === "send" || room?.messages.some(({ seq }) => seq === payload.seq))) return;
     const title = room ? this.titleOf(room) : this.people.name(toUser ?? "");
     this.problem = texts.message.notSentIn(title, error?.message ?? "");
   }
