@@ -17,7 +17,7 @@ DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 
 # Stages run one after the other, in the given order, whatever -j says.
 .NOTPARALLEL:
-.PHONY: kafka-tls run release web cluster events test build lint unit shared doc-examples instructions openapi clients browser mobile firefox replay-few replay torture torture-events torture-few torture-planted simulate simulate-wide contract-moto fleet bench bench-quick clean help
+.PHONY: attack kafka-tls run release web cluster events test build lint unit shared doc-examples instructions openapi clients browser mobile firefox replay-few replay torture torture-events torture-few torture-planted simulate simulate-wide contract-moto fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -135,7 +135,7 @@ torture-events: build $(TOOLS)/ready ## one node, then a cluster, whose events l
 kafka-tls: $(TOOLS)/ready ## Kafka behind TLS; needs libssl-dev, and builds librdkafka with it
 	$(CARGO) nextest run --locked --workspace --test tls --features parlance-kafka/tls
 
-attack: build $(TOOLS)/ready ## hostile peers against a server of their own, as part of the tests
+attack: build $(TOOLS)/ready ## hostile peers against a server of their own; `make unit` runs them, too
 	$(CARGO) nextest run --locked --workspace -E 'package(parlance-tests) & test(/^attacks::/)'
 
 torture-planted: build $(TOOLS)/ready ## plants every known bug in turn; fails unless each is found

@@ -188,7 +188,7 @@ async fn draining_node_moves_its_clients_and_bridge_stays() {
         (answer.status == 503).then_some(answer)
     });
     let why = String::from_utf8_lossy(&red.await.body).into_owned();
-    assert_eq!(why, "nodes: none of the nodes is reached\n");
+    assert_eq!(why, "nodes: no node is reachable\n");
     node.start_again().await;
     eventually("the bridge is ready again", async || {
         (admin.get("/readyz").answer().await.status == 200).then_some(())

@@ -31,7 +31,7 @@ pub enum Error {
     #[error("requires the service or admin scope")]
     NeedsScope,
     /// Only a service token may set this field.
-    #[error("{0}: takes the service scope")]
+    #[error("{0}: requires the service scope")]
     NeedsScopeFor(&'static str),
     /// The app chose an id that a room of another kind has.
     #[error("there is another room with this id")]
@@ -105,7 +105,7 @@ pub enum Error {
     #[error("{}", .0.message)]
     Session(Failure),
     /// The change feed no longer reaches back to the cursor.
-    #[error("the cursor is too old, or from another store: start again with START_BEGINNING")]
+    #[error("the cursor is too old or belongs to another store; start again with STREAM_START_BEGINNING")]
     CursorExpired,
     /// This server's store has no change feed.
     #[error("this server has no change feed")]

@@ -82,7 +82,7 @@ impl Services {
     /// A stream belongs to its caller; its frames may name a user each.
     fn refuse_as_user<Q: Call>(&self, caller: &Caller, headers: &HeaderMap) -> Result<(), Error> {
         let Some(named) = headers.get(AS_USER) else { return Ok(()) };
-        let message = "a stream is of the caller alone; frames name a user of their own";
+        let message = "a stream always belongs to its caller; name the user in each frame instead";
         let refused = Error::Field("as_user".to_owned(), message.to_owned());
         Err(self.0.gate.refused::<Q>(caller, named.to_str().unwrap_or_default(), refused))
     }

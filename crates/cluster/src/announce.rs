@@ -22,7 +22,7 @@ impl Cluster {
 
     /// Announces unpublished rooms, soon and repeatedly. Separate from recovery, in which comparing everything with
     /// the store may take minutes.
-    pub(crate) async fn announce_untold(&self) {
+    pub(crate) async fn announce_pending(&self) {
         loop {
             self.missed.unpublished.notified().await;
             // Once the registry is back, a recovery round announces everything.
@@ -36,7 +36,7 @@ impl Cluster {
 
     /// Makes other nodes recover if publishing fails for a while although the registry is reachable.
     pub(crate) fn report_unpublished(&self) {
-        if !self.written.iter().any(|written| written.is_untold()) {
+        if !self.written.iter().any(|written| written.is_pending()) {
             self.missed().unpublished_since = None;
             return;
         }

@@ -31,7 +31,7 @@ impl Cluster {
     pub async fn blocks_changed(&self, user: &UserId) {
         self.blocks.forget(user);
         if self.registry.is_shared()
-            && self.tell_all_nodes(encode(envelope::blocks_changed(user))).await.is_err()
+            && self.notify_all_nodes(encode(envelope::blocks_changed(user))).await.is_err()
         {
             self.registry.report_unpublished();
         }

@@ -98,7 +98,7 @@ impl Cluster {
             Content::Signal(_) => metrics::counter!("parlance_signals_unverified_total").increment(1),
             Content::Forward(_) | Content::Forwarded(_) | Content::Contended(_) => {
                 metrics::counter!("parlance_commands_unverified_total").increment(1);
-                tracing::debug!("ignoring a command from a node without a fleet");
+                tracing::debug!("ignoring an unverified command");
             }
         }
     }

@@ -44,7 +44,7 @@ impl Sizes {
     };
 }
 
-/// Users of whom a node remembers whom they block: those who were written to lately, mostly nobody each.
+/// Users whose block lists are cached: those who were recently written to. Most lists are empty.
 pub(crate) const KNOWN_BLOCKS: usize = 20_000;
 
 /// Time after which work no longer blocks other work: the store usually answers within a hundredth of it.

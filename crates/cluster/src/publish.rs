@@ -49,7 +49,7 @@ impl Cluster {
         {
             content = envelope::head(room, chunk.head().seq(), users.iter());
         }
-        self.tell_room(room, chunk.head(), users, Author::ThisNode, content).await;
+        self.notify_room(room, chunk.head(), users, Author::ThisNode, content).await;
     }
 
     /// Publishes a room's head, for earlier commits that may not have been published. `users` are those whose
@@ -61,11 +61,11 @@ impl Cluster {
                 users.extend(unannounced.users);
             }
             let content = envelope::head(room, head.seq(), users.iter());
-            self.tell_room(room, head, users, Author::MaybeAnother, content).await;
+            self.notify_room(room, head, users, Author::MaybeAnother, content).await;
         }
     }
 
-    async fn tell_room(
+    async fn notify_room(
         &self,
         room: &RoomId,
         head: Head,
@@ -74,11 +74,11 @@ impl Cluster {
         content: envelope::Content,
     ) {
         match self.try_tell_room(room, head, &users, author, content).await {
-            Ok(Told::Members) => {
+            Ok(Notified::Members) => {
                 self.note_written(room, |written| written.announced(head.seq(), &users));
                 return;
             }
-            Ok(Told::KnownNodes) => {
+            Ok(Notified::KnownNodes) => {
                 if self.note_written(room, |written| written.told_known_nodes(head.seq(), users)) {
                     self.registry.report_unpublished();
                 }
@@ -101,7 +101,7 @@ impl Cluster {
         users: &BTreeSet<UserId>,
         author: Author,
         content: envelope::Content,
-    ) -> Result<Told, Unpublished> {
+    ) -> Result<Notified, Unpublished> {
         if self.is_away() {
             return Err(Unpublished);
         }
@@ -118,7 +118,7 @@ impl Cluster {
                     let error = unread.unwrap_or_else(|_| unanswered()).err().map(|error| error.to_string());
                     tracing::warn!(%room, error, "cannot read a room's members, notifying all nodes");
                     let payload = encode(envelope::head(room, head.seq(), users.iter()));
-                    return self.tell_all_nodes(payload).await.map(|()| Told::KnownNodes);
+                    return self.notify_all_nodes(payload).await.map(|()| Notified::KnownNodes);
                 }
             }
             told.sort_unstable();
@@ -127,7 +127,7 @@ impl Cluster {
         let by_room = head.member_count() > MAX_LOOKUP_MEMBERS;
         let to = To { users: &told, room: by_room.then_some(room) };
         self.registry.publish(to, encode(content)).await?;
-        Ok(Told::Members)
+        Ok(Notified::Members)
     }
 
     /// Sends a signal to everyone in `rooms`, here and on other nodes, except to sessions of `except`. Rooms that are
@@ -211,16 +211,16 @@ impl Cluster {
             return;
         }
         // Best effort: signals may be lost.
-        let _ = self.tell_all_nodes(encode(envelope::signal(&to, frame))).await;
+        let _ = self.notify_all_nodes(encode(envelope::signal(&to, frame))).await;
     }
 
     /// Sends `payload` to every other node. Fails if any send fails.
-    pub(crate) async fn tell_all_nodes(&self, payload: Bytes) -> Result<(), Unpublished> {
+    pub(crate) async fn notify_all_nodes(&self, payload: Bytes) -> Result<(), Unpublished> {
         let others = self.registry.nodes().into_iter().filter(|node| node != self.registry.node());
         let told = stream::iter(others)
             .map(|node| {
                 let payload = payload.clone();
-                async move { self.registry.tell(&node, payload).await }
+                async move { self.registry.send_to(&node, payload).await }
             })
             .buffer_unordered(self.sizes.recovery_concurrency);
         let failed = told.filter(|told| std::future::ready(told.is_err())).count().await;
@@ -238,7 +238,7 @@ enum Author {
 }
 
 /// Who was notified about a room.
-enum Told {
+enum Notified {
     /// The nodes of its members, according to the registry.
     Members,
     /// All nodes known here, as of about a second ago: there may be newer ones.

@@ -20,7 +20,7 @@ pub(crate) struct Unannounced {
     /// Users whose membership may have changed. Later chunks are not published to removed users.
     pub(crate) users: BTreeSet<UserId>,
     /// Since when all nodes known at that time have been sent this head.
-    pub(crate) nodes_told: Option<Instant>,
+    pub(crate) nodes_notified_at: Option<Instant>,
 }
 
 impl Written {
@@ -40,7 +40,7 @@ impl Written {
         let unannounced = self.unannounced.get_or_insert_default();
         unannounced.head = unannounced.head.max(head);
         unannounced.users.extend(users);
-        unannounced.nodes_told = None;
+        unannounced.nodes_notified_at = None;
     }
 
     /// Records that all known nodes were sent `head`. This suffices once it is repeated after the time in which a
@@ -50,7 +50,7 @@ impl Written {
             .unannounced
             .as_ref()
             .filter(|unannounced| unannounced.head >= head)
-            .and_then(|it| it.nodes_told);
+            .and_then(|it| it.nodes_notified_at);
         if told.is_some_and(|at| at.elapsed() >= NODES_KNOWN_AFTER) {
             self.at = Instant::now();
             self.unannounced = None;
@@ -58,13 +58,13 @@ impl Written {
         }
         self.not_announced(head, users);
         if let Some(unannounced) = &mut self.unannounced {
-            unannounced.nodes_told = told.or_else(|| Some(Instant::now()));
+            unannounced.nodes_notified_at = told.or_else(|| Some(Instant::now()));
         }
     }
 
     /// Whether others have to recover on their own if this lasts.
-    pub(crate) fn is_untold(&self) -> bool {
-        self.unannounced.as_ref().is_some_and(|unannounced| unannounced.nodes_told.is_none())
+    pub(crate) fn is_pending(&self) -> bool {
+        self.unannounced.as_ref().is_some_and(|unannounced| unannounced.nodes_notified_at.is_none())
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
         let mut written = Written { at: Instant::now(), unannounced: None };
         written.not_announced(4, users(["bob"]));
         written.announced(5, &users([]));
-        let unannounced = |head, users| Some(Unannounced { head, users, nodes_told: None });
+        let unannounced = |head, users| Some(Unannounced { head, users, nodes_notified_at: None });
         assert_eq!(written.unannounced, unannounced(4, users(["bob"])));
         written.not_announced(6, users(["carol"]));
         written.announced(5, &users(["bob", "carol"]));
@@ -95,7 +95,7 @@ mod tests {
     async fn known_nodes_are_notified_twice() {
         let mut written = Written { at: Instant::now(), unannounced: None };
         written.told_known_nodes(4, users(["bob"]));
-        assert!(written.unannounced.is_some() && !written.is_untold());
+        assert!(written.unannounced.is_some() && !written.is_pending());
         written.told_known_nodes(5, users([]));
         tokio::time::advance(NODES_KNOWN_AFTER / 2).await;
         written.told_known_nodes(5, users(["bob"]));

@@ -104,7 +104,9 @@ pub enum OwnIdError {
     #[error(transparent)]
     Id(#[from] IdError),
     /// It has the form of generated ids.
-    #[error("must not be d or r and 32 hexadecimal digits, as ids that the server makes")]
+    #[error(
+        "must not be `d` or `r` followed by 32 hexadecimal digits: reserved for ids that the server generates"
+    )]
     Reserved,
 }
 

@@ -118,7 +118,7 @@ where
                     if peer.is_identified() {
                         must_identify = false;
                     } else if is_shut_down {
-                        tracing::debug!("nobody was identified on the connection");
+                        tracing::debug!("closing: no caller was identified in time");
                         break Ok(());
                     } else {
                         is_shut_down = true;

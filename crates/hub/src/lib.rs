@@ -1,11 +1,11 @@
 //! Delivery of room events to the sessions of this node.
 //!
-//! Nothing is sent to a session. It is notified that a room has advanced, and takes what follows its own position
-//! from the room's [`Feed`]: from the ring of recent frames or from the store. Catch-up, live delivery and slow
-//! readers all use this one path, so there is no transition between them.
+//! A session is notified that a room has advanced, and reads from its own position in the room's [`Feed`]: from the
+//! ring of recent frames or from the store. If it has delivered everything and its connection is idle, new frames are
+//! pushed to the connection instead (`push`), under the connection's lock, so each event takes exactly one path.
 //!
-//! Depends on the store, the registry and frames. Does not depend on room actors, hints of other nodes or sessions,
-//! which it only sees as mailboxes.
+//! Depends on the store, the registry and frames. Does not depend on room actors or sessions, which it only sees as
+//! mailboxes.
 #![warn(missing_docs)]
 
 mod confirm;

@@ -35,7 +35,7 @@ impl<R> Default for Waiting<R> {
 /// A room that can be queued in a mailbox.
 pub trait Wakes {
     /// The session takes it now: later events queue it again.
-    fn looked_at(&self);
+    fn dequeued(&self);
 }
 
 /// The session's user was added to a room.
@@ -97,7 +97,7 @@ impl<R: Wakes> Mailbox<R> {
         }
         let subscription = waiting.rooms.pop_front()?;
         // Before the session reads the room: events that arrive meanwhile queue it again.
-        subscription.looked_at();
+        subscription.dequeued();
         Some(Waken::Room(subscription))
     }
 

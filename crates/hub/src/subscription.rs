@@ -193,7 +193,7 @@ impl Subscription {
 }
 
 impl Wakes for Subscription {
-    fn looked_at(&self) {
+    fn dequeued(&self) {
         self.queued.store(false, Ordering::SeqCst);
     }
 }

@@ -114,7 +114,7 @@ impl Producer {
                 }
             }
         };
-        tracing::warn!(reason, "giving up what is on its way to kafka: it is sent again");
+        tracing::warn!(reason, "replacing the kafka producer; records in flight will be sent again");
         metrics::counter!("parlance_kafka_producers_given_up_total").increment(1);
         // Dropping it purges its queue, and joins a thread.
         tokio::task::spawn_blocking(move || drop(old));

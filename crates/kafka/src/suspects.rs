@@ -1,7 +1,7 @@
-//! Rooms of which the brokers may refuse the next event.
+//! Rooms whose next event the brokers may refuse.
 //!
-//! Brokers refuse batches, which have records of several rooms. So the next event of each of these rooms is sent
-//! alone: if that is refused too, it is the one.
+//! A refused batch holds records of several rooms, so the next event of each is sent alone; one that is refused again
+//! is the cause.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -53,7 +53,7 @@ async fn create(options: &Options) -> Result<(), String> {
     let created = created.map_err(|error| format!("cannot create topic {topic}: {error}"))?;
     for result in created {
         match result {
-            Ok(_) => tracing::info!(topic, partitions = options.partitions, "created the topic of events"),
+            Ok(_) => tracing::info!(topic, partitions = options.partitions, "created the event topic"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((_, error)) => return Err(format!("cannot create topic {topic}: {error}")),
         }
@@ -77,7 +77,7 @@ async fn check_policy(options: &Options) -> Result<(), String> {
         }
         Some(_) => Ok(()),
         None => {
-            tracing::warn!(topic, "the brokers do not say whether the topic is compacted: it must not be");
+            tracing::warn!(topic, "cannot tell whether the topic is compacted; it must not be");
             Ok(())
         }
     }

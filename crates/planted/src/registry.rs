@@ -107,8 +107,8 @@ impl Registry for PlantedRegistry {
         }
     }
 
-    async fn tell(&self, node: &NodeId, payload: Bytes) -> Result<(), RegistryError> {
-        self.inner.tell(node, payload).await
+    async fn send_to(&self, node: &NodeId, payload: Bytes) -> Result<(), RegistryError> {
+        self.inner.send_to(node, payload).await
     }
 
     fn report_unpublished(&self) {

@@ -102,8 +102,8 @@ impl LogStore for PlantedStore {
         }
     }
 
-    fn gather(&self) -> Duration {
-        self.inner.gather()
+    fn append_interval(&self) -> Duration {
+        self.inner.append_interval()
     }
 
     fn late_append(&self) -> Duration {

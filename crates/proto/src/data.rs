@@ -17,7 +17,7 @@ pub enum DataError {
     #[error(transparent)]
     TooLarge(#[from] DataTooLarge),
     /// A value that JSON cannot represent.
-    #[error("holds a value that is none of JSON, such as NaN")]
+    #[error("contains a value that JSON cannot represent, such as NaN")]
     NotJson,
     /// Nesting that is too deep.
     #[error("must not be nested deeper than {MAX_DATA_DEPTH}")]

@@ -43,7 +43,7 @@ pub(crate) const ASK_POLICY_AGAIN: Duration = Duration::from_secs(600);
 pub(crate) const WAITING_MESSAGES: usize = 16_384;
 
 /// Maximum number of users or rooms per command.
-pub(crate) const TELL_BATCH: usize = 500;
+pub(crate) const WRITE_BATCH: usize = 500;
 
 /// Batches of one kind in flight at once; later changes are combined. Redis executes them one after the other: more
 /// would only wait there, with those of all nodes after an outage.

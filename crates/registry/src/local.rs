@@ -56,7 +56,7 @@ impl Registry for Local {
         Ok(())
     }
 
-    async fn tell(&self, _node: &NodeId, _payload: Bytes) -> Result<(), RegistryError> {
+    async fn send_to(&self, _node: &NodeId, _payload: Bytes) -> Result<(), RegistryError> {
         Ok(())
     }
 

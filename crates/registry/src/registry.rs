@@ -121,7 +121,7 @@ pub trait Registry: Send + Sync + 'static {
     ///
     /// # Errors
     /// It may or may not have arrived.
-    async fn tell(&self, node: &NodeId, payload: Bytes) -> Result<(), RegistryError>;
+    async fn send_to(&self, node: &NodeId, payload: Bytes) -> Result<(), RegistryError>;
 
     /// Reports that publishing failed for a while. Other nodes get [`Notice::Missed`] with the next heartbeat, if
     /// that arrives.

@@ -46,7 +46,7 @@ impl Answer {
 }
 
 /// Whether another node may decide `pending`, given the head known here.
-pub(crate) fn may_go(pending: &PendingCommand, head: u64) -> bool {
+pub(crate) fn may_forward(pending: &PendingCommand, head: u64) -> bool {
     let plain = match &pending.command.action {
         Action::Send(message) => *message == Message::plain(message.text.clone()),
         _ => false,
@@ -98,7 +98,7 @@ impl Shared {
         for node in self.registry.nodes().into_iter().filter(|node| *node != own) {
             let (registry, payload) = (self.registry.clone(), payload.clone());
             // A node that misses this is asked again if necessary.
-            self.tasks.spawn(async move { registry.tell(&node, payload).await });
+            self.tasks.spawn(async move { registry.send_to(&node, payload).await });
         }
     }
 
@@ -125,7 +125,7 @@ impl Shared {
             previous_id,
         };
         let asked = async {
-            self.registry.tell(home, envelope::encode(Content::Forward(forward))).await.ok()?;
+            self.registry.send_to(home, envelope::encode(Content::Forward(forward))).await.ok()?;
             answered.await.ok()
         };
         let forwarded = timeout(FORWARD_TIMEOUT, asked).await.ok().flatten();

@@ -43,7 +43,7 @@ impl RoomCommands for Rooms {
                 forwarded.is_repeat = outcome.is_repeat;
             }
             let payload = envelope::encode(Content::Forwarded(forwarded));
-            let _ = shared.registry.tell(&node, payload).await;
+            let _ = shared.registry.send_to(&node, payload).await;
         });
     }
 

@@ -46,7 +46,7 @@ pub(crate) enum RoomMessage {
     Returned(UserId, Vec<PendingCommand>),
     /// Another node has committed this chunk.
     Observed(Chunk),
-    /// This node, the room's home, keeps losing races.
+    /// The given node, the room's home, keeps losing races: forward to it for a while.
     Contended(NodeId),
 }
 

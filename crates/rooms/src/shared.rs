@@ -64,7 +64,7 @@ impl Shared {
         Arc::new(Self { parts, start, actors, is_closed, forwards })
     }
 
-    /// Looks later whether `chunk` was written to `room`, and delivers it.
+    /// Resolves an append of unknown outcome in the background, and delivers what it finds.
     pub(crate) fn find_out(&self, room: &RoomId, chunk: &Chunk) {
         self.cluster.may_be_unannounced(room, chunk.concerned().cloned().collect());
         let shutdown = self.departure.shutdown().clone();

@@ -109,7 +109,7 @@ impl Consumers {
             if let Some(table) = source.leases.clone() {
                 let leasing = Leasing { table, owner: owner.to_owned(), times: LeaseTimes::PRODUCTION };
                 running.push(Running::Leased(Leased::start(leasing, parts, options, end.clone())));
-                tracing::info!(consumer = %name, to = shown, "delivering the events of all rooms, in turn");
+                tracing::info!(consumer = %name, to = shown, "consumer started; waiting for its lease");
                 continue;
             }
             let consumer = Box::pin(Consumer::start(parts, options, end.clone())).await;

@@ -221,7 +221,7 @@ async fn open_store(
         }
         StoreConfig::Dynamodb { table_prefix } => {
             if config.redis.is_none() {
-                tracing::warn!("without redis this node learns late of other nodes' writes to these tables");
+                tracing::warn!("no redis configured: writes of other nodes are noticed only by polling");
             }
             let Tables { store, claim, source, revocations } =
                 cluster::open_tables(table_prefix, config.redis.as_ref(), monitor, clock).await?;

@@ -159,7 +159,7 @@ async fn unknown_to_grpc(headers: HeaderMap) -> Response {
     if is_grpc(&headers) {
         return no_such_service();
     }
-    (StatusCode::NOT_FOUND, "gRPC alone is served here\n").into_response()
+    (StatusCode::NOT_FOUND, "only gRPC is served here\n").into_response()
 }
 
 fn no_such_service() -> Response {
@@ -171,7 +171,7 @@ fn not_found(headers: &HeaderMap) -> Response {
     let message = if upgrade.eq_ignore_ascii_case(b"websocket") {
         "there is no WebSocket at this path: connect to /ws\n"
     } else {
-        "there is nothing at this path: REST is under /v1, described by /openapi.json\n"
+        "not found: REST is under /v1, described by /openapi.json\n"
     };
     (StatusCode::NOT_FOUND, message).into_response()
 }

@@ -33,7 +33,7 @@ impl Heartbeat {
 
     /// The timer has fired: returns whether a heartbeat is due and when it has to fire next, or `None` if it fired
     /// for the deadline.
-    pub(crate) fn rang(&mut self, now: Instant) -> Option<(bool, Instant)> {
+    pub(crate) fn on_timer(&mut self, now: Instant) -> Option<(bool, Instant)> {
         if now >= self.deadline {
             return None;
         }
@@ -60,8 +60,8 @@ mod tests {
         assert_eq!(heartbeat.set_deadline(begin + HEARTBEAT * 2), begin + HEARTBEAT);
         let late = begin + HEARTBEAT + HEARTBEAT / 2;
         heartbeat.sent(begin + HEARTBEAT / 2);
-        assert_eq!(heartbeat.rang(begin + HEARTBEAT), Some((false, late)));
-        assert_eq!(heartbeat.rang(late), Some((true, begin + HEARTBEAT * 2)));
-        assert_eq!(heartbeat.rang(begin + HEARTBEAT * 2), None);
+        assert_eq!(heartbeat.on_timer(begin + HEARTBEAT), Some((false, late)));
+        assert_eq!(heartbeat.on_timer(late), Some((true, begin + HEARTBEAT * 2)));
+        assert_eq!(heartbeat.on_timer(begin + HEARTBEAT * 2), None);
     }
 }

@@ -42,13 +42,13 @@ impl Session {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             heartbeat_after: HEARTBEAT.try_into().ok().filter(|_| self.subscribe_only),
         };
-        self.tell(Frame::Welcome(welcome));
+        self.send(Frame::Welcome(welcome));
         for gap in open.notices.drain(..) {
-            self.tell(Frame::Gap(gap));
+            self.send(Frame::Gap(gap));
         }
         if self.stage == Stage::Serving {
             self.heartbeat = self.subscribe_only.then(|| Box::new(Heartbeat::new(Instant::now())));
-            self.ring_in(self.caller.remaining(now));
+            self.set_timer(self.caller.remaining(now));
         }
         let rooms = open.rooms.values().filter_map(RoomStream::signal_room);
         let rooms = rooms.take(PRESENCE_ROOMS).collect();

@@ -69,7 +69,7 @@ pub(crate) enum Stage {
     Serving,
     /// Told to leave; served as before until the deadline, so that clients move at their own times and not all at
     /// once.
-    Told,
+    Notified,
     /// Operations in flight are answered until the deadline; no new ones are accepted.
     Leaving,
 }
@@ -225,14 +225,7 @@ impl Session {
             Turn::Inbound(Some(Err(status))) => return Err(status),
             Turn::Inbound(None) => self.inbound_ended = true,
             Turn::Drain => self.drain(),
-            Turn::Deadline if self.beat() => {}
-            Turn::Deadline if self.stage == Stage::Leaving => self.ended = true,
-            Turn::Deadline if self.stage == Stage::Told => {
-                self.stage = Stage::Leaving;
-                self.ring_in(DRAIN_GRACE);
-            }
-            Turn::Deadline if self.open.is_none() => return Err(self.refusal(Error::HelloTimeout)),
-            Turn::Deadline => return Err(self.refusal(Error::TokenExpired)),
+            Turn::Deadline => self.deadline()?,
         }
         self.tell_gaps();
         // Whichever side has finished, operations in flight are still answered.
@@ -241,10 +234,27 @@ impl Session {
         Ok(())
     }
 
-    /// The timer has fired: returns whether only for a heartbeat, which is sent if nothing else was sent since.
+    /// The timer has fired.
+    fn deadline(&mut self) -> Result<(), Status> {
+        if self.beat() {
+            return Ok(());
+        }
+        match self.stage {
+            Stage::Leaving => self.ended = true,
+            Stage::Notified => {
+                self.stage = Stage::Leaving;
+                self.set_timer(DRAIN_GRACE);
+            }
+            _ if self.open.is_none() => return Err(self.refusal(Error::HelloTimeout)),
+            _ => return Err(self.refusal(Error::TokenExpired)),
+        }
+        Ok(())
+    }
+
+    /// Whether the timer has fired only for a heartbeat, which is sent if nothing else was sent since.
     fn beat(&mut self) -> bool {
         let Some((is_due, next)) =
-            self.heartbeat.as_mut().and_then(|heartbeat| heartbeat.rang(Instant::now()))
+            self.heartbeat.as_mut().and_then(|heartbeat| heartbeat.on_timer(Instant::now()))
         else {
             return false;
         };
@@ -257,19 +267,19 @@ impl Session {
 
     /// Tells the client when to reconnect, at a different time for each session, and continues until then.
     fn drain(&mut self) {
-        self.stage = Stage::Told;
+        self.stage = Stage::Notified;
         let spread = (self.sessions.reconnect_spread.as_millis() as u64).max(1);
         let share = self.open.as_ref().map_or(0, |open| open.mailbox.session());
         // Sessions are numbered consecutively: a stride that is coprime to the spread covers all of it.
         let delay = Duration::from_millis(share.wrapping_mul(1_571) % spread);
         let draining = v1::Draining { reconnect_after: delay.try_into().ok() };
-        self.tell(Frame::Draining(draining));
+        self.send(Frame::Draining(draining));
         // A client without hello has nothing to wait for.
         let stay = if self.open.is_some() { delay + LEAVE_SLACK } else { Duration::ZERO };
-        self.ring_in(stay);
+        self.set_timer(stay);
     }
 
-    pub(crate) fn tell(&mut self, frame: Frame) {
+    pub(crate) fn send(&mut self, frame: Frame) {
         self.out.push_back(SharedFrame::from(frame).into());
     }
 
@@ -288,7 +298,7 @@ impl Session {
         }
     }
 
-    pub(crate) fn ring_in(&mut self, delay: Duration) {
+    pub(crate) fn set_timer(&mut self, delay: Duration) {
         let deadline = Instant::now() + delay;
         let next = self.heartbeat.as_mut().map(|heartbeat| heartbeat.set_deadline(deadline));
         self.clock.as_mut().reset(next.unwrap_or(deadline));

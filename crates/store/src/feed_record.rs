@@ -102,7 +102,7 @@ pub(crate) fn encode_progress(progress: &RoomProgress) -> Vec<u8> {
 /// event.
 pub(crate) fn decode_progress(name: &ConsumerName, room: &RoomId, bytes: &[u8]) -> RoomProgress {
     let Ok(record) = ConsumerRoomRecord::decode(bytes) else {
-        tracing::error!(consumer = %name, %room, "cannot read how far a consumer is in a room: it begins anew there");
+        tracing::error!(consumer = %name, %room, "cannot read a consumer's progress in a room, starting over there");
         return RoomProgress { pending: true, ..RoomProgress::default() };
     };
     let parked = Parked { reason: record.parked_reason, since: Timestamp(record.parked_at_ms) };

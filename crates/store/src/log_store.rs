@@ -51,7 +51,7 @@ pub trait LogStore: Send + Sync + 'static {
 
     /// The minimum interval between appends to a room, so that operations in between share a write. Zero if another
     /// write costs no more than a larger one.
-    fn gather(&self) -> Duration {
+    fn append_interval(&self) -> Duration {
         Duration::ZERO
     }
 

@@ -16,7 +16,7 @@ pub struct Preferences {
     pub unread_at: u64,
 }
 
-/// A change of preferences: what is `None` stays.
+/// A change of preferences: `None` leaves a setting unchanged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PreferencesChange {
     /// See [`Preferences::hidden`].

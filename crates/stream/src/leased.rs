@@ -32,7 +32,8 @@ pub struct LeaseTimes {
 }
 
 impl LeaseTimes {
-    /// A killed worker is replaced within 12 s.
+    /// A killed worker is replaced within 13 s: its lease expires 9 s after the last renewal that was seen, and renewals
+    /// and checks happen every 2 s.
     pub const PRODUCTION: Self =
         Self { every: Duration::from_secs(2), safe: Duration::from_secs(6), expiry: Duration::from_secs(9) };
 }
@@ -101,7 +102,7 @@ impl Holder {
             self.running.send_replace(None);
             match lease {
                 Some(lease) => self.release(lease).await,
-                None => tracing::warn!(consumer = %self.name, "another process has the consumer now"),
+                None => tracing::warn!(consumer = %self.name, "lost the lease to another process"),
             }
             let _ = end.run_until_cancelled(sleep(self.leasing.times.every)).await;
         }
@@ -167,7 +168,7 @@ impl Holder {
                 return Some(lease);
             }
         };
-        tracing::info!(consumer = %self.name, "delivering the events of all rooms from here");
+        tracing::info!(consumer = %self.name, "lease acquired, delivering events");
         self.running.send_replace(Some(consumer.clone()));
         let mut is_lost = false;
         loop {
@@ -199,7 +200,9 @@ impl Holder {
                     }
                 }
                 Ok(Err(error)) => self.complain(&error),
-                Err(_) => tracing::warn!(consumer = %self.name, "its lease could not be renewed in time"),
+                Err(_) => {
+                    tracing::warn!(consumer = %self.name, "lease not renewed in time, delivery stopped")
+                }
             }
         }
         stop.cancel();
@@ -211,11 +214,11 @@ impl Holder {
         let free = Lease { owner: String::new(), renewals: lease.renewals + 1 };
         let releasing = self.leasing.table.replace_lease(&self.name, Some(&lease), &free);
         if !matches!(timeout(self.leasing.times.every, releasing).await, Ok(Ok(true))) {
-            tracing::debug!(consumer = %self.name, "its lease is left to expire");
+            tracing::debug!(consumer = %self.name, "cannot release the lease, leaving it to expire");
         }
     }
 
     fn complain(&self, error: &StoreError) {
-        tracing::warn!(consumer = %self.name, %error, "its lease cannot be read or renewed");
+        tracing::warn!(consumer = %self.name, %error, "cannot read or renew the lease");
     }
 }

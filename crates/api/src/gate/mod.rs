@@ -1,5 +1,7 @@
-//! The single entry point. Every call and every stream, on each transport, passes through, in this order: client
-//! address, identity, rate limits, deadline, audit log, span, metrics.
+//! The single entry point of every call and every stream, on each transport. A call's client address and caller are
+//! identified, the caller acts as another user if the call names one, and is rate limited. The call then runs in a
+//! span, within a deadline, is counted, and written to the audit log. A stream is identified and audited here; its
+//! hello and its frames are rate limited.
 //!
 //! Operations take an [`Admitted`] caller, which only the gate creates, and a request with a row in [`calls`]: an
 //! operation that bypasses the gate does not compile.
@@ -156,7 +158,7 @@ impl Gate {
         let user = UserId::parse_new(as_user);
         let user = user.map_err(|error| Error::Field("as_user".to_owned(), error.to_string()))?;
         if user.as_str() == ME {
-            return Err(Error::Field("as_user".to_owned(), "is whoever calls".to_owned()));
+            return Err(Error::Field("as_user".to_owned(), "must not be `me`".to_owned()));
         }
         Ok(caller.acting_as(user))
     }

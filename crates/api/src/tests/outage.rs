@@ -69,7 +69,7 @@ impl Registry for Outage {
         Ok(())
     }
 
-    async fn tell(&self, _: &NodeId, _: Bytes) -> Result<(), RegistryError> {
+    async fn send_to(&self, _: &NodeId, _: Bytes) -> Result<(), RegistryError> {
         self.check(())
     }
 

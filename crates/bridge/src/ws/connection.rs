@@ -79,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match timers.due(now, blocked) {
                 Some(Due::Stalled) => return Ending::Gone,
                 Some(Due::Grace) => return ended("shutting_down", "this node is shutting down"),
-                Some(Due::Idle) => return ended("idle_timeout", "nothing was heard, not even a pong"),
+                Some(Due::Idle) => return ended("idle_timeout", "nothing was received, not even a pong"),
                 Some(Due::Ping) => self.link.lock().outbound.ping(),
                 None => {}
             }
@@ -156,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Err(answer) => {
                 ends.meters.bad_frames.increment(1);
                 if self.bad_frames.take(BAD_FRAMES, now).is_err() {
-                    let message = "too many messages were no frames";
+                    let message = "too many malformed messages";
                     let failure = Failure::new(Code::ResourceExhausted, "too_many_bad_frames", message);
                     return Break(Ending::failed(failure));
                 }

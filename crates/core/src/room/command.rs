@@ -228,10 +228,10 @@ pub enum Refusal {
     #[error("not a member of this room")]
     NotMember,
     /// The role does not suffice.
-    #[error("this takes the role of {0}")]
+    #[error("requires the role {0}")]
     NeedsRole(&'static str),
     /// Only the app may do this.
-    #[error("this takes the {0} scope")]
+    #[error("requires the {0} scope")]
     NeedsScope(&'static str),
     /// The room was deleted.
     #[error("this room was deleted")]
@@ -299,16 +299,16 @@ pub enum Refusal {
     /// The room has the maximum number of members.
     #[error("the room is full")]
     RoomFull,
-    /// `after_seq` lies beyond the room's head.
-    #[error("after_seq {after} lies beyond the room's head {head}")]
+    /// `after_seq` is beyond the room's head.
+    #[error("after_seq {after} is beyond the room's head {head}")]
     CursorAhead {
         /// The client's value.
         after: u64,
         /// The head.
         head: u64,
     },
-    /// `seq` lies beyond the room's head.
-    #[error("seq {seq} lies beyond the room's head {head}")]
+    /// `seq` is beyond the room's head.
+    #[error("seq {seq} is beyond the room's head {head}")]
     SeqAhead {
         /// The client's value.
         seq: u64,

@@ -63,7 +63,7 @@ impl Shared {
                 Cause::Registration.count();
                 self.notices.missed();
             }
-            self.notices.say_missed();
+            self.notices.report_missed();
         }
     }
 

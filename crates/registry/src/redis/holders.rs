@@ -88,13 +88,13 @@ impl<K: Clone + Eq + Hash> Holders<K> {
     }
 
     /// Adds a holder of `key`. Returns whether it is the first.
-    pub(super) fn hold(&self, key: &K) -> (bool, Change) {
+    pub(super) fn acquire(&self, key: &K) -> (bool, Change) {
         let mut keys = self.keys();
         let count = keys.counts.entry(key.clone()).or_default();
         count.holders += 1;
         let first = count.holders == 1;
         let settled = !self.verifies && !first && count.confirmed && !count.queued && !count.in_flight;
-        (first, if settled { Change::Settled } else { self.tell(keys, key) })
+        (first, if settled { Change::Settled } else { self.enqueue(keys, key) })
     }
 
     /// Removes a holder of `key`. Returns whether it was the last.
@@ -105,10 +105,10 @@ impl<K: Clone + Eq + Hash> Holders<K> {
             Some(count) => count.holders -= 1,
         }
         let last = keys.counts.get(key).is_some_and(|count| count.holders == 0);
-        (last, if last { self.tell(keys, key) } else { Change::Settled })
+        (last, if last { self.enqueue(keys, key) } else { Change::Settled })
     }
 
-    fn tell(&self, mut keys: MutexGuard<'_, Keys<K>>, key: &K) -> Change {
+    fn enqueue(&self, mut keys: MutexGuard<'_, Keys<K>>, key: &K) -> Change {
         let keys = &mut *keys;
         let Some(count) = keys.counts.get_mut(key) else { return Change::Settled };
         if !count.queued && !count.in_flight {
@@ -135,7 +135,7 @@ impl<K: Clone + Eq + Hash> Holders<K> {
 
     /// The next batch of changes. Each key is passed back to [`Self::settle`] or [`Self::failed`], unless the link is
     /// lost first.
-    pub(super) fn take(&self, most: usize) -> Vec<Wanted<K>> {
+    pub(super) fn next_batch(&self, most: usize) -> Vec<Wanted<K>> {
         let mut keys = self.keys();
         let keys = &mut *keys;
         let some = keys.queue.len().min(most);

@@ -59,7 +59,7 @@ impl Inbox {
 
     fn take(&self, message: Message) {
         let Some(frame) = message.value.into_bytes().and_then(Frame::parse) else {
-            tracing::warn!(channel = %message.channel, "ignoring a message that no node sends");
+            tracing::warn!(channel = %message.channel, "ignoring a malformed message");
             return;
         };
         let registry = &self.registry;

@@ -11,11 +11,11 @@ use crate::NodeId;
 /// | `nodes` | sorted set: lease -> when it ends, in ms by the clock of Redis |
 /// | `fleet{<nodes>}` | hash: what all nodes have in common, see [`super::record`]; the slot of `nodes` |
 /// | `layout` | how many buckets and shards there are, for nodes of earlier versions |
-/// | `sweep:<lease>` | whoever holds it clears up after that lease |
+/// | `sweep:<lease>` | held by the node that cleans up after that lease |
 /// | `u:{<tag>}:<bucket>` | hash: user -> the leases of the nodes where they are online |
-/// | `node:<id>` | channel: what is for that node |
-/// | `beats` | channel: what each node says every second of what it has published |
-/// | `room:<id>` | channel: what is for the nodes that follow that room |
+/// | `node:<id>` | channel: messages for that node |
+/// | `beats` | channel: each node's last sent numbers, every second |
+/// | `room:<id>` | channel: messages for nodes that follow that room |
 #[derive(Debug)]
 pub(super) struct Keys {
     prefix: String,

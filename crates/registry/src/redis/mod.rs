@@ -120,7 +120,7 @@ impl Registry for Redis {
 
     async fn connect(&self, user: &UserId) -> Result<bool, RegistryError> {
         let registry = &self.registry;
-        let (first, change) = registry.users.hold(user);
+        let (first, change) = registry.users.acquire(user);
         let others = registry.answered(change).await?;
         Ok(first && !others)
     }
@@ -159,7 +159,7 @@ impl Registry for Redis {
         registry.send(&link, channels, &payload).await.map_err(unavailable)
     }
 
-    async fn tell(&self, node: &NodeId, payload: Bytes) -> Result<(), RegistryError> {
+    async fn send_to(&self, node: &NodeId, payload: Bytes) -> Result<(), RegistryError> {
         let registry = &self.registry;
         let channel = registry.keys.node_channel(node);
         registry.send(&*registry.link()?, vec![channel], &payload).await.map_err(unavailable)
@@ -170,7 +170,7 @@ impl Registry for Redis {
     }
 
     async fn follow(&self, room: &RoomId) -> Result<(), RegistryError> {
-        let (_, change) = self.registry.rooms.hold(room);
+        let (_, change) = self.registry.rooms.acquire(room);
         self.registry.answered(change).await.map(drop)
     }
 

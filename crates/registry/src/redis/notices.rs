@@ -26,19 +26,19 @@ impl Notices {
 
     /// Returns whether it did not fit although the previous one did.
     pub(super) fn send(&self, notice: Notice) -> bool {
-        let full =
-            !self.say_missed() || matches!(self.to.try_send(notice), Err(mpsc::error::TrySendError::Full(_)));
+        let full = !self.report_missed()
+            || matches!(self.to.try_send(notice), Err(mpsc::error::TrySendError::Full(_)));
         full && !self.missed.swap(true, Ordering::SeqCst)
     }
 
     /// Reports that messages were lost before this moment, but none from now on.
     pub(super) fn missed(&self) {
         self.missed.store(true, Ordering::SeqCst);
-        self.say_missed();
+        self.report_missed();
     }
 
     /// Reports missed notices if there are any and there is room. Returns whether that is done.
-    pub(super) fn say_missed(&self) -> bool {
+    pub(super) fn report_missed(&self) -> bool {
         if !self.missed.swap(false, Ordering::SeqCst) {
             return true;
         }
@@ -67,7 +67,7 @@ mod tests {
         assert!(notices.send(payload("dropped")));
         assert!(!notices.send(payload("dropped too")));
         assert_eq!(taken.try_recv(), Ok(payload("one")));
-        assert!(notices.say_missed());
+        assert!(notices.report_missed());
         assert_eq!(taken.try_recv(), Ok(payload("two")));
         assert!(!notices.send(payload("three")));
         assert_eq!(taken.try_recv(), Ok(Notice::Missed));

@@ -13,7 +13,7 @@ use super::cause::{Cause, Failure};
 use super::inbox::Inbox;
 use super::link::{Lifeline, Link, Task};
 use super::options::ConnectError;
-use super::registrations::{go_on_telling, refresh, write_all};
+use super::registrations::{refresh, write_all, write_continuously};
 use crate::limits::{HELD_LONG, LINK_BACKOFF};
 use crate::{Health, Notice};
 
@@ -129,8 +129,8 @@ impl Shared {
                 }
             };
             let telling = async {
-                write_all(&self.rooms, |batch| self.tell_rooms(link, batch)).await?;
-                write_all(&self.users, |batch| self.tell_users(link, batch)).await
+                write_all(&self.rooms, |batch| self.write_rooms(link, batch)).await?;
+                write_all(&self.users, |batch| self.write_users(link, batch)).await
             };
             tokio::select! {
                 lost = renewing => lost?,
@@ -161,8 +161,8 @@ impl Shared {
             () = self.closing.cancelled() => {}
             cause = recovered.lifeline.broken() => return Some(cause),
             cause = self.beat(link, recovered.heard) => return Some(cause),
-            never = go_on_telling(&self.users, |batch| self.tell_users(link, batch), pause, missed) => match never {},
-            never = go_on_telling(&self.rooms, |batch| self.tell_rooms(link, batch), pause, missed) => match never {},
+            never = write_continuously(&self.users, |batch| self.write_users(link, batch), pause, missed) => match never {},
+            never = write_continuously(&self.rooms, |batch| self.write_rooms(link, batch), pause, missed) => match never {},
             never = refresh(&self.users, self.options.refresh) => match never {},
             never = refresh(&self.rooms, self.options.refresh) => match never {},
             never = self.sweep(link) => match never {},
@@ -170,7 +170,7 @@ impl Shared {
         }
         self.users.clear();
         let leaving = async {
-            write_all(&self.users, |batch| self.tell_users(link, batch)).await?;
+            write_all(&self.users, |batch| self.write_users(link, batch)).await?;
             // Announces what was published since the last one and may be lost.
             self.send_beat(link).await?;
             self.leave(link).await

@@ -13,9 +13,9 @@ use super::Shared;
 use super::holders::{Answer, Holders, Wanted};
 use super::link::Link;
 use super::script::{Script, strings};
-use crate::limits::{REFRESH_BATCH, TELL_BATCH, WRITES_UNDER_WAY};
+use crate::limits::{REFRESH_BATCH, WRITE_BATCH, WRITES_UNDER_WAY};
 
-type Told<K> = (Vec<Wanted<K>>, FredResult<Vec<Answer>>);
+type Written<K> = (Vec<Wanted<K>>, FredResult<Vec<Answer>>);
 
 /// Sends all pending changes.
 pub(super) async fn write_all<K, W>(
@@ -24,7 +24,7 @@ pub(super) async fn write_all<K, W>(
 ) -> FredResult<()>
 where
     K: Clone + Eq + Hash,
-    W: Future<Output = Told<K>>,
+    W: Future<Output = Written<K>>,
 {
     let mut under_way = FuturesUnordered::new();
     loop {
@@ -35,7 +35,7 @@ where
 }
 
 /// Sends pending changes continuously. Failures are retried: heartbeats detect whether the link is still good.
-pub(super) async fn go_on_telling<K, W>(
+pub(super) async fn write_continuously<K, W>(
     counts: &Holders<K>,
     write: impl Fn(Vec<Wanted<K>>) -> W,
     pause: Duration,
@@ -43,7 +43,7 @@ pub(super) async fn go_on_telling<K, W>(
 ) -> Infallible
 where
     K: Clone + Eq + Hash,
-    W: Future<Output = Told<K>>,
+    W: Future<Output = Written<K>>,
 {
     let mut under_way = FuturesUnordered::new();
     loop {
@@ -86,10 +86,10 @@ pub(super) async fn refresh<K: Clone + Eq + Hash>(counts: &Holders<K>, period: D
 fn fill<K, W>(counts: &Holders<K>, write: &impl Fn(Vec<Wanted<K>>) -> W, under_way: &mut FuturesUnordered<W>)
 where
     K: Clone + Eq + Hash,
-    W: Future<Output = Told<K>>,
+    W: Future<Output = Written<K>>,
 {
     while under_way.len() < WRITES_UNDER_WAY {
-        let batch = counts.take(TELL_BATCH);
+        let batch = counts.next_batch(WRITE_BATCH);
         if batch.is_empty() {
             return;
         }
@@ -99,7 +99,7 @@ where
 
 impl Shared {
     /// Adds this node's lease to held users, and removes it from others. Returns whether they are on other nodes.
-    pub(super) async fn tell_users(&self, link: &Link, batch: Vec<Wanted<UserId>>) -> Told<UserId> {
+    pub(super) async fn write_users(&self, link: &Link, batch: Vec<Wanted<UserId>>) -> Written<UserId> {
         let outcome = async {
             let lease = self.lease();
             let common = [Value::from(lease), Value::from(self.node.as_str())];
@@ -119,7 +119,7 @@ impl Shared {
     }
 
     /// Subscribes to followed rooms, and unsubscribes from others.
-    pub(super) async fn tell_rooms(&self, link: &Link, batch: Vec<Wanted<RoomId>>) -> Told<RoomId> {
+    pub(super) async fn write_rooms(&self, link: &Link, batch: Vec<Wanted<RoomId>>) -> Written<RoomId> {
         let channels = |wanted| {
             let rooms = batch.iter().filter(move |(_, followed)| *followed == wanted);
             rooms.map(|(room, _)| self.keys.room_channel(room)).collect()

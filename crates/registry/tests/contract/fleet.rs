@@ -77,7 +77,7 @@ pub(crate) async fn single_node_is_notified(nodes: &[AnyRegistry]) {
     // Not text, and of the maximum size of a chunk.
     let long = Bytes::from(vec![0xff; 300_000]);
     for payload in [Bytes::new(), payload(), long] {
-        a.tell(b.node(), payload.clone()).await.unwrap();
+        a.send_to(b.node(), payload.clone()).await.unwrap();
         notice(&mut at_b, &Notice::Payload(payload)).await;
     }
 }

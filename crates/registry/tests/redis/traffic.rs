@@ -21,11 +21,11 @@ async fn a_burst_arrives() {
         started(2, &RedisOptions { command_timeout, unheard, lease, ..options(server.url()) }).await;
     let (sender, receiver) = nodes.split_at_mut(1);
     let payloads = (0..25_000_u32).map(|number| Bytes::from(number.to_be_bytes().to_vec()));
-    let told = payloads.map(|payload| sender[0].registry.tell(receiver[0].registry.node(), payload));
+    let told = payloads.map(|payload| sender[0].registry.send_to(receiver[0].registry.node(), payload));
     iter(told).buffered(2_000).for_each(async |told| told.unwrap()).await;
 
     let last = payload();
-    sender[0].registry.tell(receiver[0].id(), last.clone()).await.unwrap();
+    sender[0].registry.send_to(receiver[0].id(), last.clone()).await.unwrap();
     let (mut numbers, mut missed) = (Vec::new(), false);
     loop {
         match receiver[0].notices.recv().await.unwrap() {
@@ -46,7 +46,7 @@ async fn dropped_notices_are_reported_as_missed() {
     let server = RedisServer::start().await.unwrap();
     let sender = Node::start(&options(server.url())).await;
     let mut slow = Node::start(&RedisOptions { waiting_notices: 100, ..options(server.url()) }).await;
-    for told in join_all((0..1_000).map(|_| sender.registry.tell(slow.id(), payload()))).await {
+    for told in join_all((0..1_000).map(|_| sender.registry.send_to(slow.id(), payload()))).await {
         told.unwrap();
     }
     until("they have arrived", async || slow.notices.len() == 100).await;
@@ -60,7 +60,7 @@ async fn dropped_notices_are_reported_as_missed() {
     slow.says(Notice::Missed).await;
     let (id, last) = (slow.id().clone(), payload());
     until("what comes is taken again", async || {
-        sender.registry.tell(&id, last.clone()).await.unwrap();
+        sender.registry.send_to(&id, last.clone()).await.unwrap();
         taken(&mut slow.notices).contains(&Notice::Payload(last.clone()))
     })
     .await;

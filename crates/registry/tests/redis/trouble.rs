@@ -259,7 +259,7 @@ async fn redis_is_unavailable_at_startup() {
     let mut early = Node::start(&options(server.url())).await;
     assert_eq!(early.health(), Health::Away);
     assert!(!connected());
-    assert_eq!(early.registry.tell(early.id(), payload()).await, Err(RegistryError::Unavailable));
+    assert_eq!(early.registry.send_to(early.id(), payload()).await, Err(RegistryError::Unavailable));
     server.restart().await.unwrap();
     early.says(Notice::Missed).await;
     assert!(connected());

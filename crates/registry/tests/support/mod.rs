@@ -88,7 +88,7 @@ pub(crate) async fn taken_until_now(
     notices: &mut Receiver<Notice>,
 ) -> Vec<Notice> {
     let last = payload();
-    from.tell(to.node(), last.clone()).await.unwrap();
+    from.send_to(to.node(), last.clone()).await.unwrap();
     let mut all = Vec::new();
     loop {
         let next = tokio::time::timeout(DEADLINE, notices.recv()).await.expect("a payload in time");

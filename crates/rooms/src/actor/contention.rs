@@ -33,7 +33,7 @@ impl Actor {
                     if self.other_home().is_some() {
                         self.forward_until = Some(Instant::now() + FORWARD_FOR);
                         // Some commands cannot be forwarded: do not retry all at once.
-                        if !commands.iter().all(|pending| self.may_go(pending)) {
+                        if !commands.iter().all(|pending| self.may_forward(pending)) {
                             let spread = (1 << races.min(6)) * 2;
                             sleep(std::time::Duration::from_millis(random::bits() % spread)).await;
                         }
@@ -63,8 +63,8 @@ impl Actor {
     }
 
     /// Whether the home may decide `pending`; requires the room to be loaded here.
-    fn may_go(&self, pending: &PendingCommand) -> bool {
-        self.room.as_ref().is_some_and(|room| forward::may_go(pending, room.head().seq()))
+    fn may_forward(&self, pending: &PendingCommand) -> bool {
+        self.room.as_ref().is_some_and(|room| forward::may_forward(pending, room.head().seq()))
     }
 
     /// Catches up if `error` says that the room has advanced.

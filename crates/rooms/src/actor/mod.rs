@@ -115,10 +115,10 @@ impl Actor {
 
     /// In a busy room, waits a moment so that commands share an append.
     async fn gather(&mut self, inbox: &mut mpsc::Receiver<RoomMessage>, messages: &mut Vec<RoomMessage>) {
-        let Some(until) = self.last_append.map(|at| at + self.shared.store.gather()) else { return };
+        let Some(until) = self.last_append.map(|at| at + self.shared.store.append_interval()) else { return };
         while messages.len() < MAX_CHUNK_EVENTS && Instant::now() < until {
-            let room = MAX_CHUNK_EVENTS - messages.len();
-            if timeout_at(until, inbox.recv_many(messages, room)).await.is_ok_and(|count| count == 0) {
+            let capacity = MAX_CHUNK_EVENTS - messages.len();
+            if timeout_at(until, inbox.recv_many(messages, capacity)).await.is_ok_and(|count| count == 0) {
                 return;
             }
         }

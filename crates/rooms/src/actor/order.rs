@@ -46,7 +46,7 @@ impl Actor {
                 continue;
             }
             let user = &pending.command.actor;
-            let goes = forward::may_go(&pending, head);
+            let goes = forward::may_forward(&pending, head);
             if let Some(batch) = batches.get_mut(user) {
                 match self.held.get_mut(user) {
                     Some(held) if !goes || !held.is_empty() => held.push_back(pending),

@@ -53,7 +53,7 @@ impl Actor {
         self.confirm(waiting, is_fresh).await
     }
 
-    /// The outcome of a command of which nothing is in the log.
+    /// The outcome of a command that is not in the log yet.
     fn unchanged(&self) -> Outcome {
         let at = self.shared.clock.now();
         Outcome { first: 0, last: 0, at, message_count: 0, is_repeat: false }

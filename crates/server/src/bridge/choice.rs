@@ -37,7 +37,7 @@ pub(crate) fn missing(standings: impl IntoIterator<Item = Standing>) -> Option<&
     match standings.into_iter().min() {
         Some(Standing::Ready) => None,
         Some(Standing::NotReady) => Some("none of the nodes is ready"),
-        Some(Standing::Late) | None => Some("none of the nodes is reached"),
+        Some(Standing::Late) | None => Some("no node is reachable"),
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
     fn bridge_is_ready_while_one_node_is() {
         assert_eq!(missing([Late, Ready, NotReady]), None);
         assert_eq!(missing([Late, NotReady]), Some("none of the nodes is ready"));
-        assert_eq!(missing([Late]), Some("none of the nodes is reached"));
-        assert_eq!(missing([]), Some("none of the nodes is reached"));
+        assert_eq!(missing([Late]), Some("no node is reachable"));
+        assert_eq!(missing([]), Some("no node is reachable"));
     }
 }

@@ -124,7 +124,7 @@ impl Nodes {
         let found = timeout(NODE_WITHIN, links.wait_for(|links| best(links).is_some())).await;
         let link = found.ok().and_then(Result::ok).and_then(|links| Some(links[best(&links)?].link.clone()));
         link.ok_or_else(|| {
-            Failure::new(Code::Unavailable, "no_node", "no node is in reach; try again").into()
+            Failure::new(Code::Unavailable, "no_node", "no node is reachable; try again").into()
         })
     }
 }

@@ -121,7 +121,9 @@ async fn chat(arguments: Arguments) -> anyhow::Result<()> {
 pub(super) async fn sign_in(server: &str, user: &str) -> anyhow::Result<String> {
     match create_user(server, user, "").await {
         Ok(token) => Ok(token),
-        Err(ClientError::Protocol(_)) => bail!("{server} makes no tokens: give yours with --token-file"),
+        Err(ClientError::Protocol(_)) => {
+            bail!("{server} does not issue tokens: pass yours with --token-file")
+        }
         Err(error) if error.failure().is_some_and(|failure| failure.code == Code::Unauthenticated) => {
             bail!("{server} asks for a token: give yours with --token-file")
         }
@@ -201,7 +203,7 @@ async fn find(session: &Session, server: &str, target: &str) -> anyhow::Result<T
             match session.call(v1::GetUserRequest { user_id: id.clone() }).await {
                 Ok(_) => {}
                 Err(ClientError::Status(failure)) if failure.code == Code::NotFound => {
-                    bail!("{target} is neither a room of yours nor a person")
+                    bail!("no room or user named {target}")
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -95,7 +95,7 @@ async fn serve(config: &Config, seams: Seams) -> anyhow::Result<()> {
     }
     tokio::select! {
         () = server.stop() => {}
-        _ = interrupt.recv() => bail!("ended before everyone was sent away"),
+        _ = interrupt.recv() => bail!("stopped before all clients were moved"),
     }
     match failed {
         Some(reason) => bail!("the store has failed: {reason}"),

@@ -53,7 +53,7 @@ async fn ask(arguments: &Arguments) -> anyhow::Result<()> {
         report.notes.iter().for_each(|note| println!("{note}"));
     }
     // Also after creating: existing tables may have other settings.
-    let report = store.check_tables().await.context("cannot look at the tables")?;
+    let report = store.check_tables().await.context("cannot check the tables")?;
     if matches!(arguments.command, Command::Check) {
         report.notes.iter().for_each(|note| println!("{note}"));
     }

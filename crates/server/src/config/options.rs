@@ -48,7 +48,8 @@ pub struct Options {
     #[serde(alias = "tls_key")]
     pub tls_key: Option<PathBuf>,
 
-    /// Listener for operators: /metrics, /healthz, /readyz [default: 127.0.0.1:9090]
+    /// Listener for operators: /metrics, /healthz, /readyz, /consumers, /revocations. Without
+    /// authentication: keep it private [default: 127.0.0.1:9090]
     #[arg(long, help_heading = LISTEN, env = "PARLANCE_ADMIN_LISTEN", value_name = "ADDRESS:PORT", value_parser = address::parse)]
     #[serde(deserialize_with = "address::deserialize", alias = "admin_listen")]
     pub admin_listen: Option<SocketAddr>,
@@ -104,15 +105,15 @@ pub struct Options {
     #[serde(alias = "isolation_seconds")]
     pub isolation_seconds: Option<u32>,
 
-    /// File with the secret shared with whoever signs the tokens (HS256), at least 32
-    /// bytes; a line break at its end does not count. Several while keys are changed,
-    /// comma-separated. Without a key the server runs in local mode: it makes its own
+    /// File with the secret shared with the token issuer (HS256, HS384, HS512), at least 32
+    /// bytes; a trailing line break is ignored. A comma-separated list during key rotation.
+    /// Without a key the server runs in local mode: it makes its own
     /// tokens for anyone, and listens on loopback only
     #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_SECRET_FILE", value_name = "FILES", value_delimiter = ',')]
     #[serde(alias = "jwt_secret_file", deserialize_with = "files::deserialize")]
     pub jwt_secret_file: Option<Vec<PathBuf>>,
 
-    /// File with the public key of whoever signs the tokens: RSA, EC or Ed25519 in PEM.
+    /// File with the public key of the token issuer: RSA, EC or Ed25519 in PEM.
     /// Several while keys are changed, comma-separated
     #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_PUBLIC_KEY", value_name = "FILES", value_delimiter = ',')]
     #[serde(alias = "jwt_public_key", deserialize_with = "files::deserialize")]
@@ -176,7 +177,7 @@ pub struct Options {
     #[serde(alias = "new_room_rate")]
     pub new_room_rate: Option<u32>,
 
-    /// Rooms beyond which a user creates and joins none; 0: no limit [default: 5000]
+    /// Maximum rooms of a user, beyond which they cannot create or join any; 0: no limit [default: 5000]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_USER_ROOMS", value_name = "N")]
     #[serde(alias = "user_rooms")]
     pub user_rooms: Option<u32>,

@@ -122,7 +122,7 @@ impl Readiness {
         self.change(|standing| {
             standing.missing.remove(&need);
             if standing.done_without.insert(need, why.clone()).is_none() {
-                tracing::warn!(what = need.name(), why, "ready without it");
+                tracing::warn!(what = need.name(), why, "dependency unavailable, ready without it");
             }
         });
     }

@@ -54,7 +54,7 @@ pub(crate) async fn watch_registry(
     }
 }
 
-const OUT_OF_REACH: &str = "out of reach: other nodes are heard of late, by looking in the store";
+const OUT_OF_REACH: &str = "unreachable: other nodes' writes are read from the store with a delay";
 
 /// Reports settings of the registry that should be changed, until it is closed.
 pub(crate) async fn watch_warning(registry: Arc<dyn Registry>, readiness: Readiness) {
@@ -68,7 +68,7 @@ pub(crate) async fn watch_warning(registry: Arc<dyn Registry>, readiness: Readin
     }
 }
 
-const ALONE: &str = "out of reach for this node alone: its clients are better off with other nodes";
+const ALONE: &str = "unreachable from this node only: clients should use other nodes";
 
 /// Reports when one of the store's tables does not answer. They are probed in turn; one
 /// that has not answered is probed again. Never returns.

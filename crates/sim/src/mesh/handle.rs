@@ -160,7 +160,7 @@ impl Registry for NodeRegistry {
         published
     }
 
-    async fn tell(&self, node: &NodeId, payload: Bytes) -> Result<(), RegistryError> {
+    async fn send_to(&self, node: &NodeId, payload: Bytes) -> Result<(), RegistryError> {
         let node = node.clone();
         let tell = move |this: &Self, _| {
             this.mesh.send(&this.node, &node_channel(&node), vec![node], &payload);

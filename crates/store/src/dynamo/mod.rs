@@ -71,7 +71,7 @@ impl LogStore for Dynamo {
         self.append_chunk(room, append).await
     }
 
-    fn gather(&self) -> Duration {
+    fn append_interval(&self) -> Duration {
         GATHER
     }
 

@@ -31,7 +31,7 @@ const UNCOMPRESSED: u8 = 0;
 
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
-/// No engine reaches this number; a flipped bit does.
+/// Larger numbers only occur through corruption.
 const MAX_SEQNO: u64 = 1 << 48; // format
 
 /// The contents of the journals.

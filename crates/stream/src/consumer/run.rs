@@ -251,9 +251,9 @@ impl Runner {
         let name = &self.shared.options.name;
         match (was_away, self.tracker.is_away(), &error) {
             (false, true, Some(error)) => {
-                tracing::warn!(consumer = %name, %error, "nothing is taken, retrying; nothing is lost meanwhile");
+                tracing::warn!(consumer = %name, %error, "sink is unavailable, retrying; no event is lost");
             }
-            (true, false, _) => tracing::info!(consumer = %name, "events are taken again"),
+            (true, false, _) => tracing::info!(consumer = %name, "sink is available again"),
             _ => {}
         }
         if let Some(SinkError::Gone { reason }) = error {
@@ -268,7 +268,7 @@ impl Runner {
             }
         };
         if timeout(LAST_WORK, finish).await.is_err() {
-            tracing::warn!(consumer = %self.shared.options.name, "events that were under way are sent again later");
+            tracing::warn!(consumer = %self.shared.options.name, "deliveries in flight did not finish in time and will be repeated");
             self.works.shutdown().await;
             self.working.clear();
         }

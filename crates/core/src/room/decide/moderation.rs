@@ -38,13 +38,13 @@ fn target<'a>(
     Ok(view.row(user)?.ok_or_else(|| Refusal::TargetNotMember(user.clone()))?)
 }
 
-/// The end of what begins with the events that are decided.
+/// When a sanction that starts with these events ends.
 fn end(view: View<'_>, lasts: Option<Duration>) -> Option<Timestamp> {
     let millis = |lasts: Duration| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
     lasts.map(|lasts| Timestamp(view.at.0.saturating_add(millis(lasts))))
 }
 
-/// A member is removed first: whoever follows the membership need not know of bans.
+/// An active member is removed first, so that readers of memberships need not handle bans.
 pub(super) fn ban(
     view: View<'_>,
     actor: &Member,
@@ -87,7 +87,7 @@ pub(super) fn unban(
     Ok(vec![Body::MemberUnbanned { user: user.clone() }])
 }
 
-/// Mutes a member, or someone who has left: the mute is there when they are back.
+/// Mutes a member, or someone who has left: the mute applies again when they return.
 pub(super) fn mute(
     view: View<'_>,
     actor: &Member,

@@ -19,7 +19,7 @@ impl Runner {
     pub(super) fn disable(&mut self, reason: String) {
         if self.state.disabled.is_empty() {
             let name = &self.shared.options.name;
-            tracing::error!(consumer = %name, reason, "the consumer is disabled; it goes on once it is resumed");
+            tracing::error!(consumer = %name, reason, "consumer disabled; resume it to continue");
             self.state.disabled = reason;
             self.tracker.pause(true);
         }
@@ -38,7 +38,7 @@ impl Runner {
             let since = *self.state.failing_since.get_or_insert(now);
             let is_long = |after: Duration| u128::from(now.since(since)) >= after.as_millis();
             if options.disable_after.is_some_and(is_long) {
-                self.disable("nothing was taken for too long".to_owned());
+                self.disable("no event was accepted for too long".to_owned());
             }
         }
         let status = Status {

@@ -31,7 +31,7 @@ impl Shared {
 }
 
 impl Runner {
-    /// Reads how far rooms are that have to be saved as pending, some of them at a time.
+    /// Reads the progress of rooms to be saved as pending, several at a time.
     pub(super) async fn load(&mut self) {
         let mut unknown = self.tracker.to_load(self.now());
         unknown.truncate(LOADED_ROOMS);
@@ -54,7 +54,7 @@ impl Runner {
                 // It holds the checkpoint, and is read again at the next tick.
                 Err(error) => {
                     let name = &self.shared.options.name;
-                    tracing::warn!(consumer = %name, %room, %error, "cannot read how far a room is, retrying");
+                    tracing::warn!(consumer = %name, %room, %error, "cannot read a room's progress, retrying");
                 }
             }
         }
@@ -90,7 +90,7 @@ impl Runner {
                 Ok(())
             }
             Err(error) => {
-                tracing::warn!(consumer = %name, %error, "cannot write how far the consumer is, retrying");
+                tracing::warn!(consumer = %name, %error, "cannot write the consumer's progress, retrying");
                 Err(error)
             }
         }
