@@ -1,12 +1,10 @@
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{Cluster, Http, eventually};
+use crate::{Cluster, Http, eventually, free_port};
 
 /// Load balancers that `deploy/` has a configuration for, and that tests can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,17 +108,4 @@ fn adapt(configuration: &str, cluster: &Cluster, grpc: u16, http: u16, dir: &Pat
         text = text.replace(&format!(" port 909{}\n", number + 1), &format!(" port {port}\n"));
     }
     text
-}
-
-/// A port that is free, below those from which connections go out. Each process of a
-/// test looks from another place on.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = 10_000 + (std::process::id().wrapping_mul(31) % 20_000) as u16;
-    loop {
-        let port = start + NEXT.fetch_add(1, Ordering::Relaxed);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::{Cluster, Http, Person, eventually, parlance, within};
+use crate::{Cluster, Http, Person, eventually, free_port, parlance, within};
 
 /// A server of this test, on free ports and a fresh data directory. Dropping it kills it.
 pub struct Server {
@@ -38,6 +38,26 @@ struct Listening {
     clients: SocketAddr,
     operators: SocketAddr,
     bridges: Option<SocketAddr>,
+}
+
+impl Listening {
+    fn new() -> Self {
+        let [clients, operators] =
+            [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        Self { clients, operators, bridges: None }
+    }
+}
+
+impl Launch {
+    /// A server that is restarted needs the port for bridges again, too.
+    fn with_ports(mut self) -> Self {
+        if let Some(at) = self.options.iter().position(|option| option == "--edge-listen")
+            && self.options[at + 1].ends_with(":0")
+        {
+            self.options[at + 1] = format!("127.0.0.1:{}", free_port());
+        }
+        self
+    }
 }
 
 /// Default drain time in tests: long enough to be observed, short enough to wait for.
@@ -88,8 +108,7 @@ impl Server {
     /// Started this way.
     pub async fn launch(launch: Launch) -> Self {
         let data = tempfile::Builder::new().prefix("parlance-test-").tempdir().expect("a place for data");
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listening = Listening { clients: any, operators: any, bridges: None };
+        let (listening, launch) = (Listening::new(), launch.with_ports());
         let output = Output::default();
         let child = spawn(&launch, data.path(), listening);
         let mut server = Self { child, launch, data, listening, output, shared: None };
@@ -226,11 +245,6 @@ impl Server {
             panic!("the server ended with {status}");
         };
         self.listening = listening;
-        // After a restart it must be reachable at the same address.
-        let at = self.launch.options.iter().position(|option| option == "--edge-listen");
-        if let (Some(at), Some(bridges)) = (at, listening.bridges) {
-            self.launch.options[at + 1] = bridges.to_string();
-        }
         tokio::spawn(self.output.clone().drain(stdout));
         let http = Http::new(self.admin());
         eventually("the server is healthy", async || {

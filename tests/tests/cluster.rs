@@ -122,7 +122,7 @@ async fn readiness_says_when_redis_is_away_and_when_it_is_back() {
         .await;
     };
     cluster.redis.kill().await.unwrap();
-    says(503, "registry: out of reach").await;
+    says(503, "registry: unreachable").await;
     let page = http.get("/metrics").answer().await;
     let page = String::from_utf8_lossy(&page.body).into_owned();
     assert!(page.contains("parlance_ready 0") && page.contains("parlance_missing{what=\"registry\"} 1"));
@@ -135,7 +135,7 @@ async fn readiness_says_when_redis_is_away_and_when_it_is_back() {
     let presence = alice.users().get_presence(GetPresenceRequest { user_ids: ids }).await.unwrap_err();
     assert_eq!(presence.code(), tonic::Code::Unavailable, "{presence}");
     // As far as it knows, nobody else could serve its clients.
-    says(200, "without registry: out of reach").await;
+    says(200, "without registry: unreachable").await;
     cluster.redis.restart().await.unwrap();
     eventually("nothing is missing any more", async || {
         let answer = http.get("/readyz").answer().await;

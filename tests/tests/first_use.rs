@@ -1,6 +1,9 @@
 //! First commands of new users, and their output.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use parlance_tests::{Launch, Server, Signer, claims, now, run_to_end};
 use tempfile::TempDir;
 
@@ -227,4 +230,40 @@ fn readme_does_not_contradict_its_guarantee_on_queues() {
     let others = readme.replace(guarantee, "");
     let others = others.lines().filter(|line| line.contains("queue") && line.contains("session"));
     assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+/// Names in the source that look like metrics and are none: crates and tables.
+const NO_METRICS: [&str; 6] = ["server", "test", "messages", "rooms", "user_rooms", "users"];
+
+fn metrics_in(text: &str, quote: char) -> BTreeSet<String> {
+    let pieces = text.split(quote).filter_map(|piece| piece.strip_prefix("parlance_"));
+    let names = pieces.map(|piece| piece.split('{').next().unwrap_or(piece).trim_end_matches('_'));
+    let is_name = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    names.filter(is_name).filter(|name| !NO_METRICS.contains(name)).map(str::to_owned).collect()
+}
+
+fn add_metrics_below(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            add_metrics_below(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.extend(metrics_in(&std::fs::read_to_string(&path).unwrap(), '"'));
+        }
+    }
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(crates).unwrap() {
+        let path = entry.unwrap().path();
+        let is_product = !["bench", "faults", "planted", "sim"].iter().any(|name| path.ends_with(name));
+        if is_product && path.join("src").is_dir() {
+            add_metrics_below(&path.join("src"), &mut found);
+        }
+    }
+    assert_eq!(found, metrics_in(include_str!("../../docs/metrics.md"), '`'));
+    assert!(found.len() > 40, "{found:?}");
 }

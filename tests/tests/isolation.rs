@@ -64,7 +64,7 @@ async fn node_cut_off_alone_sends_its_clients_away_until_it_is_back() {
         session.draining().await;
         session.end().await;
     }
-    readiness_is(&cluster, 0, 503, "out of reach for this node alone").await;
+    readiness_is(&cluster, 0, 503, "unreachable from this node only").await;
     // New clients are refused at the TCP level, and try the next node.
     let address = cluster.nodes[0].address();
     eventually("the door is closed", async || TcpStream::connect(&address).await.is_err().then_some(()))
@@ -92,7 +92,7 @@ async fn node_that_never_reached_redis_keeps_nobody() {
     let at = launch.options.iter().position(|option| option == "--redis").unwrap();
     launch.options[at + 1] = format!("redis://{}", way.address());
     cluster.nodes.push(Server::launch(launch).await);
-    readiness_is(&cluster, 1, 503, "out of reach for this node alone").await;
+    readiness_is(&cluster, 1, 503, "unreachable from this node only").await;
     let address = cluster.nodes[1].address();
     eventually("the door is closed", async || TcpStream::connect(&address).await.is_err().then_some(()))
         .await;
@@ -110,7 +110,7 @@ async fn redis_away_for_all_nodes_sends_nobody_away() {
     cluster.redis.kill().await.unwrap();
     // Long after an isolated node would have drained them.
     for node in [0, 1] {
-        readiness_is(&cluster, node, 200, "without registry: out of reach").await;
+        readiness_is(&cluster, node, 200, "without registry: unreachable").await;
     }
     for (session, text) in [(&mut at_alice, "from one"), (&mut at_bob, "from the other")] {
         session.call(Person::message(&room, text)).await.unwrap();

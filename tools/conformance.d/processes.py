@@ -2,12 +2,16 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
+import itertools
 import json
 import os
+import random
 import re
 import signal
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -32,13 +36,28 @@ def sign(user: str, expires_in: float, scope: str = "", secret: bytes = SECRET) 
     return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
 
 
+# Servers of several cases run at once.
+PORTS = itertools.count(random.randrange(2_000))
+
+
+def free_port() -> int:
+    """A port below the ephemeral ones: of a server that is started again it must not become that of
+    an outgoing connection."""
+    while True:
+        port = 10_000 + next(PORTS) % 2_000
+        with socket.socket() as probe:
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+
+
 class Server:
     """A server that can be ended and started again where it was. With `signed`, tokens are those
     that `sign` makes; otherwise it makes its own for anyone."""
 
     def __init__(self, program: str, folder: str, signed: bool = False) -> None:
         self._program, self.data = program, f"{folder}/data"
-        self._addresses = {"open": "127.0.0.1:0", "admin": "127.0.0.1:0"}
+        self._addresses = {name: f"127.0.0.1:{free_port()}" for name in ("open", "admin")}
         self._process: asyncio.subprocess.Process | None = None
         self._options = ["--user-rate", "0", "--drain-seconds", "2", "--sync", "off", "--log", "error"]
         if signed:

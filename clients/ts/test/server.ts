@@ -9,19 +9,36 @@ import { promisify } from "node:util";
 
 export const BINARY = process.env["PARLANCE_BIN"] ?? fileURLToPath(new URL("../../../target/debug/parlance", import.meta.url));
 
+/** Each worker has ports of its own. */
+const EACH = 250;
+const FIRST = 18_000 + (Number(process.env["VITEST_POOL_ID"] ?? process.pid) % 8) * EACH;
+let next = Math.floor(Math.random() * EACH);
+
+/** A port below the ephemeral ones: of a server that is restarted it must not become that of an outgoing connection. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = FIRST + (next++ % EACH);
+    const probe = net.createServer();
+    const isFree = await new Promise<boolean>((resolve) => probe.once("error", () => resolve(false)).listen(port, "127.0.0.1", () => resolve(true)));
+    if (!isFree) continue;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
+}
+
 /** A real server for one test, behind a proxy that can be cut. */
 export class Server {
   readonly #folder: string;
   readonly #options: readonly string[];
   #child: ChildProcess | undefined;
-  #address = "127.0.0.1:0";
+  #address: string;
   readonly #sockets = new Set<net.Socket>();
   readonly #proxy: net.Server;
   /** Whether new connections are refused. */
   cut = false;
 
-  private constructor(folder: string, options: readonly string[]) {
-    this.#folder = folder;
+  private constructor(folder: string, address: string, options: readonly string[]) {
+    [this.#folder, this.#address] = [folder, address];
     this.#options = options;
     this.#proxy = net.createServer((client) => {
       if (this.cut) return void client.destroy();
@@ -42,7 +59,7 @@ export class Server {
 
   /** Starts a server with additional options of `parlance serve`. */
   static async start(...options: string[]): Promise<Server> {
-    const server = new Server(await mkdtemp(path.join(tmpdir(), "parlance-ts-")), options);
+    const server = new Server(await mkdtemp(path.join(tmpdir(), "parlance-ts-")), `127.0.0.1:${await freePort()}`, options);
     await server.launch();
     await new Promise<void>((resolve) => server.#proxy.listen(0, "127.0.0.1", resolve));
     return server;

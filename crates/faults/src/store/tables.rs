@@ -37,6 +37,10 @@ impl LogStore for ControlledStore {
         self.inner.append(room, append).await
     }
 
+    fn append_interval(&self) -> Duration {
+        self.inner.append_interval()
+    }
+
     fn late_append(&self) -> Duration {
         Self::LATE_APPEND
     }
@@ -245,6 +249,14 @@ impl Store for ControlledStore {
 
     async fn room_ids(&self) -> Result<RoomIds, StoreError> {
         self.inner.room_ids().await
+    }
+
+    async fn last_note(&self) -> Result<Option<String>, StoreError> {
+        self.inner.last_note().await
+    }
+
+    async fn leave_note(&self, note: &str) -> Result<(), StoreError> {
+        self.inner.leave_note(note).await
     }
 
     async fn failed(&self) -> String {
