@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_without_a_key_of_use_is_none() {
+    fn key_set_without_usable_key_is_rejected() {
         let read = |set: Value| read_set(set.to_string().as_bytes()).map(|keys| keys.len());
         let ed = json!({"kty": "OKP", "crv": "Ed25519", "x": x(32), "kid": "a"});
         assert_eq!(read(json!({"keys": [{"kty": "new"}, ed, 5]})), Ok(1));

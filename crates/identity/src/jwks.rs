@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_from_where_nobody_can_change_them() {
+    fn key_set_url_requires_tls_or_loopback() {
         let parse = |url: &str| url.parse::<JwksUrl>().map(|url| url.to_string());
         for good in [
             "https://id.example.org/keys?v=1",

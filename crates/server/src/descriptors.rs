@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn some_are_kept_from_clients() {
+    fn reserve_is_kept_from_clients() {
         check(256, None, 128);
         check(1_024, None, 768);
         check(1_024, Some(100), 100);

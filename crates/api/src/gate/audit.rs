@@ -89,7 +89,7 @@ mod tests {
     use crate::testing::user_caller;
 
     #[test]
-    fn decisions_about_others_are_audited_and_what_people_say_is_not() {
+    fn moderation_is_audited_and_messages_are_not() {
         let service = Caller { is_service: true, ..user_caller("alice") };
         let audited = |operation, caller: &Caller| Audited::of(operation, caller).is_some();
         assert!(audited(v1::BanMemberRequest::operation(), &user_caller("alice")));

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_with_many_failures_is_not_listened_to_for_a_while() {
+    async fn address_over_failure_rate_is_blocked_briefly() {
         let tokens = FailedTokens::new(NonZeroU32::new(1));
         let (one, other) = ("192.0.2.1".parse().ok(), "192.0.2.2".parse().ok());
         for _ in 0..FAILED_TOKENS_BURST.get() {

@@ -139,7 +139,7 @@ impl tracing::Subscriber for Lines {
 }
 
 #[tokio::test]
-async fn every_audited_call_has_one_line_though_its_caller_goes() {
+async fn audit_line_is_written_when_caller_disconnects() {
     let lines = Lines::default();
     let _logging = tracing::subscriber::set_default(lines.clone());
     let line = |number: usize| lines.0.lock().unwrap().get(number).cloned().unwrap_or_default();
@@ -154,7 +154,7 @@ async fn every_audited_call_has_one_line_though_its_caller_goes() {
 }
 
 #[test]
-fn whoever_may_not_act_as_others_is_audited_whatever_they_asked_for() {
+fn refused_as_user_is_audited_for_every_operation() {
     let lines = Lines::default();
     let _logging = tracing::subscriber::set_default(lines.clone());
     let gate = gate(None);

@@ -212,7 +212,7 @@ async fn pings_of_a_peer_that_reads_nothing_do_no_harm() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_backend_need_not_wait_for_a_goodbye() {
+async fn backend_is_released_before_close_handshake() {
     let (push, mut frames) = mpsc::channel(1);
     let mut served = start(stream::poll_fn(move |cx| frames.poll_recv(cx)).boxed()).await;
     push.send(Ok(welcome(100_000))).await.unwrap();

@@ -110,7 +110,7 @@ fn admins_add() {
 }
 
 #[test]
-fn one_removes_who_ranks_below() {
+fn members_remove_only_lower_roles() {
     // Removing oneself is leaving.
     check(remove("ann"), [Ok(2), owner(), admin(), no(), no()]);
     check(remove("bob"), [Ok(1), Ok(1), admin(), no(), no()]);

@@ -98,7 +98,7 @@ fn a_request_whose_events_were_loaded_in_two_parts() {
 }
 
 #[test]
-fn one_id_for_two_things() {
+fn request_id_reused_for_another_operation_is_refused() {
     let mut solo = Solo::group();
     solo.ask(&command("ann", "r1", Some(4), send("hello"))).unwrap();
     for action in [rename("red"), edit(5, "bye"), react(5, "👍"), remove("bob")] {

@@ -178,7 +178,7 @@ async fn a_caller_who_goes_away_does_not_end_a_fetch() {
 }
 
 #[tokio::test]
-async fn until_the_first_keys_are_there_nobody_is_sent_away_for_good() {
+async fn calls_are_unavailable_until_first_key_set() {
     let known = Pair::ed();
     let issuer = Issuer::start(Answer::Gone).await;
     let jwks = issuer.keys(EAGER);

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edge_knows_its_nodes_and_nothing_else() {
+    fn bridge_accepts_only_node_urls() {
         let urls = |urls: &str| read(Options::default(), &format!("role = 'bridge'\napi-url = {urls}"));
         let Role::Bridge(nodes) = urls("['http://a:1/', 'http://[::1]:2']").unwrap().role else {
             panic!("a bridge")
