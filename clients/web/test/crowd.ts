@@ -35,6 +35,9 @@ interface CrowdRoom {
   readonly begin: number;
   head: number;
   read: number;
+  /** What the user has set for it. */
+  preferences: Json;
+  settings: Json;
 }
 
 type Json = Record<string, unknown>;
@@ -54,6 +57,8 @@ export class Crowd {
   skewMs = 0;
   /** Operations that are refused. */
   readonly refused = new Set<string>();
+  /** Errors of operations, in place of an answer. */
+  readonly errors = new Map<string, Json>();
   /** Operations that are not answered until {@link release}. */
   readonly held = new Set<string>();
   readonly #waiting: (() => void)[] = [];
@@ -71,7 +76,7 @@ export class Crowd {
     this.rooms = Array.from({ length: rooms }, (_, index) => {
       const peerId = index < direct ? `person-${index}` : "";
       const begin = index === rooms - 1 ? long : 10;
-      return { id: `room-${index}`, title: peerId ? "" : `Room ${index}`, peerId, begin, head: begin, read: index >= rooms - unread ? begin - 1 : begin };
+      return { id: `room-${index}`, title: peerId ? "" : `Room ${index}`, peerId, begin, head: begin, read: index >= rooms - unread ? begin - 1 : begin, preferences: {}, settings: {} };
     });
     this.#http = createServer((request, response) => {
       const { pathname } = new URL(request.url!, "http://x");
@@ -167,8 +172,9 @@ export class Crowd {
   }
 
   #reply(say: (frame: Json) => void, name: string, requestId: string, request: Json): void {
-    const result = this.refused.has(name) ? undefined : this.#result(name, request);
-    say({ reply: { requestId, ...(result === undefined ? { error: { code: 7, reason: "permission_denied", message: "not here" } } : { [name]: result }) } });
+    const error = this.errors.get(name);
+    const result = error || this.refused.has(name) ? undefined : this.#result(name, request);
+    say({ reply: { requestId, ...(result === undefined ? { error: error ?? { code: 7, reason: "permission_denied", message: "not here" } } : { [name]: result }) } });
   }
 
   #welcome(): Json {
@@ -207,6 +213,24 @@ export class Crowd {
         this.#send({ event: { ...this.#event(room, room.head), actorId: Crowd.USER, messageEdited: { targetSeq, text } } });
         return { outcome: { seq: room.head } };
       }
+      case "sendMessage": {
+        if (request["roomId"] === undefined) return {};
+        room.head += 1;
+        const { clientMessageId: requestId, text } = request;
+        const event = { ...this.#message(room, room.head, String(text), Crowd.USER), requestId };
+        this.#said.set(`${room.id} ${room.head}`, event);
+        this.#send({ event });
+        return { roomId: room.id, seq: room.head, at: this.#at(this.#now), messageCount: room.head };
+      }
+      case "setRoomPreferences": {
+        const { pinned, muted, mutedUntil, markedUnread } = request;
+        if (pinned !== undefined) room.preferences = { ...room.preferences, pinned };
+        if (muted !== undefined) room.preferences = { ...room.preferences, muted, mutedUntil };
+        if (markedUnread !== undefined) room.preferences = { ...room.preferences, markedUnread };
+        return { preferences: room.preferences };
+      }
+      case "getRoom":
+        return { room: { roomId: request["roomId"], kind: "ROOM_KIND_CHANNEL", settings: { title: "Elsewhere" }, memberCount: 7 } };
       case "markRead":
         room.read = Number(request["seq"]);
         return { read: { seq: room.read, messageCount: room.read } };
@@ -227,7 +251,7 @@ export class Crowd {
       room: {
         roomId: id,
         kind: peerId ? "ROOM_KIND_DIRECT" : "ROOM_KIND_GROUP",
-        settings: { title },
+        settings: { title, ...room.settings },
         createdAt: this.#at(this.#begin),
         headSeq: head,
         messageCount: head,
@@ -238,6 +262,7 @@ export class Crowd {
       unreadCount: head - read,
       read: { seq: read, messageCount: read },
       peerId,
+      preferences: room.preferences,
     };
   }
 

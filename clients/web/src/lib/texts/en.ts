@@ -166,6 +166,16 @@ export const en = {
     bytesOver: (count: number) => plural(count, { one: "Too long by # byte", other: "Too long by # bytes" }),
   },
 
+  /** Why nothing can be sent for now. */
+  closed: {
+    silenced: "A moderator has muted you here: you can read, but not write.",
+    silencedUntil: (time: string) => `A moderator has muted you here until ${time}: you can read, but not write.`,
+    slowSeconds: (count: number) => plural(count, { one: "Slow mode: you can send again in # second.", other: "Slow mode: you can send again in # seconds." }),
+    slowMinutes: (count: number) => plural(count, { one: "Slow mode: you can send again in # minute.", other: "Slow mode: you can send again in # minutes." }),
+    banned: "You are banned from this channel.",
+    bannedUntil: (time: string) => `You are banned from this channel until ${time}.`,
+  },
+
   emoji: {
     label: "Emoji",
     search: "Search emoji",
@@ -187,6 +197,13 @@ export const en = {
     show: "Show in the list",
     hide: "Hide from the list",
     hideUntil: "Until the next message",
+    pin: "Pin to the top",
+    unpin: "Unpin",
+    mute: "Mute notifications",
+    unmute: "Unmute notifications",
+    muteFor: { hour: "For an hour", day: "For a day", ever: "Until I unmute them" },
+    mutedUntil: (time: string) => `Muted until ${time}`,
+    markUnread: "Mark as unread",
     leave: "Leave",
     membersLabel: "Members",
     manage: (name: string) => `Manage ${name}`,
@@ -228,6 +245,8 @@ export const en = {
     count: (count: number) => (count > 999 ? "999+" : number(count)),
     unread: "unread",
     mentioned: "you are mentioned",
+    pinned: "pinned",
+    muted: "notifications muted",
     typing: "typing…",
     draft: (text: string) => `Draft: ${text}`,
     fromYou: (text: string) => `You: ${text}`,
