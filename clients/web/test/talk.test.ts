@@ -89,6 +89,24 @@ describe("a conversation", () => {
     await bob.locator("nav header strong", { hasText: `Robert ${group}` }).waitFor();
   });
 
+  test("one changes one's name, and the others see it", async () => {
+    await direct();
+    await bob.getByRole("button", { name: "Account and settings" }).click();
+    await bob.getByRole("menuitem", { name: "Profile" }).click();
+    const dialog = bob.getByRole("dialog", { name: "Profile" });
+    const name = dialog.getByRole("textbox", { name: "Name" });
+    await until("the present name is there", () => name.inputValue(), (value) => value === `Bob ${group}`);
+    // What is refused can be corrected.
+    await name.fill("\u202ebob");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.getByRole("alert").getByText("Could not change it").waitFor();
+    await name.fill(`Rob ${group}`);
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await entry(alice, `Rob ${group}`).waitFor();
+    await bob.locator("nav header strong", { hasText: `Rob ${group}` }).waitFor();
+  });
+
   test("messages are changed, answered, reacted to and deleted", async () => {
     await direct();
     await say(alice, "see you at noon");

@@ -103,6 +103,12 @@ export class People {
     return this.#names.has(userId);
   }
 
+  /** Changes the name of the signed-in user. */
+  async rename(name: string): Promise<void> {
+    const { user } = await this.#client.call("updateUser", { userId: "me", name });
+    if (user) this.#rename(user);
+  }
+
   /** A user was mentioned. The name is requested when it is shown. */
   meet(userId: string): void {
     if (this.#names.has(userId) || this.#arrived.has(userId)) return;

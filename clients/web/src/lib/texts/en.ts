@@ -224,6 +224,9 @@ export const en = {
 
   account: {
     label: "Account and settings",
+    profile: "Profile",
+    name: "Name",
+    nameAbout: (userId: string) => `Everyone sees it. Your id stays ${userId}.`,
     notifications: "Notifications",
     notAllowed: "Your browser blocks notifications for this page. You can allow them in its settings.",
     appearance: "Appearance",
