@@ -10,7 +10,7 @@ use parlance_core::Clock;
 use parlance_store::consumers::{ConsumerTable, LeaseTable};
 use parlance_store::feed::ChangeFeed;
 use parlance_stream::consumer::OnRefused;
-use parlance_stream::leased::{LeaseTimes, Leased, Leasing};
+use parlance_stream::leased::{LeaseTimes, Leased, Leasing, Reader};
 use parlance_stream::log::Log;
 use parlance_stream::webhook::Webhook;
 use parlance_stream::{Consumer, Options, Parts};
@@ -80,6 +80,8 @@ fn webhook(endpoint: Endpoint, clock: &Arc<dyn Clock>) -> Planned {
 #[derive(Default)]
 pub(crate) struct Consumers {
     running: Vec<Running>,
+    /// Decides which process reads the feed, where several can.
+    reader: Option<Reader>,
     source: Option<Source>,
     end: CancellationToken,
 }
@@ -95,6 +97,11 @@ impl Consumers {
     ) -> anyhow::Result<Self> {
         let end = CancellationToken::new();
         let mut running = Vec::with_capacity(planned.len());
+        let leasing = source.leases.clone().filter(|_| !planned.is_empty()).map(|table| {
+            let leasing = Leasing { table, owner: owner.to_owned(), times: LeaseTimes::PRODUCTION };
+            let reader = Reader::start(leasing.clone(), end.clone());
+            (leasing, reader)
+        });
         for Planned { options, sink, shown } in planned {
             let name = options.name.clone();
             // A restart with the consumer still configured re-enables it, unless it was paused by an operator.
@@ -106,9 +113,9 @@ impl Consumers {
                 sink,
                 clock: source.clock.clone(),
             });
-            if let Some(table) = source.leases.clone() {
-                let leasing = Leasing { table, owner: owner.to_owned(), times: LeaseTimes::PRODUCTION };
-                running.push(Running::Leased(Leased::start(leasing, parts, options, end.clone())));
+            if let Some((leasing, reader)) = &leasing {
+                let leased = Leased::start(leasing.clone(), reader, parts, options, end.clone());
+                running.push(Running::Leased(leased));
                 tracing::info!(consumer = %name, to = shown, "consumer started; waiting for its lease");
                 continue;
             }
@@ -117,7 +124,8 @@ impl Consumers {
             running.push(Running::Always(Arc::new(consumer)));
             tracing::info!(consumer = %name, to = shown, "delivering the events of all rooms");
         }
-        Ok(Self { running, source: Some(source), end })
+        let reader = leasing.map(|(_, reader)| reader);
+        Ok(Self { running, reader, source: Some(source), end })
     }
 
     /// The source of events, if the store has one.
@@ -142,6 +150,9 @@ impl Consumers {
                     Running::Always(consumer) => consumer.ended().await,
                     Running::Leased(leased) => leased.ended().await,
                 }
+            }
+            if let Some(reader) = &self.reader {
+                reader.ended().await;
             }
         };
         if tokio::time::timeout(deadline, ended).await.is_err() {

@@ -19,6 +19,11 @@ impl ConsumerName {
         (is_plain && !name.is_empty() && name.len() <= MAX_CONSUMER_NAME_BYTES).then(|| Self(name.to_owned()))
     }
 
+    /// The name of the lease of the process that reads the feed: no consumer has it.
+    pub fn of_the_reader() -> Self {
+        Self("#reader".to_owned())
+    }
+
     /// As a string.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -75,6 +80,25 @@ pub struct RoomProgress {
     pub pending: bool,
     /// Set if the event after `done` was refused.
     pub parked: Option<Parked>,
+    /// What announced the room, as long as it could not be read: then the place to start is unknown, and `done` counts
+    /// for nothing.
+    pub announced: Option<Announced>,
+}
+
+impl RoomProgress {
+    /// Of a room that could not be read yet.
+    pub fn unread(announced: Announced) -> Self {
+        Self { announced: Some(announced), ..Self::default() }
+    }
+}
+
+/// What first announced a room to a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Announced {
+    /// The first event named by the feed; `None` if a walk over all rooms found the room.
+    pub first: Option<u64>,
+    /// Time of that record, or since when the consumer gets events.
+    pub at: Timestamp,
 }
 
 /// Why delivery in a room has stopped.

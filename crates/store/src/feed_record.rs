@@ -1,11 +1,13 @@
 //! Between the feed's types and the stored records (`proto/storage/storage.proto`).
 
 use parlance_core::{RoomId, Timestamp, UserId};
-use parlance_proto::storage::v1::{ConsumerRecord, ConsumerRoomRecord, FeedHead, FeedKey, FeedRecord};
+use parlance_proto::storage::v1::{
+    ConsumerRecord, ConsumerRoomAnnounced, ConsumerRoomRecord, FeedHead, FeedKey, FeedRecord,
+};
 use prost::Message;
 
 use crate::StoreError;
-use crate::consumers::{ConsumerName, ConsumerState, EventKey, Parked, RoomProgress, Walk};
+use crate::consumers::{Announced, ConsumerName, ConsumerState, EventKey, Parked, RoomProgress, Walk};
 use crate::feed::{Changes, MovedHead, Position};
 use crate::record::damaged;
 
@@ -94,6 +96,10 @@ pub(crate) fn encode_progress(progress: &RoomProgress) -> Vec<u8> {
         pending: progress.pending,
         parked_reason: parked.map(|parked| parked.reason.clone()).unwrap_or_default(),
         parked_at_ms: parked.map_or(0, |parked| parked.since.0),
+        announced: progress.announced.map(|announced| ConsumerRoomAnnounced {
+            first_seq: announced.first.unwrap_or(0),
+            at_ms: announced.at.0,
+        }),
     }
     .encode_to_vec()
 }
@@ -110,6 +116,10 @@ pub(crate) fn decode_progress(name: &ConsumerName, room: &RoomId, bytes: &[u8]) 
         done: EventKey { epoch: record.done_epoch, seq: record.done_seq },
         pending: record.pending,
         parked: (!parked.reason.is_empty()).then_some(parked),
+        announced: record.announced.map(|announced| Announced {
+            first: (announced.first_seq > 0).then_some(announced.first_seq),
+            at: Timestamp(announced.at_ms),
+        }),
     }
 }
 
@@ -124,7 +134,11 @@ mod tests {
         let anew = RoomProgress { pending: true, ..RoomProgress::default() };
         assert_eq!(decode_progress(&name, &room, &[0xff; 7]), anew);
         let parked = Some(Parked { reason: "refused".into(), since: Timestamp(7) });
-        let row = RoomProgress { done: EventKey { epoch: 2, seq: 9 }, pending: true, parked };
-        assert_eq!(decode_progress(&name, &room, &encode_progress(&row)), row);
+        let done = EventKey { epoch: 2, seq: 9 };
+        for first in [None, Some(7)] {
+            let announced = Some(Announced { first, at: Timestamp(8) });
+            let row = RoomProgress { done, pending: true, parked: parked.clone(), announced };
+            assert_eq!(decode_progress(&name, &room, &encode_progress(&row)), row);
+        }
     }
 }

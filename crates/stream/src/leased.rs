@@ -6,37 +6,24 @@
 //! afterwards, what it had started may be repeated: consumers of events expect duplicates. Progress that it writes
 //! then is refused ([`Fence`]).
 
+mod claim;
 mod guard;
+mod reader;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use parlance_store::StoreError;
-use parlance_store::consumers::{ConsumerName, Fence, Lease, LeaseTable};
+use parlance_store::consumers::{ConsumerName, Fence, Lease};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::claim::{Claim, Looked, Renewal, Seen};
 use self::guard::Guard;
+use self::reader::Standing;
 use crate::consumer::{Consumer, Error, Options, Parts};
 
-/// Timing of leases.
-#[derive(Debug, Clone, Copy)]
-pub struct LeaseTimes {
-    /// Interval of renewals, and of checks of another owner's lease.
-    pub every: Duration,
-    /// How long the owner delivers events after a renewal.
-    pub safe: Duration,
-    /// How long a lease has to be unchanged before another process acquires it.
-    pub expiry: Duration,
-}
-
-impl LeaseTimes {
-    /// A killed worker is replaced within 13 s: its lease expires 9 s after the last renewal that was seen, and renewals
-    /// and checks happen every 2 s.
-    pub const PRODUCTION: Self =
-        Self { every: Duration::from_secs(2), safe: Duration::from_secs(6), expiry: Duration::from_secs(9) };
-}
+pub use self::claim::{LeaseTimes, Leasing};
+pub use self::reader::Reader;
 
 /// A consumer that runs here while this process holds its lease.
 pub struct Leased {
@@ -45,22 +32,19 @@ pub struct Leased {
     task: tokio::task::JoinHandle<()>,
 }
 
-/// Parameters for running a consumer under a lease.
-pub struct Leasing {
-    /// The leases.
-    pub table: Arc<dyn LeaseTable>,
-    /// Name of this process, which no other process ever has.
-    pub owner: String,
-    /// Their timing.
-    pub times: LeaseTimes,
-}
-
 impl Leased {
     /// Runs the consumer whenever this process holds its lease, until `end`. A disabled consumer is enabled.
-    pub fn start(leasing: Leasing, parts: Parts, options: Options, end: CancellationToken) -> Self {
+    pub fn start(
+        leasing: Leasing,
+        reader: &Reader,
+        parts: Parts,
+        options: Options,
+        end: CancellationToken,
+    ) -> Self {
         let (sender, running) = watch::channel(None);
         let name = options.name.clone();
-        let holder = Holder { leasing, name: name.clone(), parts, options, running: sender };
+        let claim = Claim { leasing, name: name.clone() };
+        let holder = Holder { claim, standing: reader.standing(), parts, options, running: sender };
         Self { name, running, task: tokio::spawn(holder.run(end)) }
     }
 
@@ -88,68 +72,58 @@ impl Drop for Leased {
 }
 
 struct Holder {
-    leasing: Leasing,
-    name: ConsumerName,
+    claim: Claim,
+    standing: watch::Receiver<Standing>,
     parts: Parts,
     options: Options,
     running: watch::Sender<Option<Arc<Consumer>>>,
 }
 
 impl Holder {
-    async fn run(self, end: CancellationToken) {
+    async fn run(mut self, end: CancellationToken) {
         while let Some(lease) = end.run_until_cancelled(self.acquire()).await {
             let lease = self.hold(lease, &end).await;
             self.running.send_replace(None);
             match lease {
-                Some(lease) => self.release(lease).await,
-                None => tracing::warn!(consumer = %self.name, "lost the lease to another process"),
+                Some(lease) => self.claim.release(lease).await,
+                None => tracing::warn!(consumer = %self.claim.name, "lost the lease to another process"),
             }
-            let _ = end.run_until_cancelled(sleep(self.leasing.times.every)).await;
+            let _ = end.run_until_cancelled(sleep_until(self.claim.next_time())).await;
         }
     }
 
-    /// Waits until nobody else holds the lease, and acquires it.
-    async fn acquire(&self) -> (Lease, Instant) {
-        let Leasing { table, owner, times } = &self.leasing;
-        let mut seen: Option<(Lease, Instant)> = None;
+    /// Waits until nobody else holds the lease, nor takes it first, and acquires it.
+    async fn acquire(&mut self) -> (Lease, Instant) {
+        let leave = self.claim.leasing.times.leave;
+        let mut seen: Option<Seen> = None;
         loop {
-            let at = Instant::now();
-            match table.lease(&self.name).await {
-                Ok(found) => {
-                    let is_free = found.as_ref().is_none_or(|lease| lease.owner.is_empty());
-                    let is_expired = seen.as_ref().is_some_and(|(lease, since)| {
-                        found.as_ref() == Some(lease) && since.elapsed() >= times.expiry
-                    });
-                    if is_free || is_expired {
-                        let renewals = found.as_ref().map_or(0, |lease| lease.renewals) + 1;
-                        let own = Lease { owner: owner.clone(), renewals };
-                        let at = Instant::now();
-                        match table.replace_lease(&self.name, found.as_ref(), &own).await {
-                            Ok(true) => return (own, at),
-                            Ok(false) => {}
-                            Err(error) => self.complain(&error),
-                        }
-                    } else if seen.as_ref().map(|(lease, _)| lease) != found.as_ref() {
-                        seen = found.map(|lease| (lease, at));
-                    }
-                }
-                Err(error) => self.complain(&error),
+            let standing = *self.standing.borrow_and_update();
+            let from = |free_at: Instant| match standing {
+                Standing::Reader => free_at,
+                // A new reader has as much time as one that was there.
+                Standing::Other(since) => free_at.max(since) + leave,
+            };
+            match self.claim.look(&mut seen, from).await {
+                Looked::Taken(lease, at) => return (lease, at),
+                Looked::Again(at) => tokio::select! {
+                    () = sleep_until(at) => {}
+                    Ok(()) = self.standing.changed() => {}
+                },
             }
-            sleep(times.every).await;
         }
     }
 
     /// Runs the consumer until the lease is lost, or `end`. Returns the last state of the lease, unless another
     /// process holds it.
     async fn hold(&self, (mut lease, taken): (Lease, Instant), end: &CancellationToken) -> Option<Lease> {
-        let times = self.leasing.times;
+        let Claim { leasing, name } = &self.claim;
         // Before anything is read: later writes of the previous owner are refused.
         let term = lease.renewals;
-        if let Err(error) = self.leasing.table.fence(&self.name, Fence { term, write: 0 }).await {
-            self.complain(&error);
+        if let Err(error) = leasing.table.fence(name, Fence { term, write: 0 }).await {
+            self.claim.complain(&error);
             return Some(lease);
         }
-        let guard = Guard::new(taken, times.safe);
+        let guard = Guard::new(taken, leasing.times.safe);
         let parts = guard.over(&self.parts, term);
         let stop = end.child_token();
         let consumer = match Consumer::start(
@@ -162,13 +136,13 @@ impl Holder {
             Ok(consumer) => Arc::new(consumer),
             Err(error) => {
                 match error {
-                    Error::NameInUse { .. } => tracing::error!(consumer = %self.name, %error, "cannot start"),
-                    _ => tracing::warn!(consumer = %self.name, %error, "cannot start, retrying"),
+                    Error::NameInUse { .. } => tracing::error!(consumer = %name, %error, "cannot start"),
+                    _ => tracing::warn!(consumer = %name, %error, "cannot start, retrying"),
                 }
                 return Some(lease);
             }
         };
-        tracing::info!(consumer = %self.name, "lease acquired, delivering events");
+        tracing::info!(consumer = %name, "lease acquired, delivering events");
         self.running.send_replace(Some(consumer.clone()));
         let mut is_lost = false;
         loop {
@@ -177,48 +151,24 @@ impl Holder {
                 // At the end, or if it has failed: then the next owner of the lease restarts it. While it stops,
                 // nobody else may begin.
                 () = consumer.ended() => break,
-                () = sleep(times.every) => {}
+                () = sleep_until(self.claim.next_time()) => {}
             }
             let at = Instant::now();
-            let next = Lease { renewals: lease.renewals + 1, ..lease.clone() };
-            let renewing = self.leasing.table.replace_lease(&self.name, Some(&lease), &next);
-            match timeout(times.every, renewing).await {
-                Ok(Ok(true)) => {
+            match self.claim.renew(lease.clone()).await {
+                Renewal::Renewed(next) => {
                     lease = next;
                     guard.renewed(at);
                 }
-                Ok(Ok(false)) => {
-                    // A renewal without a timely answer may have been carried out.
-                    match self.leasing.table.lease(&self.name).await {
-                        Ok(Some(found)) if found.owner == lease.owner => lease = found,
-                        Ok(_) => {
-                            is_lost = true;
-                            guard.lapse();
-                            break;
-                        }
-                        Err(error) => self.complain(&error),
-                    }
-                }
-                Ok(Err(error)) => self.complain(&error),
-                Err(_) => {
-                    tracing::warn!(consumer = %self.name, "lease not renewed in time, delivery stopped")
+                Renewal::Unknown(found) => lease = found,
+                Renewal::Lost => {
+                    is_lost = true;
+                    guard.lapse();
+                    break;
                 }
             }
         }
         stop.cancel();
         consumer.ended().await;
         (!is_lost).then_some(lease)
-    }
-
-    async fn release(&self, lease: Lease) {
-        let free = Lease { owner: String::new(), renewals: lease.renewals + 1 };
-        let releasing = self.leasing.table.replace_lease(&self.name, Some(&lease), &free);
-        if !matches!(timeout(self.leasing.times.every, releasing).await, Ok(Ok(true))) {
-            tracing::debug!(consumer = %self.name, "cannot release the lease, leaving it to expire");
-        }
-    }
-
-    fn complain(&self, error: &StoreError) {
-        tracing::warn!(consumer = %self.name, %error, "cannot read or renew the lease");
     }
 }

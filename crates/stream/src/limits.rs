@@ -20,6 +20,10 @@ pub(crate) const LAST_WORK: Duration = Duration::from_secs(5);
 /// Rooms per step of a walk, which is one write of some 25 KB.
 pub(crate) const WALK_PAGE: usize = 500;
 
+/// Steps of a walk that fail before it goes past rooms that cannot be read: each of them costs a write, and is read
+/// again every minute.
+pub(crate) const WALK_FAILURES: u32 = 3;
+
 /// Rooms read at a time to save them as pending: operators wait for them.
 pub(crate) const LOADED_ROOMS: usize = 256;
 

@@ -128,7 +128,7 @@ impl Tracker {
             return;
         }
         room.target = room.target.max(head.last);
-        if room.done.is_none() {
+        if !room.is_known() {
             room.origin.first = room.origin.first.min(head.first);
             room.origin.at = room.origin.at.min(at);
         }
@@ -153,7 +153,7 @@ impl Tracker {
                 continue;
             }
             let room = self.rooms.entry(id.clone()).or_default();
-            room.done = Some(room.done.map_or(row.done, |done| done.max(row.done)));
+            room.meet(&row);
             room.saved_pending = true;
             room.phase = Phase::Ready;
             if self.is_first_scan {
@@ -277,7 +277,8 @@ impl Tracker {
         if !matches!(room.phase, Phase::Idle | Phase::Parked) {
             return;
         }
-        room.done = Some(row.done);
+        room.done = None;
+        room.meet(&row);
         room.parked = None;
         room.attempts = 0;
         room.saved_pending = true;

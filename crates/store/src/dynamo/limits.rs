@@ -75,6 +75,9 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// shard.
 pub(crate) const STREAM_POLL: Duration = Duration::from_millis(500);
 
+/// Longest interval of a reader that the service throttles: events are no later than that.
+pub(crate) const SLOWEST_POLL: Duration = Duration::from_secs(4);
+
 /// Records per call: the maximum of the service.
 pub(crate) const STREAM_PAGE: i32 = 1_000;
 

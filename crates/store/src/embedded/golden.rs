@@ -19,7 +19,7 @@ use parlance_proto::{convert, stored};
 use prost::Message as _;
 
 use super::keys;
-use crate::consumers::{ConsumerName, ConsumerState, EventKey, Parked, RoomProgress, Walk};
+use crate::consumers::{Announced, ConsumerName, ConsumerState, EventKey, Parked, RoomProgress, Walk};
 use crate::feed::{Changes, MovedHead, Position};
 use crate::feed_record::{
     decode_changes, decode_consumer, decode_progress, encode_changes, encode_consumer, encode_progress,
@@ -299,6 +299,10 @@ fn consumer() {
     check("consumer", state, encode_consumer, |bytes| decode_consumer(&name, bytes));
     let parked = Parked { reason: "400".to_owned(), since: Timestamp(1_700_000_000_456) };
     let done = EventKey { epoch: 1_700_000_000, seq: 300 };
-    let progress = RoomProgress { done, pending: true, parked: Some(parked) };
-    check("consumer-room", progress, encode_progress, |bytes| Ok(decode_progress(&name, &room(), bytes)));
+    let read = |bytes: &[u8]| Ok(decode_progress(&name, &room(), bytes));
+    let progress = RoomProgress { done, pending: true, parked: Some(parked), announced: None };
+    check("consumer-room", progress, encode_progress, read);
+    let announced = Announced { first: Some(300), at: Timestamp(1_700_000_000_456) };
+    let unread = RoomProgress { pending: true, announced: Some(announced), ..RoomProgress::default() };
+    check("consumer-room-unread", unread, encode_progress, read);
 }

@@ -33,7 +33,7 @@ fn state(number: u64) -> ConsumerState {
 }
 
 fn progress(seq: u64, pending: bool) -> RoomProgress {
-    RoomProgress { done: EventKey { epoch: 1, seq }, pending, parked: None }
+    RoomProgress { done: EventKey { epoch: 1, seq }, pending, ..RoomProgress::default() }
 }
 
 pub(crate) async fn a_consumer_is_read_as_it_was_written(table: AnyConsumers) {

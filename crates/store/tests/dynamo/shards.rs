@@ -270,6 +270,31 @@ async fn a_stream_that_is_switched_off_and_on_lacks_something_and_says_so() {
     consumer.read_until(&store, node.id(), said).await;
 }
 
+/// What is throttled by other readers of the shard is not asked for again and again.
+#[tokio::test]
+async fn a_throttled_shard_is_not_read_again_at_once() {
+    let (store, dynamodb) = open(ORDERLY).await;
+    let (any, alice): (AnyStore, _) = (Arc::new(store.clone()), user(unique(), "alice"));
+    // Longer than the test may take.
+    let feed = store.feed(Arc::new(SystemClock)).await.unwrap().with_poll(DAY);
+    let tip = feed.tip().await.unwrap();
+    let mut node = Node::create(&any, group(&alice, &[])).await;
+    dynamodb.plan().often("GetRecords", 1.0, Fault::Throttle);
+    assert_eq!(feed.records_after(&tip, 10).await, Err(StoreError::Overloaded));
+    let throttled = dynamodb.tally().requests_of("GetRecords");
+    assert!(throttled > 0);
+    for _ in 0..20 {
+        let page = FeedPage::Records { records: Vec::new(), next: tip.clone() };
+        assert_eq!(feed.records_after(&tip, 10).await, Ok(page));
+    }
+    assert_eq!(dynamodb.tally().requests_of("GetRecords"), throttled);
+    dynamodb.plan().clear();
+    // Nothing is lost: another process reads it.
+    let said = node.say(&alice, "hello").await;
+    let mut consumer = Consumer { at: tip, ..Consumer::new(feed_of(&store).await).await };
+    consumer.read_until(&store, node.id(), said).await;
+}
+
 /// A reader that has found nothing remembers where, and that may be trimmed.
 #[tokio::test]
 async fn the_end_is_found_though_the_last_record_that_was_read_is_trimmed() {

@@ -293,7 +293,8 @@ async fn a_process_whose_lease_was_taken_changes_nothing_of_its_successor() {
         created_at: NOW,
         failing_since: None,
     };
-    let row = |seq, pending| RoomProgress { done: EventKey { epoch: 1, seq }, pending, parked: None };
+    let done = |seq| EventKey { epoch: 1, seq };
+    let row = |seq, pending| RoomProgress { done: done(seq), pending, ..RoomProgress::default() };
     let write = |number, term, write| ConsumerWrite {
         state: Some(state(number)),
         rooms: vec![(room.clone(), row(number, number % 2 == 0))],

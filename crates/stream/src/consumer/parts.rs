@@ -9,11 +9,11 @@ use parlance_store::consumers::{ConsumerName, ConsumerTable, EventKey, RoomProgr
 use parlance_store::feed::ChangeFeed;
 use tokio::sync::oneshot;
 
-use crate::cold::start_of;
+use crate::cold::{start_of, start_of_walked};
 use crate::event::Content;
 use crate::log::{Log, RoomHead};
 use crate::sink::EventSink;
-use crate::tracker::{Limits, Origin};
+use crate::tracker::Limits;
 
 /// Dependencies of a consumer.
 #[derive(Clone)]
@@ -154,16 +154,19 @@ impl Shared {
         Ok(rows.into_iter().next().map(|(_, row)| row))
     }
 
-    /// Where the consumer starts in `room`, of which it has no row.
-    pub(crate) async fn start(
+    /// `row` with the place to start in `room`, if that was unknown.
+    pub(crate) async fn started(
         &self,
         room: &RoomId,
         head: &RoomHead,
-        origin: Origin,
+        row: RoomProgress,
     ) -> Result<RoomProgress, StoreError> {
+        let Some(announced) = row.announced else { return Ok(row) };
         let Parts { log, feed, .. } = &self.parts;
-        let seq = start_of(log.as_ref(), feed.as_ref(), room, origin.first, origin.at).await?;
-        let done = EventKey { epoch: head.epoch, seq };
-        Ok(RoomProgress { done, ..RoomProgress::default() })
+        let seq = match announced.first {
+            Some(first) => start_of(log.as_ref(), feed.as_ref(), room, first, announced.at).await?,
+            None => start_of_walked(log.as_ref(), room, head.head, announced.at).await?,
+        };
+        Ok(RoomProgress { done: EventKey { epoch: head.epoch, seq }, announced: None, ..row })
     }
 }

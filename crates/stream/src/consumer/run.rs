@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock_jumps::ClockJumps;
 use super::work::Worked;
 use super::{Answer, Command, Shared, Status};
-use crate::limits::{LAST_WORK, PENDING_PAGE, RECORDS_PAGE, STORE_PAUSE};
+use crate::limits::{LAST_WORK, PENDING_PAGE, RECORDS_PAGE, STORE_PAUSE, WALK_FAILURES};
 use crate::sink::SinkError;
 use crate::tracker::{Ended, Millis, Outcome, Tracker};
 
@@ -100,15 +100,21 @@ impl Runner {
 
     /// Walks all rooms. Operators' commands are executed between steps.
     async fn walk(&mut self, inbox: &mut Inbox) {
+        let mut failures = 0;
         while self.state.walk.is_some() {
-            let stepped = self.shared.walk_on(&mut self.state).await;
+            let stepped = self.shared.walk_on(&mut self.state, failures >= WALK_FAILURES).await;
             self.written = self.state.clone();
             self.report();
             let pause = match stepped {
-                Ok(()) => Duration::ZERO,
+                Ok(all_read) => {
+                    // Where one room cannot be read, others may follow.
+                    failures = if all_read { 0 } else { failures };
+                    Duration::ZERO
+                }
                 Err(error) => {
                     let name = &self.shared.options.name;
                     tracing::warn!(consumer = %name, %error, "cannot walk the rooms, retrying");
+                    failures += 1;
                     STORE_PAUSE
                 }
             };

@@ -3,7 +3,7 @@
 use parlance_core::{RoomId, SeqRange};
 use parlance_proto::events::v1::RoomEvent;
 use parlance_store::StoreError;
-use parlance_store::consumers::{EventKey, Parked};
+use parlance_store::consumers::{EventKey, Parked, RoomProgress};
 use prost::Message;
 use tokio::time::timeout;
 
@@ -54,10 +54,8 @@ impl Shared {
         let done = match origin.done {
             Some(done) => done,
             None => {
-                let row = match self.row(room).await? {
-                    Some(row) => row,
-                    None => self.start(room, &head, origin).await?,
-                };
+                let row = self.row(room).await?.unwrap_or_else(|| RoomProgress::unread(origin.announced()));
+                let row = self.started(room, &head, row).await?;
                 (ended.done, ended.was_pending) = (Some(row.done), row.pending);
                 if let Some(parked) = row.parked {
                     ended.outcome = Outcome::Parked(parked);

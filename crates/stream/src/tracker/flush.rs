@@ -27,7 +27,7 @@ impl Tracker {
     /// [`Self::loaded`].
     pub(crate) fn to_load(&self, now: Millis) -> Vec<(RoomId, Origin)> {
         let unknown = |id: &RoomId| {
-            let room = self.rooms.get(id).filter(|room| room.done.is_none())?;
+            let room = self.rooms.get(id).filter(|room| !room.is_known())?;
             Some((id.clone(), room.origin))
         };
         self.to_save(now).iter().filter_map(unknown).collect()
@@ -35,8 +35,8 @@ impl Tracker {
 
     /// Records the progress of a room.
     pub(crate) fn loaded(&mut self, id: &RoomId, row: RoomProgress) {
-        let Some(room) = self.rooms.get_mut(id).filter(|room| room.done.is_none()) else { return };
-        room.done = Some(row.done);
+        let Some(room) = self.rooms.get_mut(id).filter(|room| !room.is_known()) else { return };
+        room.meet(&row);
         room.saved_pending |= row.pending;
         if let Some(parked) = row.parked {
             room.parked = Some(parked.clone());
@@ -51,7 +51,7 @@ impl Tracker {
         let is_long = |room: &Room| room.held_since.saturating_add(self.limits.hold_ms) <= now;
         let held = self.held.iter().filter(|(_, id)| {
             self.rooms.get(id).is_some_and(|room| {
-                (room.phase != Phase::InFlight || room.done.is_some())
+                (room.phase != Phase::InFlight || room.is_known())
                     && (self.paused || is_full || room.phase == Phase::Parked || is_long(room))
             })
         });
@@ -61,16 +61,15 @@ impl Tracker {
     /// What to write now; `None` if there is nothing.
     pub(crate) fn flush(&self, now: Millis) -> Option<Flush> {
         let mut released = self.to_save(now);
-        released.retain(|id| self.rooms.get(id).is_some_and(|room| room.done.is_some()));
+        released.retain(|id| self.rooms.get(id).is_some_and(Room::is_known));
         let mut rows: Vec<(RoomId, RoomProgress)> = Vec::new();
         let released: BTreeSet<RoomId> = released.into_iter().collect();
         let unsaved = self.unsaved.iter().filter(|id| !released.contains(*id)).take(MAX_ROWS);
         for (id, becomes_pending) in released.iter().map(|id| (id, true)).chain(unsaved.map(|id| (id, false)))
         {
             let Some(room) = self.rooms.get(id) else { continue };
-            let Some(done) = room.done else { continue };
-            let pending = becomes_pending || room.saved_pending;
-            rows.push((id.clone(), RoomProgress { done, pending, parked: room.parked.clone() }));
+            let row = room.row(becomes_pending || room.saved_pending);
+            rows.extend(row.map(|row| (id.clone(), row)));
         }
         let first = self.held.iter().find(|(_, id)| !released.contains(id));
         let reached = match first {
@@ -98,12 +97,11 @@ impl Tracker {
         }
         for (id, row) in &flush.rows {
             let Some(room) = self.rooms.get_mut(id) else { continue };
-            let is_as_written = room.done == Some(row.done) && room.parked == row.parked;
             if flush.released.contains(id) {
                 room.saved_pending = true;
             }
             room.is_unconfirmed = false;
-            if is_as_written && room.saved_pending == row.pending {
+            if room.row(room.saved_pending).as_ref() == Some(row) {
                 self.unsaved.remove(id);
             } else {
                 self.unsaved.insert(id.clone());
@@ -167,7 +165,8 @@ mod tests {
         let limits = Limits { hold_ms: 1_000, ..Limits::PRODUCTION };
         let mut tracker = Tracker::new(Position::numbered("s", 0), false, limits);
         let done = EventKey { epoch: 0, seq: 3 };
-        tracker.pending(vec![(room.clone(), RoomProgress { done, pending: true, parked: None })], true);
+        let row = RoomProgress { done, pending: true, ..RoomProgress::default() };
+        tracker.pending(vec![(room.clone(), row)], true);
         let head = MovedHead { room: room.clone(), first: 6, last: 6 };
         let changes = Changes { heads: vec![head], ..Changes::default() };
         tracker.record(&Record { position: Position::numbered("s", 1), at: Timestamp(1), changes }, 0);

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use parlance_core::{Backoff, Timestamp};
-use parlance_store::consumers::{EventKey, Parked};
+use parlance_store::consumers::{Announced, EventKey, Parked, RoomProgress};
 
 /// Milliseconds of a monotonic clock.
 pub(crate) type Millis = u64;
@@ -13,6 +13,8 @@ pub(super) struct Room {
     pub(super) done: Option<EventKey>,
     /// What the feed reported while it was unknown.
     pub(super) origin: Origin,
+    /// Whether that is all there is to be saved: it has no row that says more, and could not be read.
+    pub(super) is_unread: bool,
     /// The highest seq announced by the feed.
     pub(super) target: u64,
     pub(super) phase: Phase,
@@ -35,6 +37,31 @@ pub(super) struct Room {
     pub(super) begun: Millis,
 }
 
+impl Room {
+    /// Whether there is something to be saved.
+    pub(super) fn is_known(&self) -> bool {
+        self.done.is_some() || self.is_unread
+    }
+
+    /// Takes over what its row says.
+    pub(super) fn meet(&mut self, row: &RoomProgress) {
+        match row.announced {
+            None => self.done = Some(self.done.map_or(row.done, |done| done.max(row.done))),
+            Some(Announced { first, at }) => {
+                self.is_unread = true;
+                self.origin = Origin { done: None, first: first.unwrap_or(u64::MAX), at };
+            }
+        }
+    }
+
+    /// Its row, as far as it is known.
+    pub(super) fn row(&self, pending: bool) -> Option<RoomProgress> {
+        let announced = self.done.is_none().then(|| self.origin.announced());
+        let done = self.done.unwrap_or_default();
+        self.is_known().then(|| RoomProgress { done, pending, parked: self.parked.clone(), announced })
+    }
+}
+
 /// Where work on a room starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -49,6 +76,13 @@ pub(crate) struct Origin {
 impl Default for Origin {
     fn default() -> Self {
         Self { done: None, first: u64::MAX, at: Timestamp(u64::MAX) }
+    }
+}
+
+impl Origin {
+    /// What announced the room.
+    pub(crate) fn announced(self) -> Announced {
+        Announced { first: (self.first < u64::MAX).then_some(self.first), at: self.at }
     }
 }
 

@@ -13,7 +13,7 @@ use parlance_store::consumers::{
     RoomProgress, Wanted,
 };
 use parlance_stream::consumer::{Options, Parts, Start};
-use parlance_stream::leased::{LeaseTimes, Leased, Leasing};
+use parlance_stream::leased::{LeaseTimes, Leased, Leasing, Reader};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -25,17 +25,31 @@ use crate::world::{World, lock, room};
 const LONG: Duration = Duration::from_secs(3_600);
 
 /// The promised time within which a killed worker is replaced.
-const REPLACED_WITHIN: Duration = Duration::from_secs(15);
+pub(super) const REPLACED_WITHIN: Duration = Duration::from_secs(15);
 
-type Leases = Arc<Mutex<BTreeMap<ConsumerName, Lease>>>;
+pub(super) type Leases = Arc<Mutex<BTreeMap<ConsumerName, Lease>>>;
 
 /// One process's access to the leases.
-struct Way {
+pub(super) struct Way {
     world: Arc<World>,
     leases: Leases,
     is_cut: AtomicBool,
     /// Its writes are carried out, but the answers are lost.
     loses_answers: AtomicBool,
+    /// When it read a lease.
+    pub(super) looks: Mutex<Vec<Instant>>,
+}
+
+impl Way {
+    pub(super) fn new(world: &Arc<World>, leases: &Leases) -> Arc<Self> {
+        Arc::new(Self {
+            world: world.clone(),
+            leases: leases.clone(),
+            is_cut: AtomicBool::new(false),
+            loses_answers: AtomicBool::new(false),
+            looks: Mutex::default(),
+        })
+    }
 }
 
 #[async_trait]
@@ -44,6 +58,7 @@ impl LeaseTable for Way {
         if self.is_cut.load(Ordering::Relaxed) {
             return Err(StoreError::Overloaded);
         }
+        self.looks.lock().unwrap().push(Instant::now());
         Ok(self.leases.lock().unwrap().get(name).cloned())
     }
 
@@ -133,6 +148,7 @@ impl ConsumerTable for Suspended {
 }
 
 struct Worker {
+    _reader: Reader,
     leased: Leased,
     way: Arc<Way>,
     end: CancellationToken,
@@ -147,18 +163,15 @@ fn worker_of(world: &Arc<World>, parts: Parts, leases: &Leases, owner: &str) -> 
 }
 
 fn worker_with(world: &Arc<World>, parts: Parts, leases: &Leases, owner: &str, options: Options) -> Worker {
-    let way = Arc::new(Way {
-        world: world.clone(),
-        leases: leases.clone(),
-        is_cut: AtomicBool::new(false),
-        loses_answers: AtomicBool::new(false),
-    });
+    let way = Way::new(world, leases);
     let leasing = Leasing { table: way.clone(), owner: owner.to_owned(), times: LeaseTimes::PRODUCTION };
     let end = CancellationToken::new();
-    Worker { leased: Leased::start(leasing, parts, options, end.clone()), way, end }
+    let reader = Reader::start(leasing.clone(), end.clone());
+    let leased = Leased::start(leasing, &reader, parts, options, end.clone());
+    Worker { _reader: reader, leased, way, end }
 }
 
-async fn wait(is_so: impl Fn() -> bool) -> Duration {
+pub(super) async fn wait(is_so: impl Fn() -> bool) -> Duration {
     let begun = Instant::now();
     let waiting = async {
         while !is_so() {

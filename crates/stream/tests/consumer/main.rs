@@ -5,6 +5,8 @@ mod dice;
 mod leases;
 mod operators;
 mod outages;
+mod readers;
 mod runs;
 mod trouble;
+mod unreadable;
 mod world;

@@ -7,6 +7,7 @@
 mod changes;
 mod current;
 mod frontier;
+mod pace;
 mod reader;
 
 use std::collections::HashMap;

@@ -7,10 +7,12 @@ use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use parlance_core::Timestamp;
+use parlance_runtime::random;
 use tokio::time::Instant;
 
 use super::changes;
 use super::frontier::{Place, ShardKey};
+use super::pace::Pace;
 use crate::StoreError;
 use crate::dynamo::error::{CallError, store_error};
 use crate::dynamo::limits::{
@@ -55,6 +57,7 @@ pub(super) struct Reader {
     shard: ShardKey,
     /// How long to wait after a call without records.
     poll: Duration,
+    pace: Pace,
     iterators: VecDeque<(Place, String, Instant)>,
     pages: VecDeque<(Place, Page)>,
     /// The position without records, and when it was read.
@@ -63,7 +66,8 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(stream: String, shard: ShardKey, poll: Duration) -> Self {
-        Self { stream, shard, poll, iterators: VecDeque::new(), pages: VecDeque::new(), nothing: None }
+        let pace = Pace::new(poll);
+        Self { stream, shard, poll, pace, iterators: VecDeque::new(), pages: VecDeque::new(), nothing: None }
     }
 
     /// The end of the shard: later records follow it.
@@ -105,13 +109,21 @@ impl Reader {
             return Err(NotRead::Gone);
         }
         let is_soon = |(of, at): &(Place, Instant)| of == place && at.elapsed() < self.poll;
-        if self.nothing.as_ref().is_some_and(is_soon) {
+        if self.nothing.as_ref().is_some_and(is_soon) || !self.pace.allows(Instant::now()) {
             return Ok(None);
         }
         // An empty page is not the end of the shard. A position that was read before is read once.
         let mut empty = if has_iterator { 1 } else { EMPTY_PAGES };
         for _ in 0..OLD_PAGES {
-            match self.read(client, place).await? {
+            let read = self.read(client, place).await;
+            match &read {
+                Err(NotRead::Store(StoreError::Overloaded)) => {
+                    self.pace.throttled(Instant::now(), random::bits());
+                }
+                Err(_) => {}
+                Ok(_) => self.pace.answered(Instant::now()),
+            }
+            match read? {
                 Read::Page(page) => {
                     self.pages.push_back((place.clone(), page.clone()));
                     keep_newest(&mut self.pages, PAGES_KEPT);

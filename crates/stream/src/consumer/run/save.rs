@@ -16,17 +16,18 @@ impl Shared {
         if let Some(row) = self.row(room).await? {
             return Ok(row);
         }
+        let unread = RoomProgress::unread(origin.announced());
         let started = async {
             match self.parts.log.room(room).await? {
-                Some(head) => self.start(room, &head, origin).await,
+                Some(head) => self.started(room, &head, unread.clone()).await,
                 None => Ok(RoomProgress::default()),
             }
         };
-        match started.await {
-            // Parked when it is processed.
-            Err(StoreError::Damaged(_)) => Ok(RoomProgress::default()),
-            started => started,
-        }
+        // A room that cannot be read is retried, or parked, when it is processed. Nothing waits for it.
+        Ok(started.await.unwrap_or_else(|error| {
+            tracing::debug!(consumer = %self.options.name, %room, %error, "cannot read where to start in a room");
+            unread
+        }))
     }
 }
 

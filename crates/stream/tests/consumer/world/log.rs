@@ -12,6 +12,9 @@ impl Log for World {
         if lock(&self.damaged).as_ref() == Some(room) {
             return Err(StoreError::Damaged("a planted one".to_owned()));
         }
+        if lock(&self.unreadable).as_ref() == Some(room) {
+            return Err(StoreError::Overloaded);
+        }
         let state = lock(&self.state);
         Ok(state.rooms.get(room).map(|room| RoomHead {
             epoch: room.epoch,

@@ -68,8 +68,10 @@ pub(super) struct World {
     pub(super) stuck: Mutex<Option<RoomId>>,
     /// The sink takes what it is given, and says that it does not.
     pub(super) lies: Mutex<bool>,
-    /// A room that cannot be read.
+    /// A room that is damaged.
     pub(super) damaged: Mutex<Option<RoomId>>,
+    /// A room whose reads fail.
+    pub(super) unreadable: Mutex<Option<RoomId>>,
     /// By how much the clock was moved, milliseconds.
     pub(super) clock_ahead: Mutex<i64>,
 }
@@ -96,6 +98,7 @@ impl World {
             stuck: Mutex::default(),
             lies: Mutex::default(),
             damaged: Mutex::default(),
+            unreadable: Mutex::default(),
             clock_ahead: Mutex::new(0),
         })
     }
