@@ -30,7 +30,7 @@ export { type ChatMessage, type MessageState, isSameEmoji, type PendingChange } 
 export type { Unread } from "./client/lists.js";
 export type { MemberEvent, MessageEdit, ReadEvent, RoomChanges, TypingEvent } from "./room/events.js";
 export type { RoomInfo, RoomMember, RoomReceipt } from "./room/info.js";
-export type { Sanction } from "./room/actions.js";
+export type { Ban, Sanction } from "./room/actions.js";
 export { Room } from "./room/room.js";
 export type { RoomSlices } from "./room/snapshots.js";
 export type { OperationName, RequestOf, ResponseOf } from "./session/operations.js";

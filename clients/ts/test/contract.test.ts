@@ -141,6 +141,34 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
     expect(entries[0]?.preferences).toMatchObject({ pinned: true, muted: true, markedUnread: false });
   });
 
+  test("who is blocked writes no more in private, and who is banned is listed, on all devices", async () => {
+    const { alice, bob, hers, his } = await pair();
+    const phone = await client(bob.userId);
+    expect(await bob.loadBlocked()).toEqual([]);
+    await phone.loadBlocked();
+    const changes: (readonly string[])[] = [];
+    phone.on("blocked", (userIds) => changes.push(userIds));
+    await bob.blockUser(alice.userId);
+    expect(bob.blocked).toEqual([alice.userId]);
+    await eventually("the phone knows", () => phone.getSnapshot("blocked").length === 1);
+    await expect(hers.send("anyone?")).rejects.toMatchObject({ reason: "not_accepted" });
+    const tablet = await client(bob.userId);
+    expect(await tablet.loadBlocked()).toEqual([alice.userId]);
+    await bob.unblockUser(alice.userId);
+    await eventually("the phone knows that, too", () => phone.blocked.length === 0);
+    expect(changes).toEqual([[alice.userId], []]);
+    await hers.send("again");
+    await eventually("he has it", () => texts(his).at(-1) === "again");
+
+    const room = await alice.createRoom({ kind: "channel", title: "Open", memberIds: [bob.userId] });
+    await room.banMember(bob.userId, { seconds: 3_600 });
+    const [ban] = await room.bans();
+    expect(ban).toMatchObject({ userId: bob.userId });
+    expect(ban!.until).toBeGreaterThan(alice.serverTime + 3_500_000);
+    await room.unbanMember(bob.userId);
+    expect(await room.bans()).toEqual([]);
+  });
+
   test("a new name reaches whoever shares a room", async () => {
     const { alice, bob } = await pair();
     const names: string[] = [];

@@ -55,6 +55,10 @@ export class Crowd {
   readonly requests = new Map<string, Json>();
   /** How far the server's clock is ahead of the real one, in milliseconds. */
   skewMs = 0;
+  /** Whom the user blocks. */
+  readonly blocked = new Set<string>();
+  /** Who is banned from every room. */
+  readonly banned = new Set<string>();
   /** Operations that are refused. */
   readonly refused = new Set<string>();
   /** Errors of operations, in place of an answer. */
@@ -221,6 +225,26 @@ export class Crowd {
         this.#said.set(`${room.id} ${room.head}`, event);
         this.#send({ event });
         return { roomId: room.id, seq: room.head, at: this.#at(this.#now), messageCount: room.head };
+      }
+      case "listBlocked":
+        return { blocks: [...this.blocked].sort().map((userId) => ({ userId })) };
+      case "blockUser":
+      case "unblockUser": {
+        const [userId, blocked] = [String(request["userId"]), name === "blockUser"];
+        if (blocked) this.blocked.add(userId);
+        else this.blocked.delete(userId);
+        this.#send({ signal: { blockChanged: { userId, blocked } } });
+        return {};
+      }
+      case "listBans":
+        return { members: [...this.banned].sort().map((userId) => ({ ...this.#member(userId), active: false })) };
+      case "banMember":
+      case "unbanMember": {
+        const userId = String(request["userId"]);
+        if (name === "banMember") this.banned.add(userId);
+        else this.banned.delete(userId);
+        this.happens(room, name === "banMember" ? { memberBanned: { userId } } : { memberUnbanned: { userId } }, Crowd.USER);
+        return { outcome: { seq: room.head } };
       }
       case "setRoomPreferences": {
         const { pinned, muted, mutedUntil, markedUnread } = request;

@@ -50,6 +50,8 @@ export interface ClientEvents extends RoomChanges {
   presence: { userId: string; online: boolean };
   /** The current profile of the user, or of someone who shares a room, after a change. The later `updatedAt` wins. */
   user: User;
+  /** Whom the user blocks, after a change on any device, once `Client.loadBlocked` was called. */
+  blocked: readonly string[];
 }
 
 /** Immutable values over all rooms: each is replaced when it changes, and identical until then. */
@@ -58,6 +60,8 @@ export interface ClientSlices {
   rooms: readonly RoomInfo[];
   hiddenRooms: readonly RoomInfo[];
   unread: Unread;
+  /** `Client.blocked`. */
+  blocked: readonly string[];
   connection: ConnectionState;
 }
 

@@ -14,6 +14,7 @@ import { Slices } from "../slices.js";
 import { MemoryStorage } from "../storage/memory.js";
 import type { StorageState } from "../storage/steady.js";
 import { WebSocketTransport } from "../transport/websocket.js";
+import type { Blocks } from "./blocks.js";
 import type { ClientEvents, ClientOptions, ClientSlices, NewRoom, Sending, Sent } from "./api.js";
 import { roomEvents } from "./events.js";
 import type { EventsOptions, RoomEvents, RoomItem } from "./items.js";
@@ -44,6 +45,8 @@ export class Client extends Emitter<ClientEvents> {
   readonly #sync: Sync;
   /** The last state in the storage. Without a storage there is nothing to restore or to keep. */
   #cache: Promise<StateCache> | undefined;
+  #blocks: Promise<Blocks> | undefined;
+  #blocked: readonly string[] = [];
   readonly #slices = new Slices<ClientSlices>((name) => this.getSnapshot(name));
 
   constructor(options: ClientOptions) {
@@ -204,6 +207,7 @@ export class Client extends Emitter<ClientEvents> {
     rooms: () => this.#rooms.lists.infos("listed"),
     hiddenRooms: () => this.#rooms.lists.infos("hidden"),
     unread: () => this.#rooms.lists.unread,
+    blocked: () => this.#blocked,
     connection: () => this.state,
   };
 
@@ -293,6 +297,36 @@ export class Client extends Emitter<ClientEvents> {
     if (userIds.length === 0) return [];
     const { users } = await this.call("getUsers", { userIds: userIds.slice(0, PROFILES) });
     return [...users, ...(await this.users(userIds.slice(PROFILES)))];
+  }
+
+  /** Whom the user blocks, by id, once {@link loadBlocked} was called. Hide what they write in shared rooms. */
+  get blocked(): readonly string[] {
+    return this.#blocked;
+  }
+
+  /** Reads whom the user blocks, and keeps {@link blocked} up to date from then on. */
+  async loadBlocked(): Promise<readonly string[]> {
+    const changed = (userIds: readonly string[]) => {
+      this.#blocked = userIds;
+      this.emit("blocked", userIds);
+      this.#slices.notify();
+    };
+    this.#blocks ??= import("./blocks.js").then(({ Blocks }) => new Blocks(this.#session, changed));
+    this.#blocks.catch(() => (this.#blocks = undefined));
+    await (await this.#blocks).load();
+    return this.#blocked;
+  }
+
+  /** Blocks a user, who is not told: they can no longer write to this user in private, or add them to rooms, or see their presence. */
+  async blockUser(userId: string): Promise<void> {
+    await this.change("blockUser", { userId });
+    (await this.#blocks)?.set(userId, true);
+  }
+
+  /** Lifts a block. */
+  async unblockUser(userId: string): Promise<void> {
+    await this.change("unblockUser", { userId });
+    (await this.#blocks)?.set(userId, false);
   }
 
   /** Whether a user is online, as far as known; see {@link watchPresence}. */

@@ -4,8 +4,10 @@ import { Emitter } from "../emitter.js";
 import type { Role } from "../gen/chat_pb.js";
 import type { CommandKind, NewCommand, Payloads } from "../queue/command.js";
 import type { OperationName, RequestOf } from "../session/operations.js";
+import { pages } from "../session/pages.js";
 import type { RoomChanges } from "./events.js";
 import { emptyRoom } from "../state/room-state.js";
+import { endOf } from "../state/until.js";
 import { infoOf, type RoomInfo, valuesOf } from "./info.js";
 import type { Owner } from "./owner.js";
 import type { RoomSlices } from "./snapshots.js";
@@ -22,6 +24,16 @@ export interface Sanction {
   /** Seen by all members. */
   reason?: string;
 }
+
+/** Someone who is banned from a room. */
+export interface Ban {
+  readonly userId: string;
+  /** When it ends by itself, in milliseconds since 1970; Infinity if it does not. */
+  readonly until: number;
+}
+
+/** Bans per page. */
+const PAGE = 200;
 
 /** The values of a room by name, see {@link RoomInfo}, and what its user can do with it as a whole. */
 export interface RoomActions<Room> extends RoomInfo, Emitter<RoomEvents<Room>> {}
@@ -82,6 +94,15 @@ export abstract class RoomActions<Room> extends Emitter<RoomEvents<Room>> {
   /** Lifts a ban. */
   async unbanMember(userId: string): Promise<void> {
     await this.#change("unbanMember", { userId });
+  }
+
+  /** Reads who is banned. Allowed for the owner and admins. */
+  async bans(): Promise<readonly Ban[]> {
+    const bans: Ban[] = [];
+    for await (const { members } of pages((pageToken) => this.#client.call("listBans", { roomId: this.id, pageSize: PAGE, pageToken }))) {
+      bans.push(...members.map(({ userId, bannedUntil: until }) => ({ userId, until: endOf({ until }) })));
+    }
+    return bans;
   }
 
   /** Keeps someone from writing and reacting: for a time, or until {@link unmuteMember}. */

@@ -6,6 +6,7 @@ import { type Identity, localUser, sharedToken } from "./identity";
 import { Mentions } from "./mentions.svelte";
 import { People, type Person } from "./people.svelte";
 import { Rooms } from "./rooms.svelte";
+import { shared } from "./storage";
 import { type Place, route } from "./route.svelte";
 import { texts } from "./texts";
 
@@ -26,6 +27,9 @@ export class Chat {
   state = $state.raw<ConnectionState>({ status: "idle" });
   /** Whether pending changes survive the page. */
   isDurable = $state(true);
+  /** Whom the user blocks: what they write in shared rooms is not shown. As of the last visit until it is read. */
+  blocked = $state.raw<ReadonlySet<string>>(new Set());
+  readonly #blockedKey: string;
   /** The last problem, to be shown. */
   problem = $state<string>();
   /** The question to be confirmed. */
@@ -60,7 +64,13 @@ export class Chat {
     this.people = new People(this.client, userId, () => this.state.status === "online");
     this.#rooms = new Rooms(this.client);
     this.drafts = new Drafts(userId);
-    this.mentions = new Mentions(this.client, userId);
+    this.#blockedKey = `parlance:blocked:${userId}`;
+    this.blocked = new Set(shared.get(this.#blockedKey)?.split(" "));
+    this.client.on("blocked", (userIds) => {
+      this.blocked = new Set(userIds);
+      shared.set(this.#blockedKey, userIds.join(" "));
+    });
+    this.mentions = new Mentions(this.client, userId, (sender) => this.blocked.has(sender));
     this.client.on("state", (state) => {
       this.state = state;
       if (state.status === "closed" && state.error instanceof UnauthenticatedError) refused(token);
@@ -77,6 +87,7 @@ export class Chat {
     try {
       await this.client.start();
     } finally {
+      this.client.loadBlocked().catch(() => {});
       // Initially refused rooms are requested again. Users missing in the directory can still be found by name.
       void this.people.load().then(() => this.people.expect(this.#rooms.direct.keys()));
     }
@@ -87,6 +98,7 @@ export class Chat {
   /** Erases the browser's data. Unsent messages are kept for the same user. */
   async signOut(): Promise<void> {
     this.people.forget();
+    shared.remove(this.#blockedKey);
     await this.client.signOut({ keepUnsent: true });
   }
 
@@ -129,6 +141,17 @@ export class Chat {
     return new Promise((resolve) => {
       this.question = { text: question, action, answer: (is) => ((this.question = undefined), resolve(is)) };
     });
+  }
+
+  /** Whether a message is not shown: in a shared room, by someone whom the user blocks. */
+  hides(room: Room, senderId: string): boolean {
+    return room.kind !== v1.RoomKind.DIRECT && this.blocked.has(senderId);
+  }
+
+  /** Blocks a user, after a question, or lifts that. */
+  async setBlocked(userId: string, isBlocked: boolean): Promise<void> {
+    if (isBlocked && !(await this.confirm(texts.people.askBlock(this.people.name(userId)), texts.people.block))) return;
+    await this.attempt(texts.failures.change, () => (isBlocked ? this.client.blockUser(userId) : this.client.unblockUser(userId)));
   }
 
   /** Copies a text. */

@@ -7,9 +7,10 @@ import { mentionsOf } from "./text";
 export class Mentions {
   readonly #seqs = new SvelteMap<string, number>();
 
-  constructor(client: Client, userId: string) {
+  /** Mentions by users whom the user blocks do not count. */
+  constructor(client: Client, userId: string, isBlocked: (userId: string) => boolean) {
     client.on("message", ({ roomId, seq, senderId, text }) => {
-      if (seq !== undefined && senderId !== userId && mentionsOf(text, userId)) this.#seqs.set(roomId, seq);
+      if (seq !== undefined && senderId !== userId && !isBlocked(senderId) && mentionsOf(text, userId)) this.#seqs.set(roomId, seq);
     });
   }
 

@@ -24,7 +24,7 @@ export class Notifications {
       const { body, actorId, at } = event;
       const room = chat.client.room(event.roomId);
       if (body.case !== "message" || actorId === chat.userId || !room || !this.isOn || document.hasFocus()) return;
-      if (room.mutedUntil > chat.client.serverTime) return;
+      if (room.mutedUntil > chat.client.serverTime || chat.hides(room, actorId)) return;
       if (chat.client.serverTime - Number(at?.seconds ?? 0n) * 1000 > FRESH_MS) return;
       if (room.kind === v1.RoomKind.CHANNEL && !mentionsOf(body.value.text, chat.userId)) return;
       this.#show(room, actorId, body.value.text);

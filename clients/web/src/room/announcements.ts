@@ -37,7 +37,7 @@ export class Announcements {
     const newest = (all: readonly Row[]) => all.findLast(({ message }) => message.seq !== undefined)?.message;
     const message = newest(now);
     if (!message || message.seq! <= (newest(before)?.seq ?? 0)) return;
-    if (message.senderId === this.#chat.userId || this.#room.hasNewer) return;
+    if (message.senderId === this.#chat.userId || this.#room.hasNewer || this.#chat.hides(this.#room, message.senderId)) return;
     const { people } = this.#chat;
     this.#say(texts.timeline.saysNow(people.name(message.senderId), plainText(message.text, people)));
   }

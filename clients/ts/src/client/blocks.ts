@@ -1,0 +1,58 @@
+import type { Session } from "../session/session.js";
+
+const PAGE = 200;
+
+/** Whom the user blocks: read once, then kept up to date. Loaded on demand, since few clients show it. */
+export class Blocks {
+  readonly #session: Session;
+  readonly #changed: (userIds: readonly string[]) => void;
+  #userIds = new Set<string>();
+  /** Changes while the list is read: they are newer than the list. */
+  #meanwhile = new Map<string, boolean>();
+  #loading: Promise<void> | undefined;
+
+  constructor(session: Session, changed: (userIds: readonly string[]) => void) {
+    [this.#session, this.#changed] = [session, changed];
+    session.on("signal", ({ signal }) => {
+      if (signal.case === "blockChanged") this.set(signal.value.userId, signal.value.blocked);
+    });
+    // Signals were missed without a connection.
+    session.on("welcome", () => void this.load().catch(() => {}));
+    session.on("replaced", () => this.#replace(new Set()));
+  }
+
+  load(): Promise<void> {
+    return (this.#loading = this.#read());
+  }
+
+  set(userId: string, isBlocked: boolean): void {
+    this.#meanwhile.set(userId, isBlocked);
+    if (this.#userIds.has(userId) === isBlocked) return;
+    this.#replace(after(this.#userIds, [[userId, isBlocked]]));
+  }
+
+  async #read(): Promise<void> {
+    const meanwhile = (this.#meanwhile = new Map());
+    const userIds = new Set<string>();
+    let pageToken = "";
+    do {
+      const page = await this.#session.call("listBlocked", { pageSize: PAGE, pageToken });
+      for (const { userId } of page.blocks) userIds.add(userId);
+      pageToken = page.nextPageToken;
+    } while (pageToken);
+    // A later read is more recent.
+    if (meanwhile !== this.#meanwhile) return this.#loading;
+    this.#replace(after(userIds, meanwhile));
+  }
+
+  #replace(userIds: Set<string>): void {
+    this.#userIds = userIds;
+    this.#changed(Object.freeze([...userIds].sort()));
+  }
+}
+
+function after(userIds: ReadonlySet<string>, changes: Iterable<readonly [string, boolean]>): Set<string> {
+  const result = new Set(userIds);
+  for (const [userId, isBlocked] of changes) isBlocked ? result.add(userId) : result.delete(userId);
+  return result;
+}
