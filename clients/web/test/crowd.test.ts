@@ -459,6 +459,22 @@ test("where one is named has a badge until it is read", async () => {
   await badge("Room 1").waitFor({ state: "detached" });
 });
 
+test("a mention is completed from all members, however many pages they are", async () => {
+  const many = await crowd({ rooms: 1, people: 650, members: 650, directory: true });
+  const page = await signedIn(many);
+  await entry(page, "Room 0").click();
+  const options = page.getByRole("listbox").getByRole("option");
+  await composer(page).pressSequentially("@person-64");
+  await until("those of the last page are offered", () => options.allTextContents(), (all) => all.some((text) => text.includes("@person-640")));
+  // By a part of the name as well.
+  await composer(page).fill("");
+  await composer(page).pressSequentially("@649");
+  await until("one is found by name", () => options.allTextContents(), (all) => all.length === 1);
+  await composer(page).press("Enter");
+  expect(await composer(page).inputValue()).toBe("@person-649 ");
+  expect(many.calls.get("listMembers")).toBe(4);
+});
+
 test("who leaves while the members are read is not completed, nor offered to be added while they are in", async () => {
   const few = await crowd({ rooms: 2, people: 4, directory: true, role: "ROLE_OWNER" });
   const page = await signedIn(few);

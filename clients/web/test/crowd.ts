@@ -19,6 +19,8 @@ export interface CrowdOptions {
   long?: number;
   /** Number of rooms with an unread message. */
   unread?: number;
+  /** Number of members of each room besides the user. */
+  members?: number;
   /** Whether everyone may list the users, as in local mode. */
   directory?: boolean;
   /** The user's role in all rooms. */
@@ -200,7 +202,7 @@ export class Crowd {
         return this.#page("entries", this.rooms, request, (one) => this.#entry(one));
       case "listUsers":
         if (!this.#options.directory) return undefined;
-        return this.#page("users", Array.from({ length: this.#options.people }, (_, index) => `person-${index}`), request, (id) => this.#user(id));
+        return this.#page("users", this.#people(this.#options.people), request, (id) => this.#user(id));
       case "getUser":
         return { user: this.#user(String(request["userId"])) };
       case "getPresence":
@@ -208,7 +210,7 @@ export class Crowd {
       case "listMessages":
         return this.#messages(room, request);
       case "listMembers":
-        return { members: [Crowd.USER, "person-0", "person-1"].map((userId) => this.#member(userId)) };
+        return this.#page("members", [Crowd.USER, ...this.#people(this.#options.members ?? 2)], request, (userId) => this.#member(userId));
       case "listReceipts":
         return { receipts: [] };
       case "editMessage": {
@@ -267,6 +269,10 @@ export class Crowd {
     const from = Number(pageToken);
     const to = from + Number(pageSize);
     return { [field]: all.slice(from, to).map(show), nextPageToken: to < all.length ? String(to) : "" };
+  }
+
+  #people(count: number): string[] {
+    return Array.from({ length: count }, (_, index) => `person-${index}`);
   }
 
   #entry(room: CrowdRoom): Json {
