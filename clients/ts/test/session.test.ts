@@ -229,6 +229,19 @@ for (const found of [true, false]) {
   });
 }
 
+test("a change whose events are on two pages of the log is found with all of them", async () => {
+  const connection = await online([{ roomId: "r", seq: 10n }]);
+  const call = session.call("addMembers", { roomId: "r", userIds: ["bob", "carol"], requestId: "m1" });
+  await settle();
+  connection.refuse({ code: 9, reason: "catch_up_first", metadata: { head_seq: "300" } });
+  await settle();
+  const own = (seq: bigint) => message("r", seq, "one of them", "alice", "m1");
+  connection.answer({ case: "listEvents", value: { events: [message("r", 209n, "x"), own(210n)], nextFromSeq: 211n } });
+  await settle();
+  connection.answer({ case: "listEvents", value: { events: [own(211n), message("r", 212n, "x")], nextFromSeq: 213n } });
+  expect(await call).toMatchObject({ outcome: { seq: 210n, lastSeq: 211n, isRepeat: true } });
+});
+
 test("what names an event is not moved to the end of a room that is shorter than it was", async () => {
   const connection = await online([{ roomId: "r", seq: 26n }]);
   const call = session.call("deleteMessage", { roomId: "r", seq: 9n });

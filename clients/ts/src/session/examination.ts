@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 
 import type { RefusedError } from "../errors.js";
 import {
+  type Event,
   type ListEventsResponse,
   OutcomeSchema,
   type Reply,
@@ -17,6 +18,9 @@ const PAGE = 200;
  */
 export class Examination {
   #next: bigint;
+  /** Its first and last event, as far as read. */
+  #first: Event | undefined;
+  #last: Event | undefined;
   readonly #to: bigint;
 
   private constructor(from: bigint, to: bigint) {
@@ -44,8 +48,11 @@ export class Examination {
   read(page: ListEventsResponse, operation: Asked, user: string): Reply["result"] | "absent" | undefined {
     const id = idOf(operation);
     const own = page.events.filter((event) => event.actorId === user && event.requestId === id);
-    const [first, last] = [own[0], own.at(-1)];
-    if (first && last) {
+    const first = (this.#first ??= own[0]);
+    const last = (this.#last = own.at(-1) ?? this.#last);
+    // Its events follow each other: behind one at the end of a page there may be more.
+    const isCut = page.nextFromSeq !== 0n && last === page.events.at(-1);
+    if (first && last && !isCut) {
       if (operation.case === "sendMessage") {
         const { roomId, seq, at, messageCount } = first;
         return create(ReplySchema, { result: { case: "sendMessage", value: { roomId, seq, at, messageCount, isRepeat: true } } }).result;
