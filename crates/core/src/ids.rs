@@ -136,6 +136,11 @@ impl RoomId {
         Self::hashed('d', Sha256::digest(framed(first.as_str(), second.as_str())).into())
     }
 
+    /// Whether this may be the id of a direct room. Others have one of this form only by chance.
+    pub fn may_be_direct(&self) -> bool {
+        self.as_str().len() == 33 && self.as_str().starts_with('d')
+    }
+
     /// The id of the room that `creator` asked for in `request`. It cannot be computed without the
     /// key.
     pub fn created(key: &RoomIdKey, creator: &UserId, request: &RequestId) -> Self {

@@ -93,18 +93,28 @@ impl Kind {
         }
     }
 
-    /// The kind of a request that starts with this event, given the kind `later` of the rest.
+    /// The kind of a request of these events, given the kind `later` of those that follow. The events may be cut
+    /// anywhere.
     fn followed_by(self, later: Self) -> Self {
         match (self, later) {
-            (Self::Other, later) => later,
             (Self::Add(mut users), Self::Add(more)) => {
                 users.extend(more);
                 Self::Add(users)
             }
-            // A ban removes the member first; an owner who leaves or is removed hands the room over first.
-            (Self::Remove(_), later @ Self::Ban(_))
-            | (Self::SetRole(..), later @ (Self::Leave | Self::Remove(_))) => later,
+            (first, later) if first.rank() < later.rank() => later,
             (first, _) => first,
+        }
+    }
+
+    /// The event with the highest rank, of several the first, is what was asked for; the others belong to it. A ban
+    /// removes the member first, an owner who leaves or is removed hands the room over, a new owner is unmuted.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Other => 0,
+            Self::Unmute(_) => 1,
+            Self::SetRole(..) => 2,
+            Self::Leave | Self::Remove(_) => 3,
+            _ => 4,
         }
     }
 

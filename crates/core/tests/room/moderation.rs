@@ -5,7 +5,7 @@ use std::time::Duration;
 use parlance_core::limits::MAX_RECENT_REQUESTS;
 use parlance_core::{
     Action, Authority, Body, Command, Event, Need, Outcome, Permissions, Reason, Refusal, Role,
-    SettingsChange, Standing, Timestamp,
+    SettingsChange, Standing, Timestamp, Visibility,
 };
 
 use crate::solo::Solo;
@@ -262,4 +262,98 @@ fn settings_are_no_way_around_moderation() {
     assert_eq!(solo.does("bob", rename("what I still have to say")), Err(Refusal::Muted { until: None }));
     solo.does("ann", unmute("bob")).unwrap();
     solo.does("bob", rename("again")).unwrap();
+}
+
+/// Whether `id` is muted, on a node that reads the row.
+fn is_muted(solo: &mut Solo, id: &str) -> bool {
+    solo.reload();
+    let mute = solo.store.members[&user(id)].mute;
+    mute.is_some_and(|mute| mute.holds_at(Timestamp(solo.now)))
+}
+
+/// Nobody in the room could lift the mute of its owner.
+#[test]
+fn becoming_the_owner_ends_a_mute() {
+    let mut solo = later(Solo::group());
+    solo.does("ann", mute("bob", None)).unwrap();
+    solo.does("ann", set_role("bob", Role::Owner)).unwrap();
+    assert_eq!(last(&solo).body, Body::MemberUnmuted { user: user("bob") });
+    assert!(!is_muted(&mut solo, "bob"));
+    solo.does("bob", send("thanks")).unwrap();
+
+    solo.does("bob", mute("cat", Some(MINUTE))).unwrap();
+    solo.app("backend", set_role("cat", Role::Owner)).unwrap();
+    assert!(!is_muted(&mut solo, "cat"), "by the app, too");
+
+    // Where everyone else is muted, the successor is not any more.
+    solo.does("cat", mute("ann", None)).unwrap();
+    solo.does("cat", remove("bob")).unwrap();
+    let leave = command("cat", "leave", Some(solo.head()), Action::Leave);
+    let first = solo.ask(&leave).unwrap();
+    assert!(!is_muted(&mut solo, "ann"));
+    solo.does("ann", send("alone")).unwrap();
+    assert_eq!(solo.ask(&leave), Ok(Outcome { is_repeat: true, ..first }));
+}
+
+#[test]
+fn whoever_takes_over_an_empty_room_is_not_muted() {
+    let mut solo = later(Solo::channel());
+    let all = SettingsChange { visibility: Some(Visibility::All), ..SettingsChange::default() };
+    solo.does("ann", Action::Update(all)).unwrap();
+    solo.does("ann", mute("bob", None)).unwrap();
+    for id in ["bob", "cat", "ann"] {
+        solo.does(id, Action::Leave).unwrap();
+    }
+    solo.does("bob", Action::Join).unwrap();
+    assert!(!is_muted(&mut solo, "bob"));
+    solo.does("bob", send("hello")).unwrap();
+
+    let mut solo = later(Solo::group());
+    solo.does("ann", mute("cat", None)).unwrap();
+    for id in ["bob", "cat", "ann"] {
+        solo.does(id, Action::Leave).unwrap();
+    }
+    solo.app("backend", add(&["cat", "dan"])).unwrap();
+    assert!(!is_muted(&mut solo, "cat"));
+    solo.does("cat", send("hello")).unwrap();
+}
+
+#[test]
+fn a_muted_member_is_the_last_to_succeed() {
+    let mut solo = later(Solo::group());
+    solo.does("ann", set_role("bob", Role::Admin)).unwrap();
+    solo.does("ann", mute("bob", Some(MINUTE))).unwrap();
+    solo.does("ann", Action::Leave).unwrap();
+    assert_eq!(solo.store.members[&user("cat")].role, Role::Owner);
+    assert!(is_muted(&mut solo, "bob"));
+    // A mute that has ended does not count.
+    solo.now += 60_000;
+    solo.does("cat", Action::Leave).unwrap();
+    assert_eq!(solo.store.members[&user("bob")].role, Role::Owner);
+    assert!(matches!(last(&solo).body, Body::MemberRemoved { .. }), "and is not ended again");
+}
+
+#[test]
+fn reasons_are_words_too() {
+    let mut solo = later(Solo::group());
+    let silent = |action| match action {
+        Action::Ban { user, lasts, .. } => Action::Ban { user, lasts, reason: Reason::default() },
+        Action::Mute { user, lasts, .. } => Action::Mute { user, lasts, reason: Reason::default() },
+        other => other,
+    };
+    solo.does("ann", set_role("bob", Role::Admin)).unwrap();
+    solo.does("ann", mute("bob", None)).unwrap();
+    for action in [mute("cat", None), ban_for("cat", MINUTE)] {
+        assert_eq!(solo.does("bob", action.clone()), Err(Refusal::Muted { until: None }));
+        solo.does("bob", silent(action)).unwrap();
+    }
+    // In a frozen room, only those who may thaw it.
+    let permissions = Permissions { edit: Some(Role::Owner), ..Permissions::default() };
+    let freeze = SettingsChange { frozen: Some(true), permissions, ..SettingsChange::default() };
+    let mut solo = later(Solo::group());
+    solo.does("ann", set_role("bob", Role::Admin)).unwrap();
+    solo.does("ann", Action::Update(freeze)).unwrap();
+    assert_eq!(solo.does("bob", mute("cat", None)), Err(Refusal::Frozen));
+    solo.does("bob", silent(mute("cat", None))).unwrap();
+    solo.does("ann", ban_for("cat", MINUTE)).unwrap();
 }

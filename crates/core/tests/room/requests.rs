@@ -1,7 +1,7 @@
 //! A request is carried out once, however often and to whichever node it is sent.
 
 use parlance_core::limits::MAX_REPEAT_CHECK;
-use parlance_core::{Action, Authority, Command, Need, Outcome, Refusal, Role};
+use parlance_core::{Action, Authority, Command, Need, Outcome, Reason, Refusal, Role};
 
 use crate::solo::Solo;
 use crate::values::{add, ban, command, edit, react, remove, rename, send, set_role, unreact, user};
@@ -95,6 +95,34 @@ fn a_request_whose_events_were_loaded_in_two_parts() {
     solo.room.load_older(&events[1..]);
     solo.room.load_older(&events[..1]);
     check_repeat(&mut solo, &invite, first);
+}
+
+/// However the pages lie, and whoever asks.
+#[test]
+fn a_request_of_several_kinds_of_events_is_known_by_the_one_asked_for() {
+    let mute = Action::Mute { user: user("bob"), lasts: None, reason: Reason::default() };
+    let app = |action| Command {
+        authority: Authority::App { moderates: true },
+        ..command("ann", "r1", Some(6), action)
+    };
+    // The owner hands over to bob, who was muted as cat was, leaves, and is banned.
+    for asked in [app(ban("ann")), app(remove("ann")), command("ann", "r1", Some(6), Action::Leave)] {
+        for cut in 1..4 {
+            let mut solo = Solo::group();
+            solo.does("ann", mute.clone()).unwrap();
+            let other = Action::Mute { user: user("cat"), lasts: None, reason: Reason::default() };
+            solo.does("ann", other).unwrap();
+            let first = solo.ask(&asked).unwrap();
+            solo.does("bob", send("so")).unwrap();
+            solo.reload();
+            let events: Vec<_> =
+                (first.first..=first.last).map(|seq| solo.store.event(seq).unwrap().clone()).collect();
+            let cut = cut.min(events.len() - 1);
+            solo.room.load_older(&events[cut..]);
+            solo.room.load_older(&events[..cut]);
+            check_repeat(&mut solo, &asked, first);
+        }
+    }
 }
 
 #[test]

@@ -29,7 +29,9 @@ pub(super) fn join(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Res
         // The only member of a channel owns it.
         RoomKind::Channel => {
             let role = if view.member_count == 0 { Role::Owner } else { Role::Member };
-            return Ok(vec![Body::MemberAdded { user: user.clone(), role }]);
+            let mut bodies = vec![Body::MemberAdded { user: user.clone(), role }];
+            bodies.extend(actor.filter(|_| role == Role::Owner).and_then(|actor| lifted_mute(view, actor)));
+            return Ok(bodies);
         }
     };
     Err(refusal.into())
@@ -69,6 +71,10 @@ pub(super) fn add(
             _ => None,
         });
         view.accepted(&actor.user, added)?;
+    }
+    if let Some(Body::MemberAdded { user, role: Role::Owner }) = bodies.first() {
+        let owner = view.row(user)?;
+        bodies.extend(owner.and_then(|owner| lifted_mute(view, owner)));
     }
     Ok(bodies)
 }
@@ -119,6 +125,7 @@ pub(super) fn set_role(
     let mut bodies = vec![Body::RoleChanged { user: user.clone(), role }];
     if role == Role::Owner {
         bodies.push(Body::RoleChanged { user: actor.user.clone(), role: Role::Admin });
+        bodies.extend(lifted_mute(view, member));
     }
     Ok(bodies)
 }
@@ -140,25 +147,37 @@ fn set_owner(view: View<'_>, user: &UserId) -> Result<Vec<Body>, Stop> {
     }
     bodies
         .extend(owners.into_iter().map(|owner| Body::RoleChanged { user: owner.clone(), role: Role::Admin }));
+    if member.role != Role::Owner {
+        bodies.extend(lifted_mute(view, member));
+    }
     Ok(bodies)
 }
 
 /// Ends the membership of `actor`; an owner hands the room over first.
 pub(super) fn leave(view: View<'_>, actor: &Member) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
-    let mut bodies = Vec::with_capacity(2);
+    let mut bodies = Vec::with_capacity(3);
     if actor.role == Role::Owner && view.member_count > 1 {
-        let user = successor(view, actor)?.clone();
-        bodies.push(Body::RoleChanged { user, role: Role::Owner });
+        let next = successor(view, actor)?;
+        bodies.push(Body::RoleChanged { user: next.user.clone(), role: Role::Owner });
+        bodies.extend(lifted_mute(view, next));
     }
+    // The last one: a former member finds their requests up to where they left.
     bodies.push(Body::MemberRemoved { user: actor.user.clone() });
     Ok(bodies)
 }
 
-/// The successor when `owner` leaves: the longest-standing admin, else the longest-standing member;
-/// among those who joined together, the first by id.
-fn successor<'r>(view: View<'r>, owner: &Member) -> Result<&'r UserId, Stop> {
+/// The end of the mute of `member`, who becomes the owner: nobody in the room could lift it.
+fn lifted_mute(view: View<'_>, member: &Member) -> Option<Body> {
+    view.is_muted(member).then(|| Body::MemberUnmuted { user: member.user.clone() })
+}
+
+/// The successor when `owner` leaves: the longest-standing admin, else the longest-standing member; among those who
+/// joined together, the first by id. Members who are muted come after all others.
+fn successor<'r>(view: View<'r>, owner: &Member) -> Result<&'r Member, Stop> {
     let others = view.members()?.filter(|member| member.user != owner.user);
-    let first = others.min_by_key(|member| (Reverse(member.role), member.changed_at(), &member.user));
-    first.map(|member| &member.user).ok_or_else(|| Refusal::OwnerLeaves.into())
+    let first = others.min_by_key(|member| {
+        (view.is_muted(member), Reverse(member.role), member.changed_at(), &member.user)
+    });
+    first.ok_or_else(|| Refusal::OwnerLeaves.into())
 }

@@ -9,11 +9,13 @@ mod stop;
 mod view;
 
 pub(super) use stop::Stop;
+use view::allowed;
+
 pub(super) use view::View;
 
 use super::command::{Action, Authority, Command, Need, Outcome, Refusal};
 use super::requests::Seen;
-use crate::{Body, Interval, Member, RoomKind, Timestamp};
+use crate::{Body, Interval, Member, Permission, RoomKind, Timestamp};
 
 /// The result of a decision.
 pub(super) enum Verdict {
@@ -83,7 +85,7 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
     let app = is_for_app(command).then(|| Member::app(command.actor.clone()));
     if app.is_none() {
         if view.room.info.settings.frozen {
-            refuse_frozen(command, actor)?;
+            refuse_frozen(view, command, actor)?;
         }
         refuse_muted(view, command, actor)?;
     }
@@ -135,11 +137,11 @@ fn refuse_blocked(view: View<'_>, command: &Command) -> Result<(), Stop> {
 
 /// What members may not do while they are muted.
 fn refuse_muted(view: View<'_>, command: &Command, actor: Option<&Member>) -> Result<(), Refusal> {
-    // Title, topic and image are texts that everyone reads, too.
+    // Title, topic and image are texts that everyone reads, too, and so are reasons.
     let says = matches!(
         command.action,
         Action::Send(_) | Action::Edit { .. } | Action::React { .. } | Action::Update(_)
-    );
+    ) || gives_reason(command);
     let member = actor.filter(|actor| says && actor.is_active());
     match member.and_then(|member| member.mute) {
         Some(mute) if mute.holds_at(view.at) => Err(Refusal::Muted { until: mute.until }),
@@ -147,8 +149,18 @@ fn refuse_muted(view: View<'_>, command: &Command, actor: Option<&Member>) -> Re
     }
 }
 
+/// Whether the command comes with a reason in words.
+fn gives_reason(command: &Command) -> bool {
+    match &command.action {
+        Action::Ban { reason, .. } | Action::Mute { reason, .. } => !reason.as_str().is_empty(),
+        _ => false,
+    }
+}
+
 /// What members of a frozen room, and newcomers, may not do. Others are not told that it is frozen.
-fn refuse_frozen(command: &Command, actor: Option<&Member>) -> Result<(), Refusal> {
+fn refuse_frozen(view: View<'_>, command: &Command, actor: Option<&Member>) -> Result<(), Refusal> {
+    // Who may thaw the room may write in it.
+    let may_thaw = |member: &Member| allowed(view, member, Permission::Edit).is_ok();
     let is_frozen = match &command.action {
         Action::Send(_)
         | Action::Edit { .. }
@@ -156,6 +168,7 @@ fn refuse_frozen(command: &Command, actor: Option<&Member>) -> Result<(), Refusa
         | Action::Unreact { .. }
         | Action::Add { .. } => actor.is_some_and(Member::is_active),
         Action::Join => !actor.is_some_and(Member::is_active),
+        _ if gives_reason(command) => actor.is_some_and(|member| member.is_active() && !may_thaw(member)),
         _ => false,
     };
     if is_frozen { Err(Refusal::Frozen) } else { Ok(()) }

@@ -113,8 +113,7 @@ pub(super) fn unmute(
     user: &UserId,
 ) -> Result<Vec<Body>, Stop> {
     moderates(view, actor, authority)?;
-    let Some(member) = view.row(user)?.filter(|row| row.mute.is_some_and(|mute| mute.holds_at(view.at)))
-    else {
+    let Some(member) = view.row(user)?.filter(|row| view.is_muted(row)) else {
         return Ok(Vec::new());
     };
     // Nobody lifts a mute of their own, nor has another admin lift it by leaving.

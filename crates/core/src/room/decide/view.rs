@@ -69,6 +69,11 @@ impl<'r> View<'r> {
         }
     }
 
+    /// Whether `member` is muted now.
+    pub(super) fn is_muted(&self, member: &Member) -> bool {
+        member.mute.is_some_and(|mute| mute.holds_at(self.at))
+    }
+
     pub(super) fn not_direct(&self) -> Result<(), Refusal> {
         if self.room.info.kind == RoomKind::Direct { Err(Refusal::DirectRoom) } else { Ok(()) }
     }
