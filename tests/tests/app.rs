@@ -254,8 +254,9 @@ async fn a_deleted_room_is_gone_at_once() {
         assert_eq!(typing.unwrap_err().reason, "room_deleted");
         let read = v1::MarkReadRequest { room_id: room_id.clone(), seq: said, ..Default::default() };
         assert_eq!(stream.call(read).await.unwrap_err().reason, "room_deleted");
+        // Its end is received like any other event, so that it is not delivered again and again.
         let received = v1::AcknowledgeDeliveryRequest { room_id, seq: said, ..Default::default() };
-        assert_eq!(stream.call(received).await.unwrap_err().reason, "room_deleted");
+        stream.call(received).await.unwrap();
     }
     let refused = app
         .bob

@@ -130,7 +130,7 @@ impl Api {
             sessions_of_user: parts.limits.sessions,
             sizes: &sizes.sessions,
         });
-        let inbox = Arc::new(LogInbox::new(store.clone(), sizes.inbox_concurrency));
+        let inbox = Arc::new(LogInbox::new(store.clone(), sizes.inbox_concurrency, sizes.inbox));
         let rooms = Rooms::new(parlance_rooms::Parts {
             store,
             hub: hub.clone(),
@@ -149,7 +149,13 @@ impl Api {
         }
         let gate = Gate::new(parts.auth.clone(), &parts.limits, parts.clock.clone());
         let PeopleLimits { new_rooms, rooms: most_rooms, .. } = parts.limits;
-        let room_quota = RoomQuota::new(new_rooms, most_rooms, sizes.known_users, sizes.rooms_page);
+        let room_quota = RoomQuota::new(
+            new_rooms,
+            most_rooms,
+            sizes.known_users,
+            sizes.rooms_page,
+            sizes.inbox_concurrency,
+        );
         let known_users = Map::default();
         let api = Self {
             parts,

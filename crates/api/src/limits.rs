@@ -16,6 +16,8 @@ pub struct Sizes {
     pub cluster: parlance_cluster::Sizes,
     /// Sizes of the hub crate.
     pub hub: parlance_hub::Sizes,
+    /// Sizes of the inbox crate.
+    pub inbox: parlance_inbox::Sizes,
     /// Events read from the store at once for a page: at most 1 MiB of the largest.
     pub page_read: usize,
     /// Events scanned for one page of messages: edits and reactions in between do not count as
@@ -36,6 +38,7 @@ impl Sizes {
         rooms: parlance_rooms::Sizes::PRODUCTION,
         cluster: parlance_cluster::Sizes::PRODUCTION,
         hub: parlance_hub::Sizes::PRODUCTION,
+        inbox: parlance_inbox::Sizes::PRODUCTION,
         page_read: 64,
         max_scan: 2_000,
         inbox_concurrency: 8,
@@ -49,6 +52,7 @@ impl Sizes {
         rooms: parlance_rooms::Sizes::SMALL,
         cluster: parlance_cluster::Sizes::SMALL,
         hub: parlance_hub::Sizes::SMALL,
+        inbox: parlance_inbox::Sizes::SMALL,
         page_read: 3,
         max_scan: 9,
         inbox_concurrency: 3,
@@ -103,6 +107,9 @@ pub(crate) const HELLOS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
 /// A burst of new rooms, seconds of the rate: somebody who sets up a workspace.
 pub(crate) const NEW_ROOMS_BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
+
+/// How long the deleted rooms of a user with too many rooms are not counted again, which reads up to 5,000 of them.
+pub(crate) const DELETED_COUNTED_FOR: Duration = Duration::from_secs(60);
 
 /// How long a count of a user's rooms is trusted. Other nodes may add some.
 pub(crate) const ROOMS_COUNTED_FOR: Duration = Duration::from_secs(600);

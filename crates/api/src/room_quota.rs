@@ -2,14 +2,15 @@
 
 use std::num::NonZeroU32;
 
+use futures::{StreamExt, stream};
 use parlance_core::{Caller, RoomId, UserId};
 use parlance_runtime::map::Map;
-use parlance_store::{Store, StoreError};
+use parlance_store::{Store, StoreError, UserRoom};
 use tokio::time::Instant;
 
 use crate::Error;
 use crate::gate::{RateLimit, count};
-use crate::limits::{NEW_ROOMS_BURST, ROOMS_COUNTED_FOR};
+use crate::limits::{DELETED_COUNTED_FOR, NEW_ROOMS_BURST, ROOMS_COUNTED_FOR};
 
 /// See the [module](self) documentation.
 pub(crate) struct RoomQuota {
@@ -17,17 +18,28 @@ pub(crate) struct RoomQuota {
     /// Most rooms of one user.
     most: Option<NonZeroU32>,
     counted: Map<UserId, Counted>,
+    /// Deleted rooms of users who had too many with them.
+    deleted: Map<UserId, Deleted>,
     /// Direct rooms that are there: sending to them creates none.
     direct: Map<RoomId, ()>,
     /// Users and rooms that are remembered.
     remembered: usize,
-    /// Rooms that are read at once to count them.
+    /// Rooms that are listed at once to count them.
     page: usize,
+    /// Rooms that are read at once.
+    concurrency: usize,
 }
 
 /// The rooms of a user when they were counted, and those that were added since.
 #[derive(Clone, Copy)]
 struct Counted {
+    rooms: u32,
+    at: Instant,
+}
+
+/// How many of a user's rooms were deleted, at least: such a room stays in the list of its members.
+#[derive(Clone, Copy)]
+struct Deleted {
     rooms: u32,
     at: Instant,
 }
@@ -38,9 +50,11 @@ impl RoomQuota {
         most: Option<NonZeroU32>,
         remembered: usize,
         page: usize,
+        concurrency: usize,
     ) -> Self {
         let created = RateLimit::new("new_rooms", per_second, NEW_ROOMS_BURST);
-        Self { created, most, counted: Map::default(), direct: Map::default(), remembered, page }
+        let (counted, deleted, direct) = (Map::default(), Map::default(), Map::default());
+        Self { created, most, counted, deleted, direct, remembered, page, concurrency }
     }
 
     /// Whether there is any limit.
@@ -93,17 +107,49 @@ impl RoomQuota {
         self.direct.insert(room.clone(), ());
     }
 
-    /// Counts the rooms of `user`, up to `most`.
+    /// Counts the rooms of `user` that were not deleted, up to `most`. Rooms are read only if there are too many with
+    /// the deleted ones, and not again and again.
     async fn count(&self, store: &dyn Store, user: &UserId, most: u32) -> Result<u32, StoreError> {
+        let known = self.deleted.get(user).map(|deleted| *deleted);
+        let deleted = known.map_or(0, |deleted| deleted.rooms);
         let (mut rooms, mut after) = (0, None);
         loop {
             let page = store.rooms_of(user, after.as_ref(), self.page).await?;
             rooms += page.rows.iter().filter(|row| row.member.is_active()).count() as u32;
             after = page.next;
-            if after.is_none() || rooms >= most {
-                return Ok(rooms);
+            if after.is_none() || rooms >= most.saturating_add(deleted) {
+                break;
             }
         }
+        let kept = rooms.saturating_sub(deleted);
+        if kept < most || known.is_some_and(|known| known.at.elapsed() < DELETED_COUNTED_FOR) {
+            return Ok(kept);
+        }
+        self.count_kept(store, user, most).await
+    }
+
+    /// The same, by reading each room.
+    async fn count_kept(&self, store: &dyn Store, user: &UserId, most: u32) -> Result<u32, StoreError> {
+        let (mut kept, mut deleted, mut after) = (0, 0, None);
+        loop {
+            let page = store.rooms_of(user, after.as_ref(), self.page).await?;
+            let active = page.rows.into_iter().filter(|row| row.member.is_active());
+            let mut read =
+                stream::iter(active).map(|row| is_deleted(store, row)).buffer_unordered(self.concurrency);
+            while let Some(is_deleted) = read.next().await {
+                if is_deleted? {
+                    deleted += 1;
+                } else {
+                    kept += 1;
+                }
+            }
+            after = page.next;
+            if after.is_none() || kept >= most {
+                break;
+            }
+        }
+        self.deleted.insert(user.clone(), Deleted { rooms: deleted, at: Instant::now() });
+        Ok(kept)
     }
 
     /// Forgets what is old, or too much.
@@ -111,6 +157,17 @@ impl RoomQuota {
         self.created.trim();
         self.counted.retain(|_, counted| counted.at.elapsed() < ROOMS_COUNTED_FOR);
         self.counted.evict(self.remembered);
+        self.deleted.retain(|_, deleted| deleted.at.elapsed() < ROOMS_COUNTED_FOR);
+        self.deleted.evict(self.remembered);
         self.direct.evict(self.remembered);
+    }
+}
+
+/// Whether the room of `row` was deleted. One that cannot be read counts as kept.
+async fn is_deleted(store: &dyn Store, row: UserRoom) -> Result<bool, StoreError> {
+    match store.room(&row.room).await {
+        Ok(room) => Ok(room.is_some_and(|room| room.info.deleted)),
+        Err(StoreError::Damaged(_)) => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -78,7 +78,7 @@ impl Services {
     /// identity is required.
     ///
     /// # Errors
-    /// UNAUTHENTICATED.
+    /// UNAUTHENTICATED, or RESOURCE_EXHAUSTED for callers beyond their rate.
     pub async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Identified>, Status> {
         match path {
             "/parlance.v1.ServerService/GetServer" => Ok(None),
@@ -87,7 +87,9 @@ impl Services {
             }
             // All of our packages, so that a new service is covered by default.
             path if path.starts_with("/parlance.") => {
-                Ok(Some(Identified(self.0.gate.identify(headers).await?)))
+                let caller = self.0.gate.identify(headers).await?;
+                self.0.gate.check_call(&caller)?;
+                Ok(Some(Identified(caller)))
             }
             // Health and reflection.
             _ => Ok(None),
@@ -272,14 +274,19 @@ impl EventService for Services {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
     use std::sync::atomic::Ordering;
+    use std::time::Duration;
 
+    use http::header::AUTHORIZATION;
+    use parlance_core::{Clock, SystemClock};
     use tokio::time::timeout;
     use tonic::Code;
 
     use super::*;
     use crate::limits::OPERATION_TIMEOUT;
-    use crate::testing::TestNode;
+    use crate::testing::{TestNode, user};
+    use crate::{Parts, PeopleLimits};
 
     /// Paused time advances while all tasks wait.
     #[tokio::test(start_paused = true)]
@@ -305,5 +312,28 @@ mod tests {
         for path in ours {
             assert_eq!(refused(path).await, Some(Code::Unauthenticated), "{path}");
         }
+    }
+
+    /// Whether or not they can be decoded, which is not known yet.
+    #[tokio::test]
+    async fn calls_count_against_the_rate_of_their_caller_by_their_headers() {
+        let limits = PeopleLimits { operations: NonZeroU32::new(1), ..PeopleLimits::NONE };
+        let (node, _) = TestNode::with_group_from(|parts| Parts { limits, ..parts }).await;
+        let services = Services::new(node.api.clone());
+        let headers = |id| {
+            let token = node.api.auth().mint(&user(id), Duration::from_secs(600), SystemClock.now()).unwrap();
+            HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {token}").parse().unwrap())])
+        };
+        let (alice, bob) = (headers("alice"), headers("bob"));
+        let admit = async |headers| services.admit("/parlance.v1.UserService/GetUser", headers).await;
+        let mut refused = 0;
+        for _ in 0..100 {
+            if let Err(status) = admit(&alice).await {
+                assert_eq!(status.code(), Code::ResourceExhausted);
+                refused += 1;
+            }
+        }
+        assert!(refused > 50, "{refused}");
+        assert!(admit(&bob).await.is_ok());
     }
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use parlance_core::UserId;
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
+use parlance_core::{RoomId, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::v1;
 use parlance_store::StoreError;
@@ -30,8 +30,7 @@ impl Cluster {
     }
 
     async fn signal_once(&self, user: &UserId, online: bool, rooms: &[SignalRoom]) {
-        let presence = v1::Presence { user_id: user.as_str().to_owned(), online };
-        let frame = SharedFrame::signal(v1::signal::Signal::Presence(presence));
+        let frame = presence(user, online);
         let blocks = match self.blocks_of(user).await {
             Ok(blocks) => blocks,
             // A signal may be lost, and must not reach those who are blocked.
@@ -40,6 +39,65 @@ impl Cluster {
         let mut except = vec![user.clone()];
         except.extend(blocks.iter().map(|(blocked, _)| blocked.clone()));
         self.signal(rooms, &frame, &except).await;
+        if !online {
+            return;
+        }
+        // Whoever was blocked meanwhile may have been shown as offline before this.
+        if let Ok(now) = self.blocks_of(user).await {
+            for (blocked, _) in now.iter().filter(|(blocked, _)| !blocks.contains(blocked)) {
+                self.show_presence(user, blocked).await;
+            }
+        }
+    }
+
+    /// Signals to `other`, whom `user` has blocked or blocks no more, that `user` is offline or online for them, if that
+    /// is a change and the two share a room whose members are told of it.
+    pub async fn show_presence(&self, user: &UserId, other: &UserId) {
+        let shown = async {
+            if !self.shares_presence(user, other).await? {
+                return Ok(());
+            }
+            let is_hidden = self.blocks_of(user).await?.contains(other);
+            let is_online = if self.hub.has_session(user) {
+                Some(true)
+            } else {
+                self.registry.online(std::slice::from_ref(user)).await.ok().map(|online| online == [true])
+            };
+            // Where that is not known, they are hidden all the same.
+            if is_online.unwrap_or(is_hidden) {
+                self.signal_user(other, &presence(user, !is_hidden)).await;
+            }
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = shown.await {
+            tracing::warn!(%error, "cannot report presence after a change of blocks");
+        }
+    }
+
+    /// Whether the two share a room whose members are told of each other's presence.
+    async fn shares_presence(&self, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
+        let theirs = self.active_rooms(other).await?;
+        for room in self.active_rooms(user).await?.intersection(&theirs) {
+            let stored = self.store.room(room).await?.filter(|stored| !stored.info.deleted);
+            if stored.is_some_and(|stored| stored.head().member_count() <= MAX_SIGNAL_MEMBERS) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The rooms of `user`.
+    async fn active_rooms(&self, user: &UserId) -> Result<BTreeSet<RoomId>, StoreError> {
+        let (mut rooms, mut after) = (BTreeSet::new(), None);
+        loop {
+            let page = self.store.rooms_of(user, after.as_ref(), self.sizes.rooms_page).await?;
+            let active = page.rows.into_iter().filter(|row| row.member.is_active());
+            rooms.extend(active.map(|row| row.room));
+            after = page.next;
+            if after.is_none() {
+                return Ok(rooms);
+            }
+        }
     }
 
     /// Signals that `users` are offline, unless they come back within the grace period.
@@ -152,7 +210,7 @@ impl Cluster {
                 self.reads.take().await;
                 let Some(stored) = self.store.room(&user_room.room).await? else { continue };
                 let room = SignalRoom::from(&stored);
-                if room.head.member_count() > MAX_SIGNAL_MEMBERS {
+                if stored.info.deleted || room.head.member_count() > MAX_SIGNAL_MEMBERS {
                     continue;
                 }
                 if self.audiences.known(&room.room, room.head.seq()).is_none() {
@@ -170,4 +228,10 @@ impl Cluster {
             }
         }
     }
+}
+
+/// The signal that `user` is online or offline.
+fn presence(user: &UserId, online: bool) -> SharedFrame {
+    let presence = v1::Presence { user_id: user.as_str().to_owned(), online };
+    SharedFrame::signal(v1::signal::Signal::Presence(presence))
 }

@@ -141,12 +141,13 @@ impl Cluster {
         let small = rooms.iter().filter(|room| room.head.member_count() <= MAX_SIGNAL_MEMBERS);
         let (mut users, mut told): (Vec<UserId>, Vec<RoomId>) = (Vec::new(), Vec::new());
         let mut unknown = Vec::new();
+        let excepted: BTreeSet<&UserId> = except.iter().collect();
         let mut left_out = BTreeSet::new();
         let mut add = |room: RoomId, members: OrdSet<UserId>| {
-            let (excepted, members): (Vec<_>, Vec<_>) =
-                members.into_iter().partition(|user| except.contains(user));
-            left_out.extend(excepted);
-            users.extend(members);
+            let (without, with): (Vec<_>, Vec<_>) =
+                members.into_iter().partition(|user| excepted.contains(user));
+            left_out.extend(without);
+            users.extend(with);
             told.push(room);
         };
         for room in small {

@@ -23,9 +23,11 @@ pub struct SignalTarget<'a> {
 impl Hub {
     /// Sends a signal to its target sessions here, to each once.
     pub fn signal(&self, to: &SignalTarget<'_>, frame: &SharedFrame) {
+        // Up to as many as one user blocks.
+        let except: BTreeSet<&UserId> = to.except.iter().collect();
         let mut told = BTreeSet::new();
         let mut tell = |mailbox: &Mailbox| {
-            if !to.except.contains(mailbox.user()) && told.insert(mailbox.session()) {
+            if !except.contains(mailbox.user()) && told.insert(mailbox.session()) {
                 mailbox.signal(frame.clone());
             }
         };

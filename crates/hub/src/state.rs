@@ -14,6 +14,8 @@ pub struct RoomState {
     pub floor: u64,
     /// Changed by a restore.
     pub epoch: u64,
+    /// Whether the room was deleted: its last event says so.
+    pub deleted: bool,
 }
 
 /// Properties of a room that accompany each chunk.
@@ -25,11 +27,14 @@ pub struct Terms {
     pub floor: u64,
     /// Changed by a restore.
     pub epoch: u64,
+    /// Whether the room was deleted.
+    pub deleted: bool,
 }
 
 impl From<&RoomInfo> for Terms {
     fn from(info: &RoomInfo) -> Self {
-        Self { visibility: info.settings.visibility, floor: info.floor, epoch: info.epoch }
+        let RoomInfo { settings, floor, epoch, deleted, .. } = info;
+        Self { visibility: settings.visibility, floor: *floor, epoch: *epoch, deleted: *deleted }
     }
 }
 
@@ -40,7 +45,7 @@ impl Terms {
             match &event.body {
                 Body::RoomChanged { settings } => self.visibility = settings.visibility,
                 // Earlier events are no longer kept.
-                Body::RoomDeleted => self.floor = event.seq,
+                Body::RoomDeleted => (self.floor, self.deleted) = (event.seq, true),
                 _ => {}
             }
         }
@@ -53,11 +58,12 @@ impl RoomState {
     }
 
     pub(crate) fn at(head: Head, terms: Terms) -> Self {
-        let Terms { visibility, floor, epoch } = terms;
-        Self { head: head.seq(), end: head, visibility, floor, epoch }
+        let Terms { visibility, floor, epoch, deleted } = terms;
+        Self { head: head.seq(), end: head, visibility, floor, epoch, deleted }
     }
 
     pub(crate) fn terms(self) -> Terms {
-        Terms { visibility: self.visibility, floor: self.floor, epoch: self.epoch }
+        let Self { visibility, floor, epoch, deleted, .. } = self;
+        Terms { visibility, floor, epoch, deleted }
     }
 }

@@ -9,6 +9,7 @@ mod log;
 mod unread;
 mod view;
 
+pub use limits::Sizes;
 pub use log::LogInbox;
 pub use unread::unread;
 pub use view::{InboxFilter, InboxPage, InboxQuery, InboxRow, InboxView, Lookup, UnreadTotal};

@@ -4,8 +4,21 @@
 /// shown without one.
 pub(crate) const LAST_MESSAGE_SCAN: usize = 50;
 
-/// Rooms that are read at once for the unread total.
-pub(crate) const UNREAD_TOTAL_PAGE: usize = 200;
+/// Sizes of the unread total: parameters, so that tests reach every boundary with a handful of rooms.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Rows that are read at once.
+    pub total_page: usize,
+    /// Rooms beyond which the total is partial: each costs some reads, and a badge shows "99+".
+    pub total_rooms: usize,
+    /// Pages after which it is partial whatever is in them: rooms that were left or deleted are listed, too.
+    pub total_pages: usize,
+}
 
-/// Pages after which the unread total is partial: each room costs some reads, and a badge shows "99+".
-pub(crate) const UNREAD_TOTAL_PAGES: usize = 10;
+impl Sizes {
+    /// Values for production.
+    pub const PRODUCTION: Self = Self { total_page: 200, total_rooms: 2_000, total_pages: 50 };
+
+    /// Three of everything, for tests.
+    pub const SMALL: Self = Self { total_page: 3, total_rooms: 3, total_pages: 3 };
+}

@@ -6,7 +6,7 @@ use parlance_core::{Body, Entry, Member, Timestamp, UserId};
 use parlance_store::past::as_of;
 use parlance_store::{Store, StoreError, StoredRoom, UserRoom};
 
-use crate::limits::{LAST_MESSAGE_SCAN, UNREAD_TOTAL_PAGE, UNREAD_TOTAL_PAGES};
+use crate::limits::{LAST_MESSAGE_SCAN, Sizes};
 use crate::unread;
 use crate::view::{InboxPage, InboxQuery, InboxRow, InboxView, UnreadTotal};
 
@@ -14,12 +14,13 @@ use crate::view::{InboxPage, InboxQuery, InboxRow, InboxView, UnreadTotal};
 pub struct LogInbox {
     store: Arc<dyn Store>,
     concurrency: usize,
+    sizes: Sizes,
 }
 
 impl LogInbox {
     /// Reads `concurrency` rooms of a page at a time.
-    pub fn new(store: Arc<dyn Store>, concurrency: usize) -> Self {
-        Self { store, concurrency }
+    pub fn new(store: Arc<dyn Store>, concurrency: usize, sizes: Sizes) -> Self {
+        Self { store, concurrency, sizes }
     }
 
     /// The room and the user's row in their current state. `None` for a non-member.
@@ -57,7 +58,8 @@ impl LogInbox {
         Ok(Some(InboxRow { room, member, cursors, unread, hidden, preferences, last_message }))
     }
 
-    /// The unread messages of one room, and whether it is marked as unread. `None` for a room that does not count.
+    /// The unread messages of one room, and whether it is marked as unread: none in a hidden or muted one. `None` for a
+    /// room that is not there.
     async fn unread_of(
         &self,
         row: UserRoom,
@@ -65,8 +67,11 @@ impl LogInbox {
     ) -> Result<Option<(u64, bool)>, StoreError> {
         let Some((room, row)) = self.current(row).await? else { return Ok(None) };
         let is_muted = unmuted_at.is_some_and(|now| row.preferences.muted(&row.member, now).is_some());
-        if room.info.deleted || row.is_hidden(room.head()) || is_muted {
+        if room.info.deleted {
             return Ok(None);
+        }
+        if row.is_hidden(room.head()) || is_muted {
+            return Ok(Some((0, false)));
         }
         let unread = unread(&*self.store, &row.room, room.head(), row.cursors.read).await?;
         Ok(Some((unread, row.preferences.is_marked_unread(&row.cursors))))
@@ -113,15 +118,19 @@ impl InboxView for LogInbox {
         unmuted_at: Option<Timestamp>,
     ) -> Result<UnreadTotal, StoreError> {
         let (mut total, mut after) = (UnreadTotal::default(), None);
-        for _ in 0..UNREAD_TOTAL_PAGES {
-            let page = self.store.rooms_of(user, after.as_ref(), UNREAD_TOTAL_PAGE).await?;
+        let mut left = self.sizes.total_rooms;
+        for _ in 0..self.sizes.total_pages {
+            let page = self.store.rooms_of(user, after.as_ref(), self.sizes.total_page).await?;
             total.is_partial |= !page.damaged.is_empty();
             let active = page.rows.into_iter().filter(|room| room.member.is_active());
             let rooms = active.map(|row| self.unread_of(row, unmuted_at));
             let mut rooms = futures::stream::iter(rooms).buffer_unordered(self.concurrency);
             while let Some(room) = rooms.next().await {
                 match room {
+                    // One more than are counted.
+                    Ok(Some(_)) if left == 0 => return Ok(UnreadTotal { is_partial: true, ..total }),
                     Ok(Some((messages, is_marked))) => {
+                        left -= 1;
                         total.messages += messages;
                         total.rooms += u32::from(messages > 0 || is_marked);
                     }

@@ -23,6 +23,9 @@ impl Sizes {
     pub const SMALL: Self = Self { older_page: 3, log_page: 3, room: RoomSizes::SMALL };
 }
 
+/// Lists of blocked users that are read at once for a decision: as many as when a room is created.
+pub(crate) const BLOCK_READS: usize = 8;
+
 /// Commands queued for one room; when it is full, callers wait.
 pub(crate) const ROOM_QUEUE: usize = 1_024;
 

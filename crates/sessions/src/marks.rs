@@ -79,6 +79,20 @@ impl Marks {
         run_to_end(&self.tasks, moving).await
     }
 
+    /// Like [`Self::advance_and_signal`], in a room whose members get no receipts.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn advance_silently(
+        self: &Arc<Self>,
+        user: &UserId,
+        room: &RoomId,
+        to: Cursors,
+    ) -> Result<Option<Cursors>, StoreError> {
+        let (marks, user, room) = (self.clone(), user.clone(), room.clone());
+        run_to_end(&self.tasks, async move { marks.advance(&user, &room, to).await }).await
+    }
+
     /// Signals to the room what `to` has moved, unless another device was further; and to the user's other devices
     /// what was read.
     async fn signal(&self, user: &UserId, room: SignalRoom, to: Cursors, cursors: Cursors) {
@@ -94,8 +108,14 @@ impl Marks {
             return;
         }
         let frame = SharedFrame::signal(v1::signal::Signal::Receipt(receipt));
-        if read.is_some() && room.head.member_count() > MAX_SIGNAL_MEMBERS {
-            return self.cluster.signal_user(user, &frame).await;
+        // Receipts that cannot be checked are lost, and do not reach those who are blocked.
+        let is_own = room.head.member_count() > MAX_SIGNAL_MEMBERS
+            || self.cluster.has_block_in(user, &room).await.unwrap_or(true);
+        if is_own {
+            if read.is_some() {
+                self.cluster.signal_user(user, &frame).await;
+            }
+            return;
         }
         let except = if read.is_some() { &[] } else { std::slice::from_ref(user) };
         self.cluster.signal(&[room], &frame, except).await;

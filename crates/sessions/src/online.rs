@@ -59,6 +59,9 @@ impl Online {
     pub(crate) fn entered(&mut self, room: SignalRoom) {
         let Some(told) = &mut self.rooms else { return };
         let is_told = told.iter().any(|told| told.room == room.room);
+        if told.len() >= PRESENCE_ROOMS {
+            told.retain(|told| !self.sessions.is_deleted(&told.room));
+        }
         if is_told || told.len() >= PRESENCE_ROOMS || room.head.member_count() > MAX_SIGNAL_MEMBERS {
             return;
         }
@@ -86,6 +89,14 @@ impl Online {
     }
 }
 
+impl Sessions {
+    /// Whether `room` was deleted, as far as is known here.
+    fn is_deleted(&self, room: &RoomId) -> bool {
+        let known = self.hub.feed(room).and_then(|feed| feed.known());
+        known.is_some_and(|room| room.deleted)
+    }
+}
+
 impl Drop for Online {
     /// The registration outlives the session by the grace period: reloading a page does not count as going offline.
     fn drop(&mut self) {
@@ -100,7 +111,7 @@ impl Drop for Online {
             if disconnected != Ok(true) && !unconfirmed {
                 return;
             }
-            rooms.retain(|room| !linger.has_left(&room.room));
+            rooms.retain(|room| !linger.has_left(&room.room) && !sessions.is_deleted(&room.room));
             sessions.cluster.signal_presence(&user, false, &rooms).await;
             if unconfirmed {
                 sessions.cluster.report_after_outage(user, &sessions.tasks, &sessions.end);

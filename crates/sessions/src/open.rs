@@ -277,8 +277,12 @@ impl OpenSession {
         cursor: Option<Cursor>,
     ) -> Option<v1::Cursor> {
         let room = &user_room.room;
-        let (start, plan) = plan(listening.feed(), user_room, state, cursor, self.max_catch_up());
         let active = user_room.member.is_active();
+        // The end of a deleted room is delivered until some device has acknowledged it, and to clients that name it.
+        if active && state.deleted && cursor.is_none() && user_room.cursors.delivered >= state.head {
+            return None;
+        }
+        let (start, plan) = plan(listening.feed(), user_room, state, cursor, self.max_catch_up());
         listening.move_to(start);
         listening.wake();
         let source = if active { Source::live(listening, state.head) } else { Source::Past(listening) };

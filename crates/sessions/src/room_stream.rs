@@ -143,11 +143,11 @@ impl RoomStream {
         self.subscription().move_to(seq);
     }
 
-    /// The room, for sending signals to its members.
+    /// The room, for sending signals to its members. `None` for one that was left or deleted.
     pub(crate) fn signal_room(&self) -> Option<SignalRoom> {
         let Source::Live(listening) = &self.source else { return None };
         let feed = listening.feed();
-        let known = feed.known()?;
+        let known = feed.known().filter(|room| !room.deleted)?;
         Some(SignalRoom { room: feed.room().clone(), head: known.end })
     }
 

@@ -40,6 +40,8 @@ use crate::limits::{HELLOS_BURST, OPERATION_TIMEOUT, OPERATIONS_BURST, PeopleLim
 pub(crate) struct Gate {
     auth: Arc<Auth>,
     operations: RateLimit<UserId>,
+    /// Calls before their bodies are read, by the same rate: those that cannot be decoded come to no operation.
+    calls: RateLimit<UserId>,
     hellos: RateLimit<UserId>,
     failed_tokens: FailedTokens,
     clock: Arc<dyn Clock>,
@@ -76,8 +78,16 @@ pub struct Identified(pub(crate) Caller);
 impl Gate {
     pub(crate) fn new(auth: Arc<Auth>, limits: &PeopleLimits, clock: Arc<dyn Clock>) -> Self {
         let operations = RateLimit::new("operations", limits.operations, OPERATIONS_BURST);
+        let calls = RateLimit::new("calls", limits.operations, OPERATIONS_BURST);
         let hellos = RateLimit::new("hellos", limits.hellos, HELLOS_BURST);
-        Self { auth, operations, hellos, failed_tokens: FailedTokens::new(limits.failed_tokens), clock }
+        Self {
+            auth,
+            operations,
+            calls,
+            hellos,
+            failed_tokens: FailedTokens::new(limits.failed_tokens),
+            clock,
+        }
     }
 
     pub(crate) fn auth(&self) -> &Auth {
@@ -168,6 +178,11 @@ impl Gate {
         self.operations.check(caller.subject()).map_err(Error::RateLimited)
     }
 
+    /// The same for a call whose body is not read yet.
+    pub(crate) fn check_call(&self, caller: &Caller) -> Result<(), Error> {
+        self.calls.check(caller.subject()).map_err(Error::RateLimited)
+    }
+
     /// The same for opening a session, which costs more than other operations.
     pub(crate) fn check_hello(&self, caller: &Caller) -> Result<(), Error> {
         self.check_rate(caller)?;
@@ -177,6 +192,7 @@ impl Gate {
     /// Drops the limiters of users and addresses that have not called for a while.
     pub(crate) fn trim(&self) {
         self.operations.trim();
+        self.calls.trim();
         self.hellos.trim();
         self.failed_tokens.trim();
     }

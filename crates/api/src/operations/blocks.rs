@@ -2,7 +2,7 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 use parlance_core::limits::MAX_BLOCKS;
-use parlance_core::{Caller, Refusal, RoomId, Timestamp, UserId};
+use parlance_core::{Blocks, Caller, Refusal, RoomId, Timestamp, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
@@ -17,6 +17,11 @@ use crate::{Api, Error};
 
 fn block(user: &UserId, since: Timestamp) -> v1::Block {
     v1::Block { user_id: user.as_str().to_owned(), since: Some(convert::timestamp(since)) }
+}
+
+/// Since when `other` is blocked.
+fn since_when(blocks: &Blocks, other: &UserId) -> Option<Timestamp> {
+    blocks.iter().find(|(blocked, _)| *blocked == other).map(|(_, since)| since)
 }
 
 impl Api {
@@ -67,6 +72,10 @@ impl Api {
         since: Option<Timestamp>,
     ) -> Result<Option<Timestamp>, Error> {
         let (store, cluster) = (self.parts.store.clone(), self.cluster.clone());
+        let before = cluster.blocks_of(user).await?;
+        if before.contains(other) == since.is_some() && store.blocks(user).await? == *before {
+            return Ok(since_when(&before, other));
+        }
         self.announce_again(user);
         let (user, other) = (user.clone(), other.clone());
         let changing = async move {
@@ -77,14 +86,11 @@ impl Api {
                 BlockError::TooMany(_) => Error::TooManyBlocks(MAX_BLOCKS),
                 BlockError::Store(error) => Error::Store(error),
             })?;
-            let since = blocks.iter().find(|(blocked, _)| **blocked == other).map(|(_, since)| since);
+            let since = since_when(&blocks, &other);
             let changed = v1::BlockChanged { user_id: other.as_str().to_owned(), blocked: since.is_some() };
             cluster.signal_user(&user, &SharedFrame::signal(Signal::BlockChanged(changed))).await;
-            if since.is_some() && store.room(&RoomId::direct(&user, &other)).await?.is_some() {
-                // Nobody corrects later what they know of the other one's presence.
-                let offline = v1::Presence { user_id: user.as_str().to_owned(), online: false };
-                cluster.signal_user(&other, &SharedFrame::signal(Signal::Presence(offline))).await;
-            }
+            // Nobody corrects later what they know of the other one's presence.
+            cluster.show_presence(&user, &other).await;
             Ok(since)
         };
         run_to_end(self.tasks(), changing).await

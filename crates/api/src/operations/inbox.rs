@@ -83,7 +83,7 @@ impl Api {
     ) -> Result<v1::SetRoomHiddenResponse, Error> {
         let id = parse::room_id(&request.room_id)?;
         let access = self.access_as_member(&caller.user, &id).await?;
-        access.active_member()?;
+        access.last_member()?;
         // Any later message makes the room visible again.
         let at = if request.hidden { Mark::from(access.room.head()) } else { Mark::default() };
         let change = PreferencesChange { hidden: Some(at), ..Default::default() };
@@ -152,10 +152,21 @@ impl Api {
         Ok(v1::AcknowledgeDeliveryResponse { delivered_seq: cursors.delivered })
     }
 
-    /// Stores that `user` has received `room` up to `seq`.
+    /// Stores that `user` has received `room` up to `seq`. Of a deleted room its end is acknowledged, too, without
+    /// a receipt.
     pub(crate) async fn acknowledge(&self, user: &UserId, room: &RoomId, seq: u64) -> Result<Cursors, Error> {
-        let room = self.markable(user, room, seq).await?;
-        self.advance(user, &room, Cursors { delivered: seq, read: Mark::default() }).await
+        let seq = parse::seq(seq)?;
+        let to = Cursors { delivered: seq, read: Mark::default() };
+        if let Some(known) = self.cluster.known_room(user, room, seq) {
+            return self.advance(user, &known, to).await;
+        }
+        let access = self.access_as_member(user, room).await?;
+        access.last_member()?;
+        let known = within(SignalRoom::from(&access.room), seq)?;
+        if !access.room.info.deleted {
+            return self.advance(user, &known, to).await;
+        }
+        self.sessions.marks().advance_silently(user, room, to).await?.ok_or(Error::RoomNotFound)
     }
 
     pub(crate) async fn list_receipts(
@@ -173,7 +184,12 @@ impl Api {
         }
         let page = self.store().members(&id, after.as_ref(), size).await?;
         let next_page_token = parse::next_page_token(&page, size, |last| last.user.as_str());
-        let active = page.into_iter().filter(Member::is_active);
+        let has_block = match &access.room.info.direct_pair {
+            Some((one, other)) if !caller.is_service => self.cluster().has_block_between(one, other).await?,
+            _ => false,
+        };
+        let is_shown = |member: &Member| member.is_active() && (!has_block || member.user == caller.user);
+        let active = page.into_iter().filter(is_shown);
         let receipts = futures::stream::iter(active)
             .map(|member| self.receipt(&id, member))
             .buffered(self.sizes().inbox_concurrency)
@@ -197,16 +213,19 @@ impl Api {
     /// Returns the room if `user` may move marks in it up to `seq`.
     async fn markable(&self, user: &UserId, room: &RoomId, seq: u64) -> Result<SignalRoom, Error> {
         let seq = parse::seq(seq)?;
-        let room = self.room_of_member(user, room, seq).await?;
-        let head = room.head.seq();
-        if seq > head {
-            let refusal = Refusal::SeqAhead { seq, head };
-            return Err(Error::Refused { room: room.room, refusal });
-        }
-        Ok(room)
+        within(self.room_of_member(user, room, seq).await?, seq)
     }
 
     async fn advance(&self, user: &UserId, room: &SignalRoom, to: Cursors) -> Result<Cursors, Error> {
         self.sessions.marks().advance_and_signal(user, room, to).await?.ok_or(Error::RoomNotFound)
     }
+}
+
+/// Refuses to move marks beyond the head of `room`.
+fn within(room: SignalRoom, seq: u64) -> Result<SignalRoom, Error> {
+    let head = room.head.seq();
+    if seq <= head {
+        return Ok(room);
+    }
+    Err(Error::Refused { room: room.room, refusal: Refusal::SeqAhead { seq, head } })
 }

@@ -268,6 +268,9 @@ impl Api {
     ) -> Result<v1::SendTypingResponse, Error> {
         let room = parse::room_id(&request.room_id)?;
         let room = self.room_of_member(&caller.user, &room, 0).await?;
+        if self.cluster().has_block_in(&caller.user, &room).await? {
+            return Ok(v1::SendTypingResponse {});
+        }
         let typing = v1::Typing {
             room_id: room.room.as_str().to_owned(),
             user_id: caller.user.as_str().to_owned(),

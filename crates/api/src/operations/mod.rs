@@ -235,14 +235,17 @@ impl Access {
 
     /// The row of who is a member now.
     pub(crate) fn active_member(&self) -> Result<&parlance_core::Member, Error> {
-        let member = self.member()?;
-        if !member.is_active() {
-            return Err(self.not_member());
-        }
+        let member = self.last_member()?;
         if self.room.info.deleted {
             return Err(self.refused(parlance_core::Refusal::RoomDeleted));
         }
         Ok(member)
+    }
+
+    /// The row of who is a member now, or was when the room was deleted: for what ends their dealings with it.
+    pub(crate) fn last_member(&self) -> Result<&parlance_core::Member, Error> {
+        let member = self.member()?;
+        if member.is_active() { Ok(member) } else { Err(self.not_member()) }
     }
 
     fn not_member(&self) -> Error {

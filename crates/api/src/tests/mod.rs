@@ -1,8 +1,10 @@
 //! Tests of a whole node on a controlled store.
 
 mod app;
+mod blocks;
 mod catch_up;
 mod comebacks;
+mod deleted;
 mod half_visible;
 mod hanging;
 mod heartbeat;
@@ -19,6 +21,7 @@ mod rooms;
 mod screen;
 mod strangers;
 mod unpublished;
+mod unread;
 use parlance_registry::Notice;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

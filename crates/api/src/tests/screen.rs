@@ -163,3 +163,14 @@ async fn refused_first_message_creates_no_direct_room() {
     let again = node.api.send_message(&caller("alice"), to_carol("polite")).await.unwrap();
     assert_eq!((again.seq, again.is_repeat, screen.calls()), (sent.seq, true, 2));
 }
+
+#[tokio::test]
+async fn first_message_to_someone_who_blocks_the_sender_is_not_screened() {
+    let (node, _, screen) = screened_group().await;
+    let block = v1::BlockUserRequest { user_id: "alice".to_owned(), ..Default::default() };
+    node.api.block_user(&caller("carol"), block).await.unwrap();
+    let to_carol = message(Target::ToUser("carol".into()), "polite");
+    let refused = node.api.send_message(&caller("alice"), to_carol).await;
+    assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
+    assert_eq!(screen.calls(), 0);
+}

@@ -96,7 +96,7 @@ fn deliver_in(tasks: &TaskTracker, feed: &Feed, bodies: Vec<Body>) {
     };
     let events: Vec<_> = (first..).zip(bodies).map(event).collect();
     let chunk = Chunk::new([0; 16], events, first, 2).unwrap();
-    feed.deliver(tasks, Terms { visibility: Visibility::All, floor: 1, epoch: 1 }, &chunk);
+    feed.deliver(tasks, Terms { visibility: Visibility::All, floor: 1, epoch: 1, deleted: false }, &chunk);
 }
 
 fn event() -> Body {

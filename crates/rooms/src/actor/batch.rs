@@ -161,7 +161,7 @@ impl Actor {
     }
 
     /// Whether `command` may create the direct room with `other`, or why not.
-    async fn may_create_with(
+    pub(super) async fn may_create_with(
         &self,
         command: &Command,
         other: &UserId,

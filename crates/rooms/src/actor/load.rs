@@ -1,11 +1,13 @@
 //! Loads the room, data that a decision needs, and events appended by others.
+use futures::{StreamExt, TryStreamExt, stream};
 use parlance_core::limits::{MAX_PAGE_SIZE, MAX_RECENT_REQUESTS};
-use parlance_core::{Event, Need, Posted, Room, SeqRange};
+use parlance_core::{Event, Need, Posted, Room, SeqRange, UserId};
 use parlance_hub::Terms;
 use parlance_store::{StoreError, members};
 
 use super::Actor;
 use super::roster::Roster;
+use crate::limits::BLOCK_READS;
 
 /// The result of loading data for a draft.
 pub(super) enum Loaded {
@@ -33,11 +35,14 @@ impl Actor {
                 room.load_message(seq, message)
             }
             Need::Blocks { by, of } => {
-                let mut read = Vec::with_capacity(by.len());
-                for user in by {
-                    let blocks = self.shared.cluster.blocks_of(&user).await?.contains(&of);
-                    read.push((user, blocks));
-                }
+                let read: Vec<(UserId, bool)> = stream::iter(by)
+                    .map(|user| async {
+                        let blocks = self.shared.cluster.blocks_of(&user).await?.contains(&of);
+                        Ok::<_, StoreError>((user, blocks))
+                    })
+                    .buffer_unordered(BLOCK_READS)
+                    .try_collect()
+                    .await?;
                 room.load_blocks(&of, read);
                 true
             }

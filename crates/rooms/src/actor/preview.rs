@@ -35,8 +35,12 @@ impl Actor {
         let Some(room) = self.load().await? else {
             // The same reads as in a room that exists: see `confirm`.
             self.shared.store.member(&self.id, &pending.command.actor).await?;
-            let creates = pending.direct_with.is_some();
-            *result = if creates { Ok(self.unchanged()) } else { Err(Error::RoomNotFound) };
+            *result = match &pending.direct_with {
+                Some(other) => {
+                    self.may_create_with(&pending.command, other).await?.map(|()| self.unchanged())
+                }
+                None => Err(Error::RoomNotFound),
+            };
             return Ok(());
         };
         let mut draft = room.draft();
