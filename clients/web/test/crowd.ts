@@ -61,6 +61,8 @@ export class Crowd {
   readonly blocked = new Set<string>();
   /** Who is banned from every room. */
   readonly banned = new Set<string>();
+  /** Whether the user's own messages are in their rooms; otherwise they are only answered. */
+  keepsOwn = true;
   /** Operations that are refused. */
   readonly refused = new Set<string>();
   /** Errors of operations, in place of an answer. */
@@ -220,7 +222,7 @@ export class Crowd {
         return { outcome: { seq: room.head } };
       }
       case "sendMessage": {
-        if (request["roomId"] === undefined) return {};
+        if (request["roomId"] === undefined || !this.keepsOwn) return {};
         room.head += 1;
         const { clientMessageId: requestId, text } = request;
         const event = { ...this.#message(room, room.head, String(text), Crowd.USER), requestId };
