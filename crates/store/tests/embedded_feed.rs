@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "shared with the contract")]
 mod fixture;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,43 @@ async fn position_is_valid_after_a_restart() {
     let mut node = Node { store, room };
     expected.push(node.say(&alice, "after").await);
     assert_eq!(heads(&feed, &start, &id).await, Some(expected));
+}
+
+/// Rooms are written at once, some of them in one commit, and some of them twice in it.
+#[tokio::test]
+async fn a_record_of_many_rooms_names_each_once() {
+    const ROOMS: usize = 100;
+    let dir = TempDir::new().unwrap();
+    let (feed, store) = open(dir.path(), Options::default());
+    let start = feed.tip().await.unwrap();
+    let writing = (0..ROOMS).map(|number| {
+        let store = store.clone();
+        async move {
+            let alice = user(unique(), &format!("alice-{number}"));
+            let mut node = Node::create(&store, group(&alice, &[])).await;
+            for _ in 0..3 {
+                node.say(&alice, "hello").await;
+            }
+            (node.id().clone(), node.head())
+        }
+    });
+    let written = futures::future::join_all(writing).await;
+    let (mut at, mut last) = (start, BTreeMap::new());
+    while last.len() < ROOMS || written.iter().any(|(room, head)| last.get(room) != Some(head)) {
+        let FeedPage::Records { records, next } = feed.records_after(&at, 100).await.unwrap() else {
+            panic!("trimmed");
+        };
+        assert!(!records.is_empty(), "a head is missing");
+        for record in records {
+            let rooms: BTreeSet<&RoomId> = record.changes.heads.iter().map(|head| &head.room).collect();
+            assert_eq!(rooms.len(), record.changes.heads.len());
+            for head in record.changes.heads {
+                // In order, and without a hole.
+                assert_eq!(last.insert(head.room, head.last).unwrap_or(0) + 1, head.first);
+            }
+        }
+        at = next;
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,10 @@ pub(crate) const COMMIT_QUEUE: usize = 4_096;
 /// anyway.
 pub(crate) const COMMIT_GROUP: usize = 512;
 
+/// Rooms of a group of operations from which on they are found by a map: comparing with each other room would take longer
+/// than the rest of an append.
+pub(crate) const SEARCHED_ROOMS: usize = 16;
+
 /// Cached heads of rooms, and users' positions in rooms: at some 120 bytes each, 4 MB for either.
 pub(crate) const REMEMBERED_KEYS: usize = 32_768;
 

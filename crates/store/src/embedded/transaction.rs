@@ -5,11 +5,11 @@ use parlance_core::evict::survivors;
 use parlance_core::{Chunk, Head, RoomId};
 
 use super::keys;
-use super::limits::REMEMBERED_KEYS;
+use super::limits::{REMEMBERED_KEYS, SEARCHED_ROOMS};
 use super::tables::{Table, Tables, damaged};
 use super::view::last_chunk;
 use crate::StoreError;
-use crate::feed::Changes;
+use crate::feed::{Changes, MovedHead};
 use crate::record::{decode_chunk, encode_chunk};
 
 /// The writes of a group, by table and key.
@@ -48,11 +48,13 @@ pub(super) struct Transaction {
     pub(super) lately: Lately,
     /// Its changes for the feed.
     pub(super) changes: Changes,
+    /// Where each room is among the heads of `changes`, if there are many.
+    moved: HashMap<RoomId, usize>,
 }
 
 impl Transaction {
     pub(super) fn new(tables: Arc<Tables>, lately: Lately) -> Self {
-        Self { tables, writes: BTreeMap::new(), lately, changes: Changes::default() }
+        Self { tables, writes: BTreeMap::new(), lately, changes: Changes::default(), moved: HashMap::new() }
     }
 
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -77,8 +79,25 @@ impl Transaction {
 
     pub(super) fn put_chunk(&mut self, room: &RoomId, chunk: &Chunk) {
         self.put(Table::Log, keys::chunk(room, chunk.first_seq()), encode_chunk(chunk));
-        self.changes.append(room, chunk.first_seq(), chunk.head().seq());
+        self.record_moved(room, chunk.first_seq(), chunk.head().seq());
         self.lately.heads.insert(room.clone(), chunk.head());
+    }
+
+    fn record_moved(&mut self, room: &RoomId, first: u64, last: u64) {
+        let heads = &mut self.changes.heads;
+        if heads.len() < SEARCHED_ROOMS {
+            return self.changes.append(room, first, last);
+        }
+        if self.moved.is_empty() {
+            self.moved.extend(heads.iter().enumerate().map(|(index, head)| (head.room.clone(), index)));
+        }
+        match self.moved.get(room) {
+            Some(index) => heads[*index].last = last,
+            None => {
+                self.moved.insert(room.clone(), heads.len());
+                heads.push(MovedHead { room: room.clone(), first, last });
+            }
+        }
     }
 
     pub(super) fn head(&self, room: &RoomId) -> Result<Head, StoreError> {
