@@ -7,7 +7,8 @@ use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::server_frame::Frame;
 use parlance_proto::v1::{
-    self, ClientFrame, Cursor, Draining, Event, Gap, Hello, ServerFrame, Signal, Welcome,
+    self, ClientFrame, Cursor, Draining, Event, Gap, Hello, Refresh, Refreshed, ServerFrame, Signal,
+    TokenExpiring, Welcome,
 };
 
 use crate::{Contiguity, Item, Person, fresh, within};
@@ -23,6 +24,8 @@ pub struct Conversation {
     signals: VecDeque<Signal>,
     replies: HashMap<String, Result<Answer, Failure>>,
     draining: Option<Draining>,
+    /// The announcements that the token expires, so far.
+    expiring: VecDeque<TokenExpiring>,
     end: Option<End>,
 }
 
@@ -88,6 +91,7 @@ impl Conversation {
             signals: VecDeque::new(),
             replies: HashMap::new(),
             draining: None,
+            expiring: VecDeque::new(),
             end: None,
         })
     }
@@ -235,6 +239,28 @@ impl Conversation {
         }
     }
 
+    /// Waits for the announcement that the token expires.
+    pub async fn expiring(&mut self) -> TokenExpiring {
+        loop {
+            if let Some(expiring) = self.expiring.pop_front() {
+                return expiring;
+            }
+            self.pump("that the token expires").await;
+        }
+    }
+
+    /// Replaces the token of the stream.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn refresh(&mut self, token: &str) -> Result<Refreshed, Failure> {
+        let id = self.send(Operation::Refresh(Refresh { token: token.to_owned() })).await;
+        match self.reply(&id).await? {
+            Answer::Refreshed(refreshed) => Ok(refreshed),
+            other => panic!("the answer is to something else: {other:?}"),
+        }
+    }
+
     /// Whether [`Self::draining`] would return immediately.
     pub fn was_sent_away(&self) -> bool {
         self.draining.is_some()
@@ -288,6 +314,7 @@ impl Conversation {
                 self.replies.insert(reply.request_id.clone(), result(reply));
             }
             Frame::Draining(draining) => self.draining = Some(draining),
+            Frame::TokenExpiring(expiring) => self.expiring.push_back(expiring),
             Frame::Welcome(welcome) => panic!("a second welcome: {welcome:?}"),
         }
     }

@@ -35,6 +35,7 @@ mod people_limits;
 mod permissions;
 mod preferences;
 mod profiles;
+mod refresh;
 mod rest;
 mod resume;
 mod revocation;

@@ -145,6 +145,25 @@ test("a server that drains is left when it says, and the next one found at once"
   expect(transport.connections.length).toBe(2);
 });
 
+test("a token that is about to expire is replaced on the same connection", async () => {
+  const connection = await online();
+  const expiring = { case: "tokenExpiring" as const, value: { expiresAfter: { seconds: 60n } } };
+  connection.say(expiring);
+  await settle();
+  expect(tokens).toEqual([false, true]);
+  expect(connection.of("refresh").map(({ operation }) => operation.value)).toMatchObject([{ token: "token-2" }]);
+  connection.answer({ case: "refreshed", value: {} });
+  await settle();
+  // One that is refused, or does not come, changes nothing.
+  connection.say(expiring);
+  await settle();
+  connection.answer({ case: "error", value: { code: 16, reason: "token_invalid", message: "no" } });
+  await settle();
+  expect(connection.closed).toBe(false);
+  expect(session.state.status).toBe("online");
+  expect(transport.connections.length).toBe(1);
+});
+
 test("a token at its end is followed by another one, and by none if that is refused too", async () => {
   const expired = { code: 16, reason: "token_expired", message: "expired" };
   const first = await online();

@@ -29,7 +29,7 @@ impl Services {
     {
         let (caller, outlet, request) = self.stream_caller::<Inbound, _>(request).await?;
         let inbound = grpc::messages(request, MAX_FRAME_BYTES)?.boxed();
-        let open = |caller, inbound| self.0.chat(caller, inbound, outlet);
+        let open = |caller, inbound, number| self.0.chat(caller, number, inbound, outlet);
         Ok(self.0.gate.open(caller, inbound, open))
     }
 
@@ -46,7 +46,7 @@ impl Services {
         let mut messages = grpc::messages::<v1::SubscribeRequest, _>(request, MAX_FRAME_BYTES)?;
         let missing = || Failure::new(Code::InvalidArgument, "malformed_frame", "the request has no message");
         let request = messages.try_next().await?.ok_or_else(missing)?;
-        let open = |caller, request| self.0.subscribe(caller, request, outlet);
+        let open = |caller, request, number| self.0.subscribe(caller, number, request, outlet);
         Ok(self.0.gate.open(caller, request, open))
     }
 
@@ -62,7 +62,7 @@ impl Services {
     ) -> Result<Deliveries, Status> {
         let caller = self.0.gate.identify(headers).await?;
         self.refuse_as_user::<Inbound>(&caller, headers)?;
-        let open = |caller, inbound| self.0.chat(caller, inbound, outlet);
+        let open = |caller, inbound, number| self.0.chat(caller, number, inbound, outlet);
         Ok(self.0.gate.open(caller, inbound.boxed(), open))
     }
 

@@ -191,7 +191,7 @@ impl Conversation {
     pub(crate) async fn open(api: &Arc<Api>, caller: Admitted) -> Self {
         let (requests, inbound) = mpsc::channel(8);
         let inbound = ReceiverStream::new(inbound).boxed();
-        let deliveries: Deliveries = api.chat(caller, inbound, None).boxed();
+        let deliveries: Deliveries = api.chat(caller, 0, inbound, None).boxed();
         let mut conversation = Self { requests, frames: deliveries.into(), heads: Vec::new() };
         conversation.send(Operation::Hello(v1::Hello::default())).await;
         loop {

@@ -1,8 +1,10 @@
 //! Verifies bearer tokens and derives the caller's permissions.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
@@ -57,7 +59,10 @@ pub enum Refused {
 
 /// Verifies tokens, and in local mode issues them.
 pub struct Auth {
-    keys: Vec<VerifyingKey>,
+    /// The configured ones.
+    keys: ArcSwap<Vec<VerifyingKey>>,
+    /// Fingerprints of all that were configured since the start.
+    fingerprints: RwLock<BTreeSet<String>>,
     jwks: Option<Arc<Jwks>>,
     expectations: Expectations,
     /// Log lines about refused tokens.
@@ -74,8 +79,18 @@ impl Auth {
     /// If a key is unusable.
     pub fn new(keys: &[Key], jwks: Option<Arc<Jwks>>, expectations: Expectations) -> Result<Self, KeyError> {
         provider::install();
-        let keys = keys.iter().map(VerifyingKey::read).collect::<Result<_, _>>()?;
-        Ok(Self::with(keys, jwks, expectations, None))
+        Ok(Self::with(read(keys)?, jwks, expectations, None))
+    }
+
+    /// Replaces the configured keys. Sessions that were opened with the earlier ones continue.
+    ///
+    /// # Errors
+    /// If a key is unusable: nothing is replaced then.
+    pub fn set_keys(&self, keys: &[Key]) -> Result<(), KeyError> {
+        let keys = read(keys)?;
+        self.remember(&keys);
+        self.keys.store(Arc::new(keys));
+        Ok(())
     }
 
     /// Local mode: issues and verifies tokens with this server's own `secret`.
@@ -94,7 +109,16 @@ impl Auth {
         encoding: Option<EncodingKey>,
     ) -> Self {
         let (refusals, revocations) = (rate::Shared::new(REFUSED_TOKENS_LOGGED), Arc::default());
-        Self { keys, jwks, expectations, refusals, revocations, encoding }
+        let (none, fingerprints) = (ArcSwap::default(), RwLock::default());
+        let auth = Self { keys: none, fingerprints, jwks, expectations, refusals, revocations, encoding };
+        auth.remember(&keys);
+        auth.keys.store(Arc::new(keys));
+        auth
+    }
+
+    fn remember(&self, keys: &[VerifyingKey]) {
+        let mut fingerprints = self.fingerprints.write().unwrap_or_else(PoisonError::into_inner);
+        fingerprints.extend(keys.iter().map(|key| fingerprint(key.bytes())));
     }
 
     /// The keys published by the issuer, if it publishes any.
@@ -107,16 +131,12 @@ impl Auth {
         &self.revocations
     }
 
-    /// A hexadecimal fingerprint of the verification keys, which tells them from others without revealing
-    /// them. Differs for each `context`.
-    pub fn key_fingerprint(&self, context: &str) -> String {
-        let mut secrets: Vec<&[u8]> = self.keys.iter().map(VerifyingKey::bytes).collect();
-        secrets.sort_unstable();
-        let url = self.jwks.as_ref().map(|jwks| jwks.url().to_string());
-        secrets.extend(url.as_deref().map(str::as_bytes));
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &secrets.join(&0));
-        let tag = hmac::sign(&key, format!("key of tokens\0{context}").as_bytes());
-        tag.as_ref()[..KEY_FINGERPRINT_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+    /// Hexadecimal fingerprints of the verification keys, which tell them from others without revealing them: of those
+    /// that were configured since the start, and of the place where the issuer publishes its own.
+    pub fn key_fingerprints(&self) -> Vec<String> {
+        let configured = self.fingerprints.read().unwrap_or_else(PoisonError::into_inner);
+        let url = self.jwks.as_ref().map(|jwks| fingerprint(jwks.url().to_string().as_bytes()));
+        configured.iter().cloned().chain(url).collect()
     }
 
     /// Whether this server issues its own tokens.
@@ -126,7 +146,7 @@ impl Auth {
 
     /// The algorithms of the configured keys, such as `RS256, RS384, RS512`.
     pub fn algorithms(&self) -> String {
-        names(self.keys.iter())
+        names(self.keys.load().iter())
     }
 
     /// Issues a token for `user`, valid from `now`; `None` unless in local mode.
@@ -219,7 +239,8 @@ impl Auth {
     fn check_signature(&self, encoded: &str) -> Result<TokenData<Map<String, Value>>, TokenProblem> {
         let header = decode_header(encoded).map_err(|_| TokenProblem::Malformed)?;
         let published = self.jwks.as_ref().map(|jwks| jwks.keys());
-        let keys = || self.keys.iter().chain(published.iter().flat_map(|keys| keys.iter()));
+        let configured = self.keys.load();
+        let keys = || configured.iter().chain(published.iter().flat_map(|keys| keys.iter()));
         let named: Vec<_> = keys().filter(|key| key.is_named(header.kid.as_deref())).collect();
         if named.is_empty() {
             return Err(TokenProblem::UnknownKey);
@@ -240,6 +261,16 @@ impl Auth {
         }
         Err(problem)
     }
+}
+
+fn read(keys: &[Key]) -> Result<Vec<VerifyingKey>, KeyError> {
+    keys.iter().map(VerifyingKey::read).collect()
+}
+
+fn fingerprint(secret: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let tag = hmac::sign(&key, b"key of tokens");
+    tag.as_ref()[..KEY_FINGERPRINT_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The distinct algorithms of `keys`.
@@ -354,10 +385,30 @@ mod tests {
 
     #[test]
     fn fingerprints_only_distinguish_keys() {
-        let auth = Auth::local(&[7; 32]);
+        let [one, two] = [7, 8].map(|byte| Key::Secret(vec![byte; 32]));
+        let auth = Auth::new(std::slice::from_ref(&one), None, Expectations::default()).unwrap();
         // Nodes of different versions must agree.
-        assert_eq!(auth.key_fingerprint("store"), "cd010a407ceae53e");
-        assert_ne!(auth.key_fingerprint("store"), auth.key_fingerprint("another"));
-        assert_ne!(auth.key_fingerprint("store"), Auth::local(&[8; 32]).key_fingerprint("store"));
+        let first = "8e8e2b30f93a12c7".to_owned();
+        assert_eq!(auth.key_fingerprints(), std::slice::from_ref(&first));
+        auth.set_keys(&[two]).unwrap();
+        let both = auth.key_fingerprints();
+        assert!(both.len() == 2 && both.contains(&first), "those before count, too: {both:?}");
+    }
+
+    #[test]
+    fn replaced_keys_verify_from_then_on() {
+        let [one, two] = [7, 8].map(|byte| vec![byte; 32]);
+        let alice = UserId::parse("alice").unwrap();
+        let minted =
+            |secret: &[u8]| format!("Bearer {}", Auth::local(secret).mint(&alice, MINUTE, NOW).unwrap());
+        let auth = Auth::new(&[Key::Secret(one.clone())], None, Expectations::default()).unwrap();
+        let verifies = |secret: &[u8]| auth.verify(Some(&minted(secret)), NOW).is_ok();
+        assert!(verifies(&one) && !verifies(&two));
+        auth.set_keys(&[Key::Secret(one.clone()), Key::Secret(two.clone())]).unwrap();
+        assert!(verifies(&one) && verifies(&two));
+        auth.set_keys(&[Key::Secret(two.clone())]).unwrap();
+        assert!(!verifies(&one) && verifies(&two));
+        assert_eq!(auth.set_keys(&[Key::Secret(b"short".to_vec())]), Err(KeyError::ShortSecret));
+        assert!(verifies(&two), "unusable keys replace nothing");
     }
 }

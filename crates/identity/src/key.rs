@@ -3,7 +3,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use crate::limits::{MAX_RSA_BYTES, MIN_RSA_BYTES};
 
 /// A key for verifying tokens.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Key {
     /// A secret shared with the signer: HS256, HS384, HS512.
     Secret(Vec<u8>),

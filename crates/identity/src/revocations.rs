@@ -1,6 +1,7 @@
 //! Revoked tokens, and the sessions that were opened with them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use parlance_core::{Caller, Revocation, TokenId, UserId};
@@ -13,6 +14,8 @@ use crate::limits::MAX_REVOCATIONS;
 pub struct Revocations {
     revoked: RwLock<Revoked>,
     live: Mutex<HashMap<UserId, Vec<Begun>>>,
+    /// Streams begun so far. Their numbers are never reused, since one may be dropped long after it was revoked.
+    begun: AtomicU64,
 }
 
 #[derive(Default)]
@@ -98,19 +101,41 @@ impl Revocations {
     /// Registers a session or stream that ends when the caller's token is revoked.
     pub fn begin(self: &Arc<Self>, caller: &Caller) -> Live {
         let (end, revoked) = oneshot::channel();
-        let number = {
-            let mut live = self.live();
-            let begun = live.entry(caller.subject().clone()).or_default();
-            let number = begun.last().map_or(0, |last| last.number + 1);
-            begun.push(Begun { number, caller: caller.clone(), end });
-            number
-        };
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let begun = Begun { number, caller: caller.clone(), end };
+        self.live().entry(caller.subject().clone()).or_default().push(begun);
         let live = Live { revocations: self.clone(), user: caller.subject().clone(), number, revoked };
         // The token may have been revoked since it was verified.
         if self.has(caller) {
             live.forget();
         }
         live
+    }
+
+    /// From now on, the session or stream with this number ends when the token of `caller`, who is its user, is
+    /// revoked. Returns whether it still lasts.
+    pub fn renew(&self, number: u64, caller: &Caller) -> bool {
+        let mut live = self.live();
+        let of_user = live.get_mut(caller.subject()).into_iter().flatten();
+        let Some(begun) = of_user.into_iter().find(|begun| begun.number == number) else { return false };
+        begun.caller = caller.clone();
+        drop(live);
+        // The token may have been revoked since it was verified.
+        let is_revoked = self.has(caller);
+        if is_revoked {
+            self.forget(caller.subject(), number);
+        }
+        !is_revoked
+    }
+
+    fn forget(&self, user: &UserId, number: u64) {
+        let mut live = self.live();
+        if let Some(begun) = live.get_mut(user) {
+            begun.retain(|begun| begun.number != number);
+            if begun.is_empty() {
+                live.remove(user);
+            }
+        }
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<UserId, Vec<Begun>>> {
@@ -125,14 +150,13 @@ impl Live {
         let _ = (&mut self.revoked).await;
     }
 
+    /// Its number, for [`Revocations::renew`].
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     fn forget(&self) {
-        let mut live = self.revocations.live();
-        if let Some(begun) = live.get_mut(&self.user) {
-            begun.retain(|begun| begun.number != self.number);
-            if begun.is_empty() {
-                live.remove(&self.user);
-            }
-        }
+        self.revocations.forget(&self.user, self.number);
     }
 }
 
@@ -145,7 +169,7 @@ impl Drop for Live {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::task::Poll;
+    use std::task::{Context, Poll, Waker};
 
     use super::*;
 
@@ -215,5 +239,36 @@ mod tests {
         revocations.begin(&caller("alice", None, Some(1))).revoked().await;
         drop((old, new));
         assert!(revocations.live().is_empty(), "nothing is left behind");
+    }
+
+    fn is_revoked(live: &mut Live) -> bool {
+        std::pin::pin!(live.revoked()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_revoked_stream_that_is_dropped_late_does_not_end_a_newer_one() {
+        let revocations = Arc::new(Revocations::default());
+        let old = revocations.begin(&caller("alice", None, Some(100)));
+        revocations.apply(&[Revocation::User(UserId::parse("alice").unwrap(), 150)]);
+        let mut newer = revocations.begin(&caller("alice", None, Some(200)));
+        drop(old);
+        assert!(!is_revoked(&mut newer));
+    }
+
+    #[test]
+    fn a_renewed_stream_ends_with_its_new_token_alone() {
+        let revocations = Arc::new(Revocations::default());
+        let revoke = |id: &str| revocations.apply(&[Revocation::Token(TokenId::parse(id).unwrap())]);
+        let mut live = revocations.begin(&caller("alice", Some("old"), None));
+        assert!(revocations.renew(live.number(), &caller("alice", Some("new"), None)));
+        assert_eq!((revoke("old"), is_revoked(&mut live)), (0, false));
+        assert_eq!((revoke("new"), is_revoked(&mut live)), (1, true));
+        assert!(!revocations.renew(live.number(), &caller("alice", Some("newer"), None)), "it has ended");
+        let mut live = revocations.begin(&caller("alice", Some("newer"), None));
+        assert!(
+            !revocations.renew(live.number(), &caller("alice", Some("old"), None)),
+            "that one is revoked"
+        );
+        assert!(is_revoked(&mut live));
     }
 }

@@ -16,5 +16,5 @@ mod registry;
 pub use fleet::{FleetKey, FleetTag, Seal};
 pub use local::Local;
 #[cfg(feature = "redis")]
-pub use redis::{ConnectError, Difference, Redis, RedisOptions};
+pub use redis::{ConnectError, Difference, Redis, RedisOptions, TokenKeys};
 pub use registry::{Health, NodeId, Notice, Registry, RegistryError, To};

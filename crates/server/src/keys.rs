@@ -2,12 +2,16 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use parlance_api::identity::{Auth, Expectations, Jwks, Key};
 use ring::rand::{SecureRandom, SystemRandom};
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::Identity;
+use crate::config::{Identity, Keys};
+use crate::limits::KEYS_LOOK_EVERY;
 
 /// File of the generated key in the data directory.
 const LOCAL_KEY: &str = "local.key";
@@ -105,6 +109,18 @@ pub(crate) fn auth(identity: &Identity, data_dir: &Path) -> anyhow::Result<Auth>
 /// Verifies tokens with the configured key; `None` in local mode.
 pub(crate) fn configured(identity: &Identity) -> anyhow::Result<Option<Auth>> {
     let Identity::Keys(configured) = identity else { return Ok(None) };
+    let keys = read(configured)?;
+    let expectations = Expectations {
+        audience: configured.audience.clone(),
+        issuer: configured.issuer.clone(),
+        skew: configured.skew.into(),
+        scope_claim: configured.scope_claim.clone(),
+    };
+    Ok(Some(Auth::new(&keys, configured.jwks.clone().map(Jwks::new), expectations)?))
+}
+
+/// Reads the files of keys.
+fn read(configured: &Keys) -> anyhow::Result<Vec<Key>> {
     let mut keys = Vec::new();
     for (files, is_secret) in [(&configured.secrets, true), (&configured.public_keys, false)] {
         for file in files {
@@ -114,13 +130,34 @@ pub(crate) fn configured(identity: &Identity) -> anyhow::Result<Option<Auth>> {
             keys.push(key);
         }
     }
-    let expectations = Expectations {
-        audience: configured.audience.clone(),
-        issuer: configured.issuer.clone(),
-        skew: configured.skew.into(),
-        scope_claim: configured.scope_claim.clone(),
-    };
-    Ok(Some(Auth::new(&keys, configured.jwks.clone().map(Jwks::new), expectations)?))
+    Ok(keys)
+}
+
+/// Reads the files of keys again whenever they change. Never returns.
+pub(crate) async fn follow(configured: Keys, auth: Arc<Auth>) {
+    let mut look = interval(KEYS_LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let configured = Arc::new(configured);
+    let mut known = None;
+    let mut failed = false;
+    loop {
+        look.tick().await;
+        let configured = configured.clone();
+        let read = spawn_blocking(move || read(&configured)).await;
+        let result = read.map_err(Into::into).flatten().and_then(|keys| {
+            if known.as_ref() != Some(&keys) {
+                auth.set_keys(&keys)?;
+                if known.replace(keys).is_some() {
+                    tracing::info!(algorithms = auth.algorithms(), "reloaded the keys for tokens");
+                }
+            }
+            Ok(())
+        });
+        if let (Err(error), false) = (&result, failed) {
+            tracing::warn!("keeping the current keys for tokens: {error:#}");
+        }
+        failed = result.is_err();
+    }
 }
 
 /// Editors end a file with a line feed that is not part of the secret.

@@ -35,6 +35,12 @@ pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Maximum size of a request's headers, in bytes: a token of 8 KiB and the usual rest.
 pub(crate) const MAX_HEADERS: u32 = 16 * 1024;
 
+/// Largest header of the PROXY protocol, in bytes: addresses, and fields such as the name of a TLS certificate.
+pub(crate) const MAX_PROXY_HEADER: usize = 4 * 1024;
+
+/// How long browsers that came with TLS ask for nothing else by default, in seconds: a year.
+pub(crate) const HSTS_SECONDS: u32 = 31_536_000;
+
 /// Delay before reopening a listener is retried.
 pub(crate) const REOPEN_AGAIN: Duration = Duration::from_secs(1);
 
@@ -44,8 +50,9 @@ pub(crate) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Log lines about failures to accept: one for each shortage, which may last for hours.
 pub(crate) const COMPLAINTS: Rate = Rate::every(Duration::from_secs(10), 1);
 
-/// How long an HTTP/1 connection may take to end when it is closed for lack of authentication.
-pub(crate) const HTTP1_ENDING: Duration = Duration::from_secs(10);
+/// How long an HTTP/1 connection may take to end when it is closed for lack of authentication: it is idle, or a slow
+/// network loads the web page, of 200 KB.
+pub(crate) const HTTP1_ENDING: Duration = Duration::from_secs(240);
 
 /// From a request's headers to the head of its answer, including the request's body. Longer than an operation may
 /// take.
@@ -56,6 +63,9 @@ pub(crate) const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
 /// Largest message of health and reflection, in bytes: the name of a service or a symbol.
 pub(crate) const PROBE_BYTES: usize = 4 * 1024;
+
+/// Interval of checks of the files with keys for tokens.
+pub(crate) const KEYS_LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Interval of checks of the TLS certificate files. Certificates are renewed days before they expire.
 pub(crate) const CERTIFICATE_LOOK_EVERY: Duration = Duration::from_secs(5);

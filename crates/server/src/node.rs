@@ -51,7 +51,7 @@ impl Node {
         if matches!(config.store, StoreConfig::Embedded { .. }) {
             data_dir::report(&config.data_dir)?;
         }
-        let auth = keys::auth(&config.identity, &config.data_dir)?;
+        let auth = Arc::new(keys::auth(&config.identity, &config.data_dir)?);
         report_tokens(&auth, &config.identity);
         let monitor = Arc::new(ClockMonitor::new(Arc::new(SystemClock)));
         let clock: Arc<dyn Clock> = Arc::new(BoundedClock::new(monitor.clone()));
@@ -61,6 +61,10 @@ impl Node {
         let revoking = Revoking::new(revocations, auth.revocations().clone());
         revoking.catch_up().await.context("cannot read the revoked tokens")?;
         watches.spawn(end.clone().run_until_cancelled_owned(revoking.clone().follow()));
+        if let Identity::Keys(files) = &config.identity {
+            let follow = keys::follow(files.as_ref().clone(), auth.clone());
+            watches.spawn(end.clone().run_until_cancelled_owned(follow));
+        }
         if let Some(jwks) = auth.jwks() {
             watches.spawn(end.clone().run_until_cancelled_owned(jwks.clone().keep()));
             if !jwks.settled().await {
@@ -80,7 +84,7 @@ impl Node {
             store: store.clone(),
             room_ids,
             registry: registry.clone(),
-            auth: Arc::new(auth),
+            auth,
             clock,
             limits: config.limits,
             screen: None,
@@ -234,15 +238,16 @@ async fn join(
     config: &config::Node,
     store_identity: &str,
     secret: &[u8],
-    auth: &Auth,
+    auth: &Arc<Auth>,
     clock: &Arc<ClockMonitor>,
 ) -> anyhow::Result<Arc<dyn Registry>> {
     let node = NodeId::from_random(keys::random_bits()?);
     match &config.redis {
         None => Ok(Arc::new(Local::new(node))),
         Some(redis) => {
-            let signing_key = auth.key_fingerprint(&redis.prefix);
-            cluster::join(node, redis, store_identity, secret, signing_key, clock).await
+            let auth = auth.clone();
+            let token_keys = move || auth.key_fingerprints();
+            cluster::join(node, redis, store_identity, secret, token_keys, clock).await
         }
     }
 }

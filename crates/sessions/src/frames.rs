@@ -47,6 +47,14 @@ impl Session {
             },
             Some(_) if self.open.is_none() => Err(Error::HelloRequired),
             Some(_) if self.stage == Stage::Leaving => Err(Error::Draining),
+            Some(Operation::Refresh(refresh)) => {
+                let result = Box::pin(self.refresh(refresh)).await;
+                if let Err(refused) = &result {
+                    self.pause_for(refused);
+                }
+                self.out.push_back(reply(request_id, result).into());
+                return Ok(());
+            }
             Some(operation) => Ok(operation),
         };
         match operation {

@@ -48,7 +48,7 @@ impl Session {
         }
         if self.stage == Stage::Serving {
             self.heartbeat = self.subscribe_only.then(|| Box::new(Heartbeat::new(Instant::now())));
-            self.set_timer(self.caller.remaining(now));
+            self.await_expiry();
         }
         let rooms = open.rooms.values().filter_map(RoomStream::signal_room);
         let rooms = rooms.take(PRESENCE_ROOMS).collect();

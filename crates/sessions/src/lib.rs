@@ -4,13 +4,14 @@
 //! no queue is needed.
 //!
 //! Depends on the store, the hub and the cluster. Operations are carried out by an implementation of [`Operations`].
-//! Does not depend on tokens, room actors or transports.
+//! Knows when its token expires, and lets [`Operations`] check a new one. Does not depend on tokens, room actors or transports.
 #![warn(missing_docs)]
 
 mod acks;
 mod catch_up;
 mod cursor;
 mod error;
+mod expiry;
 mod frames;
 mod heartbeat;
 mod hello;
@@ -37,5 +38,5 @@ pub use error::Error;
 pub use limits::{Sizes, contract_limits};
 pub use marks::Marks;
 pub use operations::{NotAcknowledged, Operations};
-pub use session::{Inbound, Session};
+pub use session::{Inbound, Session, StreamParts};
 pub use sessions::{Parts, Sessions};

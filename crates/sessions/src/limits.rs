@@ -47,6 +47,12 @@ pub(crate) const MOVING: Duration = Duration::from_secs(2);
 /// How long a connection may stay silent before `hello`.
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long before its token expires a client is told: enough to ask its user's server, twice.
+pub(crate) const EXPIRY_NOTICE: Duration = Duration::from_secs(60);
+
+/// Least time for a new token. Below it the client is not told: each token of a second would be followed by another.
+pub(crate) const LEAST_NOTICE: Duration = Duration::from_secs(1);
+
 /// Silence on a `Subscribe` stream after which an empty frame is sent: less than the 25 s after which clients probe,
 /// which would cost a call, and the 30 s after which some proxies cut idle connections.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(20);

@@ -24,6 +24,18 @@ pub trait Operations: Send + Sync + 'static {
     /// A rate was exceeded.
     fn check_hello(&self, caller: &Caller) -> Result<(), Failure>;
 
+    /// The caller of the stream `number` of `caller` by a new token, which it lasts as long as from now on. Counted as
+    /// an operation.
+    ///
+    /// # Errors
+    /// The token is not accepted, or is another user's.
+    fn refresh<'a>(
+        &'a self,
+        caller: &'a Caller,
+        number: u64,
+        refresh: v1::Refresh,
+    ) -> BoxFuture<'a, Result<Caller, Failure>>;
+
     /// Carries out one operation, and counts it. `as_user` names whom the app's own backend acts as;
     /// empty for `caller` alone.
     fn execute(

@@ -30,11 +30,25 @@ use crate::sessions::Sessions;
 /// Frames from the client; an error ends the session.
 pub type Inbound = BoxStream<'static, Result<v1::ClientFrame, Status>>;
 
+/// What a session is opened with.
+pub struct StreamParts {
+    /// Whose session it is.
+    pub caller: Caller,
+    /// The number of the stream, for [`Operations::refresh`].
+    pub number: u64,
+    /// Whether it receives events after its client has finished sending: a `Subscribe` stream.
+    pub subscribe_only: bool,
+    /// Its connection, if that supports pushing.
+    pub outlet: Option<Outlet>,
+}
+
 /// One session of `Chat` or `Subscribe`. See the [crate] documentation.
 pub struct Session {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) operations: Arc<dyn Operations>,
     pub(crate) caller: Caller,
+    /// The number of its stream.
+    pub(crate) number: u64,
     inbound: Inbound,
     /// Its connection, if that supports pushing.
     pub(crate) outlet: Option<Outlet>,
@@ -47,13 +61,15 @@ pub struct Session {
     /// Frames ready to be sent.
     pub(crate) out: VecDeque<Delivery>,
     pub(crate) open: Option<OpenSession>,
-    /// Fires for hello, then at the expiry of the token, then as set by [`Stage`]; and for heartbeats.
+    /// Fires for hello, then for the expiry of the token, then as set by [`Stage`]; and for heartbeats.
     clock: Pin<Box<Sleep>>,
     /// Boxed: most sessions have none.
     pub(crate) heartbeat: Option<Box<Heartbeat>>,
     /// A child token per session: all sessions would contend for the lock of a shared one.
     shutdown: CancellationToken,
     pub(crate) stage: Stage,
+    /// The client was told that its token expires, or there is no time for a new one: the timer ends the session.
+    pub(crate) is_expiring: bool,
     pub(crate) bad_frames: Bucket,
     /// While set, nothing is read from a client that is over its rate. Boxed: most never are.
     paused: Option<Pin<Box<Sleep>>>,
@@ -102,12 +118,11 @@ impl Session {
     pub fn stream(
         sessions: Arc<Sessions>,
         operations: Arc<dyn Operations>,
-        caller: Caller,
+        parts: StreamParts,
         inbound: Inbound,
-        subscribe_only: bool,
-        outlet: Option<Outlet>,
     ) -> impl Stream<Item = Result<Delivery, Status>> + Send + 'static {
         metrics::gauge!("parlance_sessions").increment(1.0);
+        let StreamParts { caller, number, subscribe_only, outlet } = parts;
         let session = Self {
             clock: Box::pin(sleep(HELLO_TIMEOUT)),
             heartbeat: None,
@@ -115,6 +130,7 @@ impl Session {
             sessions,
             operations,
             caller,
+            number,
             inbound,
             outlet,
             inbound_ended: false,
@@ -123,6 +139,7 @@ impl Session {
             out: VecDeque::new(),
             open: None,
             stage: Stage::Serving,
+            is_expiring: false,
             bad_frames: Bucket::default(),
             paused: None,
             mailbox_first: false,
@@ -246,7 +263,7 @@ impl Session {
                 self.set_timer(DRAIN_GRACE);
             }
             _ if self.open.is_none() => return Err(self.refusal(Error::HelloTimeout)),
-            _ => return Err(self.refusal(Error::TokenExpired)),
+            _ => return self.expires(),
         }
         Ok(())
     }

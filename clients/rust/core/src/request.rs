@@ -196,6 +196,7 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         Operation::BlockUser(request) => anywhere!(request),
         Operation::UnblockUser(request) => anywhere!(request),
         Operation::Hello(_)
+        | Operation::Refresh(_)
         | Operation::GetMessage(_)
         | Operation::ListMessages(_)
         | Operation::ListEvents(_)

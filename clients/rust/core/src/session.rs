@@ -158,7 +158,7 @@ pub enum Input {
 pub enum Output {
     /// Get a token and pass it in with [`Input::Token`].
     RequestToken {
-        /// Whether the last one was refused: a cached one is useless then.
+        /// Whether the last one was refused or is about to expire: a cached one is useless then.
         refused: bool,
     },
     /// Connect, and report with [`Input::Connected`] or [`Input::Lost`].
@@ -173,7 +173,7 @@ pub enum Output {
     /// Drop the connection, and any attempt to connect.
     Disconnect,
     /// Send a frame, after earlier ones, in the encoding of the address. At most the number of calls in flight plus
-    /// two are queued.
+    /// three are queued.
     Send(v1::ClientFrame),
     /// A call is answered, exactly once unless it was cancelled.
     Answer {

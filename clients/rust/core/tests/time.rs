@@ -135,6 +135,26 @@ impl Session {
 }
 
 #[test]
+fn a_token_that_expires_is_replaced_on_the_same_connection() {
+    let mut session = Session::open();
+    session.receive(Frame::TokenExpiring(v1::TokenExpiring::default()));
+    assert_eq!(session.token_requests, [false, true]);
+    let sent = session.sent.drain(..).map(|frame| frame.operation).collect::<Vec<_>>();
+    assert_eq!(sent, [Some(Operation::Refresh(v1::Refresh { token: "token".to_owned() }))]);
+    // Whether it is accepted or not, the connection goes on, and no call is answered.
+    let refused = v1::Error { code: Code::Unauthenticated.into(), ..Default::default() };
+    for result in [Answer::Refreshed(v1::Refreshed::default()), Answer::Error(refused)] {
+        let request_id = "refresh".to_owned();
+        session.receive(Frame::Reply(v1::Reply { request_id, result: Some(result) }));
+    }
+    assert!(session.answers.is_empty() && session.disconnected.is_empty());
+    assert_eq!(session.core.connection_state(), ConnectionState::Online);
+    // A token that comes unasked, or late, is not sent.
+    session.input(Input::Token(Ok("late".to_owned())));
+    assert!(session.sent.is_empty());
+}
+
+#[test]
 fn a_silent_server_is_probed_and_left() {
     let mut session = Session::open();
     session.pass(SECOND * 24);

@@ -13,7 +13,7 @@ import type { Transport } from "../transport/transport.js";
 export interface ClientOptions {
   /** The server's URL: `https://host`, or `http://host:port`. */
   url: string;
-  /** A token, or a provider that is called for every connection. */
+  /** A token, or a provider that is called for every connection, and before a token expires. */
   token: string | TokenProvider;
   /** The transport: by default a WebSocket; `grpcWeb(url)` of `@parlance/client/grpc-web` where WebSockets are blocked. */
   transport?: "websocket" | Transport;

@@ -6,9 +6,9 @@ import type { Clock } from "./clock.js";
 import { OPEN_TIMEOUT_MS } from "./liveness.js";
 
 /** Timeout of the token provider. */
-const TOKEN_TIMEOUT_MS = 20_000;
+export const TOKEN_TIMEOUT_MS = 20_000;
 
-/** Returns a token. `refused`: the server refused the last one; `signal` is aborted when the token is no longer needed. */
+/** Returns a token. `refused`: the server refused the last one, or it is about to expire; `signal` is aborted when the token is no longer needed. */
 export type TokenProvider = (request: { refused: boolean; signal: AbortSignal }) => string | Promise<string>;
 
 /** One connection attempt: a token, then the transport. Either may hang or ignore its signal. */

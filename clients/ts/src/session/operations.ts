@@ -9,14 +9,14 @@ type Operation = ClientFrame["operation"];
 type OperationInit = NonNullable<MessageInitShape<typeof ClientFrameSchema>["operation"]>;
 
 /** The name of an operation: that of a call of the contract, in camel case. */
-export type OperationName = Exclude<Case<Operation>, "hello">;
+export type OperationName = Exclude<Case<Operation>, "hello" | "refresh">;
 /** The request of an operation: the non-empty fields of its message. Seqs may be numbers. */
 export type RequestOf<Name extends OperationName> = WithNumbers<Extract<OperationInit, { case: Name }> extends { value: infer V } ? V : never>;
 /** The response of an operation. */
 export type ResponseOf<Name extends OperationName> = Extract<Reply["result"], { case: Name }> extends { value: infer V } ? V : never;
 
 /** An operation that is ready to be sent. */
-export type Asked = Exclude<Operation, { case: undefined } | { case: "hello" }>;
+export type Asked = Exclude<Operation, { case: undefined } | { case: "hello" } | { case: "refresh" }>;
 
 /** The fields that identify a request among those of its user, and where to search for it in the log. */
 interface Repeatable {

@@ -1,10 +1,12 @@
+import { create } from "@bufbuild/protobuf";
+
 import { onAbort } from "../abort.js";
 import { Emitter } from "../emitter.js";
 import { ClosedError, closedBy, fromFrame, milliseconds, OfflineError, ParlanceError, RefusedError, TransportError, UnauthenticatedError } from "../errors.js";
-import type { ClientFrame, Cursor, Draining, Reply, ServerFrame, Welcome } from "../gen/chat_pb.js";
+import { type ClientFrame, ClientFrameSchema, type Cursor, type Draining, type Reply, type ServerFrame, type Welcome } from "../gen/chat_pb.js";
 import { encodeJson, utf8Length } from "../transport/json.js";
 import type { Connection, Transport } from "../transport/transport.js";
-import { Attempt, type TokenProvider } from "./attempt.js";
+import { Attempt, TOKEN_TIMEOUT_MS, type TokenProvider } from "./attempt.js";
 import { type CallOptions, Calls } from "./calls.js";
 import { type Clock, systemClock } from "./clock.js";
 import { helloWithin } from "./hello.js";
@@ -274,6 +276,9 @@ export class Session extends Emitter<SessionEvents> {
       case "draining":
         this.#draining(link, frame.value);
         break;
+      case "tokenExpiring":
+        void this.#refresh(link.connection);
+        break;
     }
   }
 
@@ -319,6 +324,16 @@ export class Session extends Emitter<SessionEvents> {
     link.error = error;
     const isFinal = link.welcomedAt === undefined || error instanceof UnauthenticatedError || error.reason === "frame_too_large";
     if (isFinal) this.#ended(link, error);
+  }
+
+  /** Sends a new token. Without one the connection ends with the old one, and another connection is made. */
+  async #refresh(connection: Connection): Promise<void> {
+    try {
+      const token = await this.#options.token({ refused: true, signal: AbortSignal.timeout(TOKEN_TIMEOUT_MS) });
+      connection.send(create(ClientFrameSchema, { requestId: "refresh", operation: { case: "refresh", value: { token } } }));
+    } catch {
+      // As said.
+    }
   }
 
   #draining(link: Link, { reconnectAfter }: Draining): void {

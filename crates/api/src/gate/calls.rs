@@ -68,6 +68,14 @@ impl Call for Inbound {
     }
 }
 
+/// Replaces the token of a stream.
+impl Call for v1::Refresh {
+    fn operation() -> &'static Operation {
+        static OPERATION: Operation = Operation::new("Refresh", Class::Read);
+        &OPERATION
+    }
+}
+
 macro_rules! calls {
     ($($class:ident: $($name:ident $request:ident,)*;)*) => {
         $($(

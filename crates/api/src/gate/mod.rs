@@ -14,6 +14,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use parlance_delivery::{Deliveries, Delivery};
 use parlance_identity::{Auth, Live, ME, Refused};
 use parlance_peers::settled_client;
 use parlance_proto::error::Failure;
+use parlance_proto::v1;
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tracing::{Instrument, Span};
@@ -99,7 +101,15 @@ impl Gate {
     pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         // A header that is not text counts as an invalid token, not as a missing one.
         let authorization = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
-        let client = settled_client(headers);
+        self.identify_by(authorization, settled_client(headers)).await
+    }
+
+    /// Identifies the caller at the address `client` by the value of an `authorization` header.
+    async fn identify_by(
+        &self,
+        authorization: Option<&str>,
+        client: Option<IpAddr>,
+    ) -> Result<Caller, Error> {
         if authorization.is_some() {
             self.failed_tokens.check(client).map_err(Error::TooManyFailedTokens)?;
         }
@@ -218,14 +228,14 @@ impl Gate {
         result
     }
 
-    /// Opens the stream that `request` asks for. It ends when the caller's token is revoked.
+    /// Opens the stream that `request` asks for, with its number. It ends when the caller's token is revoked.
     ///
     /// Its hello counts against the rate, because that is the expensive part; each of its frames is a call of its own.
     pub(crate) fn open<Q: Call, S: Stream<Item = Result<Delivery, Status>> + Send + 'static>(
         &self,
         caller: Caller,
         request: Q,
-        open: impl FnOnce(Admitted, Q) -> S,
+        open: impl FnOnce(Admitted, Q, u64) -> S,
     ) -> Deliveries {
         let operation = Q::operation();
         let (live, span) = (self.begin(&caller), span_of(operation, &caller));
@@ -233,7 +243,30 @@ impl Gate {
             audited.log::<()>(&Ok(()));
         }
         operation.meters().succeeded.increment(1);
-        stream::revocable(open(Admitted(caller), request), live, span).boxed()
+        let number = live.number();
+        stream::revocable(open(Admitted(caller), request, number), live, span).boxed()
+    }
+
+    /// The caller of the stream `number` of `caller`, by the token that they were sent: from now on the stream ends
+    /// when that one is revoked.
+    pub(crate) async fn refresh(
+        &self,
+        caller: &Caller,
+        number: u64,
+        refresh: v1::Refresh,
+    ) -> Result<Caller, Error> {
+        let identify = |caller: Admitted, refresh: v1::Refresh| async move {
+            let bearer = format!("Bearer {}", refresh.token);
+            let fresh = self.identify_by(Some(&bearer), caller.client).await?;
+            if fresh.user != caller.user {
+                return Err(Error::Field("refresh.token".to_owned(), "is another user's".to_owned()));
+            }
+            if !self.auth.revocations().renew(number, &fresh) {
+                return Err(Error::TokenRevoked);
+            }
+            Ok(fresh)
+        };
+        self.pass(caller.clone(), refresh, identify).await
     }
 
     /// Like [`Self::pass`], for a call that may have no caller yet: see [`Self::identify_or_first`].

@@ -53,6 +53,15 @@ impl Operations for Api {
         Ok(self.gate.check_hello(caller)?)
     }
 
+    fn refresh<'a>(
+        &'a self,
+        caller: &'a Caller,
+        number: u64,
+        refresh: v1::Refresh,
+    ) -> BoxFuture<'a, Result<Caller, Failure>> {
+        async move { Ok(self.gate.refresh(caller, number, refresh).await?) }.boxed()
+    }
+
     fn execute(
         self: Arc<Self>,
         caller: Caller,
@@ -126,6 +135,7 @@ impl Api {
                     ),
                     // Answered by the session itself.
                     Operation::Hello(_) => return Err(Error::HelloRepeated),
+                    Operation::Refresh(_) => return Err(Error::UnknownOperation),
                 }
             };
         }

@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 use parlance_core::{Caller, Clock, SystemClock};
 use parlance_delivery::{Deliveries, Frames};
 use parlance_proto::v1;
-use parlance_sessions::Session;
+use parlance_sessions::{Session, StreamParts};
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
 use v1::client_frame::Operation;
@@ -25,8 +25,8 @@ async fn open(node: &TestNode, subscribe_only: bool, lasts: Duration) -> (Opened
     let expires_at = SystemClock.now().0 / 1_000 + lasts.as_secs();
     let caller = Caller { expires_at, ..user_caller("carol") };
     let (sessions, operations) = (node.api.sessions().clone(), node.api.clone());
-    let deliveries: Deliveries =
-        Session::stream(sessions, operations, caller, inbound, subscribe_only, None).boxed();
+    let parts = StreamParts { caller, number: 0, subscribe_only, outlet: None };
+    let deliveries: Deliveries = Session::stream(sessions, operations, parts, inbound).boxed();
     let mut opened = Opened { frames: deliveries.into(), heard: Instant::now() };
     let (_, first) = opened.next().await.unwrap();
     let Some(Frame::Welcome(welcome)) = first.frame else { panic!("{first:?}") };

@@ -17,6 +17,7 @@ mod online;
 mod outage;
 mod past;
 mod recovery;
+mod refresh;
 mod rooms;
 mod screen;
 mod strangers;

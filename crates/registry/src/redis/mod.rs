@@ -40,7 +40,7 @@ use holders::Holders;
 use keys::Keys;
 use nodes::Nodes;
 use notices::Notices;
-pub use options::{ConnectError, Difference, RedisOptions};
+pub use options::{ConnectError, Difference, RedisOptions, TokenKeys};
 use record::FleetRecord;
 use script::Scripts;
 use shared::Shared;

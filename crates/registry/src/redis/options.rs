@@ -19,6 +19,9 @@ pub(super) const BUCKETS: u32 = 65_536; // format
 /// Shards of a cluster's users: each is one hash slot, and one command per lookup.
 const CLUSTER_SHARDS: u32 = 8; // format
 
+/// The fingerprints of the keys that verify tokens at present, without commas.
+pub type TokenKeys = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
 /// How a node connects to Redis, and its timeouts.
 ///
 /// `prefix`, `buckets` and `shards` determine the layout, so all nodes must agree on them.
@@ -37,9 +40,9 @@ pub struct RedisOptions {
     /// Seals the envelopes of this fleet. Others are dropped, or treated as mere hints if they are from earlier
     /// versions.
     pub key: FleetKey,
-    /// Fingerprint of the key that verifies tokens. Nodes with another one are refused while nodes with this one are
-    /// alive.
-    pub signing_key: Option<String>,
+    /// Fingerprints of the keys that verify tokens, asked for at each renewal. Nodes that have none of them are refused
+    /// while nodes with one are alive.
+    pub token_keys: Option<TokenKeys>,
     /// Receives the time of Redis.
     pub clock: Arc<ClockMonitor>,
     /// How many hashes the users are spread over: one per 64 concurrent users is about right; more than 100 per hash
@@ -88,7 +91,7 @@ impl RedisOptions {
             prefix: prefix.into(),
             fleet: FleetTag::of("", prefix),
             key: FleetKey::derive(b"", FleetTag::of("", prefix)),
-            signing_key: None,
+            token_keys: None,
             clock: Arc::new(ClockMonitor::new(Arc::new(SystemClock))),
             buckets: BUCKETS,
             shards: None,

@@ -1,9 +1,11 @@
+use std::fmt;
+
 use super::keys::Keys;
-use super::options::{ConnectError, Difference, RedisOptions};
+use super::options::{ConnectError, Difference, RedisOptions, TokenKeys};
 
 /// Field names.
 const STORE: &str = "store";
-const SIGNING_KEY: &str = "signing-key";
+const TOKEN_KEYS: &str = "token-keys";
 const LAYOUT: &str = "layout";
 
 /// Settings shared by all nodes under one prefix, recorded in a hash next to their leases.
@@ -11,22 +13,30 @@ const LAYOUT: &str = "layout";
 /// | field | |
 /// |---|---|
 /// | `store` | the [`FleetTag`](crate::FleetTag): a digest of the store's identity and the prefix |
-/// | `signing-key` | fingerprint of the key that tokens are verified with |
+/// | `token-keys` | fingerprints of the keys that tokens are verified with, with commas: nodes have one in common, and add theirs |
 /// | `layout` | over how many buckets and shards users are spread |
 /// | `claimed` | when the fleet was recorded, in ms by the clock of Redis |
-#[derive(Debug)]
-pub(super) struct FleetRecord(Vec<(&'static str, String)>);
+pub(super) struct FleetRecord {
+    fields: [(&'static str, String); 2],
+    token_keys: Option<TokenKeys>,
+}
+
+impl fmt::Debug for FleetRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FleetRecord").field("fields", &self.fields).finish_non_exhaustive()
+    }
+}
 
 impl FleetRecord {
     pub(super) fn new(options: &RedisOptions, keys: &Keys) -> Self {
-        let mut fields = vec![(STORE, options.fleet.to_string()), (LAYOUT, keys.layout().1)];
-        fields.extend(options.signing_key.clone().map(|fingerprint| (SIGNING_KEY, fingerprint)));
-        Self(fields)
+        let fields = [(STORE, options.fleet.to_string()), (LAYOUT, keys.layout().1)];
+        Self { fields, token_keys: options.token_keys.clone() }
     }
 
     /// Names and values.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.0.iter().map(|(name, value)| (*name, value.as_str()))
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let token_keys = self.token_keys.as_ref().map(|keys| (TOKEN_KEYS, keys().join(",")));
+        self.fields.iter().cloned().chain(token_keys)
     }
 
     /// Why this node may not join nodes that have recorded other values of these names.
@@ -40,7 +50,7 @@ impl FleetRecord {
         for (name, found) in differs {
             match name.as_str() {
                 STORE => different.push(Difference::Store),
-                SIGNING_KEY => different.push(Difference::SigningKey),
+                TOKEN_KEYS => different.push(Difference::SigningKey),
                 _ => layout = Some(found),
             }
         }
@@ -49,7 +59,7 @@ impl FleetRecord {
             return Some(ConnectError::Stranger { prefix, different, lease });
         }
         let found = layout?;
-        let wanted = self.fields().find(|(name, _)| *name == LAYOUT)?.1.to_owned();
+        let wanted = self.fields().find(|(name, _)| *name == LAYOUT)?.1;
         Some(ConnectError::Layout { wanted, found })
     }
 }
@@ -67,9 +77,9 @@ mod tests {
             record.refusal(differs, &options).map(|error| error.to_string())
         };
         assert_eq!(refusal(&[]), None);
-        let both = refusal(&[LAYOUT, STORE, SIGNING_KEY]).unwrap();
+        let both = refusal(&[LAYOUT, STORE, TOKEN_KEYS]).unwrap();
         assert!(both.contains("another store") && both.contains("another key for tokens"), "{both}");
-        let key = refusal(&[SIGNING_KEY]).unwrap();
+        let key = refusal(&[TOKEN_KEYS]).unwrap();
         assert!(!key.contains("another store") && key.contains("`parlance:`"), "{key}");
         assert!(refusal(&[LAYOUT]).unwrap().contains("`other`"));
     }

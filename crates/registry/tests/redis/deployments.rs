@@ -2,15 +2,18 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use parlance_faults::redis::{RedisCluster, RedisSentinel, RedisServer};
-use parlance_registry::{ConnectError, Difference, FleetTag, Health, Notice, Redis, RedisOptions, Registry};
+use parlance_registry::{
+    ConnectError, Difference, FleetTag, Health, Notice, Redis, RedisOptions, Registry, TokenKeys,
+};
 use tempfile::TempDir;
 
 use crate::contract::{alone, fleet};
 use crate::fixture::{Node, all_recover, nodes, options, started};
 use crate::metrics::recoveries;
-use crate::support::{node_id, users};
+use crate::support::{node_id, until, users};
 
 /// Runs each case with its own nodes.
 macro_rules! each {
@@ -178,8 +181,12 @@ fn stranger(different: Difference) -> ConnectError {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_of_another_store_or_key_cannot_start_next_to_others() {
     let server = RedisServer::start().await.unwrap();
-    let own = RedisOptions { signing_key: Some("key".into()), ..options(server.url()) };
-    let other_key = RedisOptions { signing_key: Some("another".into()), ..own.clone() };
+    let keys = |names: &[&str]| -> Option<TokenKeys> {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        Some(Arc::new(move || names.clone()))
+    };
+    let own = RedisOptions { token_keys: keys(&["key"]), ..options(server.url()) };
+    let other_key = RedisOptions { token_keys: keys(&["another"]), ..own.clone() };
     let other_store = RedisOptions { fleet: FleetTag::of("another", "parlance:"), ..own.clone() };
     let mut first = Node::start(&own).await;
     let _second = Node::start(&own).await;
@@ -193,6 +200,36 @@ async fn nodes_of_another_store_or_key_cannot_start_next_to_others() {
     first.says(Notice::Missed).await;
     refused(&other_store, Difference::Store).await;
     assert_eq!(Node::start(&own).await.health(), Health::Connected);
+}
+
+/// Each node reports the keys that it has had since its start, so that keys can be changed while nodes run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_have_one_key_in_common_form_a_fleet() {
+    let server = RedisServer::start().await.unwrap();
+    let changing = Arc::new(Mutex::new(vec!["old".to_owned()]));
+    let with = |token_keys: TokenKeys| RedisOptions { token_keys: Some(token_keys), ..options(server.url()) };
+    let of = |names: &[&str]| -> TokenKeys {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        Arc::new(move || names.clone())
+    };
+    let read = changing.clone();
+    let first = Node::start(&with(Arc::new(move || read.lock().unwrap().clone()))).await;
+    let refused = async || {
+        let error = Redis::connect(node_id(), with(of(&["new"]))).await.unwrap_err();
+        assert_eq!(error, stranger(Difference::SigningKey));
+    };
+    refused().await;
+    changing.lock().unwrap().push("new".to_owned());
+    until("the change is recorded", async || {
+        let record = server.command(&["HGET", "parlance:fleet{parlance:nodes}", "token-keys"]).await.unwrap();
+        record.contains("old,new")
+    })
+    .await;
+    let second = Node::start(&with(of(&["new"]))).await;
+    let third = Node::start(&with(of(&["newest", "new"]))).await;
+    for node in [&first, &second, &third] {
+        assert_eq!(node.health(), Health::Connected);
+    }
 }
 
 /// With or without a clean shutdown: its successor need not delete anything.

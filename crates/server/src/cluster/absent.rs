@@ -58,7 +58,7 @@ pub(crate) async fn join(
     _redis: &RedisConfig,
     _store_identity: &str,
     _secret: &[u8],
-    _signing_key: String,
+    _token_keys: impl Fn() -> Vec<String> + Send + Sync + 'static,
     _clock: &Arc<ClockMonitor>,
 ) -> anyhow::Result<Arc<dyn Registry>> {
     Err(not_built_in("Redis"))

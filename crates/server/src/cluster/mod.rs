@@ -76,18 +76,19 @@ pub(crate) fn check_redis(redis: &RedisConfig) -> anyhow::Result<()> {
     Ok(redis_options(redis).validate()?)
 }
 
-/// Joins the other nodes. `secret` is the store's, `signing_key` the fingerprint of the key for tokens.
+/// Joins the other nodes. `secret` is the store's, `token_keys` returns the fingerprints of the keys
+/// for tokens.
 pub(crate) async fn join(
     node: NodeId,
     redis: &RedisConfig,
     store_identity: &str,
     secret: &[u8],
-    signing_key: String,
+    token_keys: impl Fn() -> Vec<String> + Send + Sync + 'static,
     clock: &Arc<ClockMonitor>,
 ) -> anyhow::Result<Arc<dyn Registry>> {
     let mut options = redis_options(redis);
     options.clock = clock.clone();
-    options.signing_key = Some(signing_key);
+    options.token_keys = Some(Arc::new(token_keys));
     options.fleet = FleetTag::of(store_identity, &redis.prefix);
     options.key = FleetKey::derive(secret, options.fleet);
     Ok(Redis::connect(node, options).await?)

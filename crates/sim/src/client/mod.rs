@@ -235,7 +235,8 @@ impl Client {
                 self.prefer = None;
                 return !connection.sent.is_empty();
             }
-            Frame::Signal(_) => {}
+            // Tokens of the simulation do not expire.
+            Frame::Signal(_) | Frame::TokenExpiring(_) => {}
         }
         true
     }

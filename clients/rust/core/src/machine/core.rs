@@ -78,6 +78,8 @@ pub(super) struct Open {
     pub(super) probed: Option<Duration>,
     /// An error that answers no call: on WebSocket, the reason for the close that follows.
     pub(super) last_words: Option<Error>,
+    /// A token was requested for this connection.
+    pub(super) is_refreshing: bool,
 }
 
 #[derive(Debug)]

@@ -84,6 +84,8 @@ impl Core {
                 Ok(token) => self.connect(token),
                 Err(message) => self.lost(Some(Error::Token(message))),
             },
+            // Without one, the connection ends with the old token.
+            Input::Token(Ok(token)) => self.refresh(token),
             Input::Connected { connection } if connection == self.connection => self.greet(),
             Input::Received { connection, frame } if connection == self.connection => match &self.link {
                 Link::Greeting { .. } => self.greeted(frame),

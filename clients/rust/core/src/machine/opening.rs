@@ -78,6 +78,7 @@ impl Core {
             heard: self.now,
             probed: None,
             last_words: None,
+            is_refreshing: false,
         });
         self.update(Update::Connected(welcome));
     }

@@ -15,6 +15,10 @@ use crate::{Code, Error, Failure};
 /// The id of the frame: calls use numbers.
 const PROBE: &str = "probe";
 
+/// The id of the frame with a new token. Its answer is not awaited: if it is refused, the connection ends as it would
+/// have without.
+const REFRESH: &str = "refresh";
+
 /// Timeout of an answer: more than the server's own deadline.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -58,8 +62,22 @@ impl Core {
                 let asked = draining.reconnect_after.and_then(|delay| delay.try_into().ok());
                 open.leave_at.get_or_insert(now + asked.unwrap_or(Duration::ZERO));
             }
+            Some(Frame::TokenExpiring(_)) => {
+                open.is_refreshing = true;
+                self.outputs.push(Output::RequestToken { refused: true });
+            }
             // A second welcome is ignored, and so is a frame of a later version.
             Some(Frame::Welcome(_)) | None => {}
+        }
+    }
+
+    /// Sends the token that was requested for this connection.
+    pub(super) fn refresh(&mut self, token: String) {
+        let Link::Open(open) = &mut self.link else { return };
+        if std::mem::take(&mut open.is_refreshing) {
+            let operation = Some(Operation::Refresh(v1::Refresh { token }));
+            let frame = v1::ClientFrame { request_id: REFRESH.to_owned(), operation, as_user: String::new() };
+            self.outputs.push(Output::Send(frame));
         }
     }
 

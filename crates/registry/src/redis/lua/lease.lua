@@ -7,6 +7,8 @@
 --   look:  nothing
 -- While other nodes hold leases, nobody takes or renews one whose fleet is recorded with other
 -- values. Once they hold none, their record is replaced.
+-- `token-keys` is a list: nodes have one of them in common, and each adds its own, so that keys can
+-- be changed while nodes run.
 -- Redis may have lost the leases of a fleet that is alive. So a newcomer takes the first lease only
 -- when its fleet has been recorded for the length of the wait, and replaces no younger record. A
 -- fleet that held the prefix has a wait of 0, and replaces the record of a newcomer.
@@ -24,6 +26,15 @@ local own, others = string.match(lease, '^[^.]*'), false
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', now), '+inf')) do
   others = others or string.match(name, '^[^.]*') ~= own
 end
+local function merged(found, value)
+  local known, common, list = {}, false, found
+  for key in string.gmatch(found, '[^,]+') do known[key] = true end
+  for key in string.gmatch(value, '[^,]+') do
+    if known[key] then common = true else list = list .. ',' .. key end
+  end
+  return common and list
+end
+
 local differs, missing, recorded = {}, {}, false
 for at = names, #ARGV, 2 do
   local name, value = ARGV[at], ARGV[at + 1]
@@ -32,6 +43,12 @@ for at = names, #ARGV, 2 do
   if not found then
     missing[#missing + 1] = name
     missing[#missing + 1] = value
+  elseif name == 'token-keys' and merged(found, value) then
+    local list = merged(found, value)
+    if list ~= found then
+      missing[#missing + 1] = name
+      missing[#missing + 1] = list
+    end
   elseif found ~= value then
     differs[#differs + 1] = name
     differs[#differs + 1] = found

@@ -187,7 +187,7 @@ impl Client {
                 session.leave_at.get_or_insert(leave_at);
                 Counts::add(&self.stage.counts.draining);
             }
-            Some(Incoming::Signal(_) | Incoming::Welcome(_)) | None => {}
+            Some(Incoming::Signal(_) | Incoming::Welcome(_) | Incoming::TokenExpiring(_)) | None => {}
         }
     }
 
