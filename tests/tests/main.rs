@@ -46,6 +46,7 @@ mod slow_redis;
 mod strangers;
 mod tls;
 mod tokens;
+mod transports;
 mod versions;
 mod visibility;
 mod webhooks;

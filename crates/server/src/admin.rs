@@ -9,8 +9,10 @@ use axum::middleware;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::answer_headers::{self, AnswerHeaders};
 use crate::consumers::Consumers;
 use crate::guard::{self, Guard};
+use crate::host;
 use crate::readiness::{Readiness, healthz, readyz};
 use crate::revoking::{self, Revoking};
 
@@ -37,5 +39,9 @@ pub(crate) fn routes(
         false => routes,
     };
     // Load balancers use other host names, and these routes change nothing.
-    routes.route("/healthz", get(healthz)).route("/readyz", get(readyz).with_state(readiness))
+    let routes = routes.route("/healthz", get(healthz)).route("/readyz", get(readyz).with_state(readiness));
+    let headers = AnswerHeaders::default();
+    routes
+        .layer(middleware::from_fn(host::check))
+        .layer(middleware::from_fn_with_state(headers, answer_headers::add))
 }

@@ -3,6 +3,7 @@
 
 mod admin;
 mod admission;
+mod answer_headers;
 mod backend;
 mod bridge;
 pub mod cli;
@@ -14,12 +15,14 @@ mod data_dir;
 mod descriptors;
 pub mod features;
 mod guard;
+mod host;
 mod keys;
 mod limits;
 mod listener;
 mod node;
 mod origin;
 mod planned;
+mod proxy_header;
 mod readiness;
 mod revoking;
 mod routes;

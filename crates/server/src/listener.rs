@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use crate::limits::{
     ACCEPT_AGAIN, COMPLAINTS, CONNECTION_WINDOW, HEADER_TIMEOUT, HTTP1_ENDING, KEEPALIVE, MAX_HEADERS,
     MAX_RESETS, MAX_STREAMS, REOPEN_AGAIN, SEND_BUFFER, STREAM_WINDOW,
 };
+use crate::proxy_header;
 use crate::tls::Tls;
 
 /// Kind of clients that a listener serves.
@@ -45,6 +47,8 @@ pub(crate) struct Entrance {
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) app: Router,
     pub(crate) peers: Peers,
+    /// Whether connections from the ledger's proxies begin with a header of the PROXY protocol.
+    pub(crate) proxy_protocol: bool,
     pub(crate) max_connections: usize,
     /// Accounts for resources held by peers.
     pub(crate) ledger: Arc<Ledger>,
@@ -54,7 +58,8 @@ pub(crate) struct Entrance {
 
 /// Accepts connections until `shutdown`, and serves an app on them, HTTP/1.1 and HTTP/2.
 pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, connections: TaskTracker) {
-    let Entrance { mut listener, tls, app, peers, max_connections, ledger, departure } = entrance;
+    let Entrance { mut listener, tls, app, peers, proxy_protocol, max_connections, ledger, departure } =
+        entrance;
     let places = Arc::new(Semaphore::new(max_connections));
     let protocols = Arc::new(Protocols::with(peers));
     let trust = if peers == Peers::Bridges { Trust::Full } else { Trust::Bounded };
@@ -86,18 +91,28 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
                 continue;
             }
         };
-        let peer = match ledger.connect(address.ip()) {
-            Ok(counted) => Peer::new(address.ip(), counted),
-            Err(refused) => {
-                tracing::debug!(%address, ?refused, "too many connections of one address");
-                continue;
-            }
+        // Who is at the other end of a proxy, it says first.
+        let direct = !proxy_protocol || !ledger.proxies().contains(address.ip());
+        let peer = match direct {
+            true => match admitted(&ledger, address.ip()) {
+                Some(peer) => Some(peer),
+                None => continue,
+            },
+            false => None,
         };
-        peer.keep(place);
+        let ledger = ledger.clone();
         // A child token per connection: polling a shared one would contend on its lock.
         let (protocols, tls, app) = (protocols.clone(), tls.clone(), app.clone());
         let shutdown = departure.token();
         connections.spawn(async move {
+            let (stream, peer) = match peer {
+                Some(peer) => (stream, peer),
+                None => match Box::pin(introduced(stream, address.ip(), &ledger)).await {
+                    Some(introduced) => introduced,
+                    None => return,
+                },
+            };
+            peer.keep(place);
             // Each phase is boxed: a connection then holds neither the state of its handshake nor the size of the
             // protocol that it does not use (docs/memory.md).
             if let Some(stream) = Box::pin(opened(stream, tls.as_deref())).await {
@@ -160,6 +175,36 @@ async fn reopen(
         }
     };
     shutdown.run_until_cancelled(opened).await
+}
+
+/// Counts a connection from `address`. `None` if it has too many.
+fn admitted(ledger: &Arc<Ledger>, address: IpAddr) -> Option<Arc<Peer>> {
+    match ledger.connect(address) {
+        Ok(counted) => Some(Peer::new(address, counted)),
+        Err(refused) => {
+            tracing::debug!(%address, ?refused, "too many connections of one address");
+            None
+        }
+    }
+}
+
+/// Reads for whom the proxy at `address` has opened the connection, and counts it for them.
+async fn introduced(
+    mut stream: TcpStream,
+    address: IpAddr,
+    ledger: &Arc<Ledger>,
+) -> Option<(TcpStream, Arc<Peer>)> {
+    match timeout(HEADER_TIMEOUT, proxy_header::read(&mut stream)).await {
+        Ok(Ok(client)) => Some((stream, admitted(ledger, client.unwrap_or(address))?)),
+        Ok(Err(error)) => {
+            tracing::debug!(%address, %error, "no valid header of the PROXY protocol");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%address, "the proxy does not finish its header");
+            None
+        }
+    }
 }
 
 /// Boxed, so that plaintext connections do not reserve memory for TLS state.

@@ -21,8 +21,10 @@ use tower::util::MapResponseLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::admission;
+use crate::answer_headers::{self, AnswerHeaders};
 use crate::backend::InProcess;
 use crate::guard::{self, Guard};
+use crate::host;
 use crate::limits::{PREFLIGHT_AGE, PROBE_BYTES};
 use crate::readiness::{Readiness, healthz, readyz};
 use crate::web;
@@ -31,6 +33,7 @@ use crate::web;
 pub(crate) struct Common {
     pub(crate) readiness: Readiness,
     pub(crate) guard: Guard,
+    pub(crate) headers: AnswerHeaders,
     pub(crate) shutdown: CancellationToken,
     pub(crate) bridge: parlance_bridge::Options,
 }
@@ -69,16 +72,21 @@ pub(crate) fn node(
     let health = health.max_decoding_message_size(PROBE_BYTES);
     let admit = || middleware::from_fn_with_state(services.clone(), admission::admit);
     let unary = grpc.clone().prepare().into_axum_router();
+    let only_grpc = || middleware::from_fn(grpc_alone);
     let for_bridges = with_streams(grpc.clone().add_service(health.clone()), services)
+        .route_layer(only_grpc())
         .fallback(unknown_to_grpc)
         .layer(admit());
     // In local mode web pages of other origins must be refused on this listener too.
-    let for_bridges = for_bridges.layer(middleware::from_fn_with_state(common.guard.clone(), guard::check));
+    let for_bridges = for_bridges
+        .layer(middleware::from_fn_with_state(common.guard.clone(), guard::check))
+        .layer(middleware::from_fn(host::check));
     let grpc = grpc
         .add_service(health)
         .add_service(reflection().build_v1()?.max_decoding_message_size(PROBE_BYTES))
         .add_service(reflection().build_v1alpha()?.max_decoding_message_size(PROBE_BYTES));
-    let grpc = with_streams(grpc, services).layer(admit()).layer(GrpcWebLayer::new());
+    let grpc =
+        with_streams(grpc, services).layer(admit()).layer(GrpcWebLayer::new()).route_layer(only_grpc());
     if !serves_browsers {
         let app = with_common(grpc.fallback(unknown_to_grpc), common);
         return Ok(NodeRoutes { app, for_bridges, bridge: None });
@@ -137,6 +145,21 @@ fn with_common(app: Router, common: Common) -> Router {
         .layer(cors(guard.clone()))
         .layer(MapResponseLayer::new(without_cors))
         .layer(middleware::from_fn_with_state(guard, guard::check))
+        .layer(middleware::from_fn(host::check))
+        .layer(middleware::from_fn_with_state(common.headers, answer_headers::add))
+}
+
+/// Refuses what is sent to a method of a service and is no call of gRPC or grpc-web, before it is read.
+async fn grpc_alone(request: Request, next: middleware::Next) -> Response {
+    if request.method() != Method::POST {
+        let allow = [(header::ALLOW, "POST")];
+        return (StatusCode::METHOD_NOT_ALLOWED, allow, "calls of grpc are sent with POST\n").into_response();
+    }
+    if !is_grpc(request.headers()) {
+        let message = "calls of grpc have the content type application/grpc or application/grpc-web\n";
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
+    }
+    next.run(request).await
 }
 
 /// Refuses gRPC, which the load balancer should route to the nodes.
@@ -178,7 +201,10 @@ fn not_found(headers: &HeaderMap) -> Response {
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind.starts_with(b"application/grpc")
+    let rest = kind.strip_prefix(b"application/grpc").map(|rest| rest.strip_prefix(b"-web").unwrap_or(rest));
+    let rest = rest.map(|rest| rest.strip_prefix(b"-text").unwrap_or(rest));
+    // A format of messages, or parameters, may follow.
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// Native gRPC calls have no origin, and their answers are not cached. Without these headers, connections need not
@@ -230,4 +256,24 @@ fn cors(guard: Guard) -> CorsLayer {
         ]))
         .expose_headers(named(&["grpc-status", "grpc-message", "grpc-status-details-bin", "retry-after"]))
         .max_age(PREFLIGHT_AGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_of_grpc() {
+        let is = |kind: &'static str| {
+            let kind = HeaderValue::from_static(kind);
+            is_grpc(&HeaderMap::from_iter([(header::CONTENT_TYPE, kind)]))
+        };
+        for kind in ["", "+proto", "; charset=utf-8", "-web", "-web+proto", "-web-text", "-web-text+proto"] {
+            assert!(is(format!("application/grpc{kind}").leak()), "{kind}");
+        }
+        for kind in ["", "text/plain", "application/json", "application/grpcx", "application/grpc-webby"] {
+            assert!(!is(kind), "{kind}");
+        }
+        assert!(!is_grpc(&HeaderMap::new()));
+    }
 }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::answer_headers::AnswerHeaders;
 use crate::bridge::RunningBridge;
 use crate::config::{Config, Identity, Role};
 use crate::descriptors::Descriptors;
@@ -84,7 +85,11 @@ impl Server {
         let allowed = config.allowed_origins.clone().into();
         let guard = Guard::Origins { allowed, is_tls: tls.is_some() };
         let bridge = parlance_bridge::Options { shutdown_grace: config.drain, ..Default::default() };
-        let common = Common { readiness: readiness.clone(), guard, shutdown: shutdown.clone(), bridge };
+        // A page of local mode is on a machine where other servers have no TLS.
+        let is_local = matches!(&config.role, Role::Node(node) if matches!(node.identity, Identity::Local));
+        let headers = AnswerHeaders::new(tls.is_some(), if is_local { 0 } else { config.hsts_seconds });
+        let common =
+            Common { readiness: readiness.clone(), guard, headers, shutdown: shutdown.clone(), bridge };
         // Clients are told to leave over the first half of the time; the second half is for those that have not.
         let spread = config.drain / 2;
         // Bridges and operators keep their connections: they poll readiness.
@@ -97,8 +102,7 @@ impl Server {
                 helpers.spawn(
                     operators.clone().run_until_cancelled_owned(follow_health(readiness.clone(), reporter)),
                 );
-                let local = matches!(node.identity, Identity::Local);
-                let common = if local { Common { guard: Guard::Local, ..common } } else { common };
+                let common = if is_local { Common { guard: Guard::Local, ..common } } else { common };
                 let NodeRoutes { app, for_bridges, bridge } =
                     routes::node(&services, health, node.serves_browsers, common)?;
                 (Running::Node(Box::new(running)), app, for_bridges, bridge)
@@ -138,6 +142,7 @@ impl Server {
             tls,
             app,
             peers: Peers::Clients,
+            proxy_protocol: config.proxy_protocol,
             max_connections,
             ledger,
             departure,
@@ -148,6 +153,7 @@ impl Server {
                 tls: None,
                 app: for_bridges,
                 peers: Peers::Bridges,
+                proxy_protocol: false,
                 max_connections,
                 // Bridges forward their clients' addresses.
                 ledger: of_operator(max_connections, Proxies::everyone()),
@@ -166,6 +172,7 @@ impl Server {
                 admin_address.ip().is_loopback(),
             ),
             peers: Peers::Clients,
+            proxy_protocol: false,
             max_connections: OPERATORS,
             ledger: of_operator(OPERATORS, Proxies::default()),
             departure: Departure::new(operators.clone(), spread),

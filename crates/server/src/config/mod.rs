@@ -21,7 +21,7 @@ use anyhow::{Context, bail, ensure};
 use parlance_peers::Proxies;
 
 use crate::descriptors::Descriptors;
-use crate::limits::WATCHDOG_SECONDS;
+use crate::limits::{HSTS_SECONDS, WATCHDOG_SECONDS};
 use crate::origin::Origin;
 
 pub(crate) use kafka::Topic;
@@ -47,6 +47,10 @@ pub struct Config {
     pub max_connections: usize,
     /// Proxies whose `x-forwarded-for` is trusted.
     pub trusted_proxies: Proxies,
+    /// Whether they name their clients by the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// For how long browsers that came with TLS ask for nothing else, in seconds.
+    pub hsts_seconds: u32,
     /// Time over which clients are sent to other nodes at shutdown.
     pub drain: Duration,
     /// Seconds without any progress after which the process aborts.
@@ -107,6 +111,12 @@ impl Options {
             .max_connections
             .map_or_else(|| Descriptors::raised().connections(), |given| given as usize);
         let trusted_proxies = networks(options.trusted_proxies.as_deref().unwrap_or_default())?;
+        let proxy_protocol = options.proxy_protocol == Some(OnOff::On);
+        ensure!(
+            !proxy_protocol || !trusted_proxies.networks().is_empty(),
+            "proxy-protocol goes with trusted-proxies: only they may name a client"
+        );
+        let hsts_seconds = options.hsts_seconds.unwrap_or(HSTS_SECONDS);
         let drain = Duration::from_secs(options.drain_seconds.unwrap_or(10).into());
         let watchdog = NonZeroU32::new(options.watchdog_seconds.unwrap_or(WATCHDOG_SECONDS));
         let tls = match (options.tls_certificate.clone(), options.tls_key.clone()) {
@@ -134,6 +144,8 @@ impl Options {
             allowed_origins,
             max_connections,
             trusted_proxies,
+            proxy_protocol,
+            hsts_seconds,
             drain,
             watchdog,
             log,
@@ -229,6 +241,7 @@ mod tests {
         assert!(refused("jwt-issuer = 'x'\njwt-jwks-url = 'http://id.example/keys'").contains("https://"));
         assert!(refused(&format!("{url}jwt-issuer = 'x'\njwt-skew-seconds = 3600")).contains("at most 600"));
         assert!(refused("trusted-proxies = ['10.0.0.0/40']").contains("10.0.0.0/40"));
+        assert!(refused("proxy-protocol = 'on'").contains("trusted-proxies"));
         assert!(refused("max-connections = 0").contains("max-connections"));
         assert!(refused("api-url = ['http://a:1']").contains("api-url"));
     }

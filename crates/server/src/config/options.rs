@@ -216,6 +216,20 @@ pub struct Options {
     #[serde(alias = "trusted_proxies")]
     pub trusted_proxies: Option<Vec<String>>,
 
+    /// Whether the trusted proxies forward bytes instead of requests, and name each client by the
+    /// PROXY protocol (version 1 or 2) at the begin of its connection: load balancers for TCP
+    /// [default: off]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_PROXY_PROTOCOL", value_name = "WHEN")]
+    #[serde(alias = "proxy_protocol")]
+    pub proxy_protocol: Option<OnOff>,
+
+    /// For how many seconds browsers that came by https, to this server or to a trusted proxy that
+    /// says so in x-forwarded-proto, ask for nothing else (Strict-Transport-Security); 0: not said
+    /// [default: 31536000]
+    #[arg(long, help_heading = TLS, env = "PARLANCE_HSTS_SECONDS", value_name = "N")]
+    #[serde(alias = "hsts_seconds")]
+    pub hsts_seconds: Option<u32>,
+
     /// How long a node that shuts down takes to move its clients, in seconds: they are told
     /// to reconnect during the first half, and disconnected at the end [default: 10]
     #[arg(long, help_heading = OPERATION, env = "PARLANCE_DRAIN_SECONDS", value_name = "N")]

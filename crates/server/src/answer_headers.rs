@@ -1,0 +1,64 @@
+//! Headers that every answer has, for browsers: whatever else they are asked to do with it, it is not sniffed, framed,
+//! cached or asked for without TLS.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use parlance_delivery::grpc::is_native;
+use parlance_peers::Peer;
+
+/// The headers, unless the answer has its own.
+const ALWAYS: [(HeaderName, HeaderValue); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
+
+/// How a proxy says which protocol its client speaks.
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What depends on the listener.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AnswerHeaders {
+    is_tls: bool,
+    /// `None`: browsers may come back without TLS.
+    transport_security: Option<HeaderValue>,
+}
+
+impl AnswerHeaders {
+    /// Of a listener with TLS, or without. Browsers that came with TLS, here or at a trusted proxy, ask for nothing
+    /// else for `seconds`.
+    pub(crate) fn new(is_tls: bool, seconds: u32) -> Self {
+        let value = (seconds > 0).then(|| HeaderValue::try_from(format!("max-age={seconds}")));
+        Self { is_tls, transport_security: value.and_then(Result::ok) }
+    }
+
+    fn is_https(&self, request: &Request) -> bool {
+        let says = |headers: &HeaderMap| {
+            headers.get(FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+        };
+        let is_proxy = || request.extensions().get::<Arc<Peer>>().is_some_and(|peer| peer.is_proxy());
+        self.is_tls || (says(request.headers()) && is_proxy())
+    }
+}
+
+/// Adds the headers.
+pub(crate) async fn add(State(headers): State<AnswerHeaders>, request: Request, next: Next) -> Response {
+    let is_https = headers.transport_security.is_some() && headers.is_https(&request);
+    let mut response = next.run(request).await;
+    // Not seen by browsers; and many of them are sent.
+    if is_native(response.headers()) || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return response;
+    }
+    for (name, value) in ALWAYS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
+    if let Some(value) = headers.transport_security.filter(|_| is_https) {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);
+    }
+    response
+}
