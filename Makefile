@@ -9,6 +9,7 @@ TOOLS := .tools
 # End-to-end tests that run on either store.
 BOTH := bad_ids|bad_input|changes|chat|exactly_once|inbox|resume
 SEEDS ?= 10000
+SECONDS ?= 60
 FROM ?= 0
 WEB := clients/web
 WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public clients/svelte/src clients/ts/src -type f -not -path '*/gen/*') \
@@ -17,7 +18,7 @@ DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 
 # Stages run one after the other, in the given order, whatever -j says.
 .NOTPARALLEL:
-.PHONY: attack kafka-tls run release web cluster events test build lint unit shared doc-examples instructions openapi clients browser mobile firefox replay-few replay torture torture-events torture-few torture-planted simulate simulate-wide contract-moto fleet bench bench-quick clean help
+.PHONY: attack kafka-tls run release web cluster events test build lint unit shared doc-examples instructions openapi clients browser mobile firefox replay-few replay torture torture-events torture-few torture-planted fuzz simulate simulate-wide contract-moto fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -137,6 +138,11 @@ kafka-tls: $(TOOLS)/ready ## Kafka behind TLS; needs libssl-dev, and builds libr
 
 attack: build $(TOOLS)/ready ## hostile peers against a server of their own; `make unit` runs them, too
 	$(CARGO) nextest run --locked --workspace -E 'package(parlance-tests) & test(/^attacks::/)'
+
+# Each target of each crate runs for that long, as many at once as there are processors.
+fuzz: $(TOOLS)/ready ## readers of foreign bytes on mutated inputs: SECONDS= per target, SEED=
+	PARLANCE_FUZZ_SECONDS=$(SECONDS) PARLANCE_FUZZ_SEED=$(SEED) $(CARGO) nextest run --locked --workspace \
+		--profile fuzz -E 'test(/(^|::)fuzz_/)'
 
 torture-planted: build $(TOOLS)/ready ## plants every known bug in turn; fails unless each is found
 	$(CARGO) build --locked --workspace --all-targets

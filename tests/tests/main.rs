@@ -50,6 +50,7 @@ mod transports;
 mod versions;
 mod visibility;
 mod webhooks;
+mod websocket_rules;
 mod workers;
 
 /// Cargo only discovers files next to this one if each is a binary of its own.

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Connection, KeepAlive, Opened, Trust};
 
+mod fuzz;
 mod hostile;
 
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -7,6 +7,8 @@
 
 mod auth;
 mod claims;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 mod jwk;
 mod jwks;

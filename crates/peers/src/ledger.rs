@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::limits::{IPV6_PREFIX, Limits};
 use crate::proxies::Proxies;
@@ -13,6 +14,8 @@ pub struct Ledger {
     proxies: Proxies,
     /// Bytes of responses waiting for their peers.
     held: AtomicUsize,
+    /// Unauthenticated connections, without those of proxies.
+    anonymous: AtomicUsize,
     addresses: Mutex<HashMap<IpAddr, Address>>,
 }
 
@@ -45,7 +48,8 @@ impl Refused {
 impl Ledger {
     /// An empty ledger. Connections of `proxies` carry many clients and have no limit per address.
     pub fn new(limits: Limits, proxies: Proxies) -> Arc<Self> {
-        Arc::new(Self { limits, proxies, held: AtomicUsize::new(0), addresses: Mutex::default() })
+        let (held, anonymous) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { limits, proxies, held, anonymous, addresses: Mutex::default() })
     }
 
     /// The limits.
@@ -66,6 +70,18 @@ impl Ledger {
     /// Whether the limit on held bytes is exceeded.
     pub fn is_full(&self) -> bool {
         self.held() > self.limits.held_by_all
+    }
+
+    /// The number of unauthenticated connections.
+    pub fn anonymous(&self) -> usize {
+        self.anonymous.load(Ordering::Relaxed)
+    }
+
+    /// How long a connection may stay unauthenticated at present.
+    pub fn anonymous_age(&self) -> Duration {
+        let Limits { anonymous_age, anonymous_in_all, anonymous_age_when_crowded, .. } = self.limits;
+        let is_crowded = self.anonymous() > anonymous_in_all;
+        if is_crowded { anonymous_age.min(anonymous_age_when_crowded) } else { anonymous_age }
     }
 
     /// The number of addresses with connections.
@@ -97,6 +113,7 @@ impl Ledger {
         }
         counted.connections += 1;
         counted.anonymous += 1;
+        self.anonymous.fetch_add(1, Ordering::Relaxed);
         Ok(Place { ledger: self.clone(), address: Some(address), is_anonymous: Mutex::new(true) })
     }
 
@@ -105,6 +122,7 @@ impl Ledger {
     }
 
     fn release(&self, address: IpAddr, connections: usize, anonymous: usize) {
+        self.anonymous.fetch_sub(anonymous, Ordering::Relaxed);
         let mut addresses = self.lock();
         let Some(counted) = addresses.get_mut(&address) else { return };
         counted.connections = counted.connections.saturating_sub(connections);
@@ -230,6 +248,22 @@ mod tests {
         let _other = ledger.connect(address("10.0.0.2")).unwrap();
         drop(first);
         assert!(ledger.connect(one).is_ok());
+    }
+
+    #[test]
+    fn unauthenticated_connections_of_many_addresses_have_less_time() {
+        let limits = Limits { anonymous_in_all: 2, ..Limits::production(10) };
+        let (long, short) = (limits.anonymous_age, limits.anonymous_age_when_crowded);
+        let ledger = Ledger::new(limits, Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]));
+        let connect = |text: &str| ledger.connect(address(text)).unwrap();
+        let (one, _two, _of_proxy) = (connect("192.0.2.1"), connect("192.0.2.2"), connect("10.0.0.1"));
+        assert_eq!(ledger.anonymous_age(), long);
+        let three = connect("192.0.2.3");
+        assert_eq!(ledger.anonymous_age(), short);
+        one.identify();
+        assert_eq!((ledger.anonymous_age(), ledger.anonymous()), (long, 2));
+        drop((one, three));
+        assert_eq!(ledger.anonymous(), 1);
     }
 
     #[test]

@@ -13,6 +13,11 @@ pub struct Limits {
     pub connections_of_address: usize,
     /// How long a connection may stay unauthenticated. Probes and the web page need seconds.
     pub anonymous_age: Duration,
+    /// Unauthenticated connections of all addresses together. Beyond that, each may stay for
+    /// [`Limits::anonymous_age_when_crowded`]: the addresses of an attacker are many, and who signs in does so at once.
+    pub anonymous_in_all: usize,
+    /// How long a connection may stay unauthenticated while there are many of them.
+    pub anonymous_age_when_crowded: Duration,
     /// Concurrent streams on an unauthenticated connection: as many as most clients allow themselves, and all of them
     /// small.
     pub anonymous_streams: usize,
@@ -43,6 +48,8 @@ impl Limits {
             anonymous_connections: (max_connections / 4).max(16),
             connections_of_address: max_connections,
             anonymous_age: Duration::from_secs(60),
+            anonymous_in_all: max_connections / 2,
+            anonymous_age_when_crowded: Duration::from_secs(5),
             anonymous_streams: 100,
             held_by_connection: 1024 * 1024,
             held_by_all: 128 * 1024 * 1024,

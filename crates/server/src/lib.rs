@@ -14,6 +14,8 @@ mod consumers;
 mod data_dir;
 mod descriptors;
 pub mod features;
+#[cfg(test)]
+mod fuzz;
 mod guard;
 mod host;
 mod keys;

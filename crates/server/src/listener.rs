@@ -242,7 +242,9 @@ async fn http1(
     app: Router,
     shutdown: CancellationToken,
 ) {
-    let anonymous_age = peer.ledger().limits().anonymous_age;
+    let limits = peer.ledger().limits();
+    // Looked at again, since many others may arrive.
+    let (begun, look) = (Instant::now(), limits.anonymous_age.min(limits.anonymous_age_when_crowded));
     let of_request = peer.clone();
     let service = app.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(of_request.clone());
@@ -252,7 +254,7 @@ async fn http1(
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);
     // Boxed, since most connections end before the timer is needed.
-    let mut anonymous = Box::pin(sleep(anonymous_age));
+    let mut anonymous = Box::pin(sleep(look));
     let mut must_identify = true;
     let result = loop {
         tokio::select! {
@@ -264,8 +266,13 @@ async fn http1(
                 break connection.await;
             }
             () = anonymous.as_mut(), if must_identify => {
-                must_identify = false;
                 if peer.is_identified() {
+                    must_identify = false;
+                    continue;
+                }
+                let rest = peer.ledger().anonymous_age().saturating_sub(begun.elapsed());
+                if !rest.is_zero() {
+                    anonymous.as_mut().reset(Instant::now() + rest.min(look));
                     continue;
                 }
                 connection.as_mut().graceful_shutdown();

@@ -246,7 +246,11 @@ impl Server {
 
 /// Limits of listeners on the operator's own network: no limit per address.
 fn of_operator(max_connections: usize, proxies: Proxies) -> Arc<Ledger> {
-    let limits = Limits { anonymous_connections: max_connections, ..Limits::production(max_connections) };
+    let limits = Limits {
+        anonymous_connections: max_connections,
+        anonymous_in_all: max_connections,
+        ..Limits::production(max_connections)
+    };
     Ledger::new(limits, proxies)
 }
 
@@ -260,6 +264,7 @@ async fn report(ledger: Arc<Ledger>) {
             metrics::gauge!("parlance_descriptors").set(used as f64);
         }
         metrics::gauge!("parlance_addresses").set(ledger.addresses() as f64);
+        metrics::gauge!("parlance_anonymous_connections").set(ledger.anonymous() as f64);
     }
 }
 

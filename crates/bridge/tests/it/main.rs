@@ -6,6 +6,7 @@ mod common;
 
 mod closing;
 mod frames;
+mod fuzz;
 mod handshake;
 mod pressure;
 mod pushing;

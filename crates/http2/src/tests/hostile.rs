@@ -101,8 +101,14 @@ async fn unread_responses_are_bounded_then_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn unauthenticated_connection_ends_and_authenticated_stays() {
-    for is_identified in [false, true] {
-        let limits = Limits { anonymous_age: Duration::from_secs(1), ..Limits::production(10) };
+    for (is_identified, is_crowded) in [(false, false), (true, false), (false, true)] {
+        let limits = if is_crowded {
+            // Even one is too many.
+            let crowded = Duration::from_secs(1);
+            Limits { anonymous_in_all: 0, anonymous_age_when_crowded: crowded, ..Limits::production(10) }
+        } else {
+            Limits { anonymous_age: Duration::from_secs(1), ..Limits::production(10) }
+        };
         let peer = peer_with(limits);
         let (mut server, io) = Server::start_for(peer.clone(), NEVER);
         let mut requests = client(io, &h2::client::Builder::new()).await;

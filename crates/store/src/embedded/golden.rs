@@ -3,6 +3,7 @@
 
 mod app;
 mod future;
+mod fuzz;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Write};
