@@ -100,7 +100,16 @@ async fn call(shared: &Shared, route: &Route, request: Request) -> Result<Vec<u8
     let peer = parts.extensions.get::<Arc<Peer>>();
     let metadata = headers::metadata(&parts.headers, peer.map(Arc::as_ref), None);
     let admitted = shared.backend.admit(&metadata, route.rpc()).await;
-    let admitted = admitted.map_err(|status| field_names::in_json(Failure::from_status(&status)))?;
+    let admitted = match admitted.map_err(|status| Failure::from_status(&status)) {
+        Ok(admitted) => admitted,
+        Err(refused) => {
+            if refused.reason == "rate_limited" {
+                // A body that is not read would end the connection, often before its client has the answer.
+                drop(request::read_body(body).await);
+            }
+            return Err(field_names::in_json(refused).into());
+        }
+    };
     if let Some(peer) = peer.filter(|_| admitted) {
         peer.identify();
     }
