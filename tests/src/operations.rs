@@ -28,7 +28,7 @@ const fn operation(
 
 /// All unary calls; a test compares the list with the contract.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 43] = [
+pub static OPERATIONS: [Operation; 48] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -47,6 +47,11 @@ pub static OPERATIONS: [Operation; 43] = [
     operation("UserService/BlockUser", Method::POST, "/v1/blocks", r#"{"userId": "mallory", "requestId": "op"}"#),
     operation("UserService/UnblockUser", Method::DELETE, "/v1/blocks/mallory?requestId=op", r#"{"userId": "mallory", "requestId": "op"}"#),
     operation("UserService/ListBlocked", Method::GET, "/v1/blocks", "{}"),
+    operation("UserService/SearchUsers", Method::GET, "/v1/search/users?namePrefix=m", r#"{"namePrefix": "m"}"#),
+    operation("UserService/DeactivateUser", Method::POST, "/v1/users/mallory/deactivate", r#"{"userId": "mallory", "requestId": "op"}"#),
+    operation("UserService/ReactivateUser", Method::POST, "/v1/users/mallory/reactivate", r#"{"userId": "mallory", "requestId": "op"}"#),
+    operation("UserService/DeleteUser", Method::POST, "/v1/users/leaver/delete", r#"{"userId": "leaver", "requestId": "op"}"#),
+    operation("UserService/ExportUser", Method::GET, "/v1/users/mallory/export", r#"{"userId": "mallory"}"#),
     operation("RoomService/CreateRoom", Method::POST, "/v1/rooms", r#"{"kind": "ROOM_KIND_GROUP", "requestId": "op"}"#),
     operation("RoomService/GetRoom", Method::GET, "/v1/rooms/ROOM", "{}"),
     operation("RoomService/UpdateRoom", Method::PATCH, "/v1/rooms/ROOM", r#"{"title": "T", "requestId": "op"}"#),

@@ -10,21 +10,26 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A node that accepts the app's tokens, with its backend and two of its users.
-struct App {
-    server: Server,
-    backend: Person,
-    alice: Person,
-    bob: Person,
+pub(super) struct App {
+    pub(super) server: Server,
+    pub(super) backend: Person,
+    pub(super) alice: Person,
+    pub(super) bob: Person,
     _dir: TempDir,
 }
 
 impl App {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts it with more options.
+    pub(super) async fn start_with(options: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         let (key, secret) = (dir.path().join("key"), b"a secret of more than 32 bytes: 0123456789");
         std::fs::write(&key, secret).unwrap();
-        let options = ["--user-rate", "0", "--jwt-secret-file", key.to_str().unwrap()];
-        let server = Server::start_with(&options).await;
+        let keyed = ["--user-rate", "0", "--jwt-secret-file", key.to_str().unwrap()];
+        let server = Server::start_with(&[&keyed[..], options].concat()).await;
         let signer = Signer::Hs256(secret.to_vec());
         let person = |name: &str, scope: Value| {
             let mut claims = claims(name, now() + 3600);
@@ -41,7 +46,7 @@ impl App {
     }
 
     /// A REST call of the backend, for itself or as a user.
-    async fn rest(
+    pub(super) async fn rest(
         &self,
         verb: Method,
         path: &str,

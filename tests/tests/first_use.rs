@@ -198,7 +198,7 @@ const MISSING: &[(&str, &str)] = &[
     ("blocking", "rpc block"),
     ("reporting", "rpc report"),
     ("deleting users", "rpc deleteuser"),
-    ("exports", "rpc export"),
+    ("exports of users", "rpc exportuser"),
     ("imports", "rpc import"),
 ];
 

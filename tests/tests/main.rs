@@ -1,5 +1,6 @@
 //! All end-to-end tests in one binary, which is linked once.
 
+mod accounts;
 mod app;
 mod attacks;
 mod audit;
@@ -15,6 +16,7 @@ mod cluster;
 mod commands;
 mod consumers;
 mod contention;
+mod erasure;
 mod events;
 mod exactly_once;
 mod first_use;

@@ -29,7 +29,7 @@ type Row = (&'static str, [&'static str; 10]);
 
 /// The result of each operation in a group that hides its history from newcomers.
 #[rustfmt::skip]
-const GROUP: [Row; 45] = [
+const GROUP: [Row; 50] = [
     // Service/Method                           anonymous outsider bob           newcomer removed banned  admin         owner  service       moderator
     ("ChatService/SendMessage",             [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    OK,           OK]),
     ("ChatService/GetMessage",              [NO_TOKEN, NO,      OK,           UNSEEN,  UNSEEN, UNSEEN, OK,           OK,    OK,           OK]),
@@ -49,6 +49,11 @@ const GROUP: [Row; 45] = [
     ("UserService/BlockUser",               [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
     ("UserService/UnblockUser",             [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
     ("UserService/ListBlocked",             [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
+    ("UserService/SearchUsers",             [NO_TOKEN, SCOPE,   SCOPE,        SCOPE,   SCOPE,  SCOPE,  SCOPE,        SCOPE, OK,           OK]),
+    ("UserService/DeactivateUser",          [NO_TOKEN, SCOPE,   SCOPE,        SCOPE,   SCOPE,  SCOPE,  SCOPE,        SCOPE, OK,           OK]),
+    ("UserService/ReactivateUser",          [NO_TOKEN, SCOPE,   SCOPE,        SCOPE,   SCOPE,  SCOPE,  SCOPE,        SCOPE, OK,           OK]),
+    ("UserService/DeleteUser",              [NO_TOKEN, SCOPE,   SCOPE,        SCOPE,   SCOPE,  SCOPE,  SCOPE,        SCOPE, OK,           OK]),
+    ("UserService/ExportUser",              [NO_TOKEN, SCOPE,   SCOPE,        SCOPE,   SCOPE,  SCOPE,  SCOPE,        SCOPE, OK,           OK]),
     ("RoomService/CreateRoom",              [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
     ("RoomService/GetRoom",                 [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    OK,           OK]),
     ("RoomService/UpdateRoom",              [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    OK,           OK]),

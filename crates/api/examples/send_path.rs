@@ -45,6 +45,7 @@ async fn main() -> Result<(), Error> {
             updated_at: Timestamp(1),
             image: parlance_core::ImageUrl::default(),
             data: parlance_core::Data::default(),
+            state: Default::default(),
         };
         store.create_user(user).await?;
     }
@@ -62,6 +63,8 @@ async fn main() -> Result<(), Error> {
         isolation: Duration::from_secs(45),
         recovery_reads: RECOVERY_READS,
         presence_grace: Duration::ZERO,
+        profiles: parlance_api::ProfileRules::default(),
+        end_sessions: None,
         sizes: &parlance_api::Sizes::PRODUCTION,
     };
     let services = Services::new(Api::start(parts, CancellationToken::new()));

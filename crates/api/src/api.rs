@@ -7,7 +7,6 @@ use parlance_hub::Hub;
 use parlance_inbox::{InboxView, LogInbox};
 use parlance_registry::Registry;
 use parlance_rooms::Rooms;
-use parlance_runtime::map::Map;
 use parlance_runtime::memory::Budget;
 use parlance_sessions::Sessions;
 use parlance_store::{RoomIds, Store};
@@ -16,6 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accounts::{Accounts, EndSessions};
 use crate::gate::Gate;
 use crate::limits::{PeopleLimits, Sizes, TRIM_EVERY};
 use crate::profiles::Profiles;
@@ -55,8 +55,27 @@ pub struct Parts {
     /// How long a user stays online after their last session has ended; [`crate::PRESENCE_GRACE`] except
     /// in tests.
     pub presence_grace: Duration,
+    /// What users may do with profiles.
+    pub profiles: ProfileRules,
+    /// Ends sessions on the other nodes, too. `None`: there are no others.
+    pub end_sessions: Option<Arc<dyn EndSessions>>,
     /// Sizes of pages and caches; [`Sizes::PRODUCTION`] except in tests.
     pub sizes: &'static Sizes,
+}
+
+/// What users may do with profiles, and where these come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProfileRules {
+    /// Whether all users search others by name. Otherwise only the app does, and in local mode everyone.
+    pub all_search: bool,
+    /// Whether users change their own name and picture. Otherwise only the app does.
+    pub own_changes: bool,
+}
+
+impl Default for ProfileRules {
+    fn default() -> Self {
+        Self { all_search: false, own_changes: true }
+    }
 }
 
 /// Resources held for sessions and callers. Returns to its initial value once all sessions have ended,
@@ -90,7 +109,7 @@ pub struct Api {
     pub(crate) gate: Gate,
     pub(crate) room_quota: RoomQuota,
     pub(crate) inbox: Arc<dyn InboxView>,
-    pub(crate) known_users: Map<UserId, ()>,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) turns: Arc<Turns>,
     pub(crate) departure: Departure,
     /// Stops the background tasks that sessions depend on; cancelled after the last session has ended.
@@ -147,7 +166,10 @@ impl Api {
         if registry.is_shared() {
             tasks.spawn(cluster.clone().watch_isolation(departure.clone(), end.clone()));
         }
-        let gate = Gate::new(parts.auth.clone(), &parts.limits, parts.clock.clone());
+        let accounts = Arc::new(Accounts::new(parts.store.clone(), sizes.known_users));
+        let forgetting = accounts.clone();
+        parts.auth.revocations().on_ended(move |user| forgetting.forget(user));
+        let gate = Gate::new(parts.auth.clone(), accounts.clone(), &parts.limits, parts.clock.clone());
         let PeopleLimits { new_rooms, rooms: most_rooms, .. } = parts.limits;
         let room_quota = RoomQuota::new(
             new_rooms,
@@ -156,7 +178,6 @@ impl Api {
             sizes.rooms_page,
             sizes.inbox_concurrency,
         );
-        let known_users = Map::default();
         let api = Self {
             parts,
             hub,
@@ -167,7 +188,7 @@ impl Api {
             gate,
             room_quota,
             inbox,
-            known_users,
+            accounts,
             turns: Arc::default(),
             departure,
             end,
@@ -274,13 +295,17 @@ impl Api {
         &self.tasks
     }
 
-    pub(crate) fn is_known(&self, user: &UserId) -> bool {
-        self.known_users.contains_key(user)
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
+    pub(crate) fn is_known(&self, user: &UserId) -> bool {
+        self.accounts.is_known(user)
+    }
+
+    #[cfg(test)]
     pub(crate) fn remember(&self, user: &UserId) {
-        self.known_users.evict(self.sizes().known_users);
-        self.known_users.insert(user.clone(), ());
+        self.accounts.remember(user, self.accounts.changes());
     }
 }
 

@@ -45,6 +45,18 @@ pub enum Error {
     /// No such user.
     #[error("no such user: {0}")]
     UserNotFound(String),
+    /// The caller is deactivated.
+    #[error("the user is deactivated")]
+    UserDeactivated,
+    /// The caller is deleted.
+    #[error("the user is deleted")]
+    UserDeleted,
+    /// The user in whose name the app calls is deactivated.
+    #[error("the user is deactivated")]
+    OtherDeactivated,
+    /// The user in whose name the app calls, or whom it creates, was deleted.
+    #[error("the user is deleted")]
+    OtherDeleted,
     /// The room refused the command.
     #[error("{refusal}")]
     Refused {
@@ -184,6 +196,10 @@ impl From<Error> for Failure {
             Error::Field(field, description) => Self::field(field, description),
             Error::RoomNotFound => failure(NotFound, "room_not_found"),
             Error::UserNotFound(_) => failure(NotFound, "user_not_found"),
+            Error::UserDeactivated => failure(Unauthenticated, "user_deactivated"),
+            Error::UserDeleted => failure(Unauthenticated, "user_deleted"),
+            Error::OtherDeactivated => failure(PermissionDenied, "user_deactivated"),
+            Error::OtherDeleted => failure(PermissionDenied, "user_deleted"),
             Error::Refused { room, refusal } => refused(refusal, message).with("room_id", room),
             Error::MessageRefused => failure(PermissionDenied, "message_refused"),
             Error::ScreenAway => failure(Unavailable, "screen_unavailable").retry_after(SCREEN_AGAIN),

@@ -8,6 +8,7 @@
 //! Listeners (gRPC, WebSocket, REST) live in the server and bridge crates.
 #![warn(missing_docs)]
 
+mod accounts;
 mod api;
 mod error;
 mod events;
@@ -25,7 +26,8 @@ mod testing;
 mod tests;
 mod turns;
 
-pub use api::{Api, Parts, Usage};
+pub use accounts::EndSessions;
+pub use api::{Api, Parts, ProfileRules, Usage};
 pub use error::Error;
 pub use limits::{PeopleLimits, ROOM_MEMORY, SCREEN_TIMEOUT, Sizes};
 pub use parlance_cluster::limits::{ISOLATION, PRESENCE_GRACE, RECOVERY_READS};

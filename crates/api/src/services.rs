@@ -208,6 +208,11 @@ impl UserService for Services {
         block_user(BlockUserRequest) -> BlockUserResponse;
         unblock_user(UnblockUserRequest) -> UnblockUserResponse;
         list_blocked(ListBlockedRequest) -> ListBlockedResponse;
+        search_users(SearchUsersRequest) -> SearchUsersResponse;
+        deactivate_user(DeactivateUserRequest) -> DeactivateUserResponse;
+        reactivate_user(ReactivateUserRequest) -> ReactivateUserResponse;
+        delete_user(DeleteUserRequest) -> DeleteUserResponse;
+        export_user(ExportUserRequest) -> ExportUserResponse;
     }
 }
 

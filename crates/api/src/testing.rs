@@ -20,7 +20,7 @@ use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
 use crate::gate::Admitted;
-use crate::{Api, Parts, PeopleLimits, Sizes};
+use crate::{Api, Parts, PeopleLimits, ProfileRules, Sizes};
 use parlance_identity::Auth;
 
 /// A single node.
@@ -156,6 +156,8 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
         isolation: Duration::from_secs(45),
         recovery_reads: 100,
         presence_grace: Duration::ZERO,
+        profiles: ProfileRules::default(),
+        end_sessions: None,
         sizes,
     }
 }

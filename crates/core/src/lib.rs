@@ -47,5 +47,5 @@ pub use room::{
     Refusal, Room, RoomInfo, SettingsChange,
 };
 pub use settings::{Permission, Permissions, RoomKind, Settings, Visibility};
-pub use text::{Emoji, ImageUrl, Name, Reason, Text, TextError, Title, Topic};
+pub use text::{Emoji, FoldedName, ImageUrl, Name, Reason, Text, TextError, Title, Topic};
 pub use time::Timestamp;

@@ -11,6 +11,18 @@ pub enum Revocation {
     User(UserId, u64),
     /// Likewise for all users.
     Everyone(u64),
+    /// A user's sessions end, and whether they may do anything is read again: their state has changed.
+    Ended(UserId),
+}
+
+impl Revocation {
+    /// The user whose state has changed.
+    pub fn ended(&self) -> Option<&UserId> {
+        match self {
+            Self::Ended(user) => Some(user),
+            _ => None,
+        }
+    }
 }
 
 /// The `jti` of a token.

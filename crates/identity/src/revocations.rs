@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use parlance_core::{Caller, Revocation, TokenId, UserId};
 use tokio::sync::oneshot;
@@ -16,7 +16,11 @@ pub struct Revocations {
     live: Mutex<HashMap<UserId, Vec<Begun>>>,
     /// Streams begun so far. Their numbers are never reused, since one may be dropped long after it was revoked.
     begun: AtomicU64,
+    /// Called for each user whose state has changed, before their sessions end.
+    on_ended: OnceLock<OnEnded>,
 }
+
+type OnEnded = Box<dyn Fn(&UserId) + Send + Sync>;
 
 #[derive(Default)]
 struct Revoked {
@@ -57,6 +61,8 @@ impl Revoked {
                 *known = (*known).max(*until);
             }
             Revocation::Everyone(until) => self.everyone = self.everyone.max(Some(*until)),
+            // Nothing to remember: the user's row says what they may do.
+            Revocation::Ended(_) => {}
         }
     }
 
@@ -86,16 +92,28 @@ impl Revocations {
             let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
             revocations.iter().for_each(|revocation| revoked.add(revocation));
         }
+        let gone: HashSet<&UserId> = revocations.iter().filter_map(Revocation::ended).collect();
+        if let Some(on_ended) = self.on_ended.get() {
+            gone.iter().for_each(|user| on_ended(user));
+        }
         let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
+        let is_over = |caller: &Caller| {
+            revoked.has(caller) || [&caller.user, caller.subject()].iter().any(|user| gone.contains(user))
+        };
         let mut ended = 0;
         self.live().retain(|_, begun| {
             let (over, goes_on): (Vec<_>, Vec<_>) =
-                std::mem::take(begun).into_iter().partition(|begun| revoked.has(&begun.caller));
+                std::mem::take(begun).into_iter().partition(|begun| is_over(&begun.caller));
             *begun = goes_on;
             ended += over.into_iter().filter_map(|over| over.end.send(()).ok()).count();
             !begun.is_empty()
         });
         ended
+    }
+
+    /// Has `on_ended` called for each user whose state has changed. Only the first call has an effect.
+    pub fn on_ended(&self, on_ended: impl Fn(&UserId) + Send + Sync + 'static) {
+        let _ = self.on_ended.set(Box::new(on_ended));
     }
 
     /// Registers a session or stream that ends when the caller's token is revoked.
@@ -221,6 +239,25 @@ mod tests {
         live.revoked().await;
         assert!(revocations.has(&as_bob));
         drop(live);
+        assert!(revocations.live().is_empty(), "nothing is left behind");
+    }
+
+    #[tokio::test]
+    async fn streams_of_a_user_whose_state_has_changed_end_and_no_token_is_revoked() {
+        let revocations = Arc::new(Revocations::default());
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = told.clone();
+        revocations.on_ended(move |user| heard.lock().unwrap().push(user.to_string()));
+        let (alice, backend) = (caller("alice", None, Some(100)), caller("backend", None, Some(100)));
+        let as_alice = backend.clone().acting_as(alice.user.clone());
+        let (mut own, mut by_app, app) =
+            (revocations.begin(&alice), revocations.begin(&as_alice), revocations.begin(&backend));
+        assert_eq!(revocations.apply(&[Revocation::Ended(alice.user.clone())]), 2);
+        own.revoked().await;
+        by_app.revoked().await;
+        assert_eq!(*told.lock().unwrap(), ["alice"]);
+        assert!(!revocations.has(&alice) && !revocations.has(&as_alice));
+        drop((own, by_app, app));
         assert!(revocations.live().is_empty(), "nothing is left behind");
     }
 

@@ -122,6 +122,7 @@ impl InboxView for LogInbox {
         for _ in 0..self.sizes.total_pages {
             let page = self.store.rooms_of(user, after.as_ref(), self.sizes.total_page).await?;
             total.is_partial |= !page.damaged.is_empty();
+            total.read += page.rows.len();
             let active = page.rows.into_iter().filter(|room| room.member.is_active());
             let rooms = active.map(|row| self.unread_of(row, unmuted_at));
             let mut rooms = futures::stream::iter(rooms).buffer_unordered(self.concurrency);

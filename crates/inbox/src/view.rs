@@ -57,6 +57,8 @@ pub struct UnreadTotal {
     pub rooms: u32,
     /// Whether rooms were not counted: too many, or unreadable.
     pub is_partial: bool,
+    /// Rooms that were read for it.
+    pub read: usize,
 }
 
 /// A room of a page; `None` if it is not listed.

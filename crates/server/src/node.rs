@@ -93,6 +93,8 @@ impl Node {
             isolation: config.redis.as_ref().map_or(parlance_api::ISOLATION, |redis| redis.isolation),
             recovery_reads: parlance_api::RECOVERY_READS,
             presence_grace: parlance_api::PRESENCE_GRACE,
+            profiles: config.profiles,
+            end_sessions: Some(revoking.clone()),
             sizes: &parlance_api::Sizes::PRODUCTION,
         };
         let api = Api::start(parts, shutdown.clone());

@@ -8,6 +8,9 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parlance_api::EndSessions;
 use parlance_api::identity::Revocations;
 use parlance_core::{Clock as _, Revocation, SystemClock, TokenId, UserId};
 use parlance_store::StoreError;
@@ -68,6 +71,17 @@ impl Revoking {
         self.list.revoke(revocation).await?;
         tracing::info!(target: "parlance::audit", operation = "Revoke", ?revocation);
         self.catch_up().await
+    }
+}
+
+impl EndSessions for Revoking {
+    fn end<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            self.list.revoke(&Revocation::Ended(user.clone())).await?;
+            // So that a session that is opened after a reactivation is not ended for it.
+            self.catch_up().await
+        }
+        .boxed()
     }
 }
 

@@ -29,6 +29,8 @@ impl Sessions {
         mut cursors: HashMap<RoomId, Cursor>,
         outlet: Option<Outlet>,
     ) -> Result<(OpenSession, Vec<v1::Cursor>), Error> {
+        // After the stream was registered to be ended: a change of the account from now on ends it.
+        operations.check_account(caller).await.map_err(Error::Operation)?;
         let user = &caller.user;
         let size = self.sizes.rooms_page;
         let mut open = OpenSession::new(operations, user, outlet, online);
@@ -43,10 +45,8 @@ impl Sessions {
         loop {
             let page = self.store.rooms_of(user, after.as_ref(), size).await?;
             if after.is_none() && page.rows.is_empty() && page.damaged.is_empty() {
-                operations.ensure_user(caller).await.map_err(Error::Operation)?;
-            } else {
                 // Anyone who is or was a member of a room exists as a user.
-                operations.remember(user);
+                operations.ensure_user(caller).await.map_err(Error::Operation)?;
             }
             open.postpone_damaged(page.damaged, &mut cursors);
             let mut subscribed = HashMap::default();

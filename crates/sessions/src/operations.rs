@@ -48,8 +48,8 @@ pub trait Operations: Send + Sync + 'static {
     /// Stores `caller` as a user if necessary.
     fn ensure_user<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>>;
 
-    /// Records that `user` exists.
-    fn remember(&self, user: &UserId);
+    /// Refuses a caller whose account is deactivated or deleted.
+    fn check_account<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>>;
 
     /// Stores that `user` has received `room` up to `seq`, if they are a member. Returns their resulting cursors.
     fn acknowledge<'a>(

@@ -77,6 +77,8 @@ impl Node {
             isolation: ISOLATION,
             recovery_reads: RECOVERY_READS,
             presence_grace: PRESENCE_GRACE,
+            profiles: parlance_api::ProfileRules::default(),
+            end_sessions: None,
             sizes,
         };
         let api = Api::start(parts, shutdown.clone());

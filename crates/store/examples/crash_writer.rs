@@ -77,6 +77,7 @@ async fn main() {
             updated_at: NOW,
             image: parlance_core::ImageUrl::default(),
             data: parlance_core::Data::default(),
+            state: Default::default(),
         };
         match store.create_user(user).await {
             Err(error @ StoreError::Failed(_)) => say(format_args!("refused {error}")),
@@ -237,6 +238,7 @@ async fn create_users(store: Arc<dyn Store>, seed: u64) {
             updated_at: NOW,
             image: parlance_core::ImageUrl::default(),
             data: parlance_core::Data::default(),
+            state: Default::default(),
         };
         match store.create_user(user).await {
             Ok(_) => say(format_args!("user {id}")),

@@ -43,4 +43,4 @@ pub use member_store::{MemberStore, UserRoom, UserRooms};
 pub use preferences::{Preferences, PreferencesChange};
 pub use room_ids::RoomIds;
 pub use store::Store;
-pub use user_store::{UpdateError, User, UserChange, UserStore};
+pub use user_store::{FoundUsers, NamePlace, UpdateError, User, UserChange, UserState, UserStore};

@@ -14,7 +14,7 @@ use parlance_proto::storage::v1::{
 use parlance_proto::{data, stored};
 use prost::Message;
 
-use crate::{Preferences, StoreError, User};
+use crate::{Preferences, StoreError, User, UserState};
 
 pub(crate) fn damaged(what: &str, key: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged(format!("{what} of {key}"))
@@ -231,6 +231,23 @@ pub(crate) fn decode_overlay(room: &RoomId, seq: u64, bytes: &[u8]) -> Result<Ov
     read().ok_or_else(|| damaged("the overlay", format_args!("message {seq} in room {room}")))
 }
 
+pub(crate) fn state_number(state: UserState) -> u32 {
+    match state {
+        UserState::Active => 0,
+        UserState::Deactivated => 1,
+        UserState::Deleted => 2,
+    }
+}
+
+/// A state of a later version may do nothing.
+pub(crate) fn state_from(number: u64) -> UserState {
+    match number {
+        0 => UserState::Active,
+        2 => UserState::Deleted,
+        _ => UserState::Deactivated,
+    }
+}
+
 pub(crate) fn encode_user(user: &User) -> Vec<u8> {
     UserRecord {
         name: user.name.as_str().to_owned(),
@@ -238,6 +255,7 @@ pub(crate) fn encode_user(user: &User) -> Vec<u8> {
         updated_at_ms: user.updated_at.0,
         image_url: user.image.as_str().to_owned(),
         data: data::to_struct(&user.data),
+        state: state_number(user.state),
     }
     .encode_to_vec()
 }
@@ -252,6 +270,7 @@ pub(crate) fn decode_user(id: &UserId, bytes: &[u8]) -> Result<User, StoreError>
             updated_at: Timestamp(record.updated_at_ms),
             image: ImageUrl::stored(&record.image_url),
             data: record.data.as_ref().map(data::stored).unwrap_or_default(),
+            state: state_from(record.state.into()),
         })
     };
     read().ok_or_else(|| damaged("the item", format_args!("user {id}")))

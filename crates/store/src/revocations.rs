@@ -23,6 +23,7 @@ pub(crate) fn encode(revocation: &Revocation) -> String {
         Revocation::Token(token) => json!({"token": token.as_str()}),
         Revocation::User(user, until) => json!({"user": user.as_str(), "issued_until": until}),
         Revocation::Everyone(until) => json!({"issued_until": until}),
+        Revocation::Ended(user) => json!({"ended": user.as_str()}),
     };
     json.to_string()
 }
@@ -32,6 +33,9 @@ pub(crate) fn decode(text: &str) -> Result<Revocation, StoreError> {
         let json: Value = serde_json::from_str(text).ok()?;
         if let Some(token) = json.get("token") {
             return TokenId::parse(token.as_str()?).map(Revocation::Token);
+        }
+        if let Some(user) = json.get("ended") {
+            return UserId::parse(user.as_str()?).ok().map(Revocation::Ended);
         }
         let until = json.get("issued_until")?.as_u64()?;
         match json.get("user") {
@@ -52,6 +56,7 @@ mod tests {
             (Revocation::Token(TokenId::parse("a\n\"").unwrap()), r#"{"token":"a\n\""}"#),
             (Revocation::User(UserId::parse("alice").unwrap(), 5), r#"{"issued_until":5,"user":"alice"}"#),
             (Revocation::Everyone(6), r#"{"issued_until":6}"#),
+            (Revocation::Ended(UserId::parse("alice").unwrap()), r#"{"ended":"alice"}"#),
         ] {
             assert_eq!(encode(&entry), text);
             assert_eq!(decode(text), Ok(entry));

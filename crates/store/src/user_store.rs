@@ -1,8 +1,20 @@
 use async_trait::async_trait;
-use parlance_core::{Data, DataChange, DataTooLarge, ImageUrl, Name, Timestamp, UserId};
+use parlance_core::{Data, DataChange, DataTooLarge, FoldedName, ImageUrl, Name, Timestamp, UserId};
 
 use crate::created::Created;
 use crate::error::StoreError;
+
+/// Whether a user may do anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UserState {
+    /// They may.
+    #[default]
+    Active,
+    /// Not until they are reactivated.
+    Deactivated,
+    /// Never again: the row remains, without picture and data, so that the id is not given to anybody else.
+    Deleted,
+}
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +31,34 @@ pub struct User {
     pub created_at: Timestamp,
     /// When the profile last changed.
     pub updated_at: Timestamp,
+    /// Whether they may do anything.
+    pub state: UserState,
+}
+
+impl User {
+    /// Where they are found by name; `None` if they are not.
+    pub fn place(&self) -> Option<NamePlace> {
+        let place = NamePlace { name: self.name.folded(), user: self.id.clone() };
+        (self.state == UserState::Active && !place.name.is_empty()).then_some(place)
+    }
+}
+
+/// A user's place among all that are found by name: they are ordered by name, then by id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamePlace {
+    /// The name.
+    pub name: FoldedName,
+    /// The user.
+    pub user: UserId,
+}
+
+/// A page of users found by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FoundUsers {
+    /// The users; fewer than asked for where some have just changed.
+    pub users: Vec<User>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<NamePlace>,
 }
 
 /// Fields of a user to change; `None` leaves a field unchanged.
@@ -30,12 +70,19 @@ pub struct UserChange {
     pub image: Option<ImageUrl>,
     /// The app's own data.
     pub data: DataChange,
+    /// Whether they may do anything.
+    pub state: Option<UserState>,
 }
 
 impl UserChange {
     /// Changes only the name.
     pub fn rename(name: Name) -> Self {
         Self { name: Some(name), ..Self::default() }
+    }
+
+    /// Whether it sets what decides where the user is found.
+    pub fn sets_place(&self) -> bool {
+        self.name.is_some() || self.state.is_some()
     }
 
     /// Whether it changes nothing.
@@ -54,6 +101,13 @@ impl UserChange {
         }
         if let Some(image) = self.image {
             user.image = image;
+        }
+        if let Some(state) = self.state {
+            user.state = state;
+        }
+        if user.state == UserState::Deleted {
+            user.image = ImageUrl::default();
+            user.data = Data::default();
         }
         user.updated_at = at;
         Ok(())
@@ -84,7 +138,16 @@ pub trait UserStore: Send + Sync + 'static {
     /// the previous page.
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError>;
 
-    /// Changes a user; `None` if there is no such user.
+    /// Active users whose folded name begins with `prefix`, which is not empty, after `after`. Users stored by a
+    /// version without this search are found once their name or state has been set again.
+    async fn find_users(
+        &self,
+        prefix: &FoldedName,
+        after: Option<&NamePlace>,
+        limit: usize,
+    ) -> Result<FoundUsers, StoreError>;
+
+    /// Changes a user; `None` if there is no such user, or if they are deleted.
     async fn update_user(
         &self,
         id: &UserId,

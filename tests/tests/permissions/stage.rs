@@ -89,7 +89,7 @@ impl Stage {
         let bridge = Server::start_bridge(&[&node.bridges()]).await;
         let signer = Signer::Hs256(SECRET.to_vec());
         let mut people = HashMap::new();
-        for name in ACTORS.into_iter().skip(1).chain(["mallory"]) {
+        for name in ACTORS.into_iter().skip(1).chain(["mallory", "leaver"]) {
             let mut claims = claims(name, now() + 3600);
             match name {
                 "service" => claims["scope"] = "service".into(),

@@ -92,6 +92,11 @@ requests! {
     UnblockUser: UnblockUserRequest -> UnblockUserResponse,
     ListBlocked: ListBlockedRequest -> ListBlockedResponse,
     ListBans: ListBansRequest -> ListBansResponse,
+    SearchUsers: SearchUsersRequest -> SearchUsersResponse,
+    DeactivateUser: DeactivateUserRequest -> DeactivateUserResponse,
+    ReactivateUser: ReactivateUserRequest -> ReactivateUserResponse,
+    DeleteUser: DeleteUserRequest -> DeleteUserResponse,
+    ExportUser: ExportUserRequest -> ExportUserResponse,
     GetServer: GetServerRequest -> GetServerResponse,
 }
 
@@ -127,6 +132,9 @@ changes! {
     SetRoomPreferencesRequest,
     BlockUserRequest,
     UnblockUserRequest,
+    DeactivateUserRequest,
+    ReactivateUserRequest,
+    DeleteUserRequest,
 }
 
 /// The fields that make a mutation safe to repeat.
@@ -195,6 +203,9 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         Operation::SetRoomPreferences(request) => anywhere!(request),
         Operation::BlockUser(request) => anywhere!(request),
         Operation::UnblockUser(request) => anywhere!(request),
+        Operation::DeactivateUser(request) => anywhere!(request),
+        Operation::ReactivateUser(request) => anywhere!(request),
+        Operation::DeleteUser(request) => anywhere!(request),
         Operation::Hello(_)
         | Operation::Refresh(_)
         | Operation::GetMessage(_)
@@ -214,6 +225,8 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         | Operation::GetUnreadTotal(_)
         | Operation::ListBlocked(_)
         | Operation::ListBans(_)
+        | Operation::SearchUsers(_)
+        | Operation::ExportUser(_)
         | Operation::ListReceipts(_) => return None,
     })
 }

@@ -99,6 +99,7 @@ calls! {
         ListUsers ListUsersRequest,
         GetPresence GetPresenceRequest,
         ListBlocked ListBlockedRequest,
+        SearchUsers SearchUsersRequest,
         GetRoom GetRoomRequest,
         GetDirectRoom GetDirectRoomRequest,
         ListRooms ListRoomsRequest,
@@ -132,6 +133,10 @@ calls! {
     ;
     Authority:
         CreateUser CreateUserRequest,
+        DeactivateUser DeactivateUserRequest,
+        ReactivateUser ReactivateUserRequest,
+        DeleteUser DeleteUserRequest,
+        ExportUser ExportUserRequest,
         UpdateRoom UpdateRoomRequest,
         DeleteRoom DeleteRoomRequest,
         AddMembers AddMembersRequest,

@@ -1,7 +1,7 @@
 //! The single entry point of every call and every stream, on each transport. A call's client address and caller are
-//! identified, the caller acts as another user if the call names one, and is rate limited. The call then runs in a
-//! span, within a deadline, is counted, and written to the audit log. A stream is identified and audited here; its
-//! hello and its frames are rate limited.
+//! identified, the caller acts as another user if the call names one, is rate limited, and must not be deactivated. The call
+//! then runs in a span, within a deadline, is counted, and written to the audit log. A stream is identified and audited
+//! here; its hello and its frames are rate limited.
 //!
 //! Operations take an [`Admitted`] caller, which only the gate creates, and a request with a row in [`calls`]: an
 //! operation that bypasses the gate does not compile.
@@ -37,10 +37,12 @@ use self::calls::Operation;
 use self::failed_tokens::FailedTokens;
 pub(crate) use self::rate::{RateLimit, count};
 use crate::Error;
+use crate::accounts::Accounts;
 use crate::limits::{HELLOS_BURST, OPERATION_TIMEOUT, OPERATIONS_BURST, PeopleLimits};
 
 pub(crate) struct Gate {
     auth: Arc<Auth>,
+    accounts: Arc<Accounts>,
     operations: RateLimit<UserId>,
     /// Calls before their bodies are read, by the same rate: those that cannot be decoded come to no operation.
     calls: RateLimit<UserId>,
@@ -78,12 +80,18 @@ impl From<Caller> for Admitted {
 pub struct Identified(pub(crate) Caller);
 
 impl Gate {
-    pub(crate) fn new(auth: Arc<Auth>, limits: &PeopleLimits, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        auth: Arc<Auth>,
+        accounts: Arc<Accounts>,
+        limits: &PeopleLimits,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let operations = RateLimit::new("operations", limits.operations, OPERATIONS_BURST);
         let calls = RateLimit::new("calls", limits.operations, OPERATIONS_BURST);
         let hellos = RateLimit::new("hellos", limits.hellos, HELLOS_BURST);
         Self {
             auth,
+            accounts,
             operations,
             calls,
             hellos,
@@ -193,7 +201,17 @@ impl Gate {
         self.calls.check(caller.subject()).map_err(Error::RateLimited)
     }
 
-    /// The same for opening a session, which costs more than other operations.
+    /// Counts `more` operations against the caller's rate, as far as it allows them now: for a call whose cost shows only
+    /// at its end.
+    pub(crate) fn charge(&self, caller: &Caller, more: usize) {
+        for _ in 0..more {
+            if self.check_rate(caller).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Like [`Self::check_rate`] for opening a session, which costs more than other operations.
     pub(crate) fn check_hello(&self, caller: &Caller) -> Result<(), Error> {
         self.check_rate(caller)?;
         self.hellos.check(caller.subject()).map_err(Error::RateLimited)
@@ -215,7 +233,11 @@ impl Gate {
         carry_out: impl FnOnce(Admitted, Q) -> F,
     ) -> Result<T, Error> {
         let operation = Q::operation();
-        if let Err(refused) = self.check_rate(&caller) {
+        let checked = match self.check_rate(&caller) {
+            Ok(()) => self.accounts.check(&caller).await,
+            refused => refused,
+        };
+        if let Err(refused) = checked {
             count_failure(operation, &refused);
             return Err(refused);
         }

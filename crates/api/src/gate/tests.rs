@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use parlance_core::SystemClock;
+use parlance_faults::ControlledStore;
 use parlance_faults::fixture::user;
 use parlance_proto::v1;
 
@@ -12,7 +13,15 @@ use crate::testing::user_caller;
 
 fn gate(operations: Option<NonZeroU32>) -> Gate {
     let limits = PeopleLimits { operations, hellos: operations, ..PeopleLimits::NONE };
-    Gate::new(Arc::new(Auth::local(b"test")), &limits, Arc::new(SystemClock))
+    of(Arc::new(Auth::local(b"test")), &limits)
+}
+
+/// A gate for which alice is an active user.
+fn of(auth: Arc<Auth>, limits: &PeopleLimits) -> Gate {
+    let store = ControlledStore::open(tempfile::tempdir().unwrap().path()).unwrap();
+    let accounts = Arc::new(Accounts::new(Arc::new(store), 10));
+    accounts.remember(&user("alice"), 0);
+    Gate::new(auth, accounts, limits, Arc::new(SystemClock))
 }
 
 fn alice() -> Caller {
@@ -47,7 +56,7 @@ async fn limits_come_before_the_operation() {
 #[test]
 fn hellos_have_a_rate_of_their_own() {
     let limits = PeopleLimits { hellos: NonZeroU32::new(1), ..PeopleLimits::NONE };
-    let gate = Gate::new(Arc::new(Auth::local(b"test")), &limits, Arc::new(SystemClock));
+    let gate = of(Arc::new(Auth::local(b"test")), &limits);
     let passed = (0..100).filter(|_| gate.check_hello(&alice()).is_ok()).count();
     assert!((HELLOS_BURST.get() as usize..60).contains(&passed), "{passed}");
     assert_eq!(gate.check_hello(&user_caller("bob")), Ok(()));
@@ -58,7 +67,7 @@ fn hellos_have_a_rate_of_their_own() {
 async fn tokens_of_an_address_are_refused_after_many_that_are_not_valid() {
     let limits = PeopleLimits { failed_tokens: NonZeroU32::new(1), ..PeopleLimits::NONE };
     let auth = Arc::new(Auth::local(b"test"));
-    let gate = Gate::new(auth.clone(), &limits, Arc::new(SystemClock));
+    let gate = of(auth.clone(), &limits);
     let headers = |address: &str, token: &str| {
         let mut headers = HeaderMap::new();
         headers.insert("x-forwarded-for", address.parse().unwrap());
@@ -177,4 +186,15 @@ async fn only_the_first_call_in_local_mode_has_no_token() {
     assert!(local.identify_or_first(&headers).await.is_err());
     headers.insert(AUTHORIZATION, HeaderValue::from_bytes(b"Bearer \xff").unwrap());
     assert!(matches!(local.identify_or_first(&headers).await, Err(Error::TokenInvalid(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_call_has_cost_is_charged_as_far_as_the_rate_allows() {
+    let passed_after = |more: usize| {
+        let gate = gate(NonZeroU32::new(5));
+        gate.charge(&alice(), more);
+        (0..20).filter(|_| gate.check_rate(&alice()).is_ok()).count()
+    };
+    // A burst of ten.
+    assert_eq!([0, 4, 1_000].map(passed_after), [10, 6, 0]);
 }

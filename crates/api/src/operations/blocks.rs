@@ -65,7 +65,7 @@ impl Api {
     }
 
     /// Stores a block or its end, and announces it even if the caller is dropped. Returns since when it is in force.
-    async fn set_block(
+    pub(super) async fn set_block(
         &self,
         user: &UserId,
         other: &UserId,

@@ -1,7 +1,10 @@
 //! The operations, as methods of [`Api`] on contract messages. Called by both the services and the
 //! frames of a session.
 
+mod accounts;
 mod blocks;
+mod erasure;
+mod export;
 mod inbox;
 mod messages;
 mod moderation;
@@ -16,6 +19,7 @@ mod streams;
 mod tests;
 mod users;
 pub(crate) mod views;
+mod walk;
 
 use std::sync::Arc;
 
@@ -75,8 +79,8 @@ impl Operations for Api {
         async move { Ok(Self::ensure_user(self, caller).await?) }.boxed()
     }
 
-    fn remember(&self, user: &UserId) {
-        Self::remember(self, user);
+    fn check_account<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>> {
+        async move { Ok(self.accounts().check(caller).await?) }.boxed()
     }
 
     fn acknowledge<'a>(
@@ -180,6 +184,11 @@ impl Api {
             BlockUser block_user;
             UnblockUser unblock_user;
             ListBlocked list_blocked;
+            SearchUsers search_users;
+            DeactivateUser deactivate_user;
+            ReactivateUser reactivate_user;
+            DeleteUser delete_user;
+            ExportUser export_user;
             ListReceipts list_receipts;
         })
     }

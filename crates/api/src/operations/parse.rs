@@ -1,10 +1,10 @@
 //! From request fields to core types; what is wrong names the field.
 use std::time::Duration;
 
-use parlance_core::limits::{MAX_PAGE_SIZE, MAX_SANCTION, MAX_SLOW_MODE, PAGE_SIZE};
+use parlance_core::limits::{MAX_NAME_BYTES, MAX_PAGE_SIZE, MAX_SANCTION, MAX_SLOW_MODE, PAGE_SIZE};
 use parlance_core::{
-    Data, DataChange, Emoji, ImageUrl, Name, Permissions, Reason, RequestId, RoomId, Text, Title, Topic,
-    UserId,
+    Data, DataChange, Emoji, FoldedName, ImageUrl, Name, Permissions, Reason, RequestId, RoomId, Text, Title,
+    Topic, UserId,
 };
 
 use parlance_proto::{convert, data, v1};
@@ -70,6 +70,15 @@ pub(crate) fn data_change(set: Option<&Struct>, unset: Vec<String>) -> Result<Da
 
 pub(crate) fn name(name: &str) -> Result<Name, Error> {
     Name::parse_new(name).map_err(|error| field("name", error))
+}
+
+/// The beginning of names to search for.
+pub(crate) fn name_prefix(name: &str, prefix: &str) -> Result<FoldedName, Error> {
+    if prefix.len() > MAX_NAME_BYTES {
+        return Err(field(name, format!("must be at most {MAX_NAME_BYTES} bytes")));
+    }
+    let prefix = FoldedName::of(prefix);
+    if prefix.is_empty() { Err(field(name, "must not be blank")) } else { Ok(prefix) }
 }
 
 pub(crate) fn title(name: &str, title: &str) -> Result<Title, Error> {

@@ -5,11 +5,12 @@ use parlance_core::{Data, DataChange, ImageUrl, RequestId, UserId};
 use parlance_proto::v1;
 use parlance_runtime::own_task::run_to_end;
 use parlance_runtime::random;
-use parlance_store::{UpdateError, User, UserChange};
+use parlance_store::{UpdateError, User, UserChange, UserState};
 use ring::digest::{SHA256, digest};
 
 use super::parse;
 use super::views::user_to_proto;
+use crate::accounts::may_act;
 use crate::gate::Admitted;
 use crate::limits::LOCAL_TOKEN;
 use crate::{Api, Error};
@@ -47,9 +48,13 @@ impl Api {
         let image = parse::image("image_url", &request.image_url)?;
         let data = parse::data("data", request.data.as_ref())?;
         let now = self.clock().now();
-        let new = User { id, name, image, data, created_at: now, updated_at: now };
+        let state = UserState::Active;
+        let new = User { id, name, image, data, created_at: now, updated_at: now, state };
         let (user, is_repeat) =
             if request.update { self.upsert(new, &request).await? } else { self.store_user(new).await? };
+        if user.state == UserState::Deleted {
+            return Err(Error::OtherDeleted);
+        }
         let token = self.auth().mint(&user.id, LOCAL_TOKEN, self.clock().now()).unwrap_or_default();
         Ok(v1::CreateUserResponse { user: Some(user_to_proto(&user)), token, is_repeat })
     }
@@ -98,7 +103,14 @@ impl Api {
             name: request.name.as_deref().map(parse::name).transpose()?,
             image: request.image_url.as_deref().map(|url| parse::image("image_url", url)).transpose()?,
             data: parse::data_change(request.data.as_ref(), request.unset_data)?,
+            state: None,
         };
+        if !caller.is_service && !self.parts.profiles.own_changes {
+            let field = change.name.as_ref().map(|_| "name").or(change.image.as_ref().map(|_| "image_url"));
+            if let Some(field) = field {
+                return Err(Error::NeedsScopeFor(field));
+            }
+        }
         let user = if change.is_empty() {
             self.store().user(&id).await?
         } else {
@@ -114,10 +126,11 @@ impl Api {
             name: (!request.name.is_empty()).then(|| new.name.clone()),
             image: (!request.image_url.is_empty()).then(|| new.image.clone()),
             data: DataChange { set: new.data.clone(), unset: Vec::new() },
+            state: None,
         };
         let id = new.id.clone();
         let (user, is_repeat) = self.store_user(new).await?;
-        if !is_repeat || change.is_empty() {
+        if !is_repeat || change.is_empty() || user.state == UserState::Deleted {
             return Ok((user, is_repeat));
         }
         let user = self.change_user(id, change).await?;
@@ -179,14 +192,24 @@ impl Api {
         if self.is_known(&caller.user) {
             return Ok(());
         }
-        if self.store().user(&caller.user).await?.is_none() {
-            let name = parse::name(caller.user.as_str())?;
-            let now = self.clock().now();
-            let (image, data) = (ImageUrl::default(), Data::default());
-            let id = caller.user.clone();
-            self.store_user(User { id, name, image, data, created_at: now, updated_at: now }).await?;
+        let since = self.accounts().changes();
+        let user = match self.accounts().look_up(&caller.user).await? {
+            Some(user) => user,
+            None => {
+                let name = parse::name(caller.user.as_str())?;
+                let now = self.clock().now();
+                let (image, data, state) = (ImageUrl::default(), Data::default(), UserState::Active);
+                let id = caller.user.clone();
+                let new = User { id, name, image, data, created_at: now, updated_at: now, state };
+                self.store_user(new).await?.0
+            }
+        };
+        // The app's own backend is no user whose state counts.
+        if caller.is_service {
+            return Ok(());
         }
-        self.remember(&caller.user);
+        may_act(&user, caller)?;
+        self.accounts().remember(&caller.user, since);
         Ok(())
     }
 
@@ -199,16 +222,15 @@ impl Api {
             .await
     }
 
-    /// Refuses the id of an unknown user.
+    /// Refuses the id of a user who is unknown or deleted.
     async fn existing_user(&self, id: &UserId) -> Result<(), Error> {
         if self.is_known(id) {
             return Ok(());
         }
-        if self.store().user(id).await?.is_none() {
-            return Err(Error::UserNotFound(id.to_string()));
+        match self.accounts().look_up(id).await? {
+            Some(user) if user.state != UserState::Deleted => Ok(()),
+            _ => Err(Error::UserNotFound(id.to_string())),
         }
-        self.remember(id);
-        Ok(())
     }
 
     async fn store_user(&self, user: User) -> Result<(User, bool), Error> {
@@ -216,7 +238,7 @@ impl Api {
     }
 }
 
-fn not_updated(error: UpdateError) -> Error {
+pub(super) fn not_updated(error: UpdateError) -> Error {
     match error {
         UpdateError::DataTooLarge(error) => parse::field("data", error),
         UpdateError::Store(error) => error.into(),

@@ -1,7 +1,7 @@
 //! Converts stored data to contract messages.
 use parlance_core::Member;
 use parlance_proto::{convert, data, v1};
-use parlance_store::{StoredRoom, User};
+use parlance_store::{StoredRoom, User, UserState};
 
 pub(crate) fn user_to_proto(user: &User) -> v1::User {
     v1::User {
@@ -11,6 +11,8 @@ pub(crate) fn user_to_proto(user: &User) -> v1::User {
         updated_at: Some(convert::timestamp(user.updated_at)),
         image_url: user.image.as_str().to_owned(),
         data: data::to_struct(&user.data),
+        deactivated: user.state == UserState::Deactivated,
+        deleted: user.state == UserState::Deleted,
     }
 }
 

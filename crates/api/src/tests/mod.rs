@@ -36,7 +36,7 @@ async fn a_full_list_of_known_users_keeps_a_part() {
         let id = user(&format!("user-{number}"));
         node.api.remember(&id);
         assert!(node.api.is_known(&id));
-        let known = node.api.known_users.len();
+        let known = node.api.accounts.len();
         assert!(known >= 3.min(number + 1) && known <= 4, "{known}");
     }
 }

@@ -6,10 +6,12 @@
 //! not damage.
 
 mod emoji;
+mod folded;
 mod rules;
 use std::sync::Arc;
 
 pub use self::emoji::Emoji;
+pub use self::folded::FoldedName;
 pub use self::rules::TextError;
 use self::rules::{bounded, is_web_address, no_controls, no_directions, no_overrides, not_blank, visible};
 use crate::limits::{MAX_IMAGE_URL_BYTES, MAX_NAME_BYTES, MAX_TEXT_BYTES, MAX_TOPIC_BYTES};

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp,
-    UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Member, Overlay, RoomId, SeqRange,
+    Timestamp, UserId,
 };
 use parlance_store::{
-    AppendError, BlockError, BlockStore, Created, LogStore, MarkStore, MemberStore, PreferencesChange,
-    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, FoundUsers, LogStore, MarkStore, MemberStore, NamePlace,
+    PreferencesChange, RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom,
+    UserRooms, UserStore,
 };
 
 use super::ControlledStore;
@@ -212,6 +213,15 @@ impl UserStore for ControlledStore {
 
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
         self.inner.users(after, limit).await
+    }
+
+    async fn find_users(
+        &self,
+        prefix: &FoldedName,
+        after: Option<&NamePlace>,
+        limit: usize,
+    ) -> Result<FoundUsers, StoreError> {
+        self.inner.find_users(prefix, after, limit).await
     }
 
     async fn update_user(

@@ -7,7 +7,7 @@ use parlance_core::{
     UserId, Visibility,
 };
 use parlance_runtime::random;
-use parlance_store::{AppendError, StoreError};
+use parlance_store::{AppendError, StoreError, UserState};
 
 use super::Actor;
 use super::load::Loaded;
@@ -166,7 +166,8 @@ impl Actor {
         command: &Command,
         other: &UserId,
     ) -> Result<Result<(), Error>, StoreError> {
-        if self.shared.store.user(other).await?.is_none() {
+        let other_one = self.shared.store.user(other).await?;
+        if other_one.is_none_or(|user| user.state == UserState::Deleted) {
             return Ok(Err(Error::UserNotFound(other.to_string())));
         }
         let is_app = matches!(command.authority, Authority::App { .. });

@@ -75,7 +75,7 @@ impl Call {
     /// themselves, with ids that make that safe.
     fn is_read(&self) -> bool {
         let method = self.path.path().rsplit('/').next().unwrap_or_default();
-        method.starts_with("Get") || method.starts_with("List")
+        ["Export", "Get", "List", "Search"].iter().any(|read| method.starts_with(read))
     }
 }
 
@@ -187,6 +187,7 @@ mod tests {
             }
         }
         let expected = [
+            "ExportUser",
             "GetDirectRoom",
             "GetMessage",
             "GetPresence",
@@ -204,6 +205,7 @@ mod tests {
             "ListReceipts",
             "ListRooms",
             "ListUsers",
+            "SearchUsers",
         ];
         assert_eq!(reads, BTreeSet::from(expected.map(ToOwned::to_owned)));
     }

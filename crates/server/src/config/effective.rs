@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use parlance_api::PeopleLimits;
+use parlance_api::{PeopleLimits, ProfileRules};
 
 use crate::limits::MIB;
 
@@ -91,6 +91,10 @@ impl Lines {
             self.number(name, limit.map_or(0, NonZeroU32::get));
         }
         self.number("room-memory-mib", node.room_memory / MIB);
+        let ProfileRules { all_search, own_changes } = node.profiles;
+        for (name, is_on) in [("user-search", all_search), ("own-profile", own_changes)] {
+            self.text(name, if is_on { "on" } else { "off" });
+        }
     }
 
     fn outlets(&mut self, webhooks: Option<&Path>, kafka: Option<&Path>) {
@@ -204,6 +208,7 @@ mod tests {
             "jwt-secret-file = ['a', 'b']\njwt-public-key = 'c'\njwt-jwks-url = 'https://id.example/keys'\n\
              jwt-audience = 'chat'\njwt-skew-seconds = 5\njwt-scope-claim = 'realm_access.roles'",
             "user-rate = 0\nuser-rooms = 7\nhello-rate = 0\nfailed-token-rate = 0",
+            "user-search = 'on'\nown-profile = 'off'",
             "room-memory-mib = 7\nsync = 'off'\nlog = 'debug'\nmax-connections = 5\ntrusted-proxies = ['10.0.0.0/8', '::1']",
             cluster,
             bridge,

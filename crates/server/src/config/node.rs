@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use parlance_api::identity::JwksUrl;
-use parlance_api::{PeopleLimits, ROOM_MEMORY};
+use parlance_api::{PeopleLimits, ProfileRules, ROOM_MEMORY};
 use parlance_core::limits::CLOCK_SKEW;
 
 use super::options::{OnOff, Options, StoreName, TABLE_PREFIX};
@@ -31,6 +31,8 @@ pub struct Node {
     pub identity: Identity,
     /// Limits on each user and each address.
     pub limits: PeopleLimits,
+    /// What users may do with profiles.
+    pub profiles: ProfileRules,
     /// Bytes that rooms may keep in memory.
     pub room_memory: usize,
     /// File with the webhooks.
@@ -107,6 +109,10 @@ impl Node {
         let store = StoreConfig::new(&options)?;
         let redis = RedisConfig::new(&options)?;
         let limits = people_limits(&options);
+        let profiles = ProfileRules {
+            all_search: options.user_search == Some(OnOff::On),
+            own_changes: options.own_profile != Some(OnOff::Off),
+        };
         let room_memory = options.room_memory_mib.map_or(ROOM_MEMORY, |mib| mib as usize * MIB);
         let shared = matches!(store, StoreConfig::Dynamodb { .. });
         ensure!(
@@ -127,6 +133,7 @@ impl Node {
             redis,
             identity,
             limits,
+            profiles,
             room_memory,
             webhooks: options.webhooks,
             kafka: options.kafka,

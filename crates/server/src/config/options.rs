@@ -188,6 +188,17 @@ pub struct Options {
     #[serde(alias = "failed_token_rate")]
     pub failed_token_rate: Option<u32>,
 
+    /// Whether all users search others by name, or only the app's backend; in local mode everyone
+    /// does [default: off]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_USER_SEARCH", value_name = "on|off")]
+    #[serde(alias = "user_search")]
+    pub user_search: Option<OnOff>,
+
+    /// Whether users change their own name and picture, or only the app's backend [default: on]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_OWN_PROFILE", value_name = "on|off")]
+    #[serde(alias = "own_profile")]
+    pub own_profile: Option<OnOff>,
+
     /// File with the webhooks that events of all rooms are posted to, see docs/events.md
     /// [default: none]
     #[arg(long, help_heading = EVENTS, env = "PARLANCE_WEBHOOKS", value_name = "FILE")]

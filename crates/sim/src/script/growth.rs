@@ -37,6 +37,7 @@ pub async fn grow(world: Arc<World>) {
                 updated_at: at,
                 image: parlance_core::ImageUrl::default(),
                 data: parlance_core::Data::default(),
+                state: Default::default(),
             };
             let _ = store.create_user(profile).await;
         }

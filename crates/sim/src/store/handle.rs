@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Blocks, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event, Member,
-    Overlay, RoomId, SeqRange, TimeSource, Timestamp, UserId,
+    Append, Blocks, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event,
+    FoldedName, Member, Overlay, RoomId, SeqRange, TimeSource, Timestamp, UserId,
 };
 use parlance_planted::Plant;
 use parlance_store::{
-    AppendError, BlockError, BlockStore, Created, LogStore, MarkStore, MemberStore, PreferencesChange,
-    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, FoundUsers, LogStore, MarkStore, MemberStore, NamePlace,
+    PreferencesChange, RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom,
+    UserRooms, UserStore,
 };
 use tokio::time::sleep;
 
@@ -264,6 +265,15 @@ impl UserStore for NodeStore {
 
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
         self.read(|tables| tables.users(after, limit)).await
+    }
+
+    async fn find_users(
+        &self,
+        prefix: &FoldedName,
+        after: Option<&NamePlace>,
+        limit: usize,
+    ) -> Result<FoundUsers, StoreError> {
+        self.read(|tables| tables.find_users(prefix, after, limit)).await
     }
 
     async fn update_user(

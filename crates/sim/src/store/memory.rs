@@ -2,12 +2,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp,
-    UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Member, Overlay, RoomId, SeqRange,
+    Timestamp, UserId,
 };
 use parlance_store::{
-    AppendError, BlockError, BlockStore, Created, LogStore, MarkStore, MemberStore, PreferencesChange,
-    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, FoundUsers, LogStore, MarkStore, MemberStore, NamePlace,
+    PreferencesChange, RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom,
+    UserRooms, UserStore,
 };
 
 use super::Tables;
@@ -135,6 +136,15 @@ impl UserStore for MemoryStore {
 
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
         Ok(self.tables().users(after, limit))
+    }
+
+    async fn find_users(
+        &self,
+        prefix: &FoldedName,
+        after: Option<&NamePlace>,
+        limit: usize,
+    ) -> Result<FoundUsers, StoreError> {
+        Ok(self.tables().find_users(prefix, after, limit))
     }
 
     async fn update_user(

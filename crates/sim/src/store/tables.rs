@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, Member, Overlay, RoomId, RoomIdKey,
-    RoomInfo, SeqRange, Timestamp, TooManyBlocks, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, FoldedName, Member, Overlay,
+    RoomId, RoomIdKey, RoomInfo, SeqRange, Timestamp, TooManyBlocks, UserId,
 };
 use parlance_store::{
-    AppendError, Created, Preferences, PreferencesChange, RoomIds, StoredRoom, User, UserChange, UserRoom,
-    UserRooms,
+    AppendError, Created, FoundUsers, NamePlace, Preferences, PreferencesChange, RoomIds, StoredRoom, User,
+    UserChange, UserRoom, UserRooms, UserState,
 };
 
 use super::feed::{Consumers, FeedLog};
@@ -305,6 +305,20 @@ impl Tables {
         users.take(limit).map(|(_, user)| user.clone()).collect()
     }
 
+    pub(super) fn find_users(
+        &self,
+        prefix: &FoldedName,
+        after: Option<&NamePlace>,
+        limit: usize,
+    ) -> FoundUsers {
+        let mut places: Vec<_> = self.users.values().filter_map(User::place).collect();
+        places.retain(|place| place.name.starts_with(prefix) && after.is_none_or(|after| place > after));
+        places.sort();
+        places.truncate(limit);
+        let users = places.iter().filter_map(|place| self.user(&place.user)).collect();
+        FoundUsers { users, next: places.pop().filter(|_| places.len() + 1 == limit) }
+    }
+
     pub(super) fn update_user(
         &mut self,
         id: &UserId,
@@ -312,6 +326,9 @@ impl Tables {
         at: Timestamp,
     ) -> Result<Option<User>, DataTooLarge> {
         let Some(user) = self.users.get_mut(id) else { return Ok(None) };
+        if user.state == UserState::Deleted {
+            return Ok(None);
+        }
         change.apply(user, at)?;
         self.feed.profile(id);
         Ok(Some(user.clone()))

@@ -4,6 +4,7 @@
 mod append;
 mod backoff;
 mod blocks;
+mod by_name;
 mod calls;
 mod clock;
 mod consumers;
@@ -45,14 +46,15 @@ pub use self::options::DynamoOptions;
 pub use self::streams::DynamoFeed;
 pub use self::tables::{TableOptions, TableReport};
 use crate::{
-    AppendError, BlockError, BlockStore, Created, LogStore, MarkStore, MemberStore, PreferencesChange,
-    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, FoundUsers, LogStore, MarkStore, MemberStore, NamePlace,
+    PreferencesChange, RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom,
+    UserRooms, UserStore,
 };
 use async_trait::async_trait;
 use limits::GATHER;
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, Member, Overlay, RoomId, SeqRange, Timestamp,
-    UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Member, Overlay, RoomId, SeqRange,
+    Timestamp, UserId,
 };
 
 /// Sorts before every character of an id: `{id}!` sorts after `id` and before any longer id.
@@ -227,6 +229,15 @@ impl UserStore for Dynamo {
 
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
         self.scan_users(after, limit).await
+    }
+
+    async fn find_users(
+        &self,
+        prefix: &FoldedName,
+        after: Option<&NamePlace>,
+        limit: usize,
+    ) -> Result<FoundUsers, StoreError> {
+        self.users_by_name(prefix, after, limit).await
     }
 
     async fn update_user(

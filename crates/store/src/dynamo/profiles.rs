@@ -1,17 +1,18 @@
 //! Writes and lists users.
 
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
 use parlance_core::{Timestamp, UserId};
 
 use super::backoff::pause;
 use super::calls::{Next, next};
 use super::error::store_error;
-use super::item::{self, Item, number, text};
+use super::item::{Item, number, text};
 use super::limits::MAX_CONFLICTS;
-use super::{Dynamo, units, users};
-use crate::{Created, StoreError, UpdateError, User, UserChange};
+use super::transaction::{Outcome, Transaction};
+use super::{Dynamo, by_name, units, users};
+use crate::random::random;
+use crate::{Created, StoreError, UpdateError, User, UserChange, UserState};
 
 const UPDATE: &str = "update_user";
 
@@ -25,35 +26,23 @@ enum Changed {
 impl Dynamo {
     pub(super) async fn put_user(&self, user: User) -> Result<Created<User>, StoreError> {
         let operation = "create_user";
-        let item = users::user_item(&user);
-        let size = item::size(&item);
-        let answer = self
-            .client
-            .put_item()
-            .table_name(&self.tables.users)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(#u)")
-            .expression_attribute_names("#u", users::USER)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        let error = match answer {
-            Ok(answer) => {
-                units::written(operation, answer.consumed_capacity());
-                return Ok(Created::New(user));
-            }
-            Err(error) => error,
-        };
-        if let Some(PutItemError::ConditionalCheckFailedException(failed)) = error.as_service_error()
-            && let Some(item) = failed.item()
-        {
-            units::refused(operation, size);
-            let stored = users::user(item)?;
-            // Identical, to the millisecond: a retry has met our own first attempt.
-            return Ok(if stored == user { Created::New(user) } else { Created::Existing(stored) });
+        let mut transaction = Transaction::new(&random()?);
+        transaction.create(&self.tables.users, users::user_item(&user), users::USER)?;
+        if let Some(place) = user.place() {
+            transaction.put(&self.tables.user_rooms, by_name::key(&place))?;
         }
-        Err(store_error(operation, error))
+        match self.commit(operation, &transaction).await? {
+            Outcome::Done => Ok(Created::New(user)),
+            Outcome::Refused { first: Some(item), .. } => {
+                let stored = users::user(&item)?;
+                // Identical, to the millisecond: a retry has met our own first attempt.
+                Ok(if stored == user { Created::New(user) } else { Created::Existing(stored) })
+            }
+            Outcome::Refused { first: None, what } => {
+                Err(StoreError::Refused(format!("{operation}: {what}")))
+            }
+            Outcome::Unknown(error) => Err(error),
+        }
     }
 
     /// Changes a user. The new data depends on the existing data: if that has changed since it was
@@ -65,21 +54,61 @@ impl Dynamo {
         at: Timestamp,
     ) -> Result<Option<User>, UpdateError> {
         for attempt in 0..MAX_CONFLICTS {
-            let before = if change.data.is_empty() {
-                None
-            } else {
-                match self.get(UPDATE, &self.tables.users, users::key(id)).await? {
-                    Some(item) => Some(item),
-                    None => return Ok(None),
-                }
+            let is_read = change.sets_place() || !change.data.is_empty();
+            let before = match is_read {
+                true => match self.get(UPDATE, &self.tables.users, users::key(id)).await? {
+                    Some(item) if users::user(&item)?.state != UserState::Deleted => Some(item),
+                    _ => return Ok(None),
+                },
+                false => None,
             };
-            match self.put_changes(id, change, before.as_ref(), at).await? {
+            let changed = match &before {
+                Some(before) if change.sets_place() => self.put_place(id, change, before, at).await?,
+                _ => self.put_changes(id, change, before.as_ref(), at).await?,
+            };
+            match changed {
                 Changed::User(user) => return Ok(Some(*user)),
                 Changed::Refused if before.is_none() => return Ok(None),
                 Changed::Refused => pause(attempt).await,
             }
         }
         Err(StoreError::Overloaded.into())
+    }
+
+    /// Changes a user together with the item by which they are found.
+    async fn put_place(
+        &self,
+        id: &UserId,
+        change: &UserChange,
+        before: &Item,
+        at: Timestamp,
+    ) -> Result<Changed, UpdateError> {
+        let old = users::user(before)?;
+        let mut new = old.clone();
+        change.clone().apply(&mut new, at)?;
+        let attributes = [
+            (users::NAME, text(new.name.as_str())),
+            (users::IMAGE, text(new.image.as_str())),
+            (users::DATA, users::data_value(&new.data)),
+            (users::STATE, users::state_value(new.state)),
+            (users::UPDATED, number(at.0)),
+        ];
+        let expected =
+            [users::NAME, users::IMAGE, users::DATA, users::STATE].map(|name| (name, before.get(name)));
+        let mut transaction = Transaction::new(&random()?);
+        transaction.change_if(&self.tables.users, users::key(id), &expected, &attributes)?;
+        let place = new.place();
+        if let Some(old) = old.place().filter(|old| Some(old) != place.as_ref()) {
+            transaction.remove(&self.tables.user_rooms, by_name::key(&old))?;
+        }
+        if let Some(place) = place {
+            transaction.put(&self.tables.user_rooms, by_name::key(&place))?;
+        }
+        match self.commit(UPDATE, &transaction).await? {
+            Outcome::Done => Ok(Changed::User(Box::new(new))),
+            Outcome::Refused { .. } => Ok(Changed::Refused),
+            Outcome::Unknown(error) => Err(error.into()),
+        }
     }
 
     async fn put_changes(
@@ -97,16 +126,12 @@ impl Dynamo {
             .expression_attribute_names("#u", users::USER)
             .expression_attribute_names("#t", users::UPDATED)
             .expression_attribute_values(":t", number(at.0))
+            .expression_attribute_names("#s", users::STATE)
+            .expression_attribute_values(":s", users::state_value(UserState::Deleted))
             .return_values(ReturnValue::AllNew)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let mut set = "SET #t = :t".to_owned();
-        let mut condition = "attribute_exists(#u)".to_owned();
-        if let Some(name) = &change.name {
-            set.push_str(", #n = :n");
-            update = update
-                .expression_attribute_names("#n", users::NAME)
-                .expression_attribute_values(":n", text(name.as_str()));
-        }
+        let mut condition = "attribute_exists(#u) AND (attribute_not_exists(#s) OR #s <> :s)".to_owned();
         if let Some(image) = &change.image {
             set.push_str(", #i = :i");
             update = update

@@ -3,8 +3,8 @@
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-    Update,
+    AttributeValue, Delete, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
 };
 use parlance_core::{Mark, Member, Nonce, RoomId};
 
@@ -107,6 +107,55 @@ impl Transaction {
             .condition_expression("attribute_exists(#k)")
             .expression_attribute_names("#k", must_exist);
         self.push("settings", TransactWriteItem::builder().update(update.build().map_err(unbuilt)?).build());
+        Ok(())
+    }
+
+    /// Sets attributes of an existing item whose `expected` attributes are still as they were read.
+    pub(super) fn change_if(
+        &mut self,
+        table: &str,
+        key: Item,
+        expected: &[(&'static str, Option<&AttributeValue>)],
+        attributes: &[(&'static str, AttributeValue)],
+    ) -> Result<(), StoreError> {
+        self.count(1);
+        let mut update = set(Update::builder(), attributes).table_name(table);
+        let mut conditions = Vec::with_capacity(expected.len() + key.len());
+        for name in key.keys() {
+            conditions.push("attribute_exists(#k)".to_owned());
+            update = update.expression_attribute_names("#k", name);
+        }
+        for (at, (name, value)) in expected.iter().enumerate() {
+            update = update.expression_attribute_names(format!("#e{at}"), *name);
+            match value {
+                Some(value) => {
+                    conditions.push(format!("#e{at} = :e{at}"));
+                    update = update.expression_attribute_values(format!(":e{at}"), (*value).clone());
+                }
+                None => conditions.push(format!("attribute_not_exists(#e{at})")),
+            }
+        }
+        let update = update.set_key(Some(key)).condition_expression(conditions.join(" AND "));
+        self.push(
+            "changed items",
+            TransactWriteItem::builder().update(update.build().map_err(unbuilt)?).build(),
+        );
+        Ok(())
+    }
+
+    /// Puts an item, whether it exists or not.
+    pub(super) fn put(&mut self, table: &str, item: Item) -> Result<(), StoreError> {
+        self.count(item::size(&item));
+        let put = Put::builder().table_name(table).set_item(Some(item));
+        self.push("items", TransactWriteItem::builder().put(put.build().map_err(unbuilt)?).build());
+        Ok(())
+    }
+
+    /// Removes an item, if it exists.
+    pub(super) fn remove(&mut self, table: &str, key: Item) -> Result<(), StoreError> {
+        self.count(1);
+        let delete = Delete::builder().table_name(table).set_key(Some(key));
+        self.push("items", TransactWriteItem::builder().delete(delete.build().map_err(unbuilt)?).build());
         Ok(())
     }
 

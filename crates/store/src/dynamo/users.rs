@@ -7,6 +7,7 @@
 //! | `image` | S | address of a picture |
 //! | `data` | B | the app's own data, as a `google.protobuf.Struct` |
 //! | `created_at`, `updated_at` | N | Unix milliseconds |
+//! | `state` | N | whether the user may do anything; absent: yes. As in a `UserRecord` |
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use parlance_core::{Data, ImageUrl, Name, Timestamp, UserId};
@@ -15,14 +16,15 @@ use prost::Message;
 use prost_types::Struct;
 
 use super::item::{self, Item, bytes, get_bytes, get_number, get_text, number, text};
-use crate::record::damaged;
-use crate::{StoreError, User};
+use crate::record::{damaged, state_from, state_number};
+use crate::{StoreError, User, UserState};
 
 pub(super) const USER: &str = "user_id";
 pub(super) const NAME: &str = "name";
 pub(super) const UPDATED: &str = "updated_at";
 pub(super) const IMAGE: &str = "image";
 pub(super) const DATA: &str = "data";
+pub(super) const STATE: &str = "state";
 
 pub(super) fn key(user: &UserId) -> Item {
     item::item([(USER, text(user.as_str()))])
@@ -36,7 +38,12 @@ pub(super) fn user_item(user: &User) -> Item {
         (UPDATED, number(user.updated_at.0)),
         (IMAGE, text(user.image.as_str())),
         (DATA, data_value(&user.data)),
+        (STATE, state_value(user.state)),
     ])
+}
+
+pub(super) fn state_value(state: UserState) -> AttributeValue {
+    number(state_number(state).into())
 }
 
 pub(super) fn data_value(data: &Data) -> AttributeValue {
@@ -57,6 +64,7 @@ pub(super) fn user(item: &Item) -> Result<User, StoreError> {
                 Some(bytes) => data::stored(&Struct::decode(bytes).ok()?),
                 None => Data::default(),
             },
+            state: state_from(get_number(item, STATE)?),
         })
     };
     read().ok_or_else(|| damaged("the item", format_args!("user {id}")))

@@ -206,7 +206,10 @@ impl Worker {
                 commits[table as usize] = number;
                 batch.insert(keyspace, keys::COMMIT, number.to_be_bytes());
             }
-            batch.insert(keyspace, key, value);
+            match value {
+                Some(value) => batch.insert(keyspace, key, value),
+                None => batch.remove(keyspace, key),
+            }
         }
         // Also without named changes: a missing number means a missing record.
         let record = encode_changes(SystemClock.now(), changes);

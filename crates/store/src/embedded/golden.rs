@@ -267,6 +267,7 @@ fn user_item() {
         updated_at: Timestamp(1_700_000_000_456),
         image: ImageUrl::default(),
         data: Data::default(),
+        state: Default::default(),
     };
     check("user", alice, encode_user, |bytes| decode_user(&user("alice"), bytes));
 }

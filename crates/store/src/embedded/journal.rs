@@ -9,7 +9,7 @@
 //! | part of a batch | bytes |
 //! |---|---|
 //! | start | 1, items u32, sequence number of the engine u64 |
-//! | each item | 2, kind u8, compression u8, keyspace u64, key length u16, value length u32, stored length u32, key, value |
+//! | each item | 2, kind u8 (0 a value, 1 a removal), compression u8, keyspace u64, key length u16, value length u32, stored length u32, key, value |
 //! | end | 3, checksum over the items u64, `FJL` 3 |
 //!
 //! The checksum is left to the engine, which refuses a batch that does not match.
@@ -27,6 +27,7 @@ const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
 const VALUE: u8 = 0;
+const REMOVED: u8 = 1;
 const UNCOMPRESSED: u8 = 0;
 
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
@@ -205,7 +206,8 @@ impl Journal {
         let key_length = self.number::<2>()?;
         let length = self.number::<4>()?;
         let stored = self.number::<4>()?;
-        if (tag, kind, compression) != (ITEM, VALUE, UNCOMPRESSED) || length != stored {
+        let is_kind = kind == VALUE || (kind == REMOVED && length == 0);
+        if (tag, compression) != (ITEM, UNCOMPRESSED) || !is_kind || length != stored {
             return Ok(Item::None);
         }
         if key_length == COMMIT.len() as u64 && length == 8 {

@@ -9,12 +9,15 @@
 //! | overlays | room id, 0, seq as 8 bytes big endian | `OverlayRecord` |
 //! | members | room id, 0, user id, 0 | `MemberRecord` |
 //! | members | `#blocks`, 0, user id, 0 | `BlocksRecord`: no room has that id |
+//! | members | `#names`, 0, folded name, 0, user id, 0 | nothing: where active users are found by name |
 //! | user_rooms | user id, 0, room id, 0 | `CursorsRecord` |
 //! | consumers | consumer, 0 | `ConsumerRecord` |
 //! | consumers | consumer, 0, room id, 0 | `ConsumerRoomRecord` |
 //! | feed, which is apart | number of the commit, 8 bytes big endian | `FeedRecord` |
 
-use parlance_core::RoomId;
+use parlance_core::{FoldedName, RoomId};
+
+use crate::NamePlace;
 
 /// Version of the layout of keys and records. Others are refused.
 pub(super) const FORMAT: u32 = 1; // format
@@ -41,6 +44,26 @@ pub(super) fn pair(first: &str, second: &str) -> Vec<u8> {
 /// The row with those whom a user blocks.
 pub(super) fn blocks(user: &str) -> Vec<u8> {
     pair("#blocks", user)
+}
+
+/// The row by which a user is found by name.
+pub(super) fn name(place: &NamePlace) -> Vec<u8> {
+    let mut key = names(place.name.as_str());
+    key.push(0);
+    key.extend_from_slice(place.user.as_str().as_bytes());
+    key.push(0);
+    key
+}
+
+/// What the keys of all names that begin with `prefix` begin with.
+pub(super) fn names(prefix: &str) -> Vec<u8> {
+    [b"#names\0", prefix.as_bytes()].concat()
+}
+
+/// The folded name in a key made by [`name`].
+pub(super) fn folded(key: &[u8]) -> Option<FoldedName> {
+    let name = key.strip_prefix(b"#names\0")?.split(|byte| *byte == 0).next()?;
+    Some(FoldedName::of(std::str::from_utf8(name).ok()?))
 }
 
 pub(super) fn chunk(room: &RoomId, seq: u64) -> Vec<u8> {

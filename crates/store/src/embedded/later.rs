@@ -55,6 +55,7 @@ impl Rows {
             updated_at: Timestamp(1),
             image: parlance_core::ImageUrl::default(),
             data: parlance_core::Data::default(),
+            state: Default::default(),
         };
         store.create_user(bob).await.unwrap();
         Self { store, room: creation.into_room() }

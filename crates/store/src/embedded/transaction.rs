@@ -12,8 +12,8 @@ use crate::StoreError;
 use crate::feed::{Changes, MovedHead};
 use crate::record::{decode_chunk, encode_chunk};
 
-/// The writes of a group, by table and key.
-pub(super) type Writes = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+/// The writes of a group, by table and key; `None` removes the row.
+pub(super) type Writes = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
 
 /// A cache of data that is read before each write: heads of rooms, and users' positions in them. Looking one up in
 /// the tables takes as long as the rest of an append, and longer the more often it was written.
@@ -59,11 +59,11 @@ impl Transaction {
 
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let known = match table {
-            Table::UserRooms => self.lately.user_rooms.get(key),
-            _ => self.writes.get(&(table, key.to_vec())),
+            Table::UserRooms => self.lately.user_rooms.get(key).map(Some),
+            _ => self.writes.get(&(table, key.to_vec())).map(Option::as_ref),
         };
         if let Some(value) = known {
-            return Ok(Some(value.clone()));
+            return Ok(value.cloned());
         }
         let value = self.tables.keyspace(table).get(key).map_err(damaged)?;
         Ok(value.map(|value| value.to_vec()))
@@ -74,7 +74,15 @@ impl Transaction {
         if table == Table::UserRooms {
             self.lately.user_rooms.insert(key.clone(), value.clone());
         }
-        self.writes.insert((table, key), value);
+        self.writes.insert((table, key), Some(value));
+    }
+
+    /// Removes a row, if there is one.
+    pub(super) fn remove(&mut self, table: Table, key: Vec<u8>) {
+        if table == Table::UserRooms {
+            self.lately.user_rooms.remove(&key);
+        }
+        self.writes.insert((table, key), None);
     }
 
     pub(super) fn put_chunk(&mut self, room: &RoomId, chunk: &Chunk) {
@@ -110,7 +118,8 @@ impl Transaction {
     pub(super) fn tail(&self, room: &RoomId) -> Result<Chunk, StoreError> {
         let (first, last) = (keys::chunk(room, 0), keys::chunk(room, u64::MAX));
         let written = self.writes.range((Table::Log, first.clone())..=(Table::Log, last.clone()));
-        if let Some(((_, key), value)) = written.last() {
+        // Chunks are never removed.
+        if let Some(((_, key), Some(value))) = written.last() {
             return decode_chunk(room, keys::seq(key).unwrap_or_default(), value);
         }
         last_chunk(room, self.tables.keyspace(Table::Log).range(first..=last))

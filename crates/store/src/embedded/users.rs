@@ -1,13 +1,20 @@
-//! Profiles of users, and whom they block.
+//! Users, the rows by which they are found by name, and whom they block.
+
+use std::ops::Bound;
 
 use async_trait::async_trait;
-use parlance_core::{Blocks, Timestamp, UserId};
+use parlance_core::{Blocks, FoldedName, Timestamp, UserId};
 use parlance_proto::storage::v1::{BlocksRecord, UserRecord};
 
-use super::tables::Table;
+use super::tables::{Table, damaged};
+use super::transaction::Transaction;
+use super::view::{View, user_of};
 use super::{Embedded, keys};
 use crate::record::{carry_unknown, decode_blocks, decode_user, encode_blocks, encode_user};
-use crate::{BlockError, BlockStore, Created, StoreError, UpdateError, User, UserChange, UserStore};
+use crate::{
+    BlockError, BlockStore, Created, FoundUsers, NamePlace, StoreError, UpdateError, User, UserChange,
+    UserState, UserStore,
+};
 
 #[async_trait]
 impl UserStore for Embedded {
@@ -19,6 +26,7 @@ impl UserStore for Embedded {
                     return Ok(Created::Existing(decode_user(&user.id, &bytes)?));
                 }
                 txn.put(Table::Users, key, encode_user(&user));
+                move_place(txn, None, user.place());
                 txn.changes.profiles.push(user.id.clone());
                 Ok(Created::New(user))
             })
@@ -27,16 +35,22 @@ impl UserStore for Embedded {
 
     async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
         let id = id.clone();
-        self.view(move |view| {
-            let bytes = view.get(Table::Users, &keys::id(id.as_str()))?;
-            bytes.map(|bytes| decode_user(&id, &bytes)).transpose()
-        })
-        .await
+        self.view(move |view| view.user(&id)).await
     }
 
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
         let after = after.cloned();
         self.view(move |view| view.users(after.as_ref(), limit)).await
+    }
+
+    async fn find_users(
+        &self,
+        prefix: &FoldedName,
+        after: Option<&NamePlace>,
+        limit: usize,
+    ) -> Result<FoundUsers, StoreError> {
+        let (prefix, after) = (prefix.clone(), after.cloned());
+        self.view(move |view| find(view, &prefix, after.as_ref(), limit)).await
     }
 
     async fn update_user(
@@ -52,9 +66,17 @@ impl UserStore for Embedded {
                 let Some(bytes) = txn.get(Table::Users, &key)? else {
                     return Ok::<_, UpdateError>(None);
                 };
-                let mut user = decode_user(&id, &bytes)?;
+                let before = decode_user(&id, &bytes)?;
+                if before.state == UserState::Deleted {
+                    return Ok(None);
+                }
+                let is_placed_again = change.sets_place();
+                let mut user = before.clone();
                 change.apply(&mut user, at)?;
                 txn.put(Table::Users, key, carry_unknown::<UserRecord>(&bytes, encode_user(&user)));
+                if is_placed_again {
+                    move_place(txn, before.place(), user.place());
+                }
                 txn.changes.profiles.push(id);
                 Ok(Some(user))
             })
@@ -100,4 +122,39 @@ impl BlockStore for Embedded {
             })
             .await?
     }
+}
+
+/// Moves a user to where they are found from now on.
+fn move_place(txn: &mut Transaction, before: Option<NamePlace>, after: Option<NamePlace>) {
+    if let Some(before) = before.filter(|before| Some(before) != after.as_ref()) {
+        txn.remove(Table::Members, keys::name(&before));
+    }
+    if let Some(after) = after {
+        txn.put(Table::Members, keys::name(&after), Vec::new());
+    }
+}
+
+fn find(
+    view: &View,
+    prefix: &FoldedName,
+    after: Option<&NamePlace>,
+    limit: usize,
+) -> Result<FoundUsers, StoreError> {
+    let first = keys::names(prefix.as_str());
+    // No text contains this byte.
+    let end = [&first[..], &[0xff]].concat();
+    let from = after.map_or(Bound::Included(first), |after| Bound::Excluded(keys::name(after)));
+    let (mut found, mut rows) = (FoundUsers::default(), 0);
+    for guard in view.range(Table::Members, from, Bound::Excluded(end)).take(limit) {
+        let key = guard.key().map_err(damaged)?;
+        let name = keys::folded(&key).ok_or_else(|| StoreError::Damaged("a key of names".into()))?;
+        let place = NamePlace { name, user: user_of(&key)? };
+        found.users.extend(view.user(&place.user)?.filter(|user| user.place().as_ref() == Some(&place)));
+        found.next = Some(place);
+        rows += 1;
+    }
+    if rows < limit {
+        found.next = None;
+    }
+    Ok(found)
 }

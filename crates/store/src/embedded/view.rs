@@ -28,7 +28,7 @@ impl View {
         self.visible.snapshot.get(self.tables.keyspace(table), key).map_err(damaged)
     }
 
-    fn range(&self, table: Table, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>) -> Iter {
+    pub(super) fn range(&self, table: Table, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>) -> Iter {
         self.visible.snapshot.range::<Vec<u8>, _>(self.tables.keyspace(table), (from, to))
     }
 
@@ -197,6 +197,11 @@ impl View {
         Ok(UserRoom { room, member, cursors, preferences })
     }
 
+    pub(super) fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        let bytes = self.get(Table::Users, &keys::id(id.as_str()))?;
+        bytes.map(|bytes| decode_user(id, &bytes)).transpose()
+    }
+
     pub(super) fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
         let after = after.map(|user| keys::id(user.as_str()));
         self.page(Table::Users, &[], after, limit, |key, value| decode_user(&user_of(key)?, value))
@@ -218,7 +223,7 @@ pub(super) fn last_chunk(room: &RoomId, mut log: Iter) -> Result<Chunk, StoreErr
     }
 }
 
-fn user_of(key: &[u8]) -> Result<UserId, StoreError> {
+pub(super) fn user_of(key: &[u8]) -> Result<UserId, StoreError> {
     let user = keys::last_id(key).and_then(|id| UserId::parse(id).ok());
     user.ok_or_else(|| StoreError::Damaged("a key that ends in no user id".into()))
 }

@@ -61,7 +61,7 @@ async fn retry_that_meets_its_own_first_attempt_succeeds() {
     assert_eq!(node.stored().await.tail, append.chunk);
     dynamodb.plan().next("TransactWriteItems", 1, Fault::LoseAnswer);
     assert!(matches!(store.create_room(group(&alice, &[])).await, Ok(Created::New(_))));
-    dynamodb.plan().next("PutItem", 1, Fault::LoseAnswer);
+    dynamodb.plan().next("TransactWriteItems", 1, Fault::LoseAnswer);
     let profile = profile(&alice, "Alice");
     assert_eq!(store.create_user(profile.clone()).await, Ok(Created::New(profile)));
     assert_eq!(dynamodb.tally().struck_by("lose_answer"), 5);

@@ -41,6 +41,7 @@ pub(crate) fn profile(id: &UserId, name: &str) -> User {
         updated_at: NOW,
         image: parlance_core::ImageUrl::default(),
         data: parlance_core::Data::default(),
+        state: Default::default(),
     }
 }
 

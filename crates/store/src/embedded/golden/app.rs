@@ -91,6 +91,7 @@ fn rows_of_an_app() {
         data: data(&[("team", "7")]),
         created_at: Timestamp(1_700_000_000_123),
         updated_at: Timestamp(1_700_000_000_456),
+        state: Default::default(),
     };
     check("user-app", alice, encode_user, |bytes| decode_user(&user("alice"), bytes));
 }

@@ -1,0 +1,112 @@
+//! Which users exist and may do anything, as far as this node has looked. The store decides; this saves reading it for
+//! each call.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::future::BoxFuture;
+use parlance_core::{Caller, UserId};
+use parlance_runtime::map::Map;
+use parlance_store::{Store, StoreError, User, UserState};
+
+use crate::Error;
+
+/// What the row of a user was when it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Active,
+    /// There was none: the app's own backend decides who exists, so they may act.
+    Absent,
+}
+
+/// Users who are deactivated or deleted are never remembered, so that they may act again at once.
+pub(crate) struct Accounts {
+    store: Arc<dyn Store>,
+    known: Map<UserId, Known>,
+    /// Changes of states so far: what was read before one is not remembered after it.
+    changes: AtomicU64,
+    most: usize,
+}
+
+impl Accounts {
+    pub(crate) fn new(store: Arc<dyn Store>, most: usize) -> Self {
+        Self { store, known: Map::default(), changes: AtomicU64::new(0), most }
+    }
+
+    /// Refuses users who may not act. The app's own backend is no user.
+    pub(crate) async fn check(&self, caller: &Caller) -> Result<(), Error> {
+        if caller.is_service || self.known.contains_key(&caller.user) {
+            return Ok(());
+        }
+        match self.look_up(&caller.user).await? {
+            Some(user) => may_act(&user, caller),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads a user's row.
+    pub(crate) async fn look_up(&self, user: &UserId) -> Result<Option<User>, StoreError> {
+        let seen = self.changes();
+        let found = self.store.user(user).await?;
+        match found.as_ref().map(|found| found.state) {
+            Some(UserState::Active) => self.insert(user, Known::Active, seen),
+            Some(UserState::Deactivated | UserState::Deleted) => {}
+            None => self.insert(user, Known::Absent, seen),
+        }
+        Ok(found)
+    }
+
+    /// Whether a user exists and may act.
+    pub(crate) fn is_known(&self, user: &UserId) -> bool {
+        self.known.get(user).is_some_and(|known| *known == Known::Active)
+    }
+
+    /// The place to be given to [`Self::remember`] for what is read from here on.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// Remembers a user who was active `since`.
+    pub(crate) fn remember(&self, user: &UserId, since: u64) {
+        self.insert(user, Known::Active, since);
+    }
+
+    fn insert(&self, user: &UserId, known: Known, since: u64) {
+        self.known.evict(self.most);
+        self.known.insert(user.clone(), known);
+        if self.changes() != since {
+            self.known.remove(user);
+        }
+    }
+
+    /// Users remembered.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Reads the row again next time: its state has changed.
+    pub(crate) fn forget(&self, user: &UserId) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.known.remove(user);
+    }
+}
+
+/// Ends the sessions of users on all nodes of the store.
+pub trait EndSessions: Send + Sync + 'static {
+    /// Has every node end the sessions of `user` and read their row again; durable once it returns.
+    fn end<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+/// Refuses users who are deactivated or deleted.
+pub(crate) fn may_act(user: &User, caller: &Caller) -> Result<(), Error> {
+    // The token of an app that acts as a user is in order.
+    let is_own = caller.service.is_none();
+    match user.state {
+        UserState::Active => Ok(()),
+        UserState::Deactivated if is_own => Err(Error::UserDeactivated),
+        UserState::Deactivated => Err(Error::OtherDeactivated),
+        UserState::Deleted if is_own => Err(Error::UserDeleted),
+        UserState::Deleted => Err(Error::OtherDeleted),
+    }
+}

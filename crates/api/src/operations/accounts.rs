@@ -1,0 +1,106 @@
+//! Users as others find them, and whether they may do anything.
+
+use parlance_core::{FoldedName, Revocation, UserId};
+use parlance_identity::Auth;
+use parlance_proto::v1;
+use parlance_runtime::own_task::run_to_end;
+use parlance_store::{NamePlace, StoreError, User, UserChange, UserState};
+
+use super::parse;
+use super::users::not_updated;
+use super::views::user_to_proto;
+use crate::accounts::EndSessions;
+use crate::gate::Admitted;
+use crate::{Api, Error};
+
+/// Separates id and name in a page token: no id contains it.
+const SPACE: char = ' ';
+
+impl Api {
+    pub(crate) async fn search_users(
+        &self,
+        caller: &Admitted,
+        request: v1::SearchUsersRequest,
+    ) -> Result<v1::SearchUsersResponse, Error> {
+        if !self.parts.profiles.all_search && !self.auth().is_local() && !caller.is_service {
+            return Err(Error::NeedsScope);
+        }
+        let prefix = parse::name_prefix("name_prefix", &request.name_prefix)?;
+        let size = parse::page_size(request.page_size)?;
+        let after = place_of(&request.page_token)?;
+        let found = self.store().find_users(&prefix, after.as_ref(), size).await?;
+        let token = |place: NamePlace| format!("{}{SPACE}{}", place.user, place.name.as_str());
+        Ok(v1::SearchUsersResponse {
+            users: found.users.iter().map(user_to_proto).collect(),
+            next_page_token: found.next.map(token).unwrap_or_default(),
+        })
+    }
+
+    pub(crate) async fn deactivate_user(
+        &self,
+        caller: &Admitted,
+        request: v1::DeactivateUserRequest,
+    ) -> Result<v1::DeactivateUserResponse, Error> {
+        let user = self.set_state(caller, &request.user_id, UserState::Deactivated).await?;
+        Ok(v1::DeactivateUserResponse { user: Some(user_to_proto(&user)) })
+    }
+
+    pub(crate) async fn reactivate_user(
+        &self,
+        caller: &Admitted,
+        request: v1::ReactivateUserRequest,
+    ) -> Result<v1::ReactivateUserResponse, Error> {
+        let user = self.set_state(caller, &request.user_id, UserState::Active).await?;
+        Ok(v1::ReactivateUserResponse { user: Some(user_to_proto(&user)) })
+    }
+
+    async fn set_state(&self, caller: &Admitted, user: &str, state: UserState) -> Result<User, Error> {
+        if !caller.is_service {
+            return Err(Error::NeedsScope);
+        }
+        let id = parse::user_id("user_id", user)?;
+        let change = UserChange { state: Some(state), ..UserChange::default() };
+        self.change_state(id, change).await
+    }
+
+    /// Changes a user's state, has all nodes read it again, and ends the sessions of a user who may not act; even if the
+    /// caller is dropped.
+    pub(super) async fn change_state(&self, id: UserId, change: UserChange) -> Result<User, Error> {
+        let (store, profiles, now) = (self.parts.store.clone(), self.profiles().clone(), self.clock().now());
+        let (auth, others) = (self.parts.auth.clone(), self.parts.end_sessions.clone());
+        let changing = async move {
+            let user = store.update_user(&id, change, now).await.map_err(not_updated)?;
+            let user = user.ok_or_else(|| Error::UserNotFound(id.to_string()))?;
+            profiles.changed(&id);
+            if user.state != UserState::Active {
+                // Also if they were so before: the call that changed it may have failed here.
+                end_sessions(&auth, others.as_deref(), &id).await?;
+            }
+            Ok(user)
+        };
+        run_to_end(self.tasks(), changing).await
+    }
+
+    /// Ends the sessions of a user who may not act, on all nodes.
+    pub(super) async fn end_sessions(&self, id: &UserId) -> Result<(), Error> {
+        Ok(end_sessions(self.auth(), self.parts.end_sessions.as_deref(), id).await?)
+    }
+}
+
+async fn end_sessions(auth: &Auth, others: Option<&dyn EndSessions>, id: &UserId) -> Result<(), StoreError> {
+    auth.revocations().apply(&[Revocation::Ended(id.clone())]);
+    match others {
+        Some(others) => others.end(id).await,
+        None => Ok(()),
+    }
+}
+
+fn place_of(token: &str) -> Result<Option<NamePlace>, Error> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let place = token.split_once(SPACE).and_then(|(user, name)| {
+        Some(NamePlace { name: FoldedName::of(name), user: UserId::parse(user).ok()? })
+    });
+    place.map(Some).ok_or_else(|| parse::field("page_token", "not one that this server gave"))
+}

@@ -1,0 +1,229 @@
+//! Users who are deleted, and what is exported about a user, through every door.
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
+
+use http::Method;
+use parlance_client::transport::Door;
+use parlance_proto::v1;
+use parlance_proto::v1::ErasedMessages;
+use parlance_proto::v1::event::Body;
+use parlance_proto::v1::exported_item::Item;
+use parlance_proto::v1::send_message_request::Target;
+use parlance_tests::{Conversation, DOORS, Person, fresh, text_of};
+use serde_json::json;
+
+use crate::app::App;
+
+/// Deletes a user, call by call; returns what is left of them, and the number of calls.
+async fn delete(at: &mut Conversation, user: &str, messages: ErasedMessages) -> (v1::User, usize) {
+    let mut request = v1::DeleteUserRequest {
+        user_id: user.to_owned(),
+        request_id: fresh("delete"),
+        messages: messages.into(),
+        page_token: String::new(),
+    };
+    for calls in 1.. {
+        let part = at.call(request.clone()).await.unwrap();
+        assert_eq!(part.unreadable_room_ids, Vec::<String>::new());
+        if part.next_page_token.is_empty() {
+            return (part.user.unwrap(), calls);
+        }
+        request.page_token = part.next_page_token;
+    }
+    unreachable!()
+}
+
+async fn exported(at: &mut Conversation, user: &str) -> Vec<Item> {
+    let mut request = v1::ExportUserRequest { user_id: user.to_owned(), page_token: String::new() };
+    let mut items = Vec::new();
+    loop {
+        let page = at.call(request.clone()).await.unwrap();
+        items.extend(page.items.into_iter().filter_map(|item| item.item));
+        if page.next_page_token.is_empty() {
+            return items;
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+async fn member_ids(at: &Person, room: &str) -> Vec<String> {
+    let request = v1::ListMembersRequest { room_id: room.to_owned(), ..Default::default() };
+    let page = at.rooms().list_members(request).await.unwrap().into_inner();
+    page.members.into_iter().map(|member| member.user_id).collect()
+}
+
+/// The texts of a room, and whether each is deleted.
+async fn messages(at: &Person, room: &str) -> Vec<(String, bool)> {
+    let log = at.log(room).await;
+    let messages = log.iter().filter_map(|event| match &event.body {
+        Some(Body::Message(message)) => Some((text_of(event).to_owned(), message.deleted)),
+        _ => None,
+    });
+    messages.collect()
+}
+
+fn direct(user: &Person) -> v1::SendMessageRequest {
+    v1::SendMessageRequest { target: Some(Target::ToUser(user.id.clone())), ..Person::message("", "psst") }
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_gone_and_never_comes_back() {
+    for door in DOORS {
+        let mut app = App::start().await;
+        let mut at_app = app.backend.connect(door).await;
+        let (own, shared) = (app.bob.group(&[&app.alice]).await, app.alice.group(&[&app.bob]).await);
+        app.bob.say(&shared, "hello").await;
+        let private = app.bob.chat().send_message(direct(&app.alice)).await.unwrap().into_inner().room_id;
+        let block = v1::BlockUserRequest { user_id: "backend".to_owned(), request_id: fresh("block") };
+        app.backend.users().get_user(v1::GetUserRequest { user_id: "me".to_owned() }).await.unwrap();
+        app.bob.users().block_user(block).await.unwrap();
+        let profile = json!({"name": "Bob B", "imageUrl": "https://example.org/b.png", "data": {"a": 1}});
+        assert_eq!(app.rest(Method::PATCH, "/v1/users/bob", None, Some(profile)).await.0, 200);
+        let mut open = app.bob.connect(door).await;
+
+        let (left, _) = delete(&mut at_app, "bob", ErasedMessages::Unspecified).await;
+        assert!(left.deleted && !left.deactivated);
+        assert_eq!((left.name.as_str(), left.image_url.as_str(), &left.data), ("bob", "", &None));
+        assert_eq!(open.end().await.failure.unwrap().reason, "token_revoked");
+        for room in [&own, &shared] {
+            assert_eq!(member_ids(&app.alice, room).await, ["alice"]);
+        }
+        let request = v1::ListMembersRequest { room_id: own.clone(), ..Default::default() };
+        let members = app.alice.rooms().list_members(request).await.unwrap().into_inner().members;
+        assert_eq!(members[0].role(), v1::Role::Owner);
+        assert_eq!(messages(&app.alice, &shared).await, [("hello".to_owned(), false)]);
+        // Nobody writes to them.
+        let written = app.alice.chat().send_message(Person::message(&private, "there?")).await;
+        assert_eq!(written.unwrap_err().code(), tonic::Code::FailedPrecondition);
+        assert_eq!(
+            app.backend.chat().send_message(direct(&app.bob)).await.unwrap_err().code(),
+            tonic::Code::NotFound
+        );
+        let add = v1::AddMembersRequest {
+            room_id: shared.clone(),
+            user_ids: vec!["bob".to_owned()],
+            request_id: fresh("add"),
+            after_seq: None,
+        };
+        assert_eq!(at_app.call(add).await.unwrap_err().reason, "user_not_found");
+        assert!(!exported(&mut at_app, "bob").await.iter().any(|item| matches!(item, Item::Block(_))));
+
+        // Neither a token nor the app brings them back, nor a restart, nor another deletion.
+        let again = v1::CreateUserRequest { user_id: "bob".to_owned(), update: true, ..Default::default() };
+        for _ in 0..2 {
+            let refused =
+                app.server.http().get("/v1/users/me").bearer(&app.bob.token).answer().await.refused();
+            assert_eq!(refused, (401, "user_deleted".to_owned()));
+            let refused = app.backend.users().create_user(again.clone()).await.unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+            let back = v1::ReactivateUserRequest { user_id: "bob".to_owned(), request_id: fresh("back") };
+            let refused = app.backend.users().reactivate_user(back).await.unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::NotFound);
+            app.server.stop().await;
+            app.server.start_again().await;
+            let mut at_app = app.backend.connect(door).await;
+            let head = app.alice.log(&shared).await.len();
+            assert_eq!(delete(&mut at_app, "bob", ErasedMessages::Unspecified).await.0, left);
+            assert_eq!(app.alice.log(&shared).await.len(), head, "a repeat changes nothing");
+        }
+        let mut at_app = app.backend.connect(door).await;
+        let request = |user: &str| v1::DeleteUserRequest { user_id: user.to_owned(), ..Default::default() };
+        assert_eq!(at_app.call(request("nobody")).await.unwrap_err().reason, "user_not_found");
+        assert_eq!(at_app.call(request("backend")).await.unwrap_err().reason, "invalid_field");
+    }
+}
+
+#[tokio::test]
+async fn messages_and_reactions_are_removed_on_request() {
+    let app = App::start().await;
+    let mut at_app = app.backend.connect(Door::WebSocketJson).await;
+    let room = app.alice.group(&[&app.bob]).await;
+    let kept = app.alice.say(&room, "kept").await;
+    for number in 0..150 {
+        app.bob.say(&room, &format!("bob {number}")).await;
+    }
+    let react = v1::AddReactionRequest {
+        room_id: room.clone(),
+        seq: kept,
+        emoji: "👍".to_owned(),
+        request_id: fresh("react"),
+        after_seq: None,
+    };
+    app.bob.chat().add_reaction(react.clone()).await.unwrap();
+    app.alice
+        .chat()
+        .add_reaction(v1::AddReactionRequest { request_id: fresh("react"), ..react })
+        .await
+        .unwrap();
+    // Of a room that bob has left.
+    let left = app.alice.group(&[&app.bob]).await;
+    app.bob.say(&left, "before").await;
+    app.alice.remove(&left, &app.bob).await;
+
+    let (user, _) = delete(&mut at_app, "bob", ErasedMessages::Remove).await;
+    assert_eq!(user.name, "bob");
+    let log = app.alice.log(&room).await;
+    for event in &log {
+        let Some(Body::Message(message)) = &event.body else { continue };
+        assert_eq!(message.deleted, event.actor_id == "bob", "{event:?}");
+        if event.seq == kept {
+            let users: Vec<_> = message.reactions.iter().flat_map(|reaction| &reaction.user_ids).collect();
+            assert_eq!(users, ["alice"]);
+        }
+    }
+    assert_eq!(messages(&app.alice, &left).await, [(String::new(), true)]);
+    delete(&mut at_app, "bob", ErasedMessages::Remove).await;
+    assert_eq!(app.alice.log(&room).await.len(), log.len(), "a repeat changes nothing");
+}
+
+#[tokio::test]
+async fn the_name_may_stay_with_the_messages() {
+    let app = App::start().await;
+    let mut at_app = app.backend.connect(Door::Grpc).await;
+    let named = json!({"name": "Bob B"});
+    assert_eq!(app.rest(Method::PATCH, "/v1/users/bob", None, Some(named)).await.0, 200);
+    assert_eq!(delete(&mut at_app, "bob", ErasedMessages::Keep).await.0.name, "Bob B");
+    let search = v1::SearchUsersRequest { name_prefix: "bob".to_owned(), ..Default::default() };
+    assert_eq!(at_app.call(search).await.unwrap().users, []);
+}
+
+#[tokio::test]
+async fn everything_about_a_user_is_exported_and_nothing_of_others() {
+    let app = App::start().await;
+    let rooms = [app.alice.group(&[&app.bob]).await, app.bob.group(&[&app.alice]).await];
+    for (number, room) in rooms.iter().enumerate() {
+        app.alice.say(room, "of alice").await;
+        for message in 0..60 {
+            app.bob.say(room, &format!("{number} {message} {}", "x".repeat(1_500))).await;
+        }
+    }
+    app.alice.remove(&rooms[0], &app.bob).await;
+    let block = v1::BlockUserRequest { user_id: "alice".to_owned(), request_id: fresh("block") };
+    app.bob.users().block_user(block).await.unwrap();
+    for door in DOORS {
+        let mut at_app = app.backend.connect(door).await;
+        let items = exported(&mut at_app, "bob").await;
+        assert!(matches!(&items[0], Item::User(user) if user.user_id == "bob"));
+        assert!(matches!(&items[1], Item::Block(block) if block.user_id == "alice"));
+        let mut seen: Vec<_> = items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Room(room) => Some(room.room_id.clone()),
+                _ => None,
+            })
+            .collect();
+        seen.sort();
+        let mut expected = rooms.to_vec();
+        expected.sort();
+        assert_eq!(seen, expected, "each once");
+        let events = items.iter().filter_map(|item| match item {
+            Item::Event(event) => Some(event),
+            _ => None,
+        });
+        let events: Vec<_> = events.collect();
+        assert!(events.iter().all(|event| event.actor_id == "bob"));
+        let texts = events.iter().filter(|event| matches!(event.body, Some(Body::Message(_))));
+        assert_eq!(texts.count(), 120);
+    }
+    let (status, page) = app.rest(Method::GET, "/v1/users/bob/export", None, None).await;
+    assert_eq!((status, &page["items"][0]["user"]["userId"]), (200, &json!("bob")));
+}
