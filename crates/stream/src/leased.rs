@@ -106,6 +106,7 @@ impl Holder {
             match self.claim.look(&mut seen, from).await {
                 Looked::Taken(lease, at) => return (lease, at),
                 Looked::Again(at) => tokio::select! {
+                    biased;
                     () = sleep_until(at) => {}
                     Ok(()) = self.standing.changed() => {}
                 },
