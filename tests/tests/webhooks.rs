@@ -232,8 +232,7 @@ async fn redirects_are_not_followed_and_an_endpoint_that_is_gone_is_left_alone()
     })
     .await;
     endpoint.set(Mode::Answer(410));
-    eventually("it is disabled", async || server.output().contains("the consumer is disabled").then_some(()))
-        .await;
+    eventually("it is disabled", async || server.output().contains("consumer disabled").then_some(())).await;
     let posts = endpoint.posts();
     let head = alice.say(&room, "still there?").await;
     other.has_all(&room, head).await;

@@ -139,7 +139,15 @@ export async function reveal(page: Page, title: string): Promise<Locator> {
 
 /** Opens a conversation from the list. */
 export async function open(page: Page, title: string): Promise<void> {
-  await (await reveal(page, title)).click();
+  // While others sign in, the row may move out of sight in between.
+  const click = async () => {
+    const row = await reveal(page, title);
+    return row.click({ timeout: 2_000 }).then(
+      () => true,
+      () => false,
+    );
+  };
+  await until(`${title} is clicked`, click, Boolean);
   // The previously open place has a composer, too.
   await page.getByRole("heading", { level: 2, name: title, exact: true }).waitFor();
   await composer(page).waitFor();

@@ -19,6 +19,7 @@ describe("what one sets for a room", () => {
     await button(page, "Pin to the top").click();
     await until("it is first", () => listed(page), ([first]) => first?.includes("Room 0") ?? false);
     await entry(page, "Room 0").getByText("pinned", { exact: true }).waitFor({ state: "attached" });
+    await until("it is asked for", () => few.calls.get("setRoomPreferences") ?? 0, (count) => count > 0);
     expect(few.requests.get("setRoomPreferences")).toMatchObject({ roomId: "room-0", pinned: true });
     await button(page, "Unpin").click();
     await until("it is not first", () => listed(page), ([first]) => !first?.includes("Room 0"));
@@ -53,6 +54,8 @@ describe("what one sets for a room", () => {
     await button(page, "Mute notifications").click();
     await page.getByRole("menuitem", { name: "For an hour" }).click();
     await button(page, "Unmute notifications").waitFor();
+    // Shown before it is sent.
+    await until("it is asked for", () => few.calls.get("setRoomPreferences") ?? 0, (count) => count > 0);
     expect(few.requests.get("setRoomPreferences")).toMatchObject({ roomId: "room-0", muted: true, mutedUntil: expect.any(String) });
     await entry(page, "Room 0").getByText("notifications muted", { exact: true }).waitFor({ state: "attached" });
     few.say(few.rooms[0]!, "unheard");

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlance_core::{Caller, UserId};
 use parlance_runtime::map::Map;
 use parlance_store::{Store, StoreError, User, UserState};
 
 use crate::Error;
+use crate::turns::{Turn, Turns};
 
 /// What the row of a user was when it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +28,29 @@ pub(crate) struct Accounts {
     /// Changes of states so far: what was read before one is not remembered after it.
     changes: AtomicU64,
     most: usize,
+    /// A call that waits for the row of its user goes before later ones of the same user.
+    turns: Arc<Turns<UserId>>,
 }
 
 impl Accounts {
     pub(crate) fn new(store: Arc<dyn Store>, most: usize) -> Self {
-        Self { store, known: Map::default(), changes: AtomicU64::new(0), most }
+        Self { store, known: Map::default(), changes: AtomicU64::new(0), most, turns: Arc::default() }
+    }
+
+    /// What a call has to wait for before it is carried out, which then begins within the turn: calls of one user are
+    /// carried out in their order. `None` if the user may act, and none of their calls waits.
+    pub(crate) fn turn(&self, caller: &Caller) -> Option<BoxFuture<'_, Result<Turn<UserId>, Error>>> {
+        let is_known = caller.is_service || self.known.contains_key(&caller.user);
+        if is_known && !self.turns.is_taken(&caller.user) {
+            return None;
+        }
+        let caller = caller.clone();
+        let waiting = async move {
+            let turn = self.turns.take_for(caller.user.clone()).await;
+            self.check(&caller).await?;
+            Ok(turn)
+        };
+        Some(waiting.boxed())
     }
 
     /// Refuses users who may not act. The app's own backend is no user.

@@ -1,5 +1,7 @@
-//! Orders one user's commands in one room when some of them have to read first.
+//! Orders one user's commands in one room, and one user's calls, when some of them have to read first.
 use std::future::poll_fn;
+use std::hash::Hash;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -9,28 +11,43 @@ use parlance_core::{RoomId, UserId};
 use parlance_runtime::map::Map;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-type Key = (UserId, RoomId);
-
 /// A room decides commands in the order in which they are queued. A command that reads something first takes a turn,
-/// and later commands of the same user in the same room wait behind it.
-#[derive(Default)]
-pub(crate) struct Turns {
-    taken: Map<Key, Arc<Mutex<()>>>,
+/// and later ones with the same key, such as those of the same user in the same room, wait behind it.
+pub(crate) struct Turns<K: Eq + Hash = (UserId, RoomId)> {
+    taken: Map<K, Arc<Mutex<()>>>,
     /// Number of turns taken or waited for: usually zero, and then no lookup is needed.
     count: AtomicUsize,
 }
 
 /// A turn; dropping it ends it.
-pub(crate) struct Turn {
-    turns: Arc<Turns>,
-    key: Key,
+pub(crate) struct Turn<K: Eq + Hash = (UserId, RoomId)> {
+    turns: Arc<Turns<K>>,
+    key: K,
     guard: Option<OwnedMutexGuard<()>>,
+}
+
+impl<K: Eq + Hash> Default for Turns<K> {
+    fn default() -> Self {
+        Self { taken: Map::default(), count: AtomicUsize::new(0) }
+    }
 }
 
 impl Turns {
     /// Takes a turn behind earlier ones, for a command that is not queued immediately.
     pub(crate) async fn take(self: &Arc<Self>, user: &UserId, room: &RoomId) -> Turn {
+        self.take_for((user.clone(), room.clone())).await
+    }
+
+    /// Waits for earlier turns, if there are any.
+    pub(crate) async fn behind(self: &Arc<Self>, user: &UserId, room: &RoomId) -> Option<Turn> {
         let key = (user.clone(), room.clone());
+        if self.is_taken(&key) { Some(self.take_for(key).await) } else { None }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Turns<K> {
+    /// Takes a turn behind earlier ones with the same key.
+    pub(crate) async fn take_for(self: &Arc<Self>, key: K) -> Turn<K> {
         self.count.fetch_add(1, Ordering::SeqCst);
         let lock = self.taken.entry(key.clone()).or_default().clone();
         let mut turn = Turn { turns: self.clone(), key, guard: None };
@@ -38,16 +55,13 @@ impl Turns {
         turn
     }
 
-    /// Waits for earlier turns, if there are any.
-    pub(crate) async fn behind(self: &Arc<Self>, user: &UserId, room: &RoomId) -> Option<Turn> {
-        if self.count.load(Ordering::SeqCst) == 0 || !self.taken.contains_key(&(user.clone(), room.clone())) {
-            return None;
-        }
-        Some(self.take(user, room).await)
+    /// Whether there are turns with this key.
+    pub(crate) fn is_taken(&self, key: &K) -> bool {
+        self.count.load(Ordering::SeqCst) > 0 && self.taken.contains_key(key)
     }
 }
 
-impl Drop for Turn {
+impl<K: Eq + Hash> Drop for Turn<K> {
     fn drop(&mut self) {
         self.guard = None;
         self.turns.count.fetch_sub(1, Ordering::SeqCst);
@@ -63,15 +77,20 @@ pub(crate) fn in_line<'c, T: Send + 'c>(
     command: impl Future<Output = T> + Send + 'c,
 ) -> impl Future<Output = T> + Send {
     let Some(turn) = turn else { return Either::Right(command) };
-    let mut command = Box::pin(command);
-    Either::Left(async move {
-        let begun = poll_fn(|cx| Poll::Ready(command.as_mut().poll(cx))).await;
-        drop(turn);
-        match begun {
-            Poll::Ready(result) => result,
-            Poll::Pending => command.await,
-        }
-    })
+    Either::Left(begin_in(turn, Box::pin(command)))
+}
+
+/// Polls `command` once, then ends the turn.
+pub(crate) async fn begin_in<K: Eq + Hash, T>(
+    turn: Turn<K>,
+    mut command: Pin<Box<impl Future<Output = T>>>,
+) -> T {
+    let begun = poll_fn(|cx| Poll::Ready(command.as_mut().poll(cx))).await;
+    drop(turn);
+    match begun {
+        Poll::Ready(result) => result,
+        Poll::Pending => command.await,
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +102,7 @@ mod tests {
 
     #[test]
     fn turns_of_one_user_in_one_room_are_sequential() {
-        let (turns, red, blue) = (Arc::new(Turns::default()), room("red"), room("blue"));
+        let (turns, red, blue) = (Arc::new(<Turns>::default()), room("red"), room("blue"));
         let alice = user("alice");
         assert!(turns.behind(&alice, &red).now_or_never().unwrap().is_none());
         let first = turns.take(&alice, &red).now_or_never().unwrap();
@@ -105,7 +124,7 @@ mod tests {
     /// A waiter that gives up blocks nobody.
     #[test]
     fn abandoned_turn_does_not_block() {
-        let (turns, red, alice) = (Arc::new(Turns::default()), room("red"), user("alice"));
+        let (turns, red, alice) = (Arc::new(<Turns>::default()), room("red"), user("alice"));
         let first = turns.take(&alice, &red).now_or_never().unwrap();
         let mut second = Box::pin(turns.take(&alice, &red));
         assert!(second.as_mut().now_or_never().is_none());

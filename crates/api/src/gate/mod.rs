@@ -18,6 +18,7 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use futures::future::Either;
 use futures::{FutureExt, Stream, StreamExt};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -39,6 +40,7 @@ pub(crate) use self::rate::{RateLimit, count};
 use crate::Error;
 use crate::accounts::Accounts;
 use crate::limits::{HELLOS_BURST, OPERATION_TIMEOUT, OPERATIONS_BURST, PeopleLimits};
+use crate::turns::begin_in;
 
 pub(crate) struct Gate {
     auth: Arc<Auth>,
@@ -233,17 +235,20 @@ impl Gate {
         carry_out: impl FnOnce(Admitted, Q) -> F,
     ) -> Result<T, Error> {
         let operation = Q::operation();
-        let checked = match self.check_rate(&caller) {
-            Ok(()) => self.accounts.check(&caller).await,
-            refused => refused,
-        };
-        if let Err(refused) = checked {
+        if let Err(refused) = self.check_rate(&caller) {
             count_failure(operation, &refused);
             return Err(refused);
         }
         let audited = Audited::of(operation, &caller);
         let span = span_of(operation, &caller);
-        let result = measured(operation, carry_out(Admitted(caller), request).instrument(span)).await;
+        let carried_out = match self.accounts.turn(&caller) {
+            None => Either::Left(carry_out(Admitted(caller), request)),
+            Some(turn) => Either::Right(Box::pin(async move {
+                let turn = turn.await?;
+                begin_in(turn, Box::pin(carry_out(Admitted(caller), request))).await
+            })),
+        };
+        let result = measured(operation, carried_out.instrument(span)).await;
         if let Some(audited) = audited {
             audited.log(&result);
         }
