@@ -130,9 +130,11 @@ pub(crate) const BLOCKING_THREADS: usize = 32;
 // Store, registry and readiness.
 
 /// How long tables stay claimed after the last node has crashed.
+#[cfg(feature = "cluster")]
 pub(crate) const TABLES_LEASE: Duration = Duration::from_secs(60);
 
 /// How often each node checks the claim; the first one after a quarter of the lease writes.
+#[cfg(feature = "cluster")]
 pub(crate) const TABLES_RENEW_EVERY: Duration = Duration::from_secs(15);
 
 /// Consecutive unanswered requests to the store before the node is not ready.

@@ -4,7 +4,7 @@ use fred::types::Value;
 
 use super::Shared;
 use super::link::Link;
-use crate::limits::{ASK_POLICY_AGAIN, ASK_POLICY_EVERY};
+use crate::redis::limits::{ASK_POLICY_AGAIN, ASK_POLICY_EVERY};
 
 impl Shared {
     /// Warns if Redis may evict registrations at runtime. They are refreshed, but until then nothing is published to

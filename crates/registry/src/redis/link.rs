@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::cause::Cause;
 use super::options::RedisOptions;
 use super::script::Script;
-use crate::limits::WAITING_MESSAGES;
+use crate::redis::limits::WAITING_MESSAGES;
 
 /// Two connections to Redis, one for commands and one for subscriptions. Neither reconnects: when one fails, both are
 /// dropped and a new link is made. Nothing of an old link, such as a queued command or a subscription, is carried

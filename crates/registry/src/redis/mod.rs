@@ -12,6 +12,7 @@ mod holders;
 mod inbox;
 mod keys;
 mod lease;
+mod limits;
 mod link;
 mod nodes;
 mod notices;

@@ -9,7 +9,7 @@ use parlance_core::evict::survivors;
 
 use super::script::strings;
 use crate::NodeId;
-use crate::limits::REMEMBERED_NODES;
+use crate::redis::limits::REMEMBERED_NODES;
 
 /// All leases, as reported by Redis.
 ///

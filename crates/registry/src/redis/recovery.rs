@@ -14,7 +14,7 @@ use super::inbox::Inbox;
 use super::link::{Lifeline, Link, Task};
 use super::options::ConnectError;
 use super::registrations::{refresh, write_all, write_continuously};
-use crate::limits::{HELD_LONG, LINK_BACKOFF};
+use crate::redis::limits::{HELD_LONG, LINK_BACKOFF};
 use crate::{Health, Notice};
 
 /// A link with everything in place.

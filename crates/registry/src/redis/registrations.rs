@@ -13,7 +13,7 @@ use super::Shared;
 use super::holders::{Answer, Holders, Wanted};
 use super::link::Link;
 use super::script::{Script, strings};
-use crate::limits::{REFRESH_BATCH, WRITE_BATCH, WRITES_UNDER_WAY};
+use crate::redis::limits::{REFRESH_BATCH, WRITE_BATCH, WRITES_UNDER_WAY};
 
 type Written<K> = (Vec<Wanted<K>>, FredResult<Vec<Answer>>);
 

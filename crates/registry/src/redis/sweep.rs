@@ -8,7 +8,7 @@ use parlance_core::UserId;
 use super::Shared;
 use super::link::Link;
 use crate::Notice;
-use crate::limits::{BUCKETS_AT_ONCE, SWEEP_PATIENCE_MS, SWEEP_REST};
+use crate::redis::limits::{BUCKETS_AT_ONCE, SWEEP_PATIENCE_MS, SWEEP_REST};
 
 impl Shared {
     /// Cleans up after nodes that are gone, unless another node does.
