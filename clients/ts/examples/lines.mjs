@@ -44,6 +44,8 @@ function print() {
     console.log(`event ${seq} ${senderId} ${text}`);
     printed = seq;
   }
+  // While older ones were loaded, later ones may have left the memory.
+  if (room.hasNewer) void room.loadNewer();
   progressed();
 }
 
