@@ -171,7 +171,16 @@ async fn a_start_reports_a_new_store_and_how_tokens_are_verified() {
     assert_eq!(created(&server), 2);
 
     let inside = server.data().join("store");
-    let said = complaint(&["serve", "--data-dir", inside.to_str().unwrap(), "--listen", "127.0.0.1:0"]).await;
+    let said = complaint(&[
+        "serve",
+        "--data-dir",
+        inside.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+    ])
+    .await;
     check(&said, &["give the directory above it"]);
 }
 
