@@ -163,8 +163,8 @@ pub(crate) const BAN_ROWS: usize = 1_000;
 /// the store takes, since the first announcement comes after it.
 pub(crate) const BLOCKS_AGAIN: Duration = Duration::from_secs(10);
 
-/// How long one call works on deleting or exporting a user: well within the time of an operation, so that its answer says where the
-/// next one continues.
+/// How long one call works on deleting or exporting a user: well within the time of an operation, so that its answer
+/// says where the next one continues.
 pub(crate) const WALK_TIME: Duration = Duration::from_secs(5);
 
 /// Messages of a user that are removed at the same time: a room decides those that wait together.

@@ -2,12 +2,13 @@
 use std::sync::Arc;
 
 use dashmap::mapref::entry::Entry;
+use futures::{StreamExt, TryStreamExt};
 use parlance_cluster::Cluster;
 use parlance_core::{RoomId, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::v1::signal::Signal;
 use parlance_runtime::map::Map;
-use parlance_store::{Store, StoreError};
+use parlance_store::{Store, StoreError, rooms};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -72,18 +73,9 @@ impl Profiles {
     async fn announce(&self, user: &UserId) -> Result<(), StoreError> {
         // Reads the current profile: it may have changed again.
         let Some(profile) = self.store.user(user).await? else { return Ok(()) };
-        let size = self.sizes.rooms_page;
-        let mut rooms = Vec::new();
-        let mut after: Option<RoomId> = None;
-        while rooms.len() < MAX_PROFILE_ROOMS {
-            let page = self.store.rooms_of(user, after.as_ref(), size).await?;
-            rooms.extend(page.rows.into_iter().filter(|row| row.member.is_active()).map(|row| row.room));
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        rooms.truncate(MAX_PROFILE_ROOMS);
+        let rooms = rooms::active(self.store.as_ref(), user, self.sizes.rooms_page);
+        let rooms = rooms.map_ok(|row| row.room).take(MAX_PROFILE_ROOMS);
+        let rooms: Vec<RoomId> = rooms.try_collect().await?;
         let frame = SharedFrame::signal(Signal::UserUpdated(user_to_proto(&profile)));
         self.cluster.signal_contacts(user, &rooms, &frame).await;
         Ok(())

@@ -1,11 +1,13 @@
 //! How many rooms a user may create, and be a member of by their own doing.
 
+use std::future::ready;
 use std::num::NonZeroU32;
+use std::pin::pin;
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt};
 use parlance_core::{Caller, RoomId, UserId};
 use parlance_runtime::map::Map;
-use parlance_store::{Store, StoreError, UserRoom};
+use parlance_store::{Store, StoreError, UserRoom, rooms};
 use tokio::time::Instant;
 
 use crate::Error;
@@ -112,15 +114,8 @@ impl RoomQuota {
     async fn count(&self, store: &dyn Store, user: &UserId, most: u32) -> Result<u32, StoreError> {
         let known = self.deleted.get(user).map(|deleted| *deleted);
         let deleted = known.map_or(0, |deleted| deleted.rooms);
-        let (mut rooms, mut after) = (0, None);
-        loop {
-            let page = store.rooms_of(user, after.as_ref(), self.page).await?;
-            rooms += page.rows.iter().filter(|row| row.member.is_active()).count() as u32;
-            after = page.next;
-            if after.is_none() || rooms >= most.saturating_add(deleted) {
-                break;
-            }
-        }
+        let counted = rooms::active(store, user, self.page).take(most.saturating_add(deleted) as usize);
+        let rooms = counted.try_fold(0u32, |rooms, _| ready(Ok(rooms + 1))).await?;
         let kept = rooms.saturating_sub(deleted);
         if kept < most || known.is_some_and(|known| known.at.elapsed() < DELETED_COUNTED_FOR) {
             return Ok(kept);
@@ -130,22 +125,16 @@ impl RoomQuota {
 
     /// The same, by reading each room.
     async fn count_kept(&self, store: &dyn Store, user: &UserId, most: u32) -> Result<u32, StoreError> {
-        let (mut kept, mut deleted, mut after) = (0, 0, None);
-        loop {
-            let page = store.rooms_of(user, after.as_ref(), self.page).await?;
-            let active = page.rows.into_iter().filter(|row| row.member.is_active());
-            let mut read =
-                stream::iter(active).map(|row| is_deleted(store, row)).buffer_unordered(self.concurrency);
-            while let Some(is_deleted) = read.next().await {
-                if is_deleted? {
-                    deleted += 1;
-                } else {
-                    kept += 1;
-                }
-            }
-            after = page.next;
-            if after.is_none() || kept >= most {
-                break;
+        let (mut kept, mut deleted) = (0, 0);
+        let read = rooms::active(store, user, self.page).map_ok(|row| is_deleted(store, row));
+        let mut read = pin!(read.try_buffer_unordered(self.concurrency));
+        while kept < most
+            && let Some(is_deleted) = read.try_next().await?
+        {
+            if is_deleted {
+                deleted += 1;
+            } else {
+                kept += 1;
             }
         }
         self.deleted.insert(user.clone(), Deleted { rooms: deleted, at: Instant::now() });

@@ -1,15 +1,17 @@
 //! Presence of users whose node is gone or was considered gone: the node that removes their registrations reports
 //! them.
 use std::collections::BTreeSet;
+use std::future::ready;
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
 use parlance_core::{RoomId, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::v1;
-use parlance_store::StoreError;
+use parlance_store::{StoreError, rooms};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -76,28 +78,17 @@ impl Cluster {
 
     /// Whether the two share a room whose members are told of each other's presence.
     async fn shares_presence(&self, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
-        let theirs = self.active_rooms(other).await?;
-        for room in self.active_rooms(user).await?.intersection(&theirs) {
-            let stored = self.store.room(room).await?.filter(|stored| !stored.info.deleted);
+        let (store, page) = (self.store.as_ref(), self.sizes.rooms_page);
+        let rooms_of = |user| rooms::active(store, user, page).map_ok(|row| row.room);
+        let theirs: BTreeSet<RoomId> = rooms_of(other).try_collect().await?;
+        let mut shared = pin!(rooms_of(user).try_filter(|room| ready(theirs.contains(room))));
+        while let Some(room) = shared.try_next().await? {
+            let stored = store.room(&room).await?.filter(|stored| !stored.info.deleted);
             if stored.is_some_and(|stored| stored.head().member_count() <= MAX_SIGNAL_MEMBERS) {
                 return Ok(true);
             }
         }
         Ok(false)
-    }
-
-    /// The rooms of `user`.
-    async fn active_rooms(&self, user: &UserId) -> Result<BTreeSet<RoomId>, StoreError> {
-        let (mut rooms, mut after) = (BTreeSet::new(), None);
-        loop {
-            let page = self.store.rooms_of(user, after.as_ref(), self.sizes.rooms_page).await?;
-            let active = page.rows.into_iter().filter(|row| row.member.is_active());
-            rooms.extend(active.map(|row| row.room));
-            after = page.next;
-            if after.is_none() {
-                return Ok(rooms);
-            }
-        }
     }
 
     /// Signals that `users` are offline, unless they come back within the grace period.

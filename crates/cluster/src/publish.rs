@@ -73,7 +73,7 @@ impl Cluster {
         author: Author,
         content: envelope::Content,
     ) {
-        match self.try_tell_room(room, head, &users, author, content).await {
+        match self.try_notify_room(room, head, &users, author, content).await {
             Ok(Notified::Members) => {
                 self.note_written(room, |written| written.announced(head.seq(), &users));
                 return;
@@ -94,7 +94,7 @@ impl Cluster {
         self.announce_again();
     }
 
-    async fn try_tell_room(
+    async fn try_notify_room(
         &self,
         room: &RoomId,
         head: Head,

@@ -1,7 +1,8 @@
 //! Finding missed hints: one procedure for every registry failure.
 //!
 //! After a failure, and repeatedly while it lasts, the rooms and users of this node are compared with the store, most
-//! recently active rooms first and those with deliveries since last, at a limited rate. One that cannot be compared is retried on its own.
+//! recently active rooms first and those with deliveries since last, at a limited rate. One that cannot be compared is
+//! retried on its own.
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};

@@ -18,6 +18,11 @@ impl Blocks {
         self.0.contains_key(user)
     }
 
+    /// Since when `user` is blocked.
+    pub fn since(&self, user: &UserId) -> Option<Timestamp> {
+        self.0.get(user).copied()
+    }
+
     /// Whether nobody is blocked.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

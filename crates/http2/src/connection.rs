@@ -82,13 +82,10 @@ where
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
         let Self { link, mut pings, trust } = self;
-        let limits = peer.ledger().limits().clone();
         let mut shutdown = pin!(shutdown.cancelled_owned());
         let mut clock = pin!(sleep_until(Instant::now() + keep_alive.after));
-        // Looked at again, since many others may arrive.
-        let look = limits.anonymous_age.min(limits.anonymous_age_when_crowded);
         let begun = Instant::now();
-        let mut anonymous = pin!(sleep_until(begun + look));
+        let mut anonymous = pin!(sleep_until(begun + peer.ledger().anonymous_rest(Duration::ZERO)));
         let (mut is_shut_down, mut is_asked) = (false, false);
         let mut must_identify = trust == Trust::Bounded;
         // Tasks of requests in flight; the remaining ones end with the connection.
@@ -118,11 +115,11 @@ where
                     }
                 }
                 () = anonymous.as_mut(), if must_identify => {
-                    let rest = peer.ledger().anonymous_age().saturating_sub(begun.elapsed());
+                    let rest = peer.ledger().anonymous_rest(begun.elapsed());
                     if peer.is_identified() {
                         must_identify = false;
                     } else if !rest.is_zero() {
-                        anonymous.as_mut().reset(Instant::now() + rest.min(look));
+                        anonymous.as_mut().reset(Instant::now() + rest);
                     } else if is_shut_down {
                         tracing::debug!("closing: no caller was identified in time");
                         break Ok(());

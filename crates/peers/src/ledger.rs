@@ -78,10 +78,19 @@ impl Ledger {
     }
 
     /// How long a connection may stay unauthenticated at present.
-    pub fn anonymous_age(&self) -> Duration {
-        let Limits { anonymous_age, anonymous_in_all, anonymous_age_when_crowded, .. } = self.limits;
-        let is_crowded = self.anonymous() > anonymous_in_all;
-        if is_crowded { anonymous_age.min(anonymous_age_when_crowded) } else { anonymous_age }
+    fn anonymous_age(&self) -> Duration {
+        let is_crowded = self.anonymous() > self.limits.anonymous_in_all;
+        if is_crowded { self.crowded_age() } else { self.limits.anonymous_age }
+    }
+
+    fn crowded_age(&self) -> Duration {
+        self.limits.anonymous_age.min(self.limits.anonymous_age_when_crowded)
+    }
+
+    /// When to look again at a connection that has been unauthenticated for `elapsed`, since many others may have
+    /// arrived by then. Zero: its time is over.
+    pub fn anonymous_rest(&self, elapsed: Duration) -> Duration {
+        self.anonymous_age().saturating_sub(elapsed).min(self.crowded_age())
     }
 
     /// The number of addresses with connections.

@@ -2,6 +2,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -242,9 +243,7 @@ async fn http1(
     app: Router,
     shutdown: CancellationToken,
 ) {
-    let limits = peer.ledger().limits();
-    // Looked at again, since many others may arrive.
-    let (begun, look) = (Instant::now(), limits.anonymous_age.min(limits.anonymous_age_when_crowded));
+    let begun = Instant::now();
     let of_request = peer.clone();
     let service = app.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(of_request.clone());
@@ -254,7 +253,7 @@ async fn http1(
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);
     // Boxed, since most connections end before the timer is needed.
-    let mut anonymous = Box::pin(sleep(look));
+    let mut anonymous = Box::pin(sleep(peer.ledger().anonymous_rest(Duration::ZERO)));
     let mut must_identify = true;
     let result = loop {
         tokio::select! {
@@ -270,9 +269,9 @@ async fn http1(
                     must_identify = false;
                     continue;
                 }
-                let rest = peer.ledger().anonymous_age().saturating_sub(begun.elapsed());
+                let rest = peer.ledger().anonymous_rest(begun.elapsed());
                 if !rest.is_zero() {
-                    anonymous.as_mut().reset(Instant::now() + rest.min(look));
+                    anonymous.as_mut().reset(Instant::now() + rest);
                     continue;
                 }
                 connection.as_mut().graceful_shutdown();

@@ -4,7 +4,8 @@
 //! no queue is needed.
 //!
 //! Depends on the store, the hub and the cluster. Operations are carried out by an implementation of [`Operations`].
-//! Knows when its token expires, and lets [`Operations`] check a new one. Does not depend on tokens, room actors or transports.
+//! Knows when its token expires, and lets [`Operations`] check a new one. Does not depend on tokens, room actors or
+//! transports.
 #![warn(missing_docs)]
 
 mod acks;

@@ -27,6 +27,7 @@ mod random;
 mod record;
 pub mod revocations;
 mod room_ids;
+pub mod rooms;
 mod store;
 mod until;
 mod user_store;

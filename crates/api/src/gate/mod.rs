@@ -1,7 +1,7 @@
 //! The single entry point of every call and every stream, on each transport. A call's client address and caller are
-//! identified, the caller acts as another user if the call names one, is rate limited, and must not be deactivated. The call
-//! then runs in a span, within a deadline, is counted, and written to the audit log. A stream is identified and audited
-//! here; its hello and its frames are rate limited.
+//! identified, the caller acts as another user if the call names one, is rate limited, and must not be deactivated. The
+//! call then runs in a span, within a deadline, is counted, and written to the audit log. A stream is identified and
+//! audited here; its hello and its frames are rate limited.
 //!
 //! Operations take an [`Admitted`] caller, which only the gate creates, and a request with a row in [`calls`]: an
 //! operation that bypasses the gate does not compile.

@@ -6,15 +6,13 @@ use parlance_proto::v1;
 use parlance_runtime::own_task::run_to_end;
 use parlance_store::{NamePlace, StoreError, User, UserChange, UserState};
 
-use super::parse;
+use super::only_the_app;
+use super::parse::{self, TOKEN_SPACE};
 use super::users::not_updated;
 use super::views::user_to_proto;
 use crate::accounts::EndSessions;
 use crate::gate::Admitted;
 use crate::{Api, Error};
-
-/// Separates id and name in a page token: no id contains it.
-const SPACE: char = ' ';
 
 impl Api {
     pub(crate) async fn search_users(
@@ -22,14 +20,14 @@ impl Api {
         caller: &Admitted,
         request: v1::SearchUsersRequest,
     ) -> Result<v1::SearchUsersResponse, Error> {
-        if !self.parts.profiles.all_search && !self.auth().is_local() && !caller.is_service {
-            return Err(Error::NeedsScope);
+        if !self.parts.profiles.all_search && !self.auth().is_local() {
+            only_the_app(caller)?;
         }
         let prefix = parse::name_prefix("name_prefix", &request.name_prefix)?;
         let size = parse::page_size(request.page_size)?;
         let after = place_of(&request.page_token)?;
         let found = self.store().find_users(&prefix, after.as_ref(), size).await?;
-        let token = |place: NamePlace| format!("{}{SPACE}{}", place.user, place.name.as_str());
+        let token = |place: NamePlace| format!("{}{TOKEN_SPACE}{}", place.user, place.name.as_str());
         Ok(v1::SearchUsersResponse {
             users: found.users.iter().map(user_to_proto).collect(),
             next_page_token: found.next.map(token).unwrap_or_default(),
@@ -55,9 +53,7 @@ impl Api {
     }
 
     async fn set_state(&self, caller: &Admitted, user: &str, state: UserState) -> Result<User, Error> {
-        if !caller.is_service {
-            return Err(Error::NeedsScope);
-        }
+        only_the_app(caller)?;
         let id = parse::user_id("user_id", user)?;
         let change = UserChange { state: Some(state), ..UserChange::default() };
         self.change_state(id, change).await
@@ -96,11 +92,9 @@ async fn end_sessions(auth: &Auth, others: Option<&dyn EndSessions>, id: &UserId
 }
 
 fn place_of(token: &str) -> Result<Option<NamePlace>, Error> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let place = token.split_once(SPACE).and_then(|(user, name)| {
-        Some(NamePlace { name: FoldedName::of(name), user: UserId::parse(user).ok()? })
-    });
-    place.map(Some).ok_or_else(|| parse::field("page_token", "not one that this server gave"))
+    parse::page_token(token, |token| {
+        let (user, name) = token.split_once(TOKEN_SPACE).ok_or(())?;
+        let user = UserId::parse(user).map_err(drop)?;
+        Ok::<_, ()>(NamePlace { name: FoldedName::of(name), user })
+    })
 }

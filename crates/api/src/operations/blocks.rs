@@ -2,7 +2,7 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 use parlance_core::limits::MAX_BLOCKS;
-use parlance_core::{Blocks, Caller, Refusal, RoomId, Timestamp, UserId};
+use parlance_core::{Caller, Refusal, RoomId, Timestamp, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
@@ -17,11 +17,6 @@ use crate::{Api, Error};
 
 fn block(user: &UserId, since: Timestamp) -> v1::Block {
     v1::Block { user_id: user.as_str().to_owned(), since: Some(convert::timestamp(since)) }
-}
-
-/// Since when `other` is blocked.
-fn since_when(blocks: &Blocks, other: &UserId) -> Option<Timestamp> {
-    blocks.iter().find(|(blocked, _)| *blocked == other).map(|(_, since)| since)
 }
 
 impl Api {
@@ -74,7 +69,7 @@ impl Api {
         let (store, cluster) = (self.parts.store.clone(), self.cluster.clone());
         let before = cluster.blocks_of(user).await?;
         if before.contains(other) == since.is_some() && store.blocks(user).await? == *before {
-            return Ok(since_when(&before, other));
+            return Ok(before.since(other));
         }
         self.announce_again(user);
         let (user, other) = (user.clone(), other.clone());
@@ -86,7 +81,7 @@ impl Api {
                 BlockError::TooMany(_) => Error::TooManyBlocks(MAX_BLOCKS),
                 BlockError::Store(error) => Error::Store(error),
             })?;
-            let since = since_when(&blocks, &other);
+            let since = blocks.since(&other);
             let changed = v1::BlockChanged { user_id: other.as_str().to_owned(), blocked: since.is_some() };
             cluster.signal_user(&user, &SharedFrame::signal(Signal::BlockChanged(changed))).await;
             // Nobody corrects later what they know of the other one's presence.

@@ -11,6 +11,7 @@ use parlance_proto::v1::ErasedMessages;
 use parlance_store::{StoredRoom, User, UserChange, UserRoom, UserState};
 use tokio::time::Instant;
 
+use super::only_the_app;
 use super::parse;
 use super::views::user_to_proto;
 use super::walk::{Place, Visit};
@@ -24,9 +25,7 @@ impl Api {
         caller: &Admitted,
         request: v1::DeleteUserRequest,
     ) -> Result<v1::DeleteUserResponse, Error> {
-        if !caller.is_service {
-            return Err(Error::NeedsScope);
-        }
+        only_the_app(caller)?;
         let id = parse::user_id("user_id", &request.user_id)?;
         if id == caller.user {
             return Err(parse::field("user_id", "is whoever calls"));

@@ -8,6 +8,7 @@ use prost::Message;
 use tokio::time::Instant;
 use v1::exported_item::Item;
 
+use super::only_the_app;
 use super::parse;
 use super::preferences::preferences_to_proto;
 use super::views::user_to_proto;
@@ -22,9 +23,7 @@ impl Api {
         caller: &Admitted,
         request: v1::ExportUserRequest,
     ) -> Result<v1::ExportUserResponse, Error> {
-        if !caller.is_service {
-            return Err(Error::NeedsScope);
-        }
+        only_the_app(caller)?;
         let id = parse::user_id("user_id", &request.user_id)?;
         let place = Place::parse(&request.page_token)?;
         let user = self.store().user(&id).await?.ok_or_else(|| Error::UserNotFound(id.to_string()))?;

@@ -235,6 +235,11 @@ fn acting_for<Q: Call>(gate: &Gate, _: &Q, caller: Caller, as_user: &str) -> Res
     gate.acting_as::<Q>(caller, Ok(as_user))
 }
 
+/// Refuses all callers but the app's own backend.
+fn only_the_app(caller: &Caller) -> Result<(), Error> {
+    if caller.is_service { Ok(()) } else { Err(Error::NeedsScope) }
+}
+
 /// Returns the id of a room that cannot be read now, to be left out of a page. An error of the whole
 /// store fails the page.
 fn left_out(room: &RoomId, error: Error) -> Result<String, Error> {

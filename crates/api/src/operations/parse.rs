@@ -132,11 +132,14 @@ pub(crate) fn page_size(size: u32) -> Result<usize, Error> {
     }
 }
 
-/// Parses a page token: the last id of the previous page. Readable, and never
+/// Separates the parts of a page token: no id contains it.
+pub(crate) const TOKEN_SPACE: char = ' '; // format
+
+/// Parses a page token: the last id of the previous page, or several parts. Readable, and never
 /// expires.
-pub(crate) fn page_token<T>(
+pub(crate) fn page_token<T, E>(
     token: &str,
-    parse: impl FnOnce(&str) -> Result<T, parlance_core::IdError>,
+    parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<Option<T>, Error> {
     if token.is_empty() {
         return Ok(None);

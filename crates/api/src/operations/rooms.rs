@@ -7,6 +7,7 @@ use parlance_core::{
 use parlance_proto::{convert, v1};
 use parlance_store::{StoreError, UserRoom};
 
+use super::only_the_app;
 use super::parse;
 use super::views::{room_to_proto, seen_by};
 use crate::gate::Admitted;
@@ -143,8 +144,8 @@ impl Api {
     ) -> Result<v1::GetDirectRoomResponse, Error> {
         let user = parse::user_or_me(&caller.user, &request.user_id)?;
         let peer = parse::user_id("peer_id", &request.peer_id)?;
-        if user != caller.user && !caller.is_service {
-            return Err(Error::NeedsScope);
+        if user != caller.user {
+            only_the_app(caller)?;
         }
         if user == peer {
             return Err(parse::field("peer_id", "a direct room is between two people"));

@@ -8,6 +8,7 @@ use parlance_runtime::random;
 use parlance_store::{UpdateError, User, UserChange, UserState};
 use ring::digest::{SHA256, digest};
 
+use super::only_the_app;
 use super::parse;
 use super::views::user_to_proto;
 use crate::accounts::may_act;
@@ -77,8 +78,8 @@ impl Api {
         caller: &Admitted,
         request: v1::ListUsersRequest,
     ) -> Result<v1::ListUsersResponse, Error> {
-        if !self.auth().is_local() && !caller.is_service {
-            return Err(Error::NeedsScope);
+        if !self.auth().is_local() {
+            only_the_app(caller)?;
         }
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, UserId::parse)?;
@@ -93,8 +94,8 @@ impl Api {
         request: v1::UpdateUserRequest,
     ) -> Result<v1::UpdateUserResponse, Error> {
         let id = parse::user_or_me(&caller.user, &request.user_id)?;
-        if id != caller.user && !caller.is_service {
-            return Err(Error::NeedsScope);
+        if id != caller.user {
+            only_the_app(caller)?;
         }
         if id == caller.user {
             self.ensure_user(caller).await?;

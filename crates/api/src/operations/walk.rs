@@ -4,11 +4,9 @@ use futures::future::BoxFuture;
 use parlance_core::{RoomId, UserId};
 use parlance_store::{StoreError, UserRoom};
 
+use super::parse::TOKEN_SPACE;
 use super::{left_out, parse};
 use crate::{Api, Error};
-
-/// Separates room and seq in a page token: no id contains it.
-const SPACE: char = ' ';
 
 /// Where a walk continues: in this room, from this seq on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,17 +17,15 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn parse(token: &str) -> Result<Option<Self>, Error> {
-        if token.is_empty() {
-            return Ok(None);
-        }
-        let place = token
-            .split_once(SPACE)
-            .and_then(|(room, seq)| Some(Self { room: RoomId::parse(room).ok()?, seq: seq.parse().ok()? }));
-        place.map(Some).ok_or_else(|| parse::field("page_token", "not one that this server gave"))
+        parse::page_token(token, |token| {
+            let (room, seq) = token.split_once(TOKEN_SPACE).ok_or(())?;
+            let room = RoomId::parse(room).map_err(drop)?;
+            Ok::<_, ()>(Self { room, seq: seq.parse().map_err(drop)? })
+        })
     }
 
     pub(super) fn token(place: Option<&Self>) -> String {
-        place.map(|Self { room, seq }| format!("{room}{SPACE}{seq}")).unwrap_or_default()
+        place.map(|Self { room, seq }| format!("{room}{TOKEN_SPACE}{seq}")).unwrap_or_default()
     }
 }
 

@@ -73,12 +73,8 @@ impl Actor {
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<RoomMessage>) {
         let mut messages = Vec::new();
         loop {
-            match timeout(
-                self.idle_share().max(ROOM_IDLE_MIN),
-                inbox.recv_many(&mut messages, MAX_CHUNK_EVENTS),
-            )
-            .await
-            {
+            let idle = self.idle_share().max(ROOM_IDLE_MIN);
+            match timeout(idle, inbox.recv_many(&mut messages, MAX_CHUNK_EVENTS)).await {
                 Ok(0) => return,
                 Ok(_) => {
                     self.gather(&mut inbox, &mut messages).await;

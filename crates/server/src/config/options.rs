@@ -228,9 +228,9 @@ pub struct Options {
     pub trusted_proxies: Option<Vec<String>>,
 
     /// Whether the trusted proxies forward bytes instead of requests, and name each client by the
-    /// PROXY protocol (version 1 or 2) at the begin of its connection: load balancers for TCP
+    /// PROXY protocol (version 1 or 2) at the beginning of its connection: load balancers for TCP
     /// [default: off]
-    #[arg(long, help_heading = LIMITS, env = "PARLANCE_PROXY_PROTOCOL", value_name = "WHEN")]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_PROXY_PROTOCOL", value_name = "on|off")]
     #[serde(alias = "proxy_protocol")]
     pub proxy_protocol: Option<OnOff>,
 

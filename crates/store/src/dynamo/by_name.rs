@@ -1,5 +1,5 @@
-//! Where active users are found by name: items of the table `user_rooms` whose keys are no ids of a user and a room. They are
-//! in the stream of the table, whose readers ignore them.
+//! Where active users are found by name: items of the table `user_rooms` whose keys are no ids of a user and a room.
+//! They are in the stream of the table, whose readers ignore them.
 //!
 //! | attribute | | |
 //! |---|---|---|

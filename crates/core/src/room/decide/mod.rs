@@ -9,10 +9,9 @@ mod stop;
 mod view;
 
 pub(super) use stop::Stop;
-use view::allowed;
-
 pub(super) use view::View;
 
+use self::view::allowed;
 use super::command::{Action, Authority, Command, Need, Outcome, Refusal};
 use super::requests::Seen;
 use crate::{Body, Interval, Member, Permission, RoomKind, Timestamp};
