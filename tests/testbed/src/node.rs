@@ -12,6 +12,8 @@ use tokio::time::{Instant, interval, timeout};
 use crate::server_process::{free_ports, is_healthy, last_words, metric, resident_bytes, spawn};
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
+/// Between two starts: a supervisor waits for about as long.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -86,10 +88,20 @@ impl Node {
         }
     }
 
-    /// Restarts it after it has ended.
+    /// Restarts it after it has ended. A start that meets an injected fault may refuse and exit;
+    /// it is tried again, as a supervisor does. A panic is not.
     pub async fn start_again(&mut self) -> Result<()> {
-        self.child = spawn(&self.program, &self.arguments, &self.environment, self.folder.path())?;
-        self.wait_until_healthy().await
+        let deadline = Instant::now() + START_DEADLINE;
+        let mut again = interval(RESTART_PAUSE);
+        loop {
+            again.tick().await;
+            self.child = spawn(&self.program, &self.arguments, &self.environment, self.folder.path())?;
+            let Err(error) = self.wait_until_healthy().await else { return Ok(()) };
+            let refused = self.child.try_wait()?.is_some_and(|status| status.code() == Some(1));
+            if !refused || Instant::now() > deadline {
+                return Err(error);
+            }
+        }
     }
 
     /// Sends a signal by its name in `kill`: signals other than SIGKILL need unsafe
