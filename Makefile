@@ -84,6 +84,7 @@ clients: build $(TOOLS)/clients ## the clients in other languages, against the s
 	tools/check-quickstart $(DEBUG_SERVER)
 	cd clients/node && npm run --silent generate
 	PYTHON=$(abspath $(TOOLS))/venv/bin/python clients/python/generate
+	$(TOOLS)/venv/bin/python tools/check-grpc $(DEBUG_SERVER)
 	cd clients/node && npm test --silent
 	cd clients/python && $(abspath $(TOOLS))/venv/bin/python -m unittest --quiet
 	tools/conformance $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
