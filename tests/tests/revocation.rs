@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use parlance_proto::error::Failure;
 use parlance_proto::v1;
+use parlance_proto::v1::server_frame::Frame;
 use parlance_tests::{
     Cluster, Conversation, DOORS, Http, Person, Server, Signer, claims, eventually, fresh, now, run_to_end,
+    within,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -97,6 +100,53 @@ async fn only_streams_of_revoked_tokens_end() {
     assert_eq!(whoami(&server, &first).await, revoked());
     assert_eq!(whoami(&server, &second).await, revoked());
     assert_eq!(whoami(&server, &later).await, Ok(()));
+}
+
+#[tokio::test]
+async fn with_a_grace_sessions_go_on_with_another_token_or_end_after_it() {
+    let (server, signer, _dir) = keyed().await;
+    let token = |id: &str| {
+        let mut claims = claims("alice", now() + 3_600);
+        claims["jti"] = id.into();
+        signer.token(&claims)
+    };
+    let (first, second) = (token("first"), token("second"));
+    let (mut refreshed, mut left) =
+        (open(&server, "alice", &first).await, open(&server, "alice", &first).await);
+    let hello = v1::SubscribeRequest { hello: Some(v1::Hello::default()) };
+    let listening = server.person_with("alice", &first).chat().subscribe(hello).await;
+    let mut listening = listening.unwrap().into_inner();
+
+    revoke(&server, &["--token-id", "first", "--grace", "4"]).await;
+    assert_eq!(whoami(&server, &first).await, revoked(), "new calls are refused at once");
+    for conversation in refreshed.iter_mut().chain(&mut left) {
+        let expiring = conversation.expiring().await;
+        assert!(expiring.expires_after.unwrap().seconds <= 4, "{expiring:?}");
+    }
+    for conversation in &mut refreshed {
+        conversation.refresh(&second).await.unwrap();
+    }
+    for conversation in &mut left {
+        let end = within("it ends", conversation.end()).await;
+        assert_eq!(end.failure.unwrap().reason, "token_revoked");
+    }
+    // It could not send another token, and is not told.
+    let end = loop {
+        match within("it ends", listening.message()).await {
+            Ok(frame) => assert!(!matches!(frame.unwrap().frame, Some(Frame::TokenExpiring(_)))),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(Failure::from_status(&end).reason, "token_revoked");
+    for conversation in &mut refreshed {
+        conversation.call(v1::ListRoomsRequest::default()).await.unwrap();
+    }
+    revoke(&server, &["--token-id", "second"]).await;
+    all_end(refreshed).await;
+
+    let output = run_to_end(&["revoke", "--admin", &server.admin(), "--everyone", "--grace", "3601"]).await;
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("grace_seconds: must be at most 3600"));
 }
 
 /// A frame of the conversation with `as_user`.

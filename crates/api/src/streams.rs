@@ -13,7 +13,7 @@ use parlance_sessions::Inbound;
 use tonic::{Code, Status};
 
 use crate::Error;
-use crate::gate::{Call, Identified};
+use crate::gate::{Call, Identified, Refresh};
 use crate::services::{AS_USER, Services};
 
 impl Services {
@@ -30,7 +30,7 @@ impl Services {
         let (caller, outlet, request) = self.stream_caller::<Inbound, _>(request).await?;
         let inbound = grpc::messages(request, MAX_FRAME_BYTES)?.boxed();
         let open = |caller, inbound, number| self.0.chat(caller, number, inbound, outlet);
-        Ok(self.0.gate.open(caller, inbound, open))
+        Ok(self.0.gate.open(caller, inbound, Refresh::Possible, open))
     }
 
     /// Opens the `Subscribe` stream that `request` asks for, likewise.
@@ -47,7 +47,7 @@ impl Services {
         let missing = || Failure::new(Code::InvalidArgument, "malformed_frame", "the request has no message");
         let request = messages.try_next().await?.ok_or_else(missing)?;
         let open = |caller, request, number| self.0.subscribe(caller, number, request, outlet);
-        Ok(self.0.gate.open(caller, request, open))
+        Ok(self.0.gate.open(caller, request, Refresh::Impossible, open))
     }
 
     /// Opens a `Chat` stream for the caller that `headers` identify. Events may be pushed past it, through `outlet`.
@@ -63,7 +63,7 @@ impl Services {
         let caller = self.0.gate.identify(headers).await?;
         self.refuse_as_user::<Inbound>(&caller, headers)?;
         let open = |caller, inbound, number| self.0.chat(caller, number, inbound, outlet);
-        Ok(self.0.gate.open(caller, inbound.boxed(), open))
+        Ok(self.0.gate.open(caller, inbound.boxed(), Refresh::Possible, open))
     }
 
     /// The caller of a stream, its connection if that supports pushing, and the rest of its request.

@@ -40,7 +40,7 @@ pub use inbox::{Cursors, Mark, Unread};
 pub use member::{Interval, Member, Mute, SeqRange, Standing, visible_ranges};
 pub use message_kind::{MessageKind, NotAKind};
 pub use overlay::{Entry, Overlay, PastForms};
-pub use revocation::{Revocation, TokenId};
+pub use revocation::{Revocation, RevocationEntry, TokenId};
 pub use role::Role;
 pub use room::{
     Action, Append, Authority, Command, Creation, Decision, Draft, Hole, Need, NewRoom, Outcome, Posted,

@@ -15,6 +15,22 @@ pub enum Revocation {
     Ended(UserId),
 }
 
+/// A revocation, and how long what was opened with the tokens may last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationEntry {
+    /// What is revoked.
+    pub revocation: Revocation,
+    /// Open sessions last until this second since the Unix epoch, in which they may send another token. `None`: they
+    /// end at once.
+    pub sessions_until: Option<u64>,
+}
+
+impl From<Revocation> for RevocationEntry {
+    fn from(revocation: Revocation) -> Self {
+        Self { revocation, sessions_until: None }
+    }
+}
+
 impl Revocation {
     /// The user whose state has changed.
     pub fn ended(&self) -> Option<&UserId> {

@@ -14,6 +14,7 @@ mod jwk;
 mod jwks;
 mod key;
 mod limits;
+mod live;
 mod provider;
 mod revocations;
 
@@ -22,4 +23,5 @@ pub use claims::{Expectations, ME, TokenProblem};
 pub use jwks::{Jwks, JwksUrl, JwksUrlError};
 pub use key::{Key, KeyError};
 pub use limits::Pace;
-pub use revocations::{Live, Revocations};
+pub use live::{Ending, Live};
+pub use revocations::Revocations;

@@ -185,6 +185,10 @@ pub(crate) const REVOCATIONS_LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Maximum number of revocations per read: 300 bytes each.
 pub(crate) const REVOCATIONS_PAGE: usize = 1_000;
 
+/// Longest time for which sessions may last after their tokens were revoked: whoever revokes for longer can wait for
+/// the tokens to expire.
+pub(crate) const MAX_GRACE: Duration = Duration::from_secs(3_600);
+
 /// Maximum size of a request to revoke, in bytes: a few ids.
 pub(crate) const MAX_REVOCATION_ORDER: usize = 4 * 1024;
 

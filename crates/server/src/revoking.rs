@@ -12,14 +12,14 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlance_api::EndSessions;
 use parlance_api::identity::Revocations;
-use parlance_core::{Clock as _, Revocation, SystemClock, TokenId, UserId};
+use parlance_core::{Clock as _, Revocation, RevocationEntry, SystemClock, TokenId, UserId};
 use parlance_store::StoreError;
 use parlance_store::revocations::RevocationList;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::limits::{MAX_REVOCATION_ORDER, REVOCATIONS_LOOK_EVERY, REVOCATIONS_PAGE};
+use crate::limits::{MAX_GRACE, MAX_REVOCATION_ORDER, REVOCATIONS_LOOK_EVERY, REVOCATIONS_PAGE};
 
 /// Follows the store's list of revocations.
 pub(crate) struct Revoking {
@@ -33,7 +33,7 @@ impl Revoking {
     pub(crate) fn new(list: Arc<dyn RevocationList>, revocations: Arc<Revocations>) -> Arc<Self> {
         metrics::describe_counter!(
             "parlance_revoked_streams_total",
-            "sessions ended since their token was revoked"
+            "sessions ended since their token was revoked, or told that they end after a grace"
         );
         Arc::new(Self { list, revocations, place: Mutex::default() })
     }
@@ -43,7 +43,7 @@ impl Revoking {
         let mut place = self.place.lock().await;
         loop {
             let (found, last) = self.list.revoked_after(*place, REVOCATIONS_PAGE).await?;
-            let ended = self.revocations.apply(&found);
+            let ended = self.revocations.apply(&found, SystemClock.now());
             metrics::counter!("parlance_revoked_streams_total").increment(ended as u64);
             *place = last;
             if found.len() < REVOCATIONS_PAGE {
@@ -67,9 +67,10 @@ impl Revoking {
         }
     }
 
-    async fn revoke(&self, revocation: &Revocation) -> Result<(), StoreError> {
-        self.list.revoke(revocation).await?;
-        tracing::info!(target: "parlance::audit", operation = "Revoke", ?revocation);
+    async fn revoke(&self, entry: &RevocationEntry) -> Result<(), StoreError> {
+        self.list.revoke(entry).await?;
+        let RevocationEntry { revocation, sessions_until } = entry;
+        tracing::info!(target: "parlance::audit", operation = "Revoke", ?revocation, sessions_until);
         self.catch_up().await
     }
 }
@@ -77,7 +78,7 @@ impl Revoking {
 impl EndSessions for Revoking {
     fn end<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
-            self.list.revoke(&Revocation::Ended(user.clone())).await?;
+            self.list.revoke(&Revocation::Ended(user.clone()).into()).await?;
             // So that a session that is opened after a reactivation is not ended for it.
             self.catch_up().await
         }
@@ -101,10 +102,23 @@ pub(crate) struct Order {
     /// Tokens issued up to this second. Default: now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) issued_until: Option<u64>,
+    /// How long open sessions may last, to send another token. Default: they end at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) grace_seconds: Option<u64>,
 }
 
 impl Order {
-    pub(crate) fn revocation(&self, now: u64) -> Result<Revocation, String> {
+    /// What to store at this second.
+    pub(crate) fn entry(&self, now: u64) -> Result<RevocationEntry, String> {
+        let grace = self.grace_seconds.filter(|seconds| *seconds > 0);
+        if grace.is_some_and(|seconds| seconds > MAX_GRACE.as_secs()) {
+            return Err(format!("grace_seconds: must be at most {}", MAX_GRACE.as_secs()));
+        }
+        let sessions_until = grace.map(|seconds| now + seconds);
+        Ok(RevocationEntry { revocation: self.revocation(now)?, sessions_until })
+    }
+
+    fn revocation(&self, now: u64) -> Result<Revocation, String> {
         let until = self.issued_until.unwrap_or(now);
         match (&self.token_id, &self.user_id, self.everyone, self.issued_until) {
             (Some(id), None, false, None) => {
@@ -139,15 +153,15 @@ async fn revoke(State(revoking): State<Arc<Revoking>>, headers: HeaderMap, body:
             .into_response();
     }
     let order = serde_json::from_slice::<Order>(&body).map_err(|error| error.to_string());
-    let revocation = match order.and_then(|order| order.revocation(SystemClock.now().0 / 1_000)) {
-        Ok(revocation) => revocation,
+    let entry = match order.and_then(|order| order.entry(SystemClock.now().0 / 1_000)) {
+        Ok(entry) => entry,
         Err(problem) => return (StatusCode::BAD_REQUEST, format!("{problem}\n")).into_response(),
     };
-    if revoking.revocations.is_full() && !matches!(revocation, Revocation::Everyone(_)) {
+    if revoking.revocations.is_full() && !matches!(entry.revocation, Revocation::Everyone(_)) {
         let message = "too many are revoked: give the issuer another key instead\n";
         return (StatusCode::INSUFFICIENT_STORAGE, message).into_response();
     }
-    match revoking.revoke(&revocation).await {
+    match revoking.revoke(&entry).await {
         Ok(()) => (StatusCode::OK, "revoked\n").into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
@@ -161,12 +175,16 @@ mod tests {
     fn an_order_names_one_thing() {
         let read = |json: &str| {
             let order = serde_json::from_str::<Order>(json).map_err(|error| error.to_string())?;
-            order.revocation(100)
+            order.entry(100)
         };
+        let at_once = |revocation: Revocation| Ok(RevocationEntry::from(revocation));
         let alice = UserId::parse("alice").unwrap();
-        assert_eq!(read(r#"{"user_id":"alice"}"#), Ok(Revocation::User(alice.clone(), 100)));
-        assert_eq!(read(r#"{"user_id":"alice","issued_until":5}"#), Ok(Revocation::User(alice, 5)));
-        assert_eq!(read(r#"{"everyone":true}"#), Ok(Revocation::Everyone(100)));
+        assert_eq!(read(r#"{"user_id":"alice"}"#), at_once(Revocation::User(alice.clone(), 100)));
+        assert_eq!(read(r#"{"user_id":"alice","issued_until":5}"#), at_once(Revocation::User(alice, 5)));
+        assert_eq!(read(r#"{"everyone":true}"#), at_once(Revocation::Everyone(100)));
+        assert_eq!(read(r#"{"everyone":true,"grace_seconds":0}"#), at_once(Revocation::Everyone(100)));
+        let later = RevocationEntry { revocation: Revocation::Everyone(100), sessions_until: Some(160) };
+        assert_eq!(read(r#"{"everyone":true,"grace_seconds":60}"#), Ok(later));
         assert!(read(r#"{"token_id":"t"}"#).is_ok());
         for wrong in [
             "{}",
@@ -176,6 +194,8 @@ mod tests {
             r#"{"token_id":"t","user_id":"alice"}"#,
             r#"{"user_id":"alice","everyone":true}"#,
             r#"{"user":"alice"}"#,
+            r#"{"everyone":true,"grace_seconds":3601}"#,
+            r#"{"everyone":true,"grace_seconds":-1}"#,
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

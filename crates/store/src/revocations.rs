@@ -1,7 +1,7 @@
 //! Revoked tokens, shared by all nodes on a store: an append-only list with numbered places.
 
 use async_trait::async_trait;
-use parlance_core::{Revocation, TokenId, UserId};
+use parlance_core::{Revocation, RevocationEntry, TokenId, UserId};
 use serde_json::{Value, json};
 
 use crate::StoreError;
@@ -11,26 +11,32 @@ use crate::record::damaged;
 #[async_trait]
 pub trait RevocationList: Send + Sync + 'static {
     /// Appends to the list. Durable once it returns.
-    async fn revoke(&self, revocation: &Revocation) -> Result<(), StoreError>;
+    async fn revoke(&self, entry: &RevocationEntry) -> Result<(), StoreError>;
 
     /// Up to `limit` entries after `place`, with the place of the last one. Places start at 1.
-    async fn revoked_after(&self, place: u64, limit: usize) -> Result<(Vec<Revocation>, u64), StoreError>;
+    async fn revoked_after(
+        &self,
+        place: u64,
+        limit: usize,
+    ) -> Result<(Vec<RevocationEntry>, u64), StoreError>;
 }
 
-/// The stored form: JSON on one line.
-pub(crate) fn encode(revocation: &Revocation) -> String {
-    let json = match revocation {
+/// The stored form: JSON on one line. Versions that do not know `sessions_until` end sessions at once.
+pub(crate) fn encode(entry: &RevocationEntry) -> String {
+    let mut json = match &entry.revocation {
         Revocation::Token(token) => json!({"token": token.as_str()}),
         Revocation::User(user, until) => json!({"user": user.as_str(), "issued_until": until}),
         Revocation::Everyone(until) => json!({"issued_until": until}),
         Revocation::Ended(user) => json!({"ended": user.as_str()}),
     };
+    if let Some(until) = entry.sessions_until {
+        json["sessions_until"] = until.into();
+    }
     json.to_string()
 }
 
-pub(crate) fn decode(text: &str) -> Result<Revocation, StoreError> {
-    let read = || {
-        let json: Value = serde_json::from_str(text).ok()?;
+pub(crate) fn decode(text: &str) -> Result<RevocationEntry, StoreError> {
+    let what = |json: &Value| {
         if let Some(token) = json.get("token") {
             return TokenId::parse(token.as_str()?).map(Revocation::Token);
         }
@@ -42,6 +48,14 @@ pub(crate) fn decode(text: &str) -> Result<Revocation, StoreError> {
             Some(user) => Some(Revocation::User(UserId::parse(user.as_str()?).ok()?, until)),
             None => Some(Revocation::Everyone(until)),
         }
+    };
+    let read = || {
+        let json: Value = serde_json::from_str(text).ok()?;
+        let sessions_until = match json.get("sessions_until") {
+            Some(until) => Some(until.as_u64()?),
+            None => None,
+        };
+        Some(RevocationEntry { revocation: what(&json)?, sessions_until })
     };
     read().ok_or_else(|| damaged("an entry", "the revoked tokens"))
 }
@@ -58,11 +72,22 @@ mod tests {
             (Revocation::Everyone(6), r#"{"issued_until":6}"#),
             (Revocation::Ended(UserId::parse("alice").unwrap()), r#"{"ended":"alice"}"#),
         ] {
+            let entry = RevocationEntry::from(entry);
             assert_eq!(encode(&entry), text);
             assert_eq!(decode(text), Ok(entry));
         }
+        let with_grace = RevocationEntry { revocation: Revocation::Everyone(6), sessions_until: Some(9) };
+        assert_eq!(encode(&with_grace), r#"{"issued_until":6,"sessions_until":9}"#);
+        assert_eq!(decode(&encode(&with_grace)), Ok(with_grace));
         // An entry that is not understood must be an error, or a revocation would be ignored.
-        for wrong in ["", "{}", r#"{"device":"x"}"#, r#"{"user":"alice"}"#, r#"{"token":""}"#] {
+        for wrong in [
+            "",
+            "{}",
+            r#"{"device":"x"}"#,
+            r#"{"user":"alice"}"#,
+            r#"{"token":""}"#,
+            r#"{"token":"a","sessions_until":-1}"#,
+        ] {
             assert!(decode(wrong).is_err(), "{wrong}");
         }
     }

@@ -37,6 +37,7 @@ pub(crate) use self::calls::Call;
 use self::calls::Operation;
 use self::failed_tokens::FailedTokens;
 pub(crate) use self::rate::{RateLimit, count};
+pub(crate) use self::stream::Refresh;
 use crate::Error;
 use crate::accounts::Accounts;
 use crate::limits::{HELLOS_BURST, OPERATION_TIMEOUT, OPERATIONS_BURST, PeopleLimits};
@@ -262,6 +263,7 @@ impl Gate {
         &self,
         caller: Caller,
         request: Q,
+        refresh: Refresh,
         open: impl FnOnce(Admitted, Q, u64) -> S,
     ) -> Deliveries {
         let operation = Q::operation();
@@ -271,7 +273,7 @@ impl Gate {
         }
         operation.meters().succeeded.increment(1);
         let number = live.number();
-        stream::revocable(open(Admitted(caller), request, number), live, span).boxed()
+        stream::revocable(open(Admitted(caller), request, number), live, span, refresh).boxed()
     }
 
     /// The caller of the stream `number` of `caller`, by the token that they were sent: from now on the stream ends

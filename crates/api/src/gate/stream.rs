@@ -1,25 +1,47 @@
 use futures::{Stream, StreamExt, stream};
-use parlance_delivery::Delivery;
-use parlance_identity::Live;
+use parlance_delivery::{Delivery, SharedFrame};
+use parlance_identity::{Ending, Live};
+use parlance_proto::v1;
 use tonic::Status;
 use tracing::{Instrument, Span};
+use v1::server_frame::Frame;
 
 use crate::Error;
 
-/// `frames`, polled in `span`, until the token that they were requested with is revoked.
+/// Whether the client of a stream can send another token on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refresh {
+    Possible,
+    Impossible,
+}
+
+/// `frames`, polled in `span`, until the token that they were requested with is revoked. If there is time left then,
+/// the client learns of it once it was welcomed.
 pub(super) fn revocable(
     frames: impl Stream<Item = Result<Delivery, Status>> + Send + 'static,
     live: Live,
     span: Span,
+    refresh: Refresh,
 ) -> impl Stream<Item = Result<Delivery, Status>> + Send + 'static {
-    let open = Some((Box::pin(frames), live));
+    let open = Some((Box::pin(frames), live, false));
     stream::unfold(open, move |open| {
         let next = async move {
-            let (mut frames, mut live) = open?;
-            tokio::select! {
-                biased;
-                () = live.revoked() => Some((Err(Error::TokenRevoked.into()), None)),
-                frame = frames.next() => Some((frame?, Some((frames, live)))),
+            let (mut frames, mut live, is_welcomed) = open?;
+            loop {
+                tokio::select! {
+                    biased;
+                    ending = live.ending() => match ending {
+                        Ending::Now => return Some((Err(Error::TokenRevoked.into()), None)),
+                        Ending::After(rest) if is_welcomed && refresh == Refresh::Possible => {
+                            let expiring = v1::TokenExpiring { expires_after: rest.try_into().ok() };
+                            let frame = Some(Frame::TokenExpiring(expiring));
+                            let told = SharedFrame::new(&v1::ServerFrame { frame });
+                            return Some((Ok(told.into()), Some((frames, live, is_welcomed))));
+                        }
+                        Ending::After(_) => {}
+                    },
+                    frame = frames.next() => return Some((frame?, Some((frames, live, true)))),
+                }
             }
         };
         next.instrument(span.clone())

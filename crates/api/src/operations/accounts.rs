@@ -1,6 +1,6 @@
 //! Users as others find them, and whether they may do anything.
 
-use parlance_core::{FoldedName, Revocation, UserId};
+use parlance_core::{FoldedName, UserId};
 use parlance_identity::Auth;
 use parlance_proto::v1;
 use parlance_runtime::own_task::run_to_end;
@@ -84,7 +84,7 @@ impl Api {
 }
 
 async fn end_sessions(auth: &Auth, others: Option<&dyn EndSessions>, id: &UserId) -> Result<(), StoreError> {
-    auth.revocations().apply(&[Revocation::Ended(id.clone())]);
+    auth.revocations().end_user(id);
     match others {
         Some(others) => others.end(id).await,
         None => Ok(()),

@@ -16,6 +16,7 @@ use v1::reply::Result as Reply;
 use v1::server_frame::Frame;
 
 use crate::Parts;
+use crate::gate::Refresh;
 use crate::testing::{TestNode, user_caller};
 
 /// When the tests begin, in seconds.
@@ -47,7 +48,7 @@ impl Stream {
         let caller = Caller { expires_at: BEGIN + lasts, ..user_caller("carol") };
         let open = |caller, inbound, number| node.api.chat(caller, number, inbound, None);
         let inbound = ReceiverStream::new(inbound).boxed();
-        let deliveries: Deliveries = node.api.gate.open(caller, inbound, open);
+        let deliveries: Deliveries = node.api.gate.open(caller, inbound, Refresh::Possible, open);
         let mut stream = Self { requests, frames: deliveries.into(), begun: Instant::now() };
         stream.send(Operation::Hello(v1::Hello::default())).await;
         assert!(matches!(stream.next().await, Ok((0, Frame::Welcome(_)))));

@@ -30,6 +30,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS")]
     issued_until: Option<u64>,
 
+    /// How long open sessions may last, to send another token; new sessions and calls are refused at once [default:
+    /// they end at once]
+    #[arg(long, value_name = "SECONDS")]
+    grace: Option<u64>,
+
     /// Admin listener of the node
     #[arg(
         long,
@@ -41,9 +46,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { token_id, user, everyone, issued_until, admin } = arguments;
-    let order = Order { token_id, user_id: user, everyone, issued_until };
-    order.revocation(SystemClock.now().0 / 1_000).map_err(anyhow::Error::msg)?;
+    let Arguments { token_id, user, everyone, issued_until, grace, admin } = arguments;
+    let order = Order { token_id, user_id: user, everyone, issued_until, grace_seconds: grace };
+    order.entry(SystemClock.now().0 / 1_000).map_err(anyhow::Error::msg)?;
     let request = Request::post(format!("http://{admin}/revocations"))
         .header(header::CONTENT_TYPE, "application/json")
         .body(Bytes::from(serde_json::to_vec(&order)?))?;

@@ -7,7 +7,7 @@
 //! | `revocation` | S | see [`crate::revocations`] |
 
 use async_trait::async_trait;
-use parlance_core::Revocation;
+use parlance_core::RevocationEntry;
 
 use super::calls::Range;
 use super::item::{self, Item, get_text, text};
@@ -24,14 +24,14 @@ const REVOCATION: &str = "revocation";
 
 #[async_trait]
 impl RevocationList for Dynamo {
-    async fn revoke(&self, revocation: &Revocation) -> Result<(), StoreError> {
+    async fn revoke(&self, entry: &RevocationEntry) -> Result<(), StoreError> {
         for _ in 0..REVOKE_TRIES {
             let range = self.behind(0, true);
             let last = self.run(&range, 1).await?.first().map(place).transpose()?.unwrap_or(0);
             let item = item::item([
                 (rooms::ROOM, text(KEY)),
                 (rooms::ITEM, text(&sort_key(last + 1))),
-                (REVOCATION, text(&encode(revocation))),
+                (REVOCATION, text(&encode(entry))),
             ]);
             let is_written = self.put_if(OPERATION, &self.tables.rooms, item, |put| {
                 put.condition_expression("attribute_not_exists(#i)")
@@ -46,7 +46,11 @@ impl RevocationList for Dynamo {
         Err(StoreError::Overloaded)
     }
 
-    async fn revoked_after(&self, after: u64, limit: usize) -> Result<(Vec<Revocation>, u64), StoreError> {
+    async fn revoked_after(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> Result<(Vec<RevocationEntry>, u64), StoreError> {
         let (mut found, mut last) = (Vec::new(), after);
         for item in self.run(&self.behind(after, false), limit).await? {
             last = place(&item)?;

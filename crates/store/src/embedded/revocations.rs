@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use async_trait::async_trait;
-use parlance_core::Revocation;
+use parlance_core::RevocationEntry;
 use tokio::task::spawn_blocking;
 
 use super::{Embedded, directory};
@@ -17,13 +17,17 @@ const FILE: &str = "revocations";
 
 #[async_trait]
 impl RevocationList for Embedded {
-    async fn revoke(&self, revocation: &Revocation) -> Result<(), StoreError> {
+    async fn revoke(&self, entry: &RevocationEntry) -> Result<(), StoreError> {
         let _one_at_a_time = self.revoking.lock().await;
-        let (dir, line) = (self.dir.clone(), encode(revocation));
+        let (dir, line) = (self.dir.clone(), encode(entry));
         blocking(move || add(&dir, &line).map_err(failed)).await
     }
 
-    async fn revoked_after(&self, place: u64, limit: usize) -> Result<(Vec<Revocation>, u64), StoreError> {
+    async fn revoked_after(
+        &self,
+        place: u64,
+        limit: usize,
+    ) -> Result<(Vec<RevocationEntry>, u64), StoreError> {
         let _one_at_a_time = self.revoking.lock().await;
         let dir = self.dir.clone();
         let skipped = usize::try_from(place).unwrap_or(usize::MAX);

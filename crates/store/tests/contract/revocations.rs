@@ -1,6 +1,6 @@
 //! Contract of every list of revoked tokens.
 
-use parlance_core::{Revocation, TokenId};
+use parlance_core::{Revocation, RevocationEntry, TokenId};
 use parlance_store::revocations::RevocationList;
 
 use crate::contract::fixture::{unique, user};
@@ -9,9 +9,12 @@ pub(crate) async fn revocations_are_read_in_order_from_any_place(list: &dyn Revo
     let tag = unique();
     let (_, before) = list.revoked_after(0, usize::MAX).await.unwrap();
     let entries = [
-        Revocation::User(user(tag, "alice"), 100),
-        Revocation::Token(TokenId::parse(&format!("token \n {tag}")).unwrap()),
-        Revocation::Everyone(7),
+        RevocationEntry::from(Revocation::User(user(tag, "alice"), 100)),
+        RevocationEntry {
+            revocation: Revocation::Token(TokenId::parse(&format!("token \n {tag}")).unwrap()),
+            sessions_until: Some(200),
+        },
+        RevocationEntry::from(Revocation::Everyone(7)),
     ];
     for entry in &entries {
         list.revoke(entry).await.unwrap();
@@ -26,7 +29,7 @@ pub(crate) async fn revocations_are_read_in_order_from_any_place(list: &dyn Revo
 
 pub(crate) async fn concurrent_revocations_are_all_stored(list: &dyn RevocationList) {
     let (_, before) = list.revoked_after(0, usize::MAX).await.unwrap();
-    let entries: Vec<_> = (0..8).map(Revocation::Everyone).collect();
+    let entries: Vec<_> = (0..8).map(|until| RevocationEntry::from(Revocation::Everyone(until))).collect();
     let revoked = futures::future::join_all(entries.iter().map(|entry| list.revoke(entry))).await;
     assert!(revoked.iter().all(Result::is_ok), "{revoked:?}");
     let (found, _) = list.revoked_after(before, 100).await.unwrap();
