@@ -4,8 +4,8 @@
 
 use std::process::{Output, Stdio};
 
-use parlance_faults::Certificate;
-use parlance_tests::{Server, eventually, parlance, within};
+use parlance_faults::{Authority, Certificate, exchange_by_tls};
+use parlance_tests::{Launch, Server, eventually, parlance, within};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -79,4 +79,46 @@ async fn clear_text_gets_no_answer_at_a_door_with_tls() {
     let server = with_tls(&certificate).await;
     let clear = parlance_client::create_user(&server.address(), "eve", "").await;
     assert!(clear.is_err(), "{clear:?}");
+}
+
+/// The status that a client with this certificate gets, or `None` if it is not let in.
+async fn status(server: &Server, trusted: &Certificate, own: Option<&Certificate>) -> Option<String> {
+    let request = b"GET /v1/users/me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let answer = within("an answer", exchange_by_tls(&server.address(), trusted, own, request)).await.ok()?;
+    String::from_utf8_lossy(&answer).split(' ').nth(1).map(ToOwned::to_owned)
+}
+
+#[tokio::test]
+async fn with_an_authority_for_clients_only_those_with_its_certificate_are_let_in() {
+    let (certificate, authority) = (Certificate::new().unwrap(), Authority::new().unwrap());
+    let (path, key, clients) = (certificate.path(), certificate.key(), authority.path());
+    let options = ["--tls-certificate", path.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    let client_ca = ["--tls-client-ca", clients.to_str().unwrap()];
+    let server = Server::start_with(&[&options[..], &client_ca].concat()).await;
+    let (known, another) = (authority.issue().unwrap(), Authority::new().unwrap());
+    // A certificate opens the connection; who calls, the token says.
+    assert_eq!(status(&server, &certificate, Some(&known)).await.as_deref(), Some("401"));
+    assert_eq!(status(&server, &certificate, None).await, None);
+    let of_another = another.issue().unwrap();
+    assert_eq!(status(&server, &certificate, Some(&of_another)).await, None);
+    assert_eq!(status(&server, &certificate, Some(&certificate)).await, None, "self-signed");
+
+    // Authorities are replaced like certificates.
+    std::fs::copy(another.path(), &clients).unwrap();
+    eventually("the other authority counts", async || {
+        (status(&server, &certificate, Some(&of_another)).await.as_deref() == Some("401")).then_some(())
+    })
+    .await;
+    assert_eq!(status(&server, &certificate, Some(&known)).await, None);
+
+    for (file, said) in [
+        (key.as_path(), "contains no certificate"),
+        (std::path::Path::new("/nowhere.pem"), "cannot read /nowhere.pem"),
+    ] {
+        let file = file.to_str().unwrap();
+        let options = [&options[..], &["--tls-client-ca", file]].concat();
+        let options = options.iter().map(ToString::to_string).collect();
+        let refused = Server::refused(Launch { options, ..Launch::default() }).await;
+        assert!(refused.contains(said) && refused.contains(file), "{refused}");
+    }
 }

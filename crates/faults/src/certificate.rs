@@ -2,14 +2,14 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-/// A self-signed certificate for this machine, in files.
+/// A certificate and its key, in files.
 #[derive(Debug)]
 pub struct Certificate {
     folder: TempDir,
 }
 
 impl Certificate {
-    /// Creates one.
+    /// Creates a self-signed one for this machine.
     ///
     /// # Errors
     /// The files cannot be created.
@@ -20,7 +20,16 @@ impl Certificate {
         Ok(certificate)
     }
 
-    /// Replaces it by another one with another key.
+    /// One that exists, PEM.
+    pub(crate) fn with(certificate: &str, key: &str) -> std::io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("parlance-tls-").tempdir()?;
+        let files = Self { folder };
+        std::fs::write(files.key(), key)?;
+        std::fs::write(files.path(), certificate)?;
+        Ok(files)
+    }
+
+    /// Replaces it by another self-signed one with another key.
     ///
     /// # Errors
     /// The files cannot be written.

@@ -5,14 +5,18 @@
 pub mod dynamodb;
 pub mod fixture;
 
+mod authority;
 mod certificate;
 pub mod kafka;
 pub mod redis;
 mod store;
 mod tcp;
 mod tls;
+mod tls_client;
 
+pub use authority::Authority;
 pub use certificate::Certificate;
 pub use store::ControlledStore;
 pub use tcp::TcpProxy;
 pub use tls::TlsProxy;
+pub use tls_client::exchange_by_tls;

@@ -5,10 +5,11 @@ use anyhow::{Context, ensure};
 use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::{Accept, TlsAcceptor};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,7 +20,7 @@ use crate::limits::CERTIFICATE_LOOK_EVERY;
 /// Protocols offered with ALPN, so that clients know before the first byte.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// The server's certificate, in its current form.
+/// The server's certificate and those that it asks clients for, in their current form.
 pub(crate) struct Tls(ArcSwap<ServerConfig>);
 
 /// The contents of the files.
@@ -27,6 +28,7 @@ pub(crate) struct Tls(ArcSwap<ServerConfig>);
 struct Pem {
     certificate: Vec<u8>,
     key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
 }
 
 impl Tls {
@@ -37,7 +39,7 @@ impl Tls {
         tasks: &TaskTracker,
     ) -> anyhow::Result<Arc<Self>> {
         let pem = Pem::read(files).await?;
-        let tls = Arc::new(Self(ArcSwap::from_pointee(pem.config().with_context(|| named(files))?)));
+        let tls = Arc::new(Self(ArcSwap::from_pointee(pem.config(files)?)));
         let (following, files) = (tls.clone(), files.clone());
         tasks.spawn(end.run_until_cancelled_owned(async move { following.renew(&files, pem).await }));
         Ok(tls)
@@ -58,13 +60,13 @@ impl Tls {
                     continue;
                 }
             };
-            match pem.config() {
+            match pem.config(files) {
                 Ok(config) => {
                     self.0.store(Arc::new(config));
                     tracing::info!("reloaded the certificate for new connections");
                     known = pem;
                 }
-                Err(error) => tracing::warn!("keeping the current certificate: {}: {error:#}", named(files)),
+                Err(error) => tracing::warn!("keeping the current certificate: {error:#}"),
             }
         }
     }
@@ -80,27 +82,54 @@ impl Pem {
         let read = async |path: &Path| {
             tokio::fs::read(path).await.with_context(|| format!("cannot read {}", path.display()))
         };
-        Ok(Self { certificate: read(&files.certificate).await?, key: read(&files.key).await? })
+        let client_ca = match &files.client_ca {
+            Some(path) => Some(read(path).await?),
+            None => None,
+        };
+        Ok(Self { certificate: read(&files.certificate).await?, key: read(&files.key).await?, client_ca })
     }
 
-    fn config(&self) -> anyhow::Result<ServerConfig> {
-        let chain: Vec<_> =
-            CertificateDer::pem_slice_iter(&self.certificate).collect::<Result<_, _>>().context("no PEM")?;
-        ensure!(!chain.is_empty(), "contains no certificate");
-        let key = PrivateKeyDer::from_pem_slice(&self.key).context("contains no private key")?;
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .context("key and certificate do not match")?;
+    fn config(&self, files: &TlsFiles) -> anyhow::Result<ServerConfig> {
+        let provider = Arc::new(ring::default_provider());
+        let builder =
+            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let builder = match (&self.client_ca, &files.client_ca) {
+            (Some(pem), Some(path)) => {
+                let authorities =
+                    authorities(pem).with_context(|| format!("tls-client-ca {}", path.display()))?;
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider);
+                builder.with_client_cert_verifier(verifier.build()?)
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        let own = || -> anyhow::Result<_> {
+            let chain = certificates(&self.certificate)?;
+            let key = PrivateKeyDer::from_pem_slice(&self.key).context("contains no private key")?;
+            builder.with_single_cert(chain, key).context("key and certificate do not match")
+        };
+        let mut config = own().with_context(|| named(files))?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
         Ok(config)
     }
 }
 
+fn certificates(pem: &[u8]) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().context("no PEM")?;
+    ensure!(!found.is_empty(), "contains no certificate");
+    Ok(found)
+}
+
+fn authorities(pem: &[u8]) -> anyhow::Result<RootCertStore> {
+    let mut authorities = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        authorities.add(certificate).context("contains a certificate that is none of an authority")?;
+    }
+    Ok(authorities)
+}
+
 /// Checks that the files are usable.
 pub(crate) async fn check(files: &TlsFiles) -> anyhow::Result<()> {
-    Pem::read(files).await?.config().with_context(|| named(files)).map(drop)
+    Pem::read(files).await?.config(files).map(drop)
 }
 
 fn named(files: &TlsFiles) -> String {

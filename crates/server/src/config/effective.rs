@@ -34,6 +34,9 @@ impl Config {
         if let Some(tls) = &self.tls {
             out.path("tls-certificate", &tls.certificate);
             out.path("tls-key", &tls.key);
+            if let Some(authorities) = &tls.client_ca {
+                out.path("tls-client-ca", authorities);
+            }
         }
         if let Role::Node(node) = &self.role {
             out.node(node);
@@ -199,7 +202,7 @@ mod tests {
     fn printed_configuration_is_equivalent() {
         let cluster = "role = 'api'\nstore = 'dynamodb'\ntable-prefix = 'x_'\nredis = 'redis://host:1'\n\
             redis-shards = 3\njwt-public-key = 'a \"key\".pem'\njwt-issuer = 'i\\j'\nuser-rate = 0\n\
-            edge-listen = '127.0.0.1:1'\ntls-certificate = 'c'\ntls-key = 'k'\nwatchdog-seconds = 0\nisolation-seconds = 20";
+            edge-listen = '127.0.0.1:1'\ntls-certificate = 'c'\ntls-key = 'k'\ntls-client-ca = 'ca'\nwatchdog-seconds = 0\nisolation-seconds = 20";
         let bridge =
             "role = 'bridge'\napi-url = ['http://a:1', 'http://b:2']\nallowed-origins = ['https://c.d']";
         for file in [

@@ -120,8 +120,16 @@ impl Options {
         let drain = Duration::from_secs(options.drain_seconds.unwrap_or(10).into());
         let watchdog = NonZeroU32::new(options.watchdog_seconds.unwrap_or(WATCHDOG_SECONDS));
         let tls = match (options.tls_certificate.clone(), options.tls_key.clone()) {
-            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
-            (None, None) => None,
+            (Some(certificate), Some(key)) => {
+                Some(TlsFiles { certificate, key, client_ca: options.tls_client_ca.clone() })
+            }
+            (None, None) => {
+                ensure!(
+                    options.tls_client_ca.is_none(),
+                    "tls-client-ca goes with tls-certificate and tls-key"
+                );
+                None
+            }
             _ => bail!("tls-certificate and tls-key go together"),
         };
         let log = options.log.clone().unwrap_or_else(|| "info,fjall=warn,lsm_tree=warn".into());
@@ -234,6 +242,7 @@ mod tests {
         assert!(refused("listen = '0.0.0.0:80'").contains("without a key"));
         assert!(refused("edge-listen = '0.0.0.0:80'").contains("without a key"));
         assert!(refused("tls-key = '/k'").contains("tls-certificate"));
+        assert!(refused("tls-client-ca = '/c'").contains("tls-client-ca goes with tls-certificate"));
         assert!(refused("jwt-issuer = 'x'").contains("jwt-issuer"));
         assert!(refused("jwt-skew-seconds = 5").contains("jwt-skew-seconds"));
         let url = "jwt-jwks-url = 'https://id.example/keys'\n";

@@ -48,6 +48,13 @@ pub struct Options {
     #[serde(alias = "tls_key")]
     pub tls_key: Option<PathBuf>,
 
+    /// File with the authorities, in PEM, that sign the certificates of clients. Clients then must
+    /// have one, beside their token. For services; browsers and load balancers need one, too.
+    /// Reloaded when it changes [default: none needed]
+    #[arg(long, help_heading = TLS, env = "PARLANCE_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_certificate")]
+    #[serde(alias = "tls_client_ca")]
+    pub tls_client_ca: Option<PathBuf>,
+
     /// Listener for operators: /metrics, /healthz, /readyz, /consumers, /revocations. Without
     /// authentication: keep it private [default: 127.0.0.1:9090]
     #[arg(long, help_heading = LISTEN, env = "PARLANCE_ADMIN_LISTEN", value_name = "ADDRESS:PORT", value_parser = address::parse)]
