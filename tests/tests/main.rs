@@ -28,6 +28,7 @@ mod hidden;
 mod identity;
 mod inbox;
 mod isolation;
+mod issuer;
 mod kafka;
 mod load_balancers;
 mod moderation;
