@@ -189,13 +189,19 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    /// Sends hello, and waits for the welcome.
-    pub(crate) async fn open(api: &Arc<Api>, caller: Admitted) -> Self {
+    /// Sends hello.
+    pub(crate) async fn begin(api: &Arc<Api>, caller: Admitted) -> Self {
         let (requests, inbound) = mpsc::channel(8);
         let inbound = ReceiverStream::new(inbound).boxed();
         let deliveries: Deliveries = api.chat(caller, 0, inbound, None).boxed();
-        let mut conversation = Self { requests, frames: deliveries.into(), heads: Vec::new() };
+        let conversation = Self { requests, frames: deliveries.into(), heads: Vec::new() };
         conversation.send(Operation::Hello(v1::Hello::default())).await;
+        conversation
+    }
+
+    /// Sends hello, and waits for the welcome.
+    pub(crate) async fn open(api: &Arc<Api>, caller: Admitted) -> Self {
+        let mut conversation = Self::begin(api, caller).await;
         loop {
             match conversation.next().await {
                 Frame::Welcome(welcome) => {

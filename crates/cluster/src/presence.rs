@@ -114,6 +114,35 @@ impl Cluster {
         tasks.spawn(end.clone().run_until_cancelled_owned(reporting));
     }
 
+    /// Signals that `user` is offline in all of their rooms, according to the store. Best effort: if they cannot be
+    /// read, a warning is logged.
+    pub async fn report_offline(&self, user: &UserId) {
+        if let Err(error) = self.report(user, false).await {
+            tracing::warn!(%error, "cannot report presence");
+        }
+    }
+
+    /// The same in those of `rooms` that `user` is a member of, each on its own: one that cannot be read delays no
+    /// other.
+    pub async fn report_offline_in(&self, user: &UserId, rooms: BTreeSet<RoomId>) {
+        let report = |room| async move {
+            let told = async {
+                self.reads.take().await;
+                let member = self.store.member(&room, user).await?;
+                if !member.is_some_and(|member| member.is_active()) {
+                    return Ok(None);
+                }
+                self.room_to_tell(&room).await
+            };
+            match told.await {
+                Ok(Some(told)) => self.signal_presence(user, false, &[told]).await,
+                Ok(None) => {}
+                Err::<_, StoreError>(error) => tracing::warn!(%room, %error, "cannot report presence"),
+            }
+        };
+        stream::iter(rooms.into_iter().take(PRESENCE_ROOMS)).for_each_concurrent(None, report).await;
+    }
+
     async fn report_each(&self, users: Vec<UserId>, online: bool) {
         stream::iter(users)
             .for_each_concurrent(GONE_AT_ONCE, |user| async move {
@@ -198,18 +227,7 @@ impl Cluster {
             let page = self.store.rooms_of(user, after.as_ref(), self.sizes.rooms_page).await?;
             after = page.next;
             for user_room in page.rows.iter().filter(|room| room.member.is_active()) {
-                self.reads.take().await;
-                let Some(stored) = self.store.room(&user_room.room).await? else { continue };
-                let room = SignalRoom::from(&stored);
-                if stored.info.deleted || room.head.member_count() > MAX_SIGNAL_MEMBERS {
-                    continue;
-                }
-                if self.audiences.known(&room.room, room.head.seq()).is_none() {
-                    self.reads.take().await;
-                    let (store, page) = (self.store.as_ref(), self.sizes.members_page);
-                    self.audiences.of(store, &room.room, room.head, &BTreeSet::new(), page).await?;
-                }
-                rooms.push(room);
+                rooms.extend(self.room_to_tell(&user_room.room).await?);
                 if rooms.len() == PRESENCE_ROOMS {
                     return Ok(rooms);
                 }
@@ -218,6 +236,22 @@ impl Cluster {
                 return Ok(rooms);
             }
         }
+    }
+
+    /// `room`, with its known members, if it is notified of presence.
+    async fn room_to_tell(&self, room: &RoomId) -> Result<Option<SignalRoom>, StoreError> {
+        self.reads.take().await;
+        let Some(stored) = self.store.room(room).await? else { return Ok(None) };
+        let room = SignalRoom::from(&stored);
+        if stored.info.deleted || room.head.member_count() > MAX_SIGNAL_MEMBERS {
+            return Ok(None);
+        }
+        if self.audiences.known(&room.room, room.head.seq()).is_none() {
+            self.reads.take().await;
+            let (store, page) = (self.store.as_ref(), self.sizes.members_page);
+            self.audiences.of(store, &room.room, room.head, &BTreeSet::new(), page).await?;
+        }
+        Ok(Some(room))
     }
 }
 

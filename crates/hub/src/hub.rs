@@ -178,7 +178,8 @@ impl Hub {
         self.has_session(user) || self.lingering.contains(user)
     }
 
-    /// Records the rooms that `user`, whose session has ended, is removed from.
+    /// Records the rooms that `user`, whose session ends, is added to and removed from. Begun before the session is
+    /// [closed](Self::close): until then its mailbox receives additions.
     pub fn linger(&self, user: &UserId) -> Linger {
         self.lingering.begin(user.clone())
     }
@@ -203,15 +204,15 @@ impl Hub {
     /// Notifies those sessions of `user` that do not know yet that they are a member of `room`, by the event
     /// `joined`.
     pub fn joined(&self, user: &UserId, room: &RoomId, joined: u64) {
-        let Some(mailboxes) = self.users.get(user).map(|mailboxes| mailboxes.clone()) else { return };
         let feed = self.feed(room);
-        for mailbox in mailboxes {
+        for mailbox in self.mailboxes(user) {
             // A user who was removed and came back meanwhile still has a listener of the earlier membership.
             let known = feed.as_ref().and_then(|feed| feed.joined(mailbox.session()));
             if known.is_none_or(|known| known < joined) {
                 mailbox.attach(Attach { room: room.clone(), joined });
             }
         }
+        self.lingering.added(user, room);
     }
 
     /// The row of `user` in `room`.
@@ -249,17 +250,20 @@ impl Hub {
         self.follow_growth(feed, chunk);
     }
 
-    /// Attaches sessions of added users, and records removals of lingering ones.
+    /// Attaches sessions of added users, and records what changes for lingering ones.
     pub(crate) fn fold_members(&self, room: &RoomId, chunk: &Chunk, joined: impl Fn(&Event) -> u64) {
         for event in chunk.events() {
             match &event.body {
                 Body::MemberAdded { user, .. } => {
-                    let Some(mailboxes) = self.users.get(user) else { continue };
-                    for mailbox in mailboxes.iter() {
-                        mailbox.attach(Attach { room: room.clone(), joined: joined(event) });
+                    if let Some(mailboxes) = self.users.get(user) {
+                        for mailbox in mailboxes.iter() {
+                            mailbox.attach(Attach { room: room.clone(), joined: joined(event) });
+                        }
                     }
+                    // After the mailboxes: an addition that a session misses because it ends is recorded here.
+                    self.lingering.added(user, room);
                 }
-                Body::MemberRemoved { user } => self.lingering.note(user, room),
+                Body::MemberRemoved { user } => self.lingering.removed(user, room),
                 _ => {}
             }
         }
@@ -268,15 +272,19 @@ impl Hub {
     /// Notifies all sessions of `user`, including those behind an earlier removal, that they are a member of `room`
     /// by the event `joined`, according to the store.
     pub fn attach(&self, user: &UserId, room: &RoomId, joined: u64) {
-        let Some(mailboxes) = self.users.get(user).map(|mailboxes| mailboxes.clone()) else { return };
-        for mailbox in mailboxes {
+        for mailbox in self.mailboxes(user) {
             mailbox.attach(Attach { room: room.clone(), joined });
         }
+        self.lingering.added(user, room);
+    }
+
+    fn mailboxes(&self, user: &UserId) -> Vec<Arc<Mailbox>> {
+        self.users.get(user).map(|mailboxes| mailboxes.clone()).unwrap_or_default()
     }
 
     /// Records that `user` left `room` by the event `seq`, according to the store: further reads are as of then.
     pub fn removed(&self, user: &UserId, room: &RoomId, seq: u64) {
-        self.lingering.note(user, room);
+        self.lingering.removed(user, room);
         if let Some(feed) = self.feed(room) {
             feed.removed(user, seq);
         }

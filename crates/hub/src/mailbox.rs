@@ -108,6 +108,11 @@ impl<R: Wakes> Mailbox<R> {
         self.wake.notify_one();
     }
 
+    /// The rooms that the user was added to and that the session has not taken.
+    pub fn unopened(&self) -> Vec<RoomId> {
+        self.waiting().attach.keys().cloned().collect()
+    }
+
     /// Queues a signal; if there are too many, the oldest is dropped.
     pub(crate) fn signal(&self, frame: SharedFrame) {
         let mut waiting = self.waiting();

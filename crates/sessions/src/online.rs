@@ -1,9 +1,11 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parlance_cluster::SignalRoom;
 use parlance_cluster::limits::PRESENCE_ROOMS;
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
 use parlance_core::{RoomId, UserId};
+use parlance_hub::Linger;
 
 use crate::sessions::Sessions;
 
@@ -14,6 +16,10 @@ pub(crate) struct Online {
     arrival: Arrival,
     /// The rooms that were notified, once there are any.
     rooms: Option<Vec<SignalRoom>>,
+    /// Other rooms that the user was added to: their members are not notified yet, but may ask who is online.
+    unopened: BTreeSet<RoomId>,
+    /// Records changes of the user's rooms once the session ends.
+    linger: Option<Linger>,
 }
 
 /// The registry's answer to registering a session.
@@ -39,7 +45,14 @@ impl Online {
                 Ok(false) => Arrival::Further,
                 Err(_) => Arrival::Unconfirmed,
             };
-            Self { sessions: registering, user, arrival, rooms: None }
+            Self {
+                sessions: registering,
+                user,
+                arrival,
+                rooms: None,
+                unopened: BTreeSet::new(),
+                linger: None,
+            }
         });
         registered.await.ok()
     }
@@ -72,6 +85,16 @@ impl Online {
         });
     }
 
+    /// The session ends. Called before the hub forgets it, so that no addition to a room is lost in between.
+    pub(crate) fn ends(&mut self) {
+        self.linger.get_or_insert_with(|| self.sessions.hub.linger(&self.user));
+    }
+
+    /// The session ends without having opened `rooms`.
+    pub(crate) fn unopened(&mut self, rooms: impl Iterator<Item = RoomId>) {
+        self.unopened.extend(rooms);
+    }
+
     /// Announces the user's presence in `rooms`, and later its end.
     pub(crate) fn announce(&mut self, rooms: Vec<SignalRoom>) {
         self.rooms = Some(rooms.clone());
@@ -101,8 +124,8 @@ impl Drop for Online {
     /// The registration outlives the session by the grace period: reloading a page does not count as going offline.
     fn drop(&mut self) {
         let (sessions, user) = (self.sessions.clone(), self.user.clone());
-        let mut rooms = self.rooms.take().unwrap_or_default();
-        let linger = sessions.hub.linger(&user);
+        let (rooms, mut unopened) = (self.rooms.take(), std::mem::take(&mut self.unopened));
+        let linger = self.linger.take().unwrap_or_else(|| sessions.hub.linger(&user));
         self.sessions.tasks.spawn(async move {
             sessions.presence_grace().await;
             let disconnected = sessions.registry.disconnect(&user).await;
@@ -111,8 +134,16 @@ impl Drop for Online {
             if disconnected != Ok(true) && !unconfirmed {
                 return;
             }
-            rooms.retain(|room| !linger.has_left(&room.room) && !sessions.is_deleted(&room.room));
-            sessions.cluster.signal_presence(&user, false, &rooms).await;
+            if let Some(mut rooms) = rooms {
+                rooms.retain(|room| !linger.has_left(&room.room) && !sessions.is_deleted(&room.room));
+                unopened.extend(linger.added());
+                unopened.retain(|room| rooms.iter().all(|told| told.room != *room));
+                sessions.cluster.signal_presence(&user, false, &rooms).await;
+                sessions.cluster.report_offline_in(&user, unopened).await;
+            } else {
+                // The session has ended during hello. An earlier one may have announced the user.
+                sessions.cluster.report_offline(&user).await;
+            }
             if unconfirmed {
                 sessions.cluster.report_after_outage(user, &sessions.tasks, &sessions.end);
             }

@@ -303,7 +303,10 @@ impl Drop for OpenSession {
                 self.online.left(room);
             }
         }
+        self.online.ends();
         self.hub.close(&self.mailbox);
+        let unopened = self.opening.rooms().chain(self.unreadable.rooms()).cloned();
+        self.online.unopened(unopened.chain(self.mailbox.unopened()));
     }
 }
 

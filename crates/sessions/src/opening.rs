@@ -47,6 +47,11 @@ impl Opening {
         true
     }
 
+    /// Those rooms.
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = &RoomId> {
+        self.rooms.keys()
+    }
+
     /// Queues `room`.
     pub(crate) fn add(&mut self, room: RoomId) {
         self.rooms.insert(room.clone(), None);

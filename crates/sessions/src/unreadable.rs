@@ -42,6 +42,11 @@ impl Unreadable {
         self.rooms.get(room).map(|waiting| waiting.cursor)
     }
 
+    /// Those rooms.
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = &RoomId> {
+        self.rooms.keys()
+    }
+
     /// The retry of `room` failed.
     pub(crate) fn failed_again(&mut self, room: &RoomId) {
         if let Some(waiting) = self.rooms.get_mut(room) {

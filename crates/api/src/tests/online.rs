@@ -6,7 +6,7 @@ use parlance_proto::v1;
 use v1::server_frame::Frame;
 use v1::signal::Signal;
 
-use crate::testing::{Conversation, TestNode, caller, user};
+use crate::testing::{Conversation, TestNode, caller, soon, user};
 
 /// Does not elapse: the test ends it explicitly.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -118,6 +118,73 @@ async fn unreadable_room_is_delivered_once_readable() {
     node.store.answer_reads(&room);
     assert!(next_presence(&mut at_alice).await);
     drop(at_bob);
+    node.api.end.cancel();
+    assert!(!next_presence(&mut at_alice).await);
+}
+
+#[tokio::test]
+async fn session_that_ends_before_it_opens_a_room_signals_offline_there() {
+    let node = node().await;
+    let at_bob = Conversation::open(&node.api, caller("bob")).await;
+    let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+    with_bob(&node, "alice").await;
+    at_alice.next().await;
+    // Without having been polled since.
+    drop(at_bob);
+    node.api.end.cancel();
+    assert!(!next_presence(&mut at_alice).await);
+}
+
+#[tokio::test]
+async fn session_that_ends_while_it_opens_a_room_signals_offline_there() {
+    let node = node().await;
+    let mut at_bob = Conversation::open(&node.api, caller("bob")).await;
+    let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+    let room = RoomId::parse(&with_bob(&node, "alice").await).unwrap();
+    at_alice.next().await;
+    node.store.hang(&room);
+    assert!(at_bob.waiting().is_empty(), "the room is being read");
+    drop(at_bob);
+    node.store.answer_reads(&room);
+    node.api.end.cancel();
+    assert!(!next_presence(&mut at_alice).await);
+}
+
+#[tokio::test]
+async fn rooms_added_within_the_grace_get_an_offline_signal() {
+    let node = node().await;
+    let at_bob = Conversation::open(&node.api, caller("bob")).await;
+    let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+    let mut at_carol = Conversation::open(&node.api, caller("carol")).await;
+    drop(at_bob);
+    with_bob(&node, "alice").await;
+    at_alice.next().await;
+    let left = with_bob(&node, "carol").await;
+    at_carol.next().await;
+    remove_bob(&node, "carol", &left).await;
+    node.api.end.cancel();
+    assert!(!next_presence(&mut at_alice).await);
+    assert!(presence(at_carol.waiting()).is_empty(), "they share no room any more");
+}
+
+#[tokio::test]
+async fn session_that_ends_during_hello_signals_offline() {
+    let node = node().await;
+    let room = RoomId::parse(&with_bob(&node, "alice").await).unwrap();
+    let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+    at_alice.catch_up().await;
+    node.store.hang(&room);
+    let mut at_bob = Conversation::begin(&node.api, caller("bob")).await;
+    soon(async {
+        while !node.api.hub().has_session(&user("bob")) {
+            assert!(at_bob.waiting().is_empty(), "no welcome yet");
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(node.api.registry().online(&[user("bob")]).await, Ok(vec![true]));
+    drop(at_bob);
+    node.store.answer_reads(&room);
     node.api.end.cancel();
     assert!(!next_presence(&mut at_alice).await);
 }
