@@ -12,6 +12,7 @@ use parlance_tests::{Conversation, DOORS, Person, fresh, text_of};
 use serde_json::json;
 
 use crate::app::App;
+use crate::events::{Consumer, from_beginning, open};
 
 /// Deletes a user, call by call; returns what is left of them, and the number of calls.
 async fn delete(at: &mut Conversation, user: &str, messages: ErasedMessages) -> (v1::User, usize) {
@@ -173,6 +174,33 @@ async fn messages_and_reactions_are_removed_on_request() {
     assert_eq!(messages(&app.alice, &left).await, [(String::new(), true)]);
     delete(&mut at_app, "bob", ErasedMessages::Remove).await;
     assert_eq!(app.alice.log(&room).await.len(), log.len(), "a repeat changes nothing");
+}
+
+#[tokio::test]
+async fn consumers_are_told_what_a_deletion_removes_and_do_not_get_it_again() {
+    let app = App::start().await;
+    let mut at_app = app.backend.connect(Door::Grpc).await;
+    let room = app.alice.group(&[&app.bob]).await;
+    let said = [app.bob.say(&room, "a secret").await, app.bob.say(&room, "another").await];
+    let (address, token) = (app.server.address(), &app.backend.token);
+    let mut running = Consumer::default();
+    let mut stream = open(&address, token, from_beginning()).await.unwrap();
+    running.read_to(&mut stream, &room, said[1]).await;
+    assert_eq!(running.texts(&room), ["a secret", "another"]);
+
+    delete(&mut at_app, "bob", ErasedMessages::Remove).await;
+    let last = app.alice.say(&room, "who was that?").await;
+    running.read_to(&mut stream, &room, last).await;
+    let types = running.types(&room);
+    let of = |kind: &str| types.iter().filter(|each| **each == kind).count();
+    assert_eq!((of("parlance.message.deleted.v1"), of("parlance.member.removed.v1")), (2, 1), "{types:?}");
+
+    // A consumer that begins afterwards, as one that is replayed.
+    let mut later = Consumer::default();
+    let mut stream = open(&address, token, from_beginning()).await.unwrap();
+    later.read_to(&mut stream, &room, last).await;
+    assert_eq!(later.texts(&room), ["", "", "who was that?"]);
+    assert_eq!(later.types(&room), types);
 }
 
 #[tokio::test]

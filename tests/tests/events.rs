@@ -77,6 +77,11 @@ impl Consumer {
         within("the events arrive", reading).await;
     }
 
+    /// The types of a room's events.
+    pub(super) fn types(&self, room: &str) -> Vec<&str> {
+        self.events.iter().filter(|event| event.room_id == room).map(|event| event.r#type.as_str()).collect()
+    }
+
     pub(super) fn texts(&self, room: &str) -> Vec<&str> {
         let events = self.events.iter().filter(|event| event.room_id == room);
         let events = events.filter_map(|event| event.event.as_ref());

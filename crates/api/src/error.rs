@@ -7,7 +7,10 @@ use parlance_proto::error::Failure;
 use parlance_store::StoreError;
 use tonic::{Code, Status};
 
-use crate::limits::{KEYS_AGAIN, SCREEN_AGAIN, SESSIONS_AGAIN};
+use crate::limits::{
+    CONTENTION_AGAIN, DRAINING_AGAIN, KEYS_AGAIN, OVERLOAD_AGAIN, REGISTRY_AGAIN, SCREEN_AGAIN,
+    SESSIONS_AGAIN, STORE_AGAIN,
+};
 
 /// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -217,13 +220,11 @@ impl From<Error> for Failure {
                 .with("limit", most)
                 .retry_after(SESSIONS_AGAIN),
             Error::Abusive => failure(ResourceExhausted, "too_many_bad_frames"),
-            Error::Draining => failure(Unavailable, "draining").retry_after(Duration::from_secs(1)),
+            Error::Draining => failure(Unavailable, "draining").retry_after(DRAINING_AGAIN),
             Error::Timeout => failure(DeadlineExceeded, "operation_timeout"),
-            Error::RegistryAway => {
-                failure(Unavailable, "presence_unavailable").retry_after(Duration::from_secs(5))
-            }
+            Error::RegistryAway => failure(Unavailable, "presence_unavailable").retry_after(REGISTRY_AGAIN),
             Error::Store(StoreError::Overloaded) => {
-                failure(ResourceExhausted, "overloaded").retry_after(Duration::from_millis(500))
+                failure(ResourceExhausted, "overloaded").retry_after(OVERLOAD_AGAIN)
             }
             // Details of the damage go to the log only.
             Error::Store(StoreError::Damaged(_)) => {
@@ -233,13 +234,12 @@ impl From<Error> for Failure {
                 Self::new(Unavailable, "unavailable", "the server is failing")
             }
             Error::Store(StoreError::Unreachable(_) | StoreError::Refused(_)) => {
-                Self::new(Unavailable, "unavailable", "the store cannot be used now")
-                    .retry_after(Duration::from_secs(1))
+                Self::new(Unavailable, "unavailable", "the store cannot be used now").retry_after(STORE_AGAIN)
             }
             Error::Session(failure) => failure,
             Error::CursorExpired => failure(Code::OutOfRange, "cursor_expired"),
             Error::NoEvents => failure(Code::Unimplemented, "no_events"),
-            Error::Contention => failure(Unavailable, "contention").retry_after(Duration::from_millis(200)),
+            Error::Contention => failure(Unavailable, "contention").retry_after(CONTENTION_AGAIN),
         }
     }
 }

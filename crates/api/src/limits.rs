@@ -169,3 +169,18 @@ pub(crate) const WALK_TIME: Duration = Duration::from_secs(5);
 
 /// Messages of a user that are removed at the same time: a room decides those that wait together.
 pub(crate) const ERASED_AT_ONCE: usize = 16;
+
+/// When to connect again while this node shuts down: others are ready, and the balancer knows within a second or two.
+pub(crate) const DRAINING_AGAIN: Duration = Duration::from_secs(1);
+
+/// When to ask for presence again while Redis is away: as often as everybody asking costs little, on recovery.
+pub(crate) const REGISTRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// When to try again with more work queued for the store than it can do: it catches up within fractions of a second, or not at all.
+pub(crate) const OVERLOAD_AGAIN: Duration = Duration::from_millis(500);
+
+/// The same while the store cannot be reached. Clients make it longer at each further attempt.
+pub(crate) const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+/// The same after many nodes have written to one room at once: each round of writes lets one of them through.
+pub(crate) const CONTENTION_AGAIN: Duration = Duration::from_millis(200);

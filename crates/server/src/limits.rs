@@ -192,6 +192,10 @@ pub(crate) const MAX_GRACE: Duration = Duration::from_secs(3_600);
 /// Maximum size of a request to revoke, in bytes: a few ids.
 pub(crate) const MAX_REVOCATION_ORDER: usize = 4 * 1024;
 
+/// How much longer than Kafka's own timeout a batch may take before it counts as failed: the client reports at its
+/// timeout what the brokers have not confirmed, and then looks at the topic.
+pub(crate) const KAFKA_EFFECT_SLACK: Duration = Duration::from_secs(40);
+
 // The command line.
 
 /// Timeout of a command on consumers: a replay first scans every room.
@@ -214,6 +218,9 @@ pub(crate) const CHAT_LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Maximum number of rooms searched for a title: a page.
 pub(crate) const CHAT_ROOMS_PAGE: u32 = 200;
+
+/// Lines read ahead from the terminal by it: somebody pastes.
+pub(crate) const TYPED_LINES: usize = 16;
 
 /// Unknown files in the data directory that a warning names: enough to recognise what they belong to.
 pub(crate) const NAMED_FILES: usize = 5;

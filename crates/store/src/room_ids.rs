@@ -31,7 +31,7 @@ impl RoomIds {
         if digits.len() != 2 * bytes.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
             return None;
         }
-        for (byte, digits) in bytes.iter_mut().zip(digits.chunks(2)) {
+        for (byte, digits) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
             *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
         }
         Some(Self { key: RoomIdKey::new(bytes), some_unkeyed })

@@ -41,3 +41,12 @@ pub(crate) const REFRESH_BATCH: usize = 200;
 
 /// After this time, a node that has started cleaning up without continuing is considered dead.
 pub(crate) const SWEEP_PATIENCE_MS: i64 = 60_000;
+
+/// Users looked up by one command: Redis answers it in about a millisecond, while it does nothing else.
+pub(crate) const LOOKUP_BATCH: usize = 1_000;
+
+/// Channels subscribed to by one command, for the same reason.
+pub(crate) const CHANNELS_AT_ONCE: usize = 1_000;
+
+/// How often the state of a client that connects is checked, since it announces success only to earlier listeners.
+pub(crate) const LOOK_CONNECTED: Duration = Duration::from_millis(2);

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use bytes::Bytes;
 use fred::clients::{Client, WithOptions};
 use fred::error::{Error, ErrorKind};
@@ -14,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::cause::Cause;
 use super::options::RedisOptions;
 use super::script::Script;
-use crate::redis::limits::WAITING_MESSAGES;
+use crate::redis::limits::{CHANNELS_AT_ONCE, LOOK_CONNECTED, WAITING_MESSAGES};
 
 /// Two connections to Redis, one for commands and one for subscriptions. Neither reconnects: when one fails, both are
 /// dropped and a new link is made. Nothing of an old link, such as a queued command or a subscription, is carried
@@ -119,7 +117,7 @@ impl Link {
     /// Subscribes to `channels`, and unsubscribes from `no_more`. Returns once Redis has confirmed it.
     pub(super) async fn listen(&self, channels: Vec<String>, no_more: Vec<String>) -> FredResult<()> {
         for (name, channels) in [("SUBSCRIBE", channels), ("UNSUBSCRIBE", no_more)] {
-            for some in channels.chunks(1_000) {
+            for some in channels.chunks(CHANNELS_AT_ONCE) {
                 metrics::counter!("parlance_registry_commands_total", "command" => name).increment(1);
                 match name {
                     "SUBSCRIBE" => self.listener.subscribe(some.to_vec()).await?,
@@ -171,7 +169,7 @@ fn command(name: &'static str, slot: u16) -> CustomCommand {
 /// state is checked.
 async fn connect(client: &Client) -> FredResult<Task> {
     let mut task = Task(client.connect());
-    let mut again = tokio::time::interval(Duration::from_millis(2));
+    let mut again = tokio::time::interval(LOOK_CONNECTED);
     loop {
         tokio::select! {
             biased;

@@ -13,7 +13,7 @@ use super::Shared;
 use super::holders::{Answer, Holders, Wanted};
 use super::link::Link;
 use super::script::{Script, strings};
-use crate::redis::limits::{REFRESH_BATCH, WRITE_BATCH, WRITES_UNDER_WAY};
+use crate::redis::limits::{LOOKUP_BATCH, REFRESH_BATCH, WRITE_BATCH, WRITES_UNDER_WAY};
 
 type Written<K> = (Vec<Wanted<K>>, FredResult<Vec<Answer>>);
 
@@ -133,7 +133,7 @@ impl Shared {
     pub(super) async fn lookup(&self, link: &Link, users: &[UserId]) -> FredResult<Vec<String>> {
         let mut leases = Vec::with_capacity(users.len());
         // One chunk after the other: heartbeats share the connection, and have to get through.
-        for users in users.chunks(1_000) {
+        for users in users.chunks(LOOKUP_BATCH) {
             let user = |at: usize| [Value::from(users[at].as_str())];
             let some = self.on_each(link, &self.scripts.lookup, &[], users.len(), |at| &users[at], user);
             leases.append(&mut some.await?);

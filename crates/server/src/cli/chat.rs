@@ -12,7 +12,7 @@ use parlance_proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::limits::{CHAT_HISTORY, CHAT_LAST_WORDS, CHAT_ROOMS_PAGE};
+use crate::limits::{CHAT_HISTORY, CHAT_LAST_WORDS, CHAT_ROOMS_PAGE, TYPED_LINES};
 
 /// Default address of a server.
 const LOCAL: &str = "127.0.0.1:8080";
@@ -280,7 +280,7 @@ fn fnv(bytes: &[u8]) -> u64 {
 
 /// Lines from the terminal, read by a separate thread, since a read cannot be cancelled.
 fn typed_lines() -> mpsc::Receiver<String> {
-    let (sender, lines) = mpsc::channel(16);
+    let (sender, lines) = mpsc::channel(TYPED_LINES);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             if sender.blocking_send(line).is_err() {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use parlance_core::Clock;
@@ -13,6 +12,7 @@ use parlance_stream::consumer::OnRefused;
 use serde::Deserialize;
 
 use super::webhooks::{ContentName, StartName};
+use crate::limits::KAFKA_EFFECT_SLACK;
 use crate::planned::Planned;
 
 /// A topic for events.
@@ -100,8 +100,7 @@ impl Topic {
             start: self.start.into(),
             content: self.content.into(),
             on_refused: if self.skip_refused { OnRefused::Skip } else { OnRefused::Park },
-            // In addition to the sink's own timeout for the brokers.
-            effect_timeout: self.options.delivery_timeout + Duration::from_secs(40),
+            effect_timeout: self.options.delivery_timeout + KAFKA_EFFECT_SLACK,
             ..parlance_stream::Options::new(self.name, target)
         };
         let shown = format!("topic {} at {}", self.options.topic, self.options.brokers);
