@@ -95,6 +95,21 @@ async fn the_server_says_who_searches_and_who_renames() {
     for change in [own(Some("Root"), None), own(None, Some("https://example.org/a.png"))] {
         assert_eq!(at_alice.call(change).await.unwrap_err().reason, "needs_scope");
     }
+    // Not by creating oneself, either, again or for the first time.
+    let created = |name: &str, image: &str, update| v1::CreateUserRequest {
+        user_id: "alice".to_owned(),
+        name: name.to_owned(),
+        image_url: image.to_owned(),
+        update,
+        ..Default::default()
+    };
+    for update in [true, false] {
+        for (name, image) in [("Root", ""), ("", "https://example.org/a.png")] {
+            let refused = at_alice.call(created(name, image, update)).await.unwrap_err();
+            assert_eq!(refused.reason, "needs_scope");
+        }
+        at_alice.call(created("", "", update)).await.unwrap();
+    }
     let named = json!({"name": "Roberta"});
     let (status, _) = app.rest(Method::PATCH, "/v1/users/bob", None, Some(named)).await;
     assert_eq!(status, 200);

@@ -8,7 +8,7 @@ use parlance_proto::v1::ErasedMessages;
 use parlance_proto::v1::event::Body;
 use parlance_proto::v1::exported_item::Item;
 use parlance_proto::v1::send_message_request::Target;
-use parlance_tests::{Conversation, DOORS, Person, fresh, text_of};
+use parlance_tests::{Cluster, Conversation, DOORS, Person, fresh, text_of};
 use serde_json::json;
 
 use crate::app::App;
@@ -201,6 +201,144 @@ async fn consumers_are_told_what_a_deletion_removes_and_do_not_get_it_again() {
     later.read_to(&mut stream, &room, last).await;
     assert_eq!(later.texts(&room), ["", "", "who was that?"]);
     assert_eq!(later.types(&room), types);
+}
+
+/// Bob reacts to the message `seq` of a room.
+async fn react(bob: &Person, room: &str, seq: u64, emoji: &str) {
+    let request = v1::AddReactionRequest {
+        room_id: room.to_owned(),
+        seq,
+        emoji: emoji.to_owned(),
+        request_id: fresh("react"),
+        after_seq: None,
+    };
+    bob.chat().add_reaction(request).await.unwrap();
+}
+
+async fn reactions(at: &Person, room: &str) -> usize {
+    let log = at.log(room).await;
+    let messages = log.iter().filter_map(|event| match &event.body {
+        Some(Body::Message(message)) => Some(message.reactions.len()),
+        _ => None,
+    });
+    messages.sum()
+}
+
+#[tokio::test]
+async fn reactions_are_removed_from_frozen_rooms_and_from_rooms_left_before() {
+    let app = App::start().await;
+    let mut at_app = app.backend.connect(Door::Grpc).await;
+    let (frozen, left) = (app.alice.group(&[&app.bob]).await, app.alice.group(&[&app.bob]).await);
+    let private = app.alice.chat().send_message(direct(&app.bob)).await.unwrap().into_inner();
+    for (room, seq) in [
+        (&frozen, app.alice.say(&frozen, "hello").await),
+        (&left, app.alice.say(&left, "hello").await),
+        (&private.room_id, private.seq),
+    ] {
+        for emoji in ["👍", "🎉"] {
+            react(&app.bob, room, seq, emoji).await;
+        }
+        assert_eq!(reactions(&app.alice, room).await, 2);
+    }
+    app.alice.remove(&left, &app.bob).await;
+    for room in [&frozen, &private.room_id] {
+        let path = format!("/v1/rooms/{room}");
+        let (status, _) = app
+            .rest(Method::PATCH, &path, None, Some(json!({"frozen": true, "requestId": fresh("freeze")})))
+            .await;
+        assert_eq!(status, 200);
+    }
+    delete(&mut at_app, "bob", ErasedMessages::Remove).await;
+    for room in [&frozen, &left, &private.room_id] {
+        assert_eq!(reactions(&app.alice, room).await, 0, "in {room}");
+    }
+    assert_eq!(member_ids(&app.alice, &frozen).await, ["alice"]);
+}
+
+#[tokio::test]
+async fn no_earlier_request_of_the_user_stands_in_for_the_deletion() {
+    let app = App::start().await;
+    let mut at_app = app.backend.connect(Door::Grpc).await;
+    let (said, left) = (app.alice.group(&[&app.bob]).await, app.alice.channel().await);
+    // Ids that a deletion has used.
+    let message = v1::SendMessageRequest {
+        client_message_id: "erase-leave".to_owned(),
+        ..Person::message(&said, "a secret")
+    };
+    app.bob.chat().send_message(message).await.unwrap();
+    for request_id in [fresh("join"), fresh("again")] {
+        let join = v1::JoinRoomRequest { room_id: left.clone(), request_id, ..Default::default() };
+        app.bob.rooms().join_room(join).await.unwrap();
+        let leave = v1::LeaveRoomRequest {
+            room_id: left.clone(),
+            request_id: "erase-leave".to_owned(),
+            ..Default::default()
+        };
+        let _ = app.bob.rooms().leave_room(leave).await;
+    }
+    delete(&mut at_app, "bob", ErasedMessages::Remove).await;
+    assert_eq!(messages(&app.alice, &said).await, [(String::new(), true)]);
+    for room in [&said, &left] {
+        assert_eq!(member_ids(&app.alice, room).await, ["alice"]);
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_that_runs_twice_at_once_removes_everything() {
+    let app = App::start().await;
+    let room = app.alice.group(&[&app.bob]).await;
+    for number in 0..20 {
+        let seq = app.alice.say(&room, &format!("alice {number}")).await;
+        for emoji in ["👍", "🎉", "👀"] {
+            react(&app.bob, &room, seq, emoji).await;
+        }
+        app.bob.say(&room, &format!("bob {number}")).await;
+    }
+    let twice = (0..2).map(|_| async {
+        let mut at_app = app.backend.connect(Door::Grpc).await;
+        delete(&mut at_app, "bob", ErasedMessages::Remove).await
+    });
+    futures::future::join_all(twice).await;
+    assert_eq!(reactions(&app.alice, &room).await, 0);
+    assert!(messages(&app.alice, &room).await.iter().all(|(text, deleted)| *deleted == text.is_empty()));
+    assert_eq!(member_ids(&app.alice, &room).await, ["alice"]);
+}
+
+#[tokio::test]
+async fn what_a_deleted_user_does_on_another_node_meanwhile_is_removed_too() {
+    let cluster = Box::pin(Cluster::start(2)).await;
+    let (alice, bob) = (cluster.person(0, "alice"), cluster.person(1, "bob"));
+    for person in [&alice, &bob] {
+        person.users().get_user(v1::GetUserRequest { user_id: "me".to_owned() }).await.unwrap();
+    }
+    let room = alice.group(&[&bob]).await;
+    let channel = alice.channel().await;
+    let backend = cluster.nodes[0].person_with("backend", &cluster.service_token("backend"));
+    let talking = async {
+        let mut said = 0;
+        while bob.chat().send_message(Person::message(&room, "still here")).await.is_ok() {
+            said += 1;
+        }
+        said
+    };
+    let deleting = async {
+        let mut at_app = backend.connect(Door::Grpc).await;
+        delete(&mut at_app, "bob", ErasedMessages::Remove).await;
+    };
+    let (said, ()) = tokio::join!(talking, deleting);
+    assert!(said > 0, "bob said something");
+    let texts = messages(&alice, &room).await;
+    assert!(texts.iter().all(|(_, deleted)| *deleted), "{texts:?}");
+    assert_eq!(member_ids(&alice, &room).await, ["alice"]);
+    // The other node does not take the user for one who exists.
+    let other = cluster.person(1, "alice");
+    let add = v1::AddMembersRequest {
+        room_id: channel,
+        user_ids: vec!["bob".to_owned()],
+        request_id: fresh("add"),
+        after_seq: None,
+    };
+    assert_eq!(other.rooms().add_members(add).await.unwrap_err().code(), tonic::Code::NotFound);
 }
 
 #[tokio::test]

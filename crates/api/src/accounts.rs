@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -116,6 +117,9 @@ impl Accounts {
 pub trait EndSessions: Send + Sync + 'static {
     /// Has every node end the sessions of `user` and read their row again; durable once it returns.
     fn end<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// How long other nodes may take to do so. Zero: there are none.
+    fn longest(&self) -> Duration;
 }
 
 /// Refuses users who are deactivated or deleted.

@@ -182,6 +182,9 @@ pub(crate) const PARKED_PAGE: usize = 500;
 /// Interval of reading revocations made through other nodes: sessions must end within five seconds.
 pub(crate) const REVOCATIONS_LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// How long until every node has read one: the interval, and the store's time for an answer, twice.
+pub(crate) const ENDED_EVERYWHERE: Duration = Duration::from_secs(5);
+
 /// Maximum number of revocations per read: 300 bytes each.
 pub(crate) const REVOCATIONS_PAGE: usize = 1_000;
 

@@ -19,6 +19,7 @@ use crate::cluster::{Tables, TablesClaim};
 use crate::config::{self, Identity, StoreConfig};
 use crate::consumers::{self, Consumers, Source};
 use crate::descriptors::Descriptors;
+use crate::limits::ENDED_EVERYWHERE;
 use crate::readiness::{Readiness, watch_clock, watch_registry, watch_store, watch_warning};
 use crate::revoking::Revoking;
 use crate::seams::Seams;
@@ -58,7 +59,7 @@ impl Node {
         let (watches, end) = (TaskTracker::new(), CancellationToken::new());
         let Opened { store, embedded, claim, source, revocations } =
             open_store(config, &monitor, &clock).await?;
-        let revoking = Revoking::new(revocations, auth.revocations().clone());
+        let revoking = Revoking::new(revocations, auth.revocations().clone(), end_elsewhere(&config.store));
         revoking.catch_up().await.context("cannot read the revoked tokens")?;
         watches.spawn(end.clone().run_until_cancelled_owned(revoking.clone().follow()));
         if let Identity::Keys(files) = &config.identity {
@@ -233,6 +234,14 @@ async fn open_store(
                 cluster::open_tables(table_prefix, config.redis.as_ref(), monitor, clock).await?;
             Ok(Opened { store, embedded: None, claim, source, revocations })
         }
+    }
+}
+
+/// How long other nodes may take to end the sessions of a user. Only one process opens an embedded store.
+fn end_elsewhere(store: &StoreConfig) -> Duration {
+    match store {
+        StoreConfig::Embedded { .. } => Duration::ZERO,
+        StoreConfig::Dynamodb { .. } => ENDED_EVERYWHERE,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Revoked tokens: revoked by operators, kept in the store, read by every node.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -27,15 +28,21 @@ pub(crate) struct Revoking {
     revocations: Arc<Revocations>,
     /// The place up to which the list was read.
     place: Mutex<u64>,
+    /// How long other nodes may take to read an entry.
+    longest: Duration,
 }
 
 impl Revoking {
-    pub(crate) fn new(list: Arc<dyn RevocationList>, revocations: Arc<Revocations>) -> Arc<Self> {
+    pub(crate) fn new(
+        list: Arc<dyn RevocationList>,
+        revocations: Arc<Revocations>,
+        longest: Duration,
+    ) -> Arc<Self> {
         metrics::describe_counter!(
             "parlance_revoked_streams_total",
             "sessions ended since their token was revoked, or told that they end after a grace"
         );
-        Arc::new(Self { list, revocations, place: Mutex::default() })
+        Arc::new(Self { list, revocations, place: Mutex::default(), longest })
     }
 
     /// Reads new entries.
@@ -83,6 +90,10 @@ impl EndSessions for Revoking {
             self.catch_up().await
         }
         .boxed()
+    }
+
+    fn longest(&self) -> Duration {
+        self.longest
     }
 }
 

@@ -3,10 +3,10 @@
 
 use std::net::IpAddr;
 
-use parlance_core::{Caller, UserId};
+use parlance_core::{Caller, RoomId, UserId};
 use parlance_proto::error::Failure;
 
-use super::calls::{Class, Operation};
+use super::calls::{About, Call, Class, Operation};
 use crate::Error;
 
 /// One call that has a line in the audit log, however it ends.
@@ -16,6 +16,9 @@ pub(super) struct Audited {
     service: Option<UserId>,
     /// Whom the caller tried to act as.
     as_user: Option<UserId>,
+    /// The user and the room that the call is about.
+    about_user: Option<UserId>,
+    about_room: Option<RoomId>,
     client: Option<IpAddr>,
     is_service: bool,
     /// How it ended is in the log.
@@ -24,10 +27,18 @@ pub(super) struct Audited {
 
 impl Audited {
     /// The call, if it is one that is audited.
-    pub(super) fn of(operation: &'static Operation, caller: &Caller) -> Option<Self> {
+    pub(super) fn of<Q: Call>(caller: &Caller, request: &Q) -> Option<Self> {
+        let operation = Q::operation();
         let is_app = caller.is_app() && operation.class == Class::Change;
         let is_audited = operation.class == Class::Authority || is_app;
-        is_audited.then(|| Self::new(operation, caller, None))
+        is_audited.then(|| {
+            let mut audited = Self::new(operation, caller, None);
+            // What is no id may be of any length.
+            let About { user_id, room_id } = request.about();
+            audited.about_user = UserId::parse(user_id).ok();
+            audited.about_room = RoomId::parse(room_id).ok();
+            audited
+        })
     }
 
     /// A call in the name of `as_user`, which is recorded if it may be a user's id.
@@ -39,6 +50,8 @@ impl Audited {
         Self {
             operation,
             as_user,
+            about_user: None,
+            about_room: None,
             is_logged: false,
             user: caller.user.clone(),
             service: caller.service.clone(),
@@ -53,9 +66,11 @@ impl Audited {
     }
 
     fn write(&self, refused: Option<String>, unfinished: Option<&str>) {
-        let Self { operation, user, service, as_user, client, is_service, .. } = self;
+        let Self { operation, user, service, as_user, about_user, about_room, client, is_service, .. } = self;
         let service = service.as_ref().map(UserId::as_str);
         let as_user = as_user.as_ref().map(UserId::as_str);
+        let about_user = about_user.as_ref().map(UserId::as_str);
+        let about_room = about_room.as_ref().map(RoomId::as_str);
         let client = client.map(tracing::field::display);
         tracing::info!(
             target: "parlance::audit",
@@ -63,6 +78,8 @@ impl Audited {
             %user,
             service,
             as_user,
+            about_user,
+            about_room,
             client,
             is_service,
             refused,
@@ -85,16 +102,15 @@ mod tests {
     use parlance_proto::v1;
 
     use super::*;
-    use crate::gate::Call;
     use crate::testing::user_caller;
 
     #[test]
     fn moderation_is_audited_and_messages_are_not() {
         let service = Caller { is_service: true, ..user_caller("alice") };
-        let audited = |operation, caller: &Caller| Audited::of(operation, caller).is_some();
-        assert!(audited(v1::BanMemberRequest::operation(), &user_caller("alice")));
-        assert!(!audited(v1::SendMessageRequest::operation(), &user_caller("alice")));
-        assert!(audited(v1::SendMessageRequest::operation(), &service));
-        assert!(!audited(v1::ListRoomsRequest::operation(), &service));
+        let alice = user_caller("alice");
+        assert!(Audited::of(&alice, &v1::BanMemberRequest::default()).is_some());
+        assert!(Audited::of(&alice, &v1::SendMessageRequest::default()).is_none());
+        assert!(Audited::of(&service, &v1::SendMessageRequest::default()).is_some());
+        assert!(Audited::of(&service, &v1::ListRoomsRequest::default()).is_none());
     }
 }

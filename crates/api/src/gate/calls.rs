@@ -51,6 +51,18 @@ impl Operation {
 pub(crate) trait Call {
     /// Its operation.
     fn operation() -> &'static Operation;
+
+    /// Whom and what it is about, for the audit log.
+    fn about(&self) -> About<'_> {
+        About::default()
+    }
+}
+
+/// The ids that a request names, as they were sent.
+#[derive(Debug, Default)]
+pub(crate) struct About<'a> {
+    pub(crate) user_id: &'a str,
+    pub(crate) room_id: &'a str,
 }
 
 impl Call for StreamEventsRequest {
@@ -77,13 +89,19 @@ impl Call for v1::Refresh {
 }
 
 macro_rules! calls {
-    ($($class:ident: $($name:ident $request:ident,)*;)*) => {
+    ($($class:ident: $($name:ident $request:ident $({ $($id:ident),* })?,)*;)*) => {
         $($(
             impl Call for v1::$request {
                 fn operation() -> &'static Operation {
                     static OPERATION: Operation = Operation::new(stringify!($name), Class::$class);
                     &OPERATION
                 }
+                $(
+                    fn about(&self) -> About<'_> {
+                        #[allow(clippy::needless_update, reason = "some requests name both")]
+                        About { $($id: &self.$id,)* ..About::default() }
+                    }
+                )?
             }
         )*)*
     };
@@ -132,19 +150,19 @@ calls! {
         UnblockUser UnblockUserRequest,
     ;
     Authority:
-        CreateUser CreateUserRequest,
-        DeactivateUser DeactivateUserRequest,
-        ReactivateUser ReactivateUserRequest,
-        DeleteUser DeleteUserRequest,
-        ExportUser ExportUserRequest,
-        UpdateRoom UpdateRoomRequest,
-        DeleteRoom DeleteRoomRequest,
-        AddMembers AddMembersRequest,
-        RemoveMember RemoveMemberRequest,
-        SetRole SetRoleRequest,
-        BanMember BanMemberRequest,
-        UnbanMember UnbanMemberRequest,
-        MuteMember MuteMemberRequest,
-        UnmuteMember UnmuteMemberRequest,
+        CreateUser CreateUserRequest { user_id },
+        DeactivateUser DeactivateUserRequest { user_id },
+        ReactivateUser ReactivateUserRequest { user_id },
+        DeleteUser DeleteUserRequest { user_id },
+        ExportUser ExportUserRequest { user_id },
+        UpdateRoom UpdateRoomRequest { room_id },
+        DeleteRoom DeleteRoomRequest { room_id },
+        AddMembers AddMembersRequest { room_id },
+        RemoveMember RemoveMemberRequest { room_id, user_id },
+        SetRole SetRoleRequest { room_id, user_id },
+        BanMember BanMemberRequest { room_id, user_id },
+        UnbanMember UnbanMemberRequest { room_id, user_id },
+        MuteMember MuteMemberRequest { room_id, user_id },
+        UnmuteMember UnmuteMemberRequest { room_id, user_id },
     ;
 }

@@ -240,7 +240,7 @@ impl Gate {
             count_failure(operation, &refused);
             return Err(refused);
         }
-        let audited = Audited::of(operation, &caller);
+        let audited = Audited::of(&caller, &request);
         let span = span_of(operation, &caller);
         let carried_out = match self.accounts.turn(&caller) {
             None => Either::Left(carry_out(Admitted(caller), request)),
@@ -268,7 +268,7 @@ impl Gate {
     ) -> Deliveries {
         let operation = Q::operation();
         let (live, span) = (self.begin(&caller), span_of(operation, &caller));
-        if let Some(audited) = Audited::of(operation, &caller) {
+        if let Some(audited) = Audited::of(&caller, &request) {
             audited.log::<()>(&Ok(()));
         }
         operation.meters().succeeded.increment(1);
@@ -290,6 +290,8 @@ impl Gate {
             if fresh.user != caller.user {
                 return Err(Error::Field("refresh.token".to_owned(), "is another user's".to_owned()));
             }
+            // The new token may have less authority: an app's backend may act whatever its user's state is.
+            self.accounts.check(&fresh).await?;
             if !self.auth.revocations().renew(number, &fresh) {
                 return Err(Error::TokenRevoked);
             }

@@ -26,6 +26,9 @@ impl Api {
         let prefix = parse::name_prefix("name_prefix", &request.name_prefix)?;
         let size = parse::page_size(request.page_size)?;
         let after = place_of(&request.page_token)?;
+        if after.as_ref().is_some_and(|after| !after.name.as_str().starts_with(prefix.as_str())) {
+            return Err(parse::field("page_token", "is of another search"));
+        }
         let found = self.store().find_users(&prefix, after.as_ref(), size).await?;
         let token = |place: NamePlace| format!("{}{TOKEN_SPACE}{}", place.user, place.name.as_str());
         Ok(v1::SearchUsersResponse {

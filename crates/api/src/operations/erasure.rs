@@ -1,15 +1,19 @@
 //! Deleting users: the account at once, then room by room what they left there.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
+use parlance_core::limits::CLOCK_SKEW;
 use parlance_core::{
     Action, Authority, Body, Caller, Command, Entry, Refusal, RequestId, RoomId, RoomKind, SeqRange,
     SettingsChange, UserId,
 };
 use parlance_proto::v1;
 use parlance_proto::v1::ErasedMessages;
+use parlance_runtime::random;
 use parlance_store::{StoredRoom, User, UserChange, UserRoom, UserState};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::only_the_app;
 use super::parse;
@@ -34,6 +38,9 @@ impl Api {
         let messages = known.map_err(|_| parse::field("messages", "is not one that this server knows"))?;
         let place = Place::parse(&request.page_token)?;
         let user = self.close_account(&id, messages).await?;
+        if place.is_none() {
+            self.wait_for_other_nodes(&user).await;
+        }
         self.lift_blocks(&id).await?;
         let mut eraser = Eraser {
             api: self,
@@ -65,6 +72,18 @@ impl Api {
         let deleted = deleted.ok_or_else(|| Error::UserNotFound(id.to_string()))?;
         self.end_sessions(id).await?;
         Ok(deleted)
+    }
+
+    /// Waits until no node carries out calls of a user who was deleted just now, nor adds them to rooms: what they do
+    /// meanwhile would come after the walk. A node alone knows at once.
+    async fn wait_for_other_nodes(&self, user: &User) {
+        let longest = self.parts.end_sessions.as_ref().map_or(Duration::ZERO, |others| others.longest());
+        let passed = self.clock().now().0.saturating_sub(user.updated_at.0);
+        // Another node, whose clock differs, may have deleted the user.
+        let settled = longest + Duration::from_secs(CLOCK_SKEW);
+        if !longest.is_zero() && i128::from(passed) < settled.as_millis() as i128 {
+            sleep(longest).await;
+        }
     }
 
     async fn lift_blocks(&self, id: &UserId) -> Result<(), Error> {
@@ -105,30 +124,32 @@ impl Eraser<'_> {
         let Some(room) = self.api.store().room(&row.room).await?.filter(|room| !room.info.deleted) else {
             return Ok(None);
         };
-        if self.removes {
-            let mut from = seq.max(1);
-            while from <= room.head().seq() {
-                if self.is_late() {
-                    return Ok(Some(from));
-                }
-                from = self.remove_from(row, &room, from).await?;
-            }
-        }
+        // First, so that nothing of theirs comes after the head up to which the log is read.
         if row.member.is_active() {
             self.leave(&room).await?;
+        }
+        if !self.removes {
+            return Ok(None);
+        }
+        let Some(room) = self.api.store().room(&row.room).await? else { return Ok(None) };
+        let mut from = seq.max(1);
+        while from <= room.head().seq() {
+            if self.is_late() {
+                return Ok(Some(from));
+            }
+            from = self.remove_from(&room, from).await?;
         }
         Ok(None)
     }
 
     /// Removes what a page of the log holds of the user. Returns where the next page begins.
-    async fn remove_from(&self, row: &UserRoom, room: &StoredRoom, from: u64) -> Result<u64, Error> {
-        let (range, size) = (SeqRange { from, to: room.head().seq() }, self.api.sizes().page_read);
-        let entries = self.api.store().read(&row.room, range, size, false).await?;
+    async fn remove_from(&self, room: &StoredRoom, from: u64) -> Result<u64, Error> {
+        let (id, range) = (&room.info.id, SeqRange { from, to: room.head().seq() });
+        let entries = self.api.store().read(id, range, self.api.sizes().page_read, false).await?;
         let next = entries.last().map_or(range.to, |last| last.event.seq) + 1;
-        let is_member = row.member.is_active();
-        let commands = entries.iter().flat_map(|entry| self.removals(entry, is_member));
+        let commands = entries.iter().flat_map(|entry| self.removals(entry));
         stream::iter(commands.collect::<Vec<_>>())
-            .map(|command| self.submit(&row.room, command))
+            .map(|command| self.submit(id, command))
             .buffer_unordered(ERASED_AT_ONCE)
             .try_collect::<()>()
             .await?;
@@ -136,23 +157,18 @@ impl Eraser<'_> {
     }
 
     /// The commands that remove what `entry` holds of the user: the message, or reactions to it.
-    fn removals(&self, entry: &Entry, is_member: bool) -> Vec<Command> {
+    fn removals(&self, entry: &Entry) -> Vec<Command> {
         let (event, overlay) = (&entry.event, entry.overlay.as_ref());
         if !matches!(event.body, Body::Message(_)) || overlay.is_some_and(|overlay| overlay.deleted) {
             return Vec::new();
         }
         let target = event.seq;
         if event.actor == *self.user {
-            return vec![self.by_app(&format!("erase-{target}"), Action::Delete { target })];
+            return vec![self.by_app(Action::Delete { target })];
         }
-        let reactions = overlay.map(|overlay| &overlay.reactions).filter(|_| is_member);
-        let own = reactions.into_iter().flatten().filter(|(_, users)| users.contains(self.user));
-        own.enumerate()
-            .map(|(number, (emoji, _))| {
-                let request = format!("erase-{target}-{number}");
-                self.by_user(&request, Action::Unreact { target, emoji: emoji.clone() })
-            })
-            .collect()
+        let reactions = overlay.into_iter().flat_map(|overlay| &overlay.reactions);
+        let own = reactions.filter(|(_, users)| users.contains(self.user));
+        own.map(|(emoji, _)| self.by_user(Action::Unreact { target, emoji: emoji.clone() })).collect()
     }
 
     /// Has the user leave; a direct room, which nobody leaves, is frozen.
@@ -160,26 +176,19 @@ impl Eraser<'_> {
         let command = match room.info.kind {
             RoomKind::Direct => {
                 let change = SettingsChange { frozen: Some(true), ..SettingsChange::default() };
-                self.by_app("erase-freeze", Action::Update(change))
+                self.by_app(Action::Update(change))
             }
-            _ => self.by_user("erase-leave", Action::Leave),
+            _ => self.by_user(Action::Leave),
         };
         self.submit(&room.info.id, command).await
     }
 
-    fn by_app(&self, request: &str, action: Action) -> Command {
-        self.command(self.caller.user.clone(), self.caller.authority(), request, action)
+    fn by_app(&self, action: Action) -> Command {
+        command(self.caller.user.clone(), self.caller.authority(), action)
     }
 
-    fn by_user(&self, request: &str, action: Action) -> Command {
-        let authority = Authority::OnBehalf { service: self.caller.user.clone() };
-        self.command(self.user.clone(), authority, request, action)
-    }
-
-    /// The id is the same in each call, so that a repeat changes nothing.
-    fn command(&self, actor: UserId, authority: Authority, request: &str, action: Action) -> Command {
-        let request = RequestId::parse(request).unwrap_or_else(|error| unreachable!("{request}: {error}"));
-        Command { actor, authority, request, after: None, action }
+    fn by_user(&self, action: Action) -> Command {
+        command(self.user.clone(), Authority::Erasure { service: self.caller.user.clone() }, action)
     }
 
     /// Carries out a command. What somebody else has removed meanwhile is none of ours any more.
@@ -187,11 +196,18 @@ impl Eraser<'_> {
         match self.api.rooms().submit(room, command).await.map_err(Error::from) {
             Ok(_) => Ok(()),
             Err(Error::Refused {
-                refusal:
-                    Refusal::MessageDeleted(_) | Refusal::NotMember | Refusal::RoomDeleted | Refusal::Frozen,
+                refusal: Refusal::MessageDeleted(_) | Refusal::NotMember | Refusal::RoomDeleted,
                 ..
             }) => Ok(()),
             Err(error) => Err(error),
         }
     }
+}
+
+/// A command under an id of its own. What was removed before is not removed again in any case; an id that is the same
+/// in each call could be foreseen by the user, who would have used it before.
+fn command(actor: UserId, authority: Authority, action: Action) -> Command {
+    let id = format!("erase-{:032x}", u128::from_be_bytes(random::bytes()));
+    let request = RequestId::parse(&id).unwrap_or_else(|error| unreachable!("{id}: {error}"));
+    Command { actor, authority, request, after: None, action }
 }

@@ -48,6 +48,8 @@ impl Api {
         }
         let image = parse::image("image_url", &request.image_url)?;
         let data = parse::data("data", request.data.as_ref())?;
+        let set = (!request.name.is_empty(), !request.image_url.is_empty());
+        self.may_set_profile(caller.is_some_and(|caller| caller.is_service), set)?;
         let now = self.clock().now();
         let state = UserState::Active;
         let new = User { id, name, image, data, created_at: now, updated_at: now, state };
@@ -106,12 +108,7 @@ impl Api {
             data: parse::data_change(request.data.as_ref(), request.unset_data)?,
             state: None,
         };
-        if !caller.is_service && !self.parts.profiles.own_changes {
-            let field = change.name.as_ref().map(|_| "name").or(change.image.as_ref().map(|_| "image_url"));
-            if let Some(field) = field {
-                return Err(Error::NeedsScopeFor(field));
-            }
-        }
+        self.may_set_profile(caller.is_service, (change.name.is_some(), change.image.is_some()))?;
         let user = if change.is_empty() {
             self.store().user(&id).await?
         } else {
@@ -119,6 +116,16 @@ impl Api {
         };
         let user = user.ok_or_else(|| Error::UserNotFound(id.to_string()))?;
         Ok(v1::UpdateUserResponse { user: Some(user_to_proto(&user)) })
+    }
+
+    /// Refuses a user who sets their own name or image where only the app does.
+    fn may_set_profile(&self, is_app: bool, (name, image): (bool, bool)) -> Result<(), Error> {
+        match (name, image) {
+            _ if is_app || self.parts.profiles.own_changes => Ok(()),
+            (true, _) => Err(Error::NeedsScopeFor("name")),
+            (_, true) => Err(Error::NeedsScopeFor("image_url")),
+            _ => Ok(()),
+        }
     }
 
     /// Creates a user, or updates the existing one with the fields that `request` sets.

@@ -40,7 +40,7 @@ pub(super) trait Visit: Send {
 pub(super) struct Walked {
     /// Where it continues; `None` at the end.
     pub(super) next: Option<Place>,
-    /// Rooms that could not be read.
+    /// Rooms that could not be read, or refused.
     pub(super) unreadable: Vec<String>,
 }
 
@@ -88,7 +88,8 @@ impl Api {
         match visitor.visit(row, seq).await {
             Ok(None) => {}
             Ok(Some(seq)) => walked.next = Some(Place { room: row.room.clone(), seq }),
-            Err(error @ Error::Store(StoreError::Damaged(_))) => {
+            // A room that refuses does not keep the others from being visited.
+            Err(error @ (Error::Store(StoreError::Damaged(_)) | Error::Refused { .. })) => {
                 walked.unreadable.push(left_out(&row.room, error)?)
             }
             Err(error) => return Err(error),

@@ -21,6 +21,12 @@ pub enum Authority {
         /// It may also ban and mute.
         moderates: bool,
     },
+    /// The same, as the actor: what a deleted user has left in the room is removed, whether or not they are still a
+    /// member, and in a frozen room, too.
+    Erasure {
+        /// The backend's user id.
+        service: UserId,
+    },
 }
 
 /// One user's command to one room.
@@ -36,6 +42,16 @@ pub struct Command {
     pub after: Option<u64>,
     /// The requested change.
     pub action: Action,
+}
+
+impl Authority {
+    /// The backend that submits a command in the name of its actor.
+    pub fn service(&self) -> Option<&UserId> {
+        match self {
+            Self::OnBehalf { service } | Self::Erasure { service } => Some(service),
+            Self::Member | Self::App { .. } => None,
+        }
+    }
 }
 
 impl Command {

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::command::{Authority, Command, Decision, Outcome, Refusal};
+use super::command::{Command, Decision, Outcome, Refusal};
 use super::decide::{Stop, Verdict, View, decide};
 use super::state::{Room, RoomInfo};
 use crate::limits::{
@@ -210,10 +210,7 @@ impl Draft {
             seq: self.next_seq(),
             at,
             actor: command.actor.clone(),
-            service: match &command.authority {
-                Authority::OnBehalf { service } => Some(service.clone()),
-                Authority::Member | Authority::App { .. } => None,
-            },
+            service: command.authority.service().cloned(),
             request: command.request.clone(),
             message_count: self.message_count,
             deleted_count: self.deleted_count,

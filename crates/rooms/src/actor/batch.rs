@@ -140,10 +140,7 @@ impl Actor {
             match self.may_create_with(&pending.command, other).await {
                 Ok(Ok(())) => {
                     let (actor, now) = (&pending.command.actor, self.shared.clock.now());
-                    let service = match &pending.command.authority {
-                        Authority::OnBehalf { service } => Some(service),
-                        Authority::Member | Authority::App { .. } => None,
-                    };
+                    let service = pending.command.authority.service();
                     let (settings, nonce) = (direct_settings(), random::nonce());
                     let creation = Creation::direct(actor, service, other, settings, nonce, now);
                     commands.push_front(pending);

@@ -59,7 +59,7 @@ pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Re
 /// Whether the command is decided under the app's own authority. The app joins and leaves like any user.
 fn is_for_app(command: &Command) -> bool {
     let is_own = matches!(command.action, Action::Join | Action::Leave);
-    let is_app = matches!(command.authority, Authority::App { .. });
+    let is_app = matches!(command.authority, Authority::App { .. } | Authority::Erasure { .. });
     is_app && !is_own
 }
 

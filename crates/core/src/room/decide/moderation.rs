@@ -13,6 +13,7 @@ fn moderates(view: View<'_>, actor: &Member, authority: &Authority) -> Result<()
     view.not_direct()?;
     match authority {
         Authority::App { moderates: false } => Err(Refusal::NeedsScope("admin")),
+        Authority::Erasure { .. } => Err(Refusal::NeedsScope("admin")),
         Authority::App { moderates: true } | Authority::Member | Authority::OnBehalf { .. } => {
             at_least(actor, Role::Admin)
         }
