@@ -24,9 +24,9 @@ export {
   UnavailableError,
 } from "./errors.js";
 export type { EventsOptions, RoomCursor, RoomEvents, RoomItem } from "./client/items.js";
-export type { Command, CommandError, CommandState, Draft, Target } from "./queue/command.js";
+export type { Command, CommandError, CommandState, Content, Draft, Target } from "./queue/command.js";
 export { DiscardedError } from "./queue/api.js";
-export { type ChatMessage, type MessageState, isSameEmoji, type PendingChange } from "./room/message.js";
+export { type ChatMessage, type DataChange, type MessageKind, type MessageState, isSameEmoji, type PendingChange } from "./room/message.js";
 export type { Unread } from "./client/lists.js";
 export type { MemberEvent, MessageEdit, ReadEvent, RoomChanges, TypingEvent } from "./room/events.js";
 export type { RoomInfo, RoomMember, RoomReceipt } from "./room/info.js";

@@ -104,6 +104,68 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
     expect(profiles.map(({ userId }) => userId)).toEqual([bob.userId, alice.userId]);
   });
 
+  test("messages have a kind and data, rooms and users a picture and data, on all devices", async () => {
+    const { alice, bob, hers, his } = await pair();
+    const order = { id: 17, items: ["tea"], fields: { paid: false } };
+    const seq = await hers.send("Order 17", { kind: "custom:order", data: order });
+    await eventually("it has arrived", () => his.messages.at(-1)?.seq === seq);
+    expect(his.messages.at(-1)).toMatchObject({ kind: "custom:order", text: "Order 17", data: order });
+    expect(his.messages[0]).toMatchObject({ kind: "text", data: undefined });
+    await hers.send("", { kind: "custom:wave", data: { from: "alice" } });
+    await hers.edit(seq, "Order 17, paid", { data: { paid: true }, unsetData: ["items"] });
+    const changed = { id: 17, fields: { paid: false }, paid: true };
+    for (const room of [hers, his]) await eventually("the edit is there", () => isDeepStrictEqual(room.message(seq)?.data, changed));
+    await hers.edit(seq, "Order 17, sent");
+    for (const room of [hers, his]) await eventually("its text is", () => room.message(seq)?.text === "Order 17, sent");
+    expect(his.message(seq)?.data).toEqual(changed);
+    await expect(his.send("not the app", { kind: "system" })).rejects.toBeInstanceOf(PermissionDeniedError);
+
+    const picture = "https://pictures.example/plans.png";
+    const group = await alice.createRoom({ kind: "group", title: "Plans", imageUrl: picture, data: { order: 17 }, memberIds: [bob.userId] });
+    const there = await eventually("he is in it", () => bob.room(group.id));
+    await eventually("he has the picture", () => there.imageUrl === picture && there.data?.["order"] === 17);
+    await group.update({ imageUrl: "", data: { state: "open" } });
+    await eventually("it is gone", () => there.imageUrl === "" && isDeepStrictEqual(there.data, { order: 17, state: "open" }));
+    await bob.refresh();
+    const held = there.info;
+    await bob.refresh();
+    expect(there.info).toBe(held);
+    await hers.delete(seq);
+    await eventually("its data is gone, too", () => his.message(seq)?.deleted === true);
+    expect(his.message(seq)?.data).toBeUndefined();
+  });
+
+  test("profiles have a picture and data, and people are found by the beginning of their name", async () => {
+    const { alice, bob } = await pair();
+    const name = fresh("Zoe Zimmer");
+    const heard = new Promise<v1.User>((resolve) => bob.on("user", resolve));
+    const { userId } = await alice.updateProfile({ name, imageUrl: "https://pictures.example/zoe.png", data: { status: "at lunch" } });
+    expect(await heard).toMatchObject({ userId, name, imageUrl: "https://pictures.example/zoe.png", data: { status: "at lunch" } });
+    await alice.updateProfile({ unsetData: ["status"] });
+    const found = await bob.searchUsers(name.toUpperCase().slice(0, -1), { limit: 200 });
+    const { userId: same, data = {} } = found.find((user) => user.name === name)!;
+    expect([same, data]).toEqual([alice.userId, {}]);
+    expect(await bob.searchUsers(fresh("nobody"))).toEqual([]);
+  });
+
+  test("the app's backend makes rooms with ids of its own, for others, and says things as the system", async () => {
+    const owner = await client(fresh("owner"));
+    const backend = new Client({ url: server.url, token: await server.backendToken(fresh("shop")), transport: transport(server.url) });
+    clients.push(backend);
+    await backend.start();
+    const id = fresh("order");
+    const made = { kind: "group", id, title: "Order", ownerId: owner.userId } as const;
+    const rooms = [await backend.createRoom(made), await backend.createRoom({ ...made, title: "again" })];
+    expect(rooms.map((room) => [room.id, room.title, room.isMember])).toEqual([1, 2].map(() => [id, "Order", false]));
+    expect(backend.rooms).toEqual([]);
+    const theirs = await eventually("the owner has it", () => owner.room(id));
+    expect(theirs.role).toBe(v1.Role.OWNER);
+    await rooms[0]!.send("Your order is on its way", { kind: "system" });
+    await eventually("it is said", () => theirs.lastMessage?.kind === "system");
+    const own = await backend.createRoom({ kind: "channel", id: fresh("news"), title: "News" });
+    expect([own.isMember, own.role]).toEqual([true, v1.Role.OWNER]);
+  });
+
   test("members are muted and slowed down, and everyone has preferences of their own, on all devices", async () => {
     const [alice, bob] = await Promise.all([client(fresh("alice")), client(fresh("bob"))]);
     const room = await alice.createRoom({ kind: "group", title: "Plans", memberIds: [bob.userId] });

@@ -58,6 +58,21 @@ impl Message {
         self
     }
 
+    /// Sets its kind: `custom:` and a name for a kind of the app, or `system`, which takes the `service` scope. Its text may
+    /// then be empty, if it has data.
+    #[must_use]
+    pub fn of_kind(mut self, kind: impl Into<String>) -> Self {
+        self.0.kind = kind.into();
+        self
+    }
+
+    /// Sets data of the app, at most 4 KiB.
+    #[must_use]
+    pub fn with_data(mut self, data: prost_types::Struct) -> Self {
+        self.0.data = Some(data);
+        self
+    }
+
     /// Marks it as a reply to the message at `seq`.
     #[must_use]
     pub fn in_reply_to(mut self, seq: u64) -> Self {

@@ -19,14 +19,14 @@ const encoded = new WeakMap<ChatMessage, Uint8Array>();
 
 /** Encodes a room as an inbox entry. Restored through the reducer, it is valid at the room's head. */
 export function encodeRoom({ epoch, since, marks }: RoomState, info: RoomInfo, userId: string): Uint8Array {
-  const { id: roomId, kind, title, topic, role, isMember: active, lastMessage, silencedUntil, mutedUntil } = info;
+  const { id: roomId, kind, title, topic, imageUrl, data, role, isMember: active, lastMessage, silencedUntil, mutedUntil } = info;
   return toBinary(
     InboxEntrySchema,
     create(InboxEntrySchema, {
       room: {
         roomId,
         kind,
-        settings: { title, topic, slowModeSeconds: info.slowModeSeconds },
+        settings: { title, topic, imageUrl, ...(data && { data }), slowModeSeconds: info.slowModeSeconds },
         createdAt: timestampFromMs(since),
         headSeq: BigInt(info.headSeq),
         messageCount: BigInt(info.messageCount),
@@ -79,7 +79,7 @@ export function decodeMessages({ roomId, from, to, hasOlder, events }: StoredMes
   return { from, to, hasOlder, messages };
 }
 
-function eventOf({ key, roomId, seq = 0, senderId, text, at, editedAt, deleted, replyToSeq = 0, reactions, changedSeq }: ChatMessage): Event {
+function eventOf({ key, roomId, seq = 0, senderId, kind, text, data, at, editedAt, deleted, replyToSeq = 0, reactions, changedSeq }: ChatMessage): Event {
   return create(EventSchema, {
     roomId,
     seq: BigInt(seq),
@@ -89,7 +89,9 @@ function eventOf({ key, roomId, seq = 0, senderId, text, at, editedAt, deleted, 
     body: {
       case: "message",
       value: {
+        kind,
         text,
+        ...(data && { data }),
         replyToSeq: BigInt(replyToSeq),
         ...(editedAt && { editedAt: timestampFromDate(editedAt) }),
         deleted,

@@ -1,3 +1,5 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+
 import type { Event, Gap, User } from "../gen/chat_pb.js";
 import type { Unread } from "./lists.js";
 import type { Command } from "../queue/command.js";
@@ -86,6 +88,17 @@ export interface NewRoom {
   kind: "group" | "channel";
   title?: string;
   topic?: string;
+  /** URL of a picture: http or https. */
+  imageUrl?: string;
+  /** Data of the app, at most 4 KiB. */
+  data?: JsonObject;
+  /**
+   * The id it is to have, such as `order-42`: takes the `service` scope. If the room exists already, it is returned as it is,
+   * whoever created it.
+   */
+  id?: string;
+  /** Its owner, if that is someone else: takes the `service` scope, whose user is then not a member. */
+  ownerId?: string;
   /** Other initial members, at most 40. */
   memberIds?: readonly string[];
   /** How much of the history a new member may read. Default: `all` in channels, `since_joined` in groups. */

@@ -6,7 +6,7 @@ import type { Command, Draft } from "../queue/command.js";
 import { echo } from "../queue/project.js";
 import { CommandQueue } from "../queue/queue.js";
 import { changeOf } from "../queue/request.js";
-import { type ChatMessage, date } from "../room/message.js";
+import { type ChatMessage, type DataChange, date } from "../room/message.js";
 import type { Room } from "../room/room.js";
 import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
 import { type ConnectionState, Session } from "../session/session.js";
@@ -212,13 +212,16 @@ export class Client extends Emitter<ClientEvents> {
   };
 
   /** Creates a room. */
-  async createRoom({ kind, title = "", topic = "", memberIds = [], history }: NewRoom): Promise<Room> {
+  async createRoom({ kind, id = "", ownerId = "", memberIds = [], history, ...settings }: NewRoom): Promise<Room> {
     const { room } = await this.call("createRoom", {
       kind: kind === "group" ? RoomKind.GROUP : RoomKind.CHANNEL,
-      settings: { title, topic, ...(history && { historyVisibility: history === "all" ? HistoryVisibility.ALL : HistoryVisibility.SINCE_JOINED }) },
+      roomId: id,
+      ownerId,
+      settings: { ...settings, ...(history && { historyVisibility: history === "all" ? HistoryVisibility.ALL : HistoryVisibility.SINCE_JOINED }) },
       memberIds: [...memberIds],
     });
-    return this.#added(room, Role.OWNER);
+    // A room with an id may be another one's, and there already.
+    return id || ownerId ? this.#opened(id || (room?.roomId ?? "")) : this.#added(room, Role.OWNER);
   }
 
   /** The direct room with another user; created if it does not exist. */
@@ -230,16 +233,15 @@ export class Client extends Emitter<ClientEvents> {
   /** Joins a channel. */
   async joinRoom(roomId: string): Promise<Room> {
     await this.#rooms.submit({ kind: "join", roomId, payload: {} });
-    const { room, membership } = await this.call("getRoom", { roomId });
-    return this.#added(room, membership?.role ?? Role.MEMBER);
+    return this.#opened(roomId);
   }
 
   /**
    * Sends a message. It is retried until the server has stored it, across reloads if there is a storage for that. Rejects if it
    * is refused or discarded, or if the client is closed first; the message reports that, too.
    */
-  send({ id, roomId, toUser, afterSeq, text, replyToSeq }: Draft & { roomId?: string; toUser?: string }): Sending {
-    const payload = { text, ...(replyToSeq !== undefined && { replyToSeq }) };
+  send({ id, roomId, toUser, afterSeq, text, replyToSeq, kind, data }: Draft & { roomId?: string; toUser?: string }): Sending {
+    const payload = { text, ...(replyToSeq !== undefined && { replyToSeq }), ...(kind && { kind }), ...(data && { data }) };
     // If the room is known, a repeat is recognised at any time.
     const room = roomId ?? (toUser === undefined ? undefined : this.directRoomWith(toUser)?.id);
     const target = room === undefined ? { toUser } : { roomId: room };
@@ -297,6 +299,20 @@ export class Client extends Emitter<ClientEvents> {
     if (userIds.length === 0) return [];
     const { users } = await this.call("getUsers", { userIds: userIds.slice(0, PROFILES) });
     return [...users, ...(await this.users(userIds.slice(PROFILES)))];
+  }
+
+  /** Changes the user's own profile, unless the server has them managed by the app. Omitted fields stay unchanged. */
+  async updateProfile(profile: { name?: string; imageUrl?: string } & DataChange): Promise<User> {
+    const { user } = await this.change("updateUser", { userId: "me", ...profile } as RequestOf<"updateUser">);
+    return user!;
+  }
+
+  /**
+   * Users whose name begins with this, at most `limit` of 200, by name. Rejects with a {@link PermissionDeniedError} where the server
+   * does not offer it to everyone.
+   */
+  async searchUsers(namePrefix: string, { limit = 20, signal }: { limit?: number; signal?: AbortSignal } = {}): Promise<readonly User[]> {
+    return (await this.call("searchUsers", { namePrefix, pageSize: limit }, signal)).users;
   }
 
   /** Whom the user blocks, by id, once {@link loadBlocked} was called. Hide what they write in shared rooms. */
@@ -357,6 +373,12 @@ export class Client extends Emitter<ClientEvents> {
     this.emit("outgoing", { toUser });
   }
 
+  async #opened(roomId: string): Promise<Room> {
+    const { room, membership } = await this.call("getRoom", { roomId });
+    return this.#added(room, membership?.active ? membership.role : Role.UNSPECIFIED);
+  }
+
+  /** Without a role the user is not a member. */
   #added(room: RoomMessage | undefined, role: Role): Room {
     if (!room) throw new Error("the server's answer has no room");
     this.#rooms.apply({ type: "room", roomId: room.roomId, room, role });

@@ -45,11 +45,12 @@ export function coalesce(queued: readonly Command[], next: NewCommand): Coalesce
       if (last?.isNew) return { drop: ids([...failed, last]), keep: false };
       return { drop: ids(failed), keep: true };
     }
-    case "edit":
-      return {
-        drop: ids(droppable.filter((command) => command.kind === "edit" && command.payload.seq === next.payload.seq)),
-        keep: true,
-      };
+    case "edit": {
+      // One that changes data has an effect beside its text.
+      const isReplaced = (command: Command) =>
+        command.kind === "edit" && command.payload.seq === next.payload.seq && !command.payload.data && !command.payload.unsetData;
+      return { drop: ids(droppable.filter(isReplaced)), keep: true };
+    }
     default:
       return KEPT;
   }

@@ -1,15 +1,25 @@
-import type { JsonValue } from "@bufbuild/protobuf";
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 
 import { messageOf, RefusedError } from "../errors.js";
+import type { DataChange, MessageKind } from "../room/message.js";
 import type { OperationName } from "../session/operations.js";
 
 /** The target of a message: a room, or a user. */
 export type Target = { roomId: string } | { toUser: string };
 
-/** A message to send. */
-export type Draft = Target & {
+/** What a message says. */
+export interface Content {
+  /** May be empty for a message of another kind that has data. */
   text: string;
   replyToSeq?: number;
+  /** Default: `text`. `system` takes the `service` scope. */
+  kind?: MessageKind;
+  /** Data of the app, at most 4 KiB. */
+  data?: JsonObject;
+}
+
+/** A message to send. */
+export type Draft = Target & Content & {
   /**
    * The message's id, 1 to 64 bytes, unique among the messages of its sender. A message sent again under
    * the same id, also after a restart, is stored once.
@@ -24,8 +34,8 @@ export type Draft = Target & {
 
 /** Payload of each kind of command. Plain values only: they are stored and sent between tabs. */
 export interface Payloads {
-  send: { text: string; replyToSeq?: number };
-  edit: { seq: number; text: string };
+  send: Content;
+  edit: { seq: number; text: string } & DataChange;
   delete: { seq: number };
   react: { seq: number; emoji: string };
   unreact: { seq: number; emoji: string };

@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 
 import type { OperationName } from "../session/operations.js";
-import { type ChatMessage, type PendingChange, positionOf, withoutReaction, withReaction } from "../room/message.js";
+import { type ChatMessage, type PendingChange, positionOf, withData, withoutReaction, withReaction } from "../room/message.js";
 import { changesMessage, type Command, type CommandFor, isPending, type MessageCommand } from "./command.js";
 
 /** Values of a room, other than its messages, that the queue changes. */
@@ -87,9 +87,9 @@ function applied(message: ChatMessage, command: MessageCommand, userId: string):
   if (command.state === "failed") return marked;
   switch (command.kind) {
     case "edit":
-      return { ...marked, text: command.payload.text, editedAt: new Date(command.writtenAt) };
+      return { ...marked, text: command.payload.text, data: withData(message.data, command.payload), editedAt: new Date(command.writtenAt) };
     case "delete":
-      return { ...marked, text: "", deleted: true, reactions: [] };
+      return { ...marked, text: "", data: undefined, deleted: true, reactions: [] };
     case "react":
       return { ...marked, reactions: withReaction(message.reactions, command.payload.emoji, userId) };
     case "unreact":
@@ -142,7 +142,9 @@ export function echo(command: CommandFor<"send">, roomId: string, senderId: stri
     roomId,
     seq: undefined,
     senderId,
+    kind: command.payload.kind ?? "text",
     text: command.payload.text,
+    data: command.payload.data,
     at: new Date(command.writtenAt),
     editedAt: undefined,
     deleted: false,

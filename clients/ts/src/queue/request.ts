@@ -29,9 +29,9 @@ const OPERATIONS = {
 function bare({ kind, payload, roomId = "", toUser = "" }: Command): Asked {
   if (kind === "send") {
     const target = roomId ? ({ case: "roomId", value: roomId } as const) : ({ case: "toUser", value: toUser } as const);
-    return ask("sendMessage", { target, text: payload.text, replyToSeq: payload.replyToSeq ?? 0 });
+    return ask("sendMessage", { target, ...payload });
   }
-  if (kind !== "change") return ask(OPERATIONS[kind], { roomId, ...payload });
+  if (kind !== "change") return ask(OPERATIONS[kind], { roomId, ...payload } as RequestOf<"editMessage">);
   const frame: JsonObject = { [payload.operation]: payload.request };
   return fromJson(ClientFrameSchema, frame, { ignoreUnknownFields: true }).operation as Asked;
 }

@@ -8,6 +8,7 @@ import { pages } from "../session/pages.js";
 import type { RoomChanges } from "./events.js";
 import { emptyRoom } from "../state/room-state.js";
 import { endOf } from "../state/until.js";
+import type { DataChange } from "./message.js";
 import { infoOf, type RoomInfo, valuesOf } from "./info.js";
 import type { Owner } from "./owner.js";
 import type { RoomSlices } from "./snapshots.js";
@@ -120,9 +121,9 @@ export abstract class RoomActions<Room> extends Emitter<RoomEvents<Room>> {
     await this.#change("setRole", { userId, role });
   }
 
-  /** Changes its settings. Omitted fields stay unchanged. */
-  async update(settings: { title?: string; topic?: string; slowModeSeconds?: number }): Promise<void> {
-    await this.#change("updateRoom", { ...settings });
+  /** Changes its settings. Omitted fields, and keys of its data that are not named, stay unchanged. */
+  async update(settings: { title?: string; topic?: string; imageUrl?: string; slowModeSeconds?: number } & DataChange): Promise<void> {
+    await this.#change("updateRoom", settings as RequestOf<"updateRoom">);
   }
 
   /** Leaves it. */

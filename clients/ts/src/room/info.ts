@@ -1,3 +1,5 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+
 import type { RoomValues } from "../queue/project.js";
 import type { Receipt, Role, RoomKind } from "../gen/chat_pb.js";
 import type { Members } from "../state/members.js";
@@ -13,6 +15,10 @@ export interface RoomInfo {
   readonly kind: RoomKind;
   readonly title: string;
   readonly topic: string;
+  /** URL of a picture; empty for none. */
+  readonly imageUrl: string;
+  /** Data of the app. */
+  readonly data: JsonObject | undefined;
   /** In a direct room: the other user; otherwise empty. */
   readonly peerId: string;
   readonly memberCount: number;
@@ -121,5 +127,6 @@ export function stableList<T>(before: readonly T[] | undefined, after: readonly 
 }
 
 function isSame(a: unknown, b: unknown): boolean {
-  return a === b || (a instanceof Date && b instanceof Date && a.getTime() === b.getTime());
+  // Dates, data, and messages that were read again.
+  return a === b || (typeof a === "object" && JSON.stringify(a) === JSON.stringify(b));
 }

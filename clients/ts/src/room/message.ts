@@ -1,6 +1,13 @@
+import type { JsonObject } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 import type { Event, Message } from "../gen/chat_pb.js";
+
+/**
+ * What a message is: written by a user, said by the app about the room, or a kind that the app defines, such as `custom:order`.
+ * Show the text of kinds that you do not know.
+ */
+export type MessageKind = "text" | "system" | `custom:${string}`;
 
 /** The state of a message. */
 export type MessageState =
@@ -14,6 +21,14 @@ export type MessageState =
   | "delivered"
   /** At least one other member has read it. */
   | "read";
+
+/** A change of the app's data: other keys keep their values. */
+export interface DataChange {
+  /** Keys to set. */
+  readonly data?: JsonObject;
+  /** Keys to remove. */
+  readonly unsetData?: readonly string[];
+}
 
 /** A change to a message that the server has not confirmed. */
 export interface PendingChange {
@@ -36,7 +51,10 @@ export interface ChatMessage {
   /** Its seq in the room; undefined until it is acknowledged. */
   readonly seq: number | undefined;
   readonly senderId: string;
+  readonly kind: MessageKind;
   readonly text: string;
+  /** Data of the app. */
+  readonly data: JsonObject | undefined;
   readonly at: Date;
   readonly editedAt: Date | undefined;
   readonly deleted: boolean;
@@ -59,7 +77,9 @@ export function messageOf(event: Event, message: Message): ChatMessage {
     roomId: event.roomId,
     seq: Number(event.seq),
     senderId: event.actorId,
+    kind: (message.kind || "text") as MessageKind,
     text: message.text,
+    data: message.data,
     at: date(event.at),
     editedAt: message.editedAt && date(message.editedAt),
     deleted: message.deleted,
@@ -82,6 +102,12 @@ export function positionOf(messages: readonly ChatMessage[], seq: number): numbe
     else high = middle - 1;
   }
   return -1;
+}
+
+/** Data with some keys set, then some removed. */
+export function withData(data: JsonObject | undefined, { data: set, unsetData = [] }: DataChange): JsonObject | undefined {
+  if (!set && unsetData.length === 0) return data;
+  return Object.fromEntries(Object.entries({ ...data, ...set }).filter(([key]) => !unsetData.includes(key)));
 }
 
 type Reactions = ChatMessage["reactions"];

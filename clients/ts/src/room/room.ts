@@ -1,11 +1,12 @@
 import type { Event, Gap, Typing as TypingSignal } from "../gen/chat_pb.js";
+import type { Content } from "../queue/command.js";
 import type { Projection } from "../queue/project.js";
 import { changeOf } from "../state/changes.js";
 import type { RoomState } from "../state/room-state.js";
 import { RoomActions } from "./actions.js";
 import { editOf, memberEventOf, type RoomChanges } from "./events.js";
 import { type RoomInfo, type RoomMember, type RoomReceipt, valuesOf } from "./info.js";
-import { type ChatMessage, messageOf, type MessageState } from "./message.js";
+import { type ChatMessage, type DataChange, messageOf, type MessageState } from "./message.js";
 import type { Owner } from "./owner.js";
 import { RoomReads } from "./reads.js";
 import { type RoomSlices, Snapshots } from "./snapshots.js";
@@ -181,13 +182,13 @@ export class Room extends RoomActions<Room> {
   }
 
   /** Sends a message; it is in {@link messages} immediately. Resolves with its seq once it is durable. */
-  async send(text: string, options: { replyToSeq?: number } = {}): Promise<number> {
+  async send(text: string, options: Omit<Content, "text"> = {}): Promise<number> {
     return (await this.#client.send({ roomId: this.id, text, ...options })).seq;
   }
 
-  /** Replaces the text of one of the user's own messages. */
-  async edit(message: number | ChatMessage, text: string): Promise<void> {
-    await this.submit("edit", { seq: seqOf(message), text });
+  /** Replaces the text of one of the user's own messages, and sets or removes keys of its data. */
+  async edit(message: number | ChatMessage, text: string, data: DataChange = {}): Promise<void> {
+    await this.submit("edit", { seq: seqOf(message), text, ...data });
   }
 
   /** Deletes a message. */

@@ -1,4 +1,4 @@
-import { type Event, type Gap, GapReason, type InboxEntry, type Room, RoomKind, type RoomPreferences, type RoomSettings } from "../gen/chat_pb.js";
+import { type Event, type Gap, GapReason, type InboxEntry, Role, type Room, RoomKind, type RoomPreferences, type RoomSettings } from "../gen/chat_pb.js";
 import { date, messageOf } from "../room/message.js";
 import { changesAfterEvent } from "./changes.js";
 import type { RoomInput } from "./inputs.js";
@@ -21,7 +21,7 @@ export function applyToRoom(room: RoomState, input: RoomInput, self: string): Ro
     case "inbox":
       return afterEntry(room, input.entry, input.order);
     case "room":
-      return afterSnapshot(room, input.room, { ...room.membership.value, isMember: true, role: input.role });
+      return afterSnapshot(room, input.room, { ...room.membership.value, isMember: input.role !== Role.UNSPECIFIED, role: input.role });
     case "unlisted":
       if (room.membership.seq > input.headSeq || room.head.seq > input.headSeq || !room.membership.value.isMember) return room;
       return withoutMembership(room, input.headSeq + BETWEEN);
@@ -245,7 +245,8 @@ function headAfter(held: Head, { seq, messageCount }: Head): Head {
 }
 
 function settingsOf(settings: RoomSettings | undefined): Settings {
-  return { title: settings?.title ?? "", topic: settings?.topic ?? "", slowModeSeconds: settings?.slowModeSeconds ?? 0 };
+  const { title = "", topic = "", imageUrl = "", data, slowModeSeconds = 0 } = settings ?? {};
+  return { title, topic, imageUrl, data, slowModeSeconds };
 }
 
 function later(since: number, { at }: Event): number {

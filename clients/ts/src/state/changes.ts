@@ -1,3 +1,5 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+
 import type { Event } from "../gen/chat_pb.js";
 import { type ChatMessage, comparedEmoji, date, withoutReaction, withReaction } from "../room/message.js";
 
@@ -12,6 +14,8 @@ export interface MessageChange {
   readonly userId: string;
   /** The text, or the emoji. */
   readonly value: string;
+  /** For a text: the data after this and all earlier edits, and the edit that set it; undefined if none of them did. */
+  readonly data?: { readonly value: JsonObject; readonly seq: number } | undefined;
   readonly at: Date;
 }
 
@@ -33,7 +37,7 @@ export function changeOf({ seq, actorId: userId, at, body }: Event): MessageChan
   };
   switch (body.case) {
     case "messageEdited":
-      return of("text", body.value.targetSeq, body.value.text);
+      return { ...of("text", body.value.targetSeq, body.value.text), data: body.value.data && { value: body.value.data, seq: Number(seq) } };
     case "messageDeleted":
       return of("deleted", body.value.targetSeq);
     case "reactionAdded":
@@ -67,7 +71,7 @@ export function changesAfterEvent(held: ChangesByMessage, event: Event): Changes
 export function messageWith(form: ChatMessage, changes: MessageChanges = []): ChatMessage {
   const later = changes.filter(({ seq }) => seq > form.changedSeq);
   if (later.length === 0) return form;
-  const message = later.sort((a, b) => a.seq - b.seq).reduce(applied, form);
+  const message = later.sort((a, b) => a.seq - b.seq).reduce((message, change) => applied(message, change, form.changedSeq), form);
   origins.set(message, { form, changes: later });
   return message;
 }
@@ -96,8 +100,13 @@ function withChange(changes: MessageChanges, change: MessageChange): MessageChan
   const key = keyOf(change);
   const rival = changes.find((held) => held.kind === "deleted" || keyOf(held) === key);
   // A deleted message never changes again.
-  if (rival && (rival.kind === "deleted" || rival.seq >= change.seq)) return changes;
-  return change.kind === "deleted" ? [change] : [...changes.filter((held) => held !== rival), change];
+  if (rival?.kind === "deleted") return changes;
+  if (change.kind === "deleted") return [change];
+  const later = rival && rival.seq >= change.seq ? rival : change;
+  // An edit without data leaves that of an earlier one.
+  const data = (rival?.data?.seq ?? 0) >= (change.data?.seq ?? 0) ? rival?.data : change.data;
+  if (later === rival && data === rival.data) return changes;
+  return [...changes.filter((held) => held !== rival), data === later.data ? later : { ...later, data }];
 }
 
 /** Changes with the same key undo each other. */
@@ -105,13 +114,13 @@ function keyOf({ kind, userId, value }: MessageChange): string {
   return kind === "added" || kind === "removed" ? `${comparedEmoji(value)}/${userId}` : kind;
 }
 
-function applied(before: ChatMessage, { seq, kind, userId, value, at }: MessageChange): ChatMessage {
+function applied(before: ChatMessage, { seq, kind, userId, value, data, at }: MessageChange, formSeq: number): ChatMessage {
   const message = { ...before, changedSeq: Math.max(before.changedSeq, seq) };
   switch (kind) {
     case "text":
-      return { ...message, text: value, editedAt: at };
+      return { ...message, text: value, data: data && data.seq > formSeq ? data.value : before.data, editedAt: at };
     case "deleted":
-      return { ...message, text: "", editedAt: undefined, deleted: true, reactions: [] };
+      return { ...message, text: "", data: undefined, editedAt: undefined, deleted: true, reactions: [] };
     case "added":
       return { ...message, reactions: withReaction(message.reactions, value, userId) };
     case "removed":

@@ -1,3 +1,5 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+
 import { Role, RoomKind } from "../gen/chat_pb.js";
 import type { ChatMessage } from "../room/message.js";
 import { type ChangesByMessage, UNCHANGED } from "./changes.js";
@@ -43,6 +45,8 @@ export interface RoomState {
 export interface Settings {
   readonly title: string;
   readonly topic: string;
+  readonly imageUrl: string;
+  readonly data: JsonObject | undefined;
   readonly slowModeSeconds: number;
 }
 
@@ -81,7 +85,7 @@ export function emptyRoom(id: string): RoomState {
     head: { seq: 0, messageCount: 0 },
     kind: RoomKind.UNSPECIFIED,
     peerId: "",
-    settings: { value: { title: "", topic: "", slowModeSeconds: 0 }, seq: 0 },
+    settings: { value: { title: "", topic: "", imageUrl: "", data: undefined, slowModeSeconds: 0 }, seq: 0 },
     membership: { value: { isMember: false, role: Role.UNSPECIFIED, silencedUntil: 0 }, seq: -1 },
     since: 0,
     memberCount: UNCOUNTED,

@@ -48,7 +48,10 @@ pub(super) fn coalesce<'a>(queued: impl Iterator<Item = &'a Command>, next: &Ope
             keep(ids(lower))
         }
         CommandKind::Hide | CommandKind::Edit => {
-            keep(ids(open.filter(|command| command.state != CommandState::Sending).collect()))
+            let is_replaced = |command: &&Command| {
+                command.state != CommandState::Sending && !changes_data(&command.operation)
+            };
+            keep(ids(open.filter(is_replaced).collect()))
         }
         CommandKind::React | CommandKind::Unreact => {
             let (mut drop, mut last) = (Vec::new(), None);
@@ -88,6 +91,11 @@ fn is_alike(command: &Command, next: &Operation) -> bool {
     }
 }
 
+/// Whether an edit has an effect beside the text.
+fn changes_data(operation: &Operation) -> bool {
+    matches!(operation, Operation::EditMessage(edit) if edit.data.is_some() || !edit.unset_data.is_empty())
+}
+
 fn reaction(operation: &Operation) -> Option<(u64, &str)> {
     match operation {
         Operation::AddReaction(request) => Some((request.seq, &request.emoji)),
@@ -99,6 +107,7 @@ fn reaction(operation: &Operation) -> Option<(u64, &str)> {
 #[cfg(test)]
 mod tests {
     use parlance_proto::v1;
+    use prost_types::Struct;
 
     use super::*;
 
@@ -155,6 +164,13 @@ mod tests {
         check(&[(mark(9), Failed)], &mark(5), &["0"], Fate::Keep);
         check(&[(mark(9), Confirmed)], &mark(5), &[], Fate::Keep);
         check(&[(edit(1), Waiting), (edit(2), Waiting), (edit(1), Sending)], &edit(1), &["0"], Fate::Keep);
+        let edit_of_data = |data: Option<Struct>, unset: &[&str]| {
+            let Operation::EditMessage(mut request) = edit(1) else { unreachable!() };
+            (request.data, request.unset_data) = (data, unset.iter().map(ToString::to_string).collect());
+            (Operation::EditMessage(request), Waiting)
+        };
+        let of_data = [edit_of_data(Some(Struct::default()), &[]), edit_of_data(None, &["a"])];
+        check(&of_data, &edit(1), &[], Fate::Keep);
         check(&[(react("+1"), Waiting)], &react("+1"), &[], Fate::Same("0".to_owned()));
         check(&[(react("+1"), Waiting)], &unreact("+1"), &["0"], Fate::Cancelled);
         check(&[(react("+1"), Sending)], &unreact("+1"), &[], Fate::Keep);

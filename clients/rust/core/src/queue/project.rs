@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
+use prost_types::Struct;
 
 use super::state::Commands;
 use crate::command::{Command, CommandError, CommandKind, CommandState};
@@ -116,7 +118,9 @@ fn echo(command: &Command, user_id: &str) -> Option<OptimisticMessage> {
         seq: 0,
         sender_id: user_id.to_owned(),
         client_message_id: command.id.clone(),
+        kind: request.kind.clone(),
         text: request.text.clone(),
+        data: request.data.clone(),
         at_millis: i64::try_from(command.written_at_millis).unwrap_or(i64::MAX),
         edited_at_millis: None,
         is_deleted: false,
@@ -149,10 +153,12 @@ fn change(messages: &mut [OptimisticMessage], command: &Command, user_id: &str) 
         match &command.operation {
             Operation::EditMessage(request) => {
                 message.text.clone_from(&request.text);
+                change_data(&mut message.data, request);
                 message.edited_at_millis = i64::try_from(command.written_at_millis).ok();
             }
             Operation::DeleteMessage(_) => {
                 message.text.clear();
+                message.data = None;
                 message.reactions.clear();
                 message.is_deleted = true;
             }
@@ -164,6 +170,16 @@ fn change(messages: &mut [OptimisticMessage], command: &Command, user_id: &str) 
     if !is_confirmed {
         let (id, kind, error) = (command.id.clone(), command.kind(), command.error.clone());
         shown.pending.push(PendingChange { id, kind, error, text });
+    }
+}
+
+/// Sets and removes the keys of an edit.
+fn change_data(data: &mut Option<Struct>, edit: &v1::EditMessageRequest) {
+    if let Some(set) = &edit.data {
+        data.get_or_insert_default().fields.extend(set.fields.clone());
+    }
+    if let Some(data) = data {
+        data.fields.retain(|key, _| !edit.unset_data.contains(key));
     }
 }
 

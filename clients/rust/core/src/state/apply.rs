@@ -356,7 +356,10 @@ impl Room {
 }
 
 fn settings_of(settings: Option<&v1::RoomSettings>) -> Settings {
-    let (title, topic) =
-        settings.map_or_else(Default::default, |settings| (settings.title.clone(), settings.topic.clone()));
-    Settings { title, topic }
+    settings.map_or_else(Settings::default, |settings| Settings {
+        title: settings.title.clone(),
+        topic: settings.topic.clone(),
+        image_url: settings.image_url.clone(),
+        data: settings.data.clone(),
+    })
 }

@@ -2,9 +2,10 @@
 
 use parlance_proto::v1;
 use parlance_proto::v1::event::Body;
+use prost_types::Struct;
 
 /// A message in its current form.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Message {
     /// Its position in the room.
     pub seq: u64,
@@ -12,8 +13,13 @@ pub struct Message {
     pub sender_id: String,
     /// The sender's id for it.
     pub client_message_id: String,
+    /// Empty: text that a user wrote. `system`: a message of the app. `custom:` and a name: a kind that the app defines.
+    /// Show the text of kinds that you do not know.
+    pub kind: String,
     /// Its text; empty once it is deleted.
     pub text: String,
+    /// Data of the app.
+    pub data: Option<Struct>,
     /// When it was sent, milliseconds since 1970.
     pub at_millis: i64,
     /// When its text was last replaced, milliseconds since 1970.
@@ -49,7 +55,9 @@ impl Message {
             seq: event.seq,
             sender_id: event.actor_id.clone(),
             client_message_id: event.request_id.clone(),
+            kind: message.kind.clone(),
             text: message.text.clone(),
+            data: message.data.clone(),
             at_millis: event.at.as_ref().map_or(0, millis),
             edited_at_millis: message.edited_at.as_ref().map(millis),
             is_deleted: message.deleted,
@@ -68,10 +76,14 @@ impl Message {
         match &event.body {
             Some(Body::MessageEdited(edited)) if !self.is_deleted => {
                 self.text.clone_from(&edited.text);
+                if edited.data.is_some() {
+                    self.data.clone_from(&edited.data);
+                }
                 self.edited_at_millis = Some(event.at.as_ref().map_or(0, millis));
             }
             Some(Body::MessageDeleted(_)) => {
                 self.text.clear();
+                self.data = None;
                 self.reactions.clear();
                 self.is_deleted = true;
             }

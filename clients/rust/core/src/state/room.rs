@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_proto::v1;
+use prost_types::Struct;
 
 use super::last::LastMessage;
 use super::marks::{Head, Marks};
@@ -50,10 +51,12 @@ pub(super) struct Info {
     pub(super) is_deleted: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Settings {
     pub(super) title: String,
     pub(super) topic: String,
+    pub(super) image_url: String,
+    pub(super) data: Option<Struct>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -105,6 +108,16 @@ impl Room {
     /// Its topic.
     pub fn topic(&self) -> &str {
         &self.info.settings.value.topic
+    }
+
+    /// The URL of its picture; empty for none.
+    pub fn image_url(&self) -> &str {
+        &self.info.settings.value.image_url
+    }
+
+    /// Data of the app.
+    pub fn data(&self) -> Option<&Struct> {
+        self.info.settings.value.data.as_ref()
     }
 
     /// Whether the user is a member now.

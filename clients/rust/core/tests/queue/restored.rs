@@ -197,7 +197,10 @@ fn pending_changes_are_shown_over_confirmed_state() {
         state.apply(&News::Event(&event));
     }
     let mut session = Session::new();
-    session.submit("edit", edit(1, "uno"));
+    let Operation::EditMessage(mut edited) = edit(1, "uno") else { unreachable!() };
+    let flag = prost_types::Value { kind: Some(prost_types::value::Kind::BoolValue(true)) };
+    edited.data = Some(prost_types::Struct { fields: [("edited".to_owned(), flag)].into() });
+    session.submit("edit", Operation::EditMessage(edited));
     session.submit("echo", message("three", 0));
     session.submit(
         "leave",
@@ -209,6 +212,7 @@ fn pending_changes_are_shown_over_confirmed_state() {
     let sent = &Progress::Sent;
     assert_eq!(shown, [("uno", sent), ("two", sent), ("three", &Progress::Sending)]);
     assert_eq!(view.messages[0].pending[0].id, "edit");
+    assert!(view.messages[0].message.data.as_ref().unwrap().fields.contains_key("edited"));
     assert!(!view.is_member);
     // The confirmed state is unchanged.
     assert_eq!(room.message(1).unwrap().text, "one");

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use parlance_client_core::state::{ReadMark, Receipt};
 use parlance_proto::v1;
 use parlance_proto::v1::event::Body;
+use prost_types::Struct;
+use prost_types::value::Kind;
 
 use super::told::{Sources, Told};
 
@@ -61,8 +63,13 @@ pub(crate) struct Truth {
     pub(crate) messages: Vec<Shown>,
 }
 
-/// Seq, text, whether it is deleted, and who reacted.
-pub(crate) type Shown = (u64, String, bool, Vec<(String, Vec<String>)>);
+/// Seq, text, data, whether it is deleted, and who reacted.
+pub(crate) type Shown = (u64, String, Option<Struct>, bool, Vec<(String, Vec<String>)>);
+
+fn data(seq: u64) -> Struct {
+    let value = prost_types::Value { kind: Some(Kind::NumberValue(seq as f64)) };
+    Struct { fields: [("seq".to_owned(), value)].into() }
+}
 
 pub(crate) struct Log {
     epoch: u64,
@@ -171,12 +178,12 @@ impl Log {
                 let (Some(target), Some(user)) = (self.living(which), actor(self, by)) else { return };
                 let text = format!("edited {}", self.head() + 1);
                 let target_seq = self.messages[target].event.seq;
-                self.messages[target].message.text.clone_from(&text);
-                self.change(
-                    target,
-                    &user,
-                    Body::MessageEdited(v1::MessageEdited { target_seq, text, ..Default::default() }),
-                );
+                // Some edits change data, too; the others leave it as it is.
+                let data = (which + by).is_multiple_of(2).then(|| data(self.head() + 1));
+                let message = &mut self.messages[target].message;
+                message.text.clone_from(&text);
+                message.data = data.clone().or(message.data.take());
+                self.change(target, &user, Body::MessageEdited(v1::MessageEdited { target_seq, text, data }));
             }
             Step::Delete(which, by) => {
                 let (Some(target), Some(user)) = (self.living(which), actor(self, by)) else { return };
@@ -375,5 +382,5 @@ fn present(said: &Said) -> v1::Event {
 fn shown(Said { event, message }: &Said) -> Shown {
     let reactions = message.reactions.iter();
     let reactions = reactions.map(|reaction| (reaction.emoji.clone(), reaction.user_ids.clone())).collect();
-    (event.seq, message.text.clone(), message.deleted, reactions)
+    (event.seq, message.text.clone(), message.data.clone(), message.deleted, reactions)
 }

@@ -83,7 +83,7 @@ fn shown(room: &Room) -> Vec<Shown> {
         let reactions = message.reactions.iter();
         let reactions =
             reactions.map(|reaction| (reaction.emoji.clone(), reaction.user_ids.clone())).collect();
-        (message.seq, message.text.clone(), message.is_deleted, reactions)
+        (message.seq, message.text.clone(), message.data.clone(), message.is_deleted, reactions)
     });
     messages.collect()
 }
