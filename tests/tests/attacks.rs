@@ -1,13 +1,19 @@
 //! Hostile peers: the server survives, holds little for them, disconnects them, and keeps serving
 //! others. Each attack uses its own server; `make attack` runs only these.
-#![allow(clippy::unwrap_used, reason = "a test may give up")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may give up, and say what it found")]
 
 use std::time::Duration;
 
-use parlance_tests::{DOORS, Person, Server, text_of};
+use parlance_tests::{DOORS, Person, Server, eventually, text_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::http2_rules::peer::Peer;
+use crate::http2_rules::wire::{
+    CONTINUATION, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_WINDOW, PREFACE, RST_STREAM, data,
+    fields, frame, get_block, reflection, reflection_messages, settings, whole, window_update,
+};
 
 /// Longer than any timeout for unauthenticated peers, on a busy machine.
 const SENT_AWAY: Duration = Duration::from_secs(60);
@@ -16,36 +22,16 @@ const SENT_AWAY: Duration = Duration::from_secs(60);
 /// hundreds of megabytes.
 const BUDGET: u64 = 64 << 20;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// A frame of HTTP/2.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = &(payload.len() as u32).to_be_bytes()[1..];
-    [length, &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// Headers of a request, each as a literal without indexing.
-fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
-    let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
-    fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
-}
-
-fn get(path: &str) -> Vec<u8> {
-    headers(&[(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "127.0.0.1")])
-}
-
 /// An HTTP/2 connection whose streams have an empty window.
 async fn connect(server: &Server) -> TcpStream {
     let mut io = TcpStream::connect(server.address()).await.unwrap();
     // It may be refused already.
-    let _ = io.write_all(&[PREFACE, &frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])].concat()).await;
+    let _ = io.write_all(&[PREFACE, &settings(&[(INITIAL_WINDOW_SIZE, 0)])].concat()).await;
     io
 }
 
 /// Reads until the server resets the stream, sends GOAWAY, or closes the connection.
 async fn is_sent_away(io: &mut TcpStream) {
-    const RST_STREAM: u8 = 3;
-    const GOAWAY: u8 = 7;
     let reading = async {
         let mut header = [0; 9];
         while io.read_exact(&mut header).await.is_ok() {
@@ -95,7 +81,7 @@ async fn responses_that_nobody_reads_are_given_up() {
         let mut io = connect(&server).await;
         for stream in 0..500 {
             // A refusal or a closed connection is acceptable, too.
-            let _ = io.write_all(&frame(1, 5, 1 + 2 * stream, &get("/openapi.json"))).await;
+            let _ = io.write_all(&whole(1 + 2 * stream, &get_block("/openapi.json"))).await;
         }
         attackers.push(io);
     }
@@ -173,4 +159,68 @@ async fn idle_connections_leave_capacity_for_others() {
     assert_eq!(refused, 60);
     drop(idle);
     pair.talk().await;
+}
+
+/// KiB that a server holds for each of `count` connections that send the same and read nothing of what is answered.
+/// Each kind needs a server of its own: memory that was used once is used again.
+async fn held(count: u64, window: u32, sent: impl FnOnce(&Pair) -> Vec<u8>) -> u64 {
+    let server = Server::start().await;
+    let pair = Pair::of(&server).await;
+    for _ in 0..8 {
+        pair.alice.say(&pair.room, &"x".repeat(16 * 1024)).await;
+    }
+    pair.talk().await;
+    let (sent, before) = (sent(&pair), server.resident_bytes());
+    let mut attackers = Vec::new();
+    for _ in 0..count {
+        let mut peer = Peer::connect(&server, &[(INITIAL_WINDOW_SIZE, window)]).await;
+        // The window of the connection is open after that.
+        peer.until_pong(b"windows.").await;
+        peer.send(&sent).await;
+        attackers.push(peer);
+    }
+    // Until everything was taken.
+    let mut held = 0;
+    eventually("no more is held", async || {
+        assert_eq!(server.http().get("/healthz").answer().await.status, 200);
+        let before = std::mem::replace(&mut held, server.resident_bytes());
+        (held <= before).then_some(())
+    })
+    .await;
+    pair.talk().await;
+    (held.saturating_sub(before) / count) >> 10
+}
+
+/// What the library holds for a peer is not charged to it. Here is how much that is for a connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_library_holds_for_a_connection_is_bounded() {
+    // Half a header block: a value that does not end is kept until all of it is there.
+    let block = [&[0, 1, b'x', 0x7f, 0x80, 0x80, 0x40][..], &[b'y'; 16_377]].concat();
+    let begun = frame(HEADERS, END_STREAM, 1, &block);
+    let half_a_block = [begun, frame(CONTINUATION, 0, 1, &[b'y'; 16_384]).repeat(4)].concat();
+    let half_a_block = held(64, 0, |_| half_a_block).await;
+    // Bodies that nobody reads, until their answers are read.
+    let body = |stream: u32| [reflection(stream), data(stream, &reflection_messages())].concat();
+    let bodies = held(16, 0, |_| (0..64).flat_map(|number| body(1 + 2 * number)).collect()).await;
+    // Answers that were accepted, and are not written.
+    let pages = |pair: &Pair| {
+        let page = fields(&[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":path", &*format!("/v1/rooms/{}/messages?pageSize=2", pair.room)),
+            (":authority", "127.0.0.1"),
+            ("authorization", &*format!("Bearer {}", pair.alice.token)),
+        ]);
+        let pages = (0..256).flat_map(|number| whole(1 + 2 * number, &page));
+        window_update(0, MAX_WINDOW / 2).into_iter().chain(pages).collect()
+    };
+    let pages = held(4, MAX_WINDOW, pages).await;
+    println!("half a header block {half_a_block} KiB, bodies {bodies} KiB, answers {pages} KiB");
+    for (what, held, most) in [
+        ("half a header block", half_a_block, 512),
+        ("bodies", bodies, 6 << 10),
+        ("answers", pages, 16 << 10),
+    ] {
+        assert!(held < most, "{what}: {held} KiB for a connection");
+    }
 }

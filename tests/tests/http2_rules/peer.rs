@@ -2,12 +2,15 @@
 
 use parlance_tests::{Server, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::wire::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADER_TABLE_SIZE, HEADERS, PING, PREFACE,
     RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, ping, settings,
 };
+
+/// Bytes that the kernel holds for a connection, of what was received and not read: about as few as it allows.
+const RECEIVE_BUFFER: u32 = 4 * 1024;
 
 /// Error codes: RFC 9113, 7.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,9 +76,11 @@ fn number(bytes: &[u8]) -> u32 {
 }
 
 impl Peer {
-    /// Sends nothing.
+    /// Sends nothing. The kernel keeps little of what is not read, so that it waits in the server.
     pub(crate) async fn silent(server: &Server) -> Self {
-        Self { io: TcpStream::connect(server.address()).await.unwrap() }
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(RECEIVE_BUFFER).unwrap();
+        Self { io: socket.connect(server.address().parse().unwrap()).await.unwrap() }
     }
 
     /// After both sides have acknowledged the settings of the other. The server must not use the dynamic table, so
