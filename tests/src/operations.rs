@@ -28,7 +28,7 @@ const fn operation(
 
 /// All unary calls; a test compares the list with the contract.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 48] = [
+pub static OPERATIONS: [Operation; 52] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -38,6 +38,7 @@ pub static OPERATIONS: [Operation; 48] = [
     operation("ChatService/AddReaction", Method::POST, "/v1/rooms/ROOM/messages/4/reactions", r#"{"seq": 4, "emoji": "x", "requestId": "op"}"#),
     operation("ChatService/RemoveReaction", Method::DELETE, "/v1/rooms/ROOM/messages/4/reactions/x?requestId=op", r#"{"seq": 4, "emoji": "x", "requestId": "op"}"#),
     operation("ChatService/SendTyping", Method::POST, "/v1/rooms/ROOM/typing", "{}"),
+    operation("ChatService/ReportMessage", Method::POST, "/v1/rooms/ROOM/messages/4/report", r#"{"seq": 4, "requestId": "op"}"#),
     operation("UserService/CreateUser", Method::POST, "/v1/users", r#"{"userId": "someone"}"#),
     operation("UserService/GetUser", Method::GET, "/v1/users/me", r#"{"userId": "me"}"#),
     operation("UserService/ListUsers", Method::GET, "/v1/users", "{}"),
@@ -52,6 +53,9 @@ pub static OPERATIONS: [Operation; 48] = [
     operation("UserService/ReactivateUser", Method::POST, "/v1/users/mallory/reactivate", r#"{"userId": "mallory", "requestId": "op"}"#),
     operation("UserService/DeleteUser", Method::POST, "/v1/users/leaver/delete", r#"{"userId": "leaver", "requestId": "op"}"#),
     operation("UserService/ExportUser", Method::GET, "/v1/users/mallory/export", r#"{"userId": "mallory"}"#),
+    operation("UserService/ReportUser", Method::POST, "/v1/users/mallory/report", r#"{"userId": "mallory", "requestId": "op"}"#),
+    operation("UserService/ListReports", Method::GET, "/v1/reports", "{}"),
+    operation("UserService/ResolveReport", Method::POST, "/v1/reports/nothing/resolve", r#"{"reportId": "nothing", "outcome": "REPORT_OUTCOME_DISMISSED", "requestId": "op"}"#),
     operation("RoomService/CreateRoom", Method::POST, "/v1/rooms", r#"{"kind": "ROOM_KIND_GROUP", "requestId": "op"}"#),
     operation("RoomService/GetRoom", Method::GET, "/v1/rooms/ROOM", "{}"),
     operation("RoomService/UpdateRoom", Method::PATCH, "/v1/rooms/ROOM", r#"{"title": "T", "requestId": "op"}"#),
@@ -81,7 +85,8 @@ pub static OPERATIONS: [Operation; 48] = [
 
 /// Variants of those calls with other permissions.
 #[rustfmt::skip]
-pub static VARIANTS: [(&str, Operation); 2] = [
+pub static VARIANTS: [(&str, Operation); 3] = [
+    ("UserService/ListReports of a room", operation("UserService/ListReports", Method::GET, "/v1/reports?roomId=ROOM", "{}")),
     ("RoomService/SetRole to owner", operation("RoomService/SetRole", Method::PATCH, "/v1/rooms/ROOM/members/bob", r#"{"userId": "bob", "role": "ROLE_OWNER", "requestId": "op"}"#)),
     ("RoomService/GetDirectRoom of others", operation("RoomService/GetDirectRoom", Method::GET, "/v1/users/mallory/direct/nobody", r#"{"userId": "mallory", "peerId": "nobody"}"#)),
 ];

@@ -40,6 +40,7 @@ mod permissions;
 mod preferences;
 mod profiles;
 mod refresh;
+mod reports;
 mod rest;
 mod resume;
 mod revocation;

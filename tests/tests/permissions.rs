@@ -23,13 +23,15 @@ const ROLE: &str = "needs_role";
 const UNSEEN: &str = "message_not_found";
 const SHUT: &str = "not_joinable";
 const NONE: &str = "room_not_found";
+const OWN: &str = "invalid_field";
+const ABSENT: &str = "report_not_found";
 
 /// An operation, and how it ends for each actor.
 type Row = (&'static str, [&'static str; 10]);
 
 /// The result of each operation in a group that hides its history from newcomers.
 #[rustfmt::skip]
-const GROUP: [Row; 50] = [
+const GROUP: [Row; 55] = [
     // Service/Method                           anonymous outsider bob           newcomer removed banned  admin         owner  service       moderator
     ("ChatService/SendMessage",             [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    OK,           OK]),
     ("ChatService/GetMessage",              [NO_TOKEN, NO,      OK,           UNSEEN,  UNSEEN, UNSEEN, OK,           OK,    OK,           OK]),
@@ -40,6 +42,7 @@ const GROUP: [Row; 50] = [
     ("ChatService/AddReaction",             [NO_TOKEN, NO,      OK,           UNSEEN,  NO,     NO,     OK,           OK,    OK,           OK]),
     ("ChatService/RemoveReaction",          [NO_TOKEN, NO,      OK,           UNSEEN,  NO,     NO,     OK,           OK,    OK,           OK]),
     ("ChatService/SendTyping",              [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    NO,           NO]),
+    ("ChatService/ReportMessage",           [NO_TOKEN, NO,      OK,           UNSEEN,  UNSEEN, UNSEEN, OK,           OWN,   OK,           OK]),
     ("UserService/CreateUser",              [NO_TOKEN, SCOPE,   SCOPE,        SCOPE,   SCOPE,  SCOPE,  SCOPE,        SCOPE, OK,           OK]),
     ("UserService/GetUser",                 [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
     ("UserService/GetUsers",                [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
@@ -54,6 +57,11 @@ const GROUP: [Row; 50] = [
     ("UserService/ReactivateUser",          [NO_TOKEN, SCOPE,   SCOPE,        SCOPE,   SCOPE,  SCOPE,  SCOPE,        SCOPE, OK,           OK]),
     ("UserService/DeleteUser",              [NO_TOKEN, SCOPE,   SCOPE,        SCOPE,   SCOPE,  SCOPE,  SCOPE,        SCOPE, OK,           OK]),
     ("UserService/ExportUser",              [NO_TOKEN, SCOPE,   SCOPE,        SCOPE,   SCOPE,  SCOPE,  SCOPE,        SCOPE, OK,           OK]),
+    ("UserService/ReportUser",              [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
+    ("UserService/ListReports",             [NO_TOKEN, SCOPE,   SCOPE,        SCOPE,   SCOPE,  SCOPE,  SCOPE,        SCOPE, OK,           OK]),
+    ("UserService/ListReports of a room",   [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    OK,           OK]),
+    // Reports that exist: tests/tests/reports.rs.
+    ("UserService/ResolveReport",           [NO_TOKEN, ABSENT,  ABSENT,       ABSENT,  ABSENT, ABSENT, ABSENT,       ABSENT, ABSENT,      ABSENT]),
     ("RoomService/CreateRoom",              [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
     ("RoomService/GetRoom",                 [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    OK,           OK]),
     ("RoomService/UpdateRoom",              [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    OK,           OK]),

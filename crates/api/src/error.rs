@@ -68,6 +68,23 @@ pub enum Error {
         /// The reason.
         refusal: Refusal,
     },
+    /// A request id was used for another report.
+    #[error("the request id was used for another report")]
+    RequestIdReused,
+    /// No such report, or none that the caller may see.
+    #[error("no such report")]
+    ReportNotFound,
+    /// Somebody else has answered the report.
+    #[error("the report was answered already")]
+    ReportResolved,
+    /// The caller has made many reports, or many are open in the room.
+    #[error("too many reports")]
+    TooManyReports {
+        /// How many may be made or open.
+        limit: usize,
+        /// The room with so many.
+        room: Option<RoomId>,
+    },
     /// The screen refused the message.
     #[error("the message was refused")]
     MessageRefused,
@@ -204,6 +221,16 @@ impl From<Error> for Failure {
             Error::OtherDeactivated => failure(PermissionDenied, "user_deactivated"),
             Error::OtherDeleted => failure(PermissionDenied, "user_deleted"),
             Error::Refused { room, refusal } => refused(refusal, message).with("room_id", room),
+            Error::RequestIdReused => failure(Code::AlreadyExists, "request_id_reused"),
+            Error::ReportNotFound => failure(NotFound, "report_not_found"),
+            Error::ReportResolved => failure(FailedPrecondition, "report_resolved"),
+            Error::TooManyReports { limit, room } => {
+                let failure = failure(ResourceExhausted, "too_many_reports").with("limit", limit);
+                match room {
+                    Some(room) => failure.with("room_id", room),
+                    None => failure,
+                }
+            }
             Error::MessageRefused => failure(PermissionDenied, "message_refused"),
             Error::ScreenAway => failure(Unavailable, "screen_unavailable").retry_after(SCREEN_AGAIN),
             Error::HelloRequired => failure(FailedPrecondition, "hello_required"),

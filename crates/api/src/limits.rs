@@ -167,6 +167,20 @@ pub(crate) const BLOCKS_AGAIN: Duration = Duration::from_secs(10);
 /// says where the next one continues.
 pub(crate) const WALK_TIME: Duration = Duration::from_secs(5);
 
+/// Reports that one user makes within [`REPORT_WINDOW_MS`]: more than anyone writes by hand, and few enough for somebody
+/// to read. Calls at the same moment may exceed it by their number.
+pub(crate) const MAX_REPORTS_A_DAY: usize = 50;
+
+/// The time in which a user's reports are counted, milliseconds: a day.
+pub(crate) const REPORT_WINDOW_MS: u64 = 24 * 3600 * 1000;
+
+/// Open reports of messages in one room, which are counted for each new one: some 50 KB to read on DynamoDB, and more than
+/// those who moderate it can be expected to have left unread.
+pub(crate) const MAX_OPEN_REPORTS: usize = 500;
+
+/// Attempts to change a report that others change at the same moment.
+pub(crate) const REPORT_TRIES: usize = 8;
+
 /// Messages of a user that are removed at the same time: a room decides those that wait together.
 pub(crate) const ERASED_AT_ONCE: usize = 16;
 

@@ -179,6 +179,7 @@ impl ChatService for Services {
         add_reaction(AddReactionRequest) -> AddReactionResponse;
         remove_reaction(RemoveReactionRequest) -> RemoveReactionResponse;
         send_typing(SendTypingRequest) -> SendTypingResponse;
+        report_message(ReportMessageRequest) -> ReportMessageResponse;
     }
 }
 
@@ -213,6 +214,9 @@ impl UserService for Services {
         reactivate_user(ReactivateUserRequest) -> ReactivateUserResponse;
         delete_user(DeleteUserRequest) -> DeleteUserResponse;
         export_user(ExportUserRequest) -> ExportUserResponse;
+        report_user(ReportUserRequest) -> ReportUserResponse;
+        list_reports(ListReportsRequest) -> ListReportsResponse;
+        resolve_report(ResolveReportRequest) -> ResolveReportResponse;
     }
 }
 

@@ -21,6 +21,7 @@ mod inbox;
 mod member;
 mod message_kind;
 mod overlay;
+mod report;
 mod revocation;
 mod role;
 mod room;
@@ -35,11 +36,14 @@ pub use chunk::{Chunk, Head, Nonce};
 pub use clock::{Clock, ClockMonitor, ClockOffset, SystemClock, TimeSource};
 pub use data::{Data, DataChange, DataTooLarge};
 pub use event::{Body, Event, Message, Unknown};
-pub use ids::{DeviceId, IdError, OwnIdError, RequestId, RoomId, RoomIdKey, UserId};
+pub use ids::{DeviceId, IdError, OwnIdError, ReportId, RequestId, RoomId, RoomIdKey, UserId};
 pub use inbox::{Cursors, Mark, Unread};
 pub use member::{Interval, Member, Mute, SeqRange, Standing, visible_ranges};
 pub use message_kind::{MessageKind, NotAKind};
 pub use overlay::{Entry, Overlay, PastForms};
+pub use report::{
+    Report, ReportCategory, ReportList, ReportOutcome, ReportPlace, ReportedMessage, Resolution,
+};
 pub use revocation::{Revocation, RevocationEntry, TokenId};
 pub use role::Role;
 pub use room::{

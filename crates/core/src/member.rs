@@ -112,6 +112,12 @@ impl Member {
         self.intervals.last().is_some_and(|interval| interval.left.is_none())
     }
 
+    /// Whether they may act on `other`, whose role is lower. Former members keep their last role, but the owner may act on
+    /// any of them.
+    pub fn outranks(&self, other: &Self) -> bool {
+        other.role < self.role || (self.role == Role::Owner && !other.is_active())
+    }
+
     /// Whether they are banned at `at`.
     pub fn is_banned_at(&self, at: Timestamp) -> bool {
         self.standing == Standing::Banned && self.ban_ends.is_none_or(|ends| at < ends)

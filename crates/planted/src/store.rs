@@ -5,12 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parlance_core::{
     Append, Blocks, Body, Chunk, Creation, Cursors, Entry, Event, FoldedName, Interval, Member, Overlay,
-    RequestId, RoomId, SeqRange, Timestamp, Unknown, UserId,
+    Report, ReportId, ReportList, ReportPlace, RequestId, RoomId, SeqRange, Timestamp, Unknown, UserId,
 };
 use parlance_store::{
-    AppendError, BlockError, BlockStore, Created, FoundUsers, LogStore, MarkStore, MemberStore, NamePlace,
-    PreferencesChange, RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom,
-    UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, LogStore, MarkStore, MemberStore,
+    NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError, StoredRoom, UpdateError, User,
+    UserChange, UserRoom, UserRooms, UserStore,
 };
 
 use crate::plant::Plant;
@@ -270,6 +270,39 @@ impl BlockStore for PlantedStore {
         since: Option<Timestamp>,
     ) -> Result<Blocks, BlockError> {
         self.inner.set_block(user, other, since).await
+    }
+}
+
+#[async_trait]
+impl ReportStore for PlantedStore {
+    async fn create_report(&self, report: Report) -> Result<Created<Report>, StoreError> {
+        self.inner.create_report(report).await
+    }
+
+    async fn report(&self, id: &ReportId) -> Result<Option<Report>, StoreError> {
+        self.inner.report(id).await
+    }
+
+    async fn reports(
+        &self,
+        list: &ReportList,
+        after: Option<&ReportPlace>,
+        limit: usize,
+    ) -> Result<FoundReports, StoreError> {
+        self.inner.reports(list, after, limit).await
+    }
+
+    async fn count_reports(
+        &self,
+        list: &ReportList,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.inner.count_reports(list, since, limit).await
+    }
+
+    async fn replace_report(&self, old: &Report, new: &Report) -> Result<bool, StoreError> {
+        self.inner.replace_report(old, new).await
     }
 }
 

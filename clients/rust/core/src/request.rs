@@ -97,6 +97,10 @@ requests! {
     ReactivateUser: ReactivateUserRequest -> ReactivateUserResponse,
     DeleteUser: DeleteUserRequest -> DeleteUserResponse,
     ExportUser: ExportUserRequest -> ExportUserResponse,
+    ReportMessage: ReportMessageRequest -> ReportMessageResponse,
+    ReportUser: ReportUserRequest -> ReportUserResponse,
+    ListReports: ListReportsRequest -> ListReportsResponse,
+    ResolveReport: ResolveReportRequest -> ResolveReportResponse,
     GetServer: GetServerRequest -> GetServerResponse,
 }
 
@@ -135,6 +139,9 @@ changes! {
     DeactivateUserRequest,
     ReactivateUserRequest,
     DeleteUserRequest,
+    ReportMessageRequest,
+    ReportUserRequest,
+    ResolveReportRequest,
 }
 
 /// The fields that make a mutation safe to repeat.
@@ -206,6 +213,9 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         Operation::DeactivateUser(request) => anywhere!(request),
         Operation::ReactivateUser(request) => anywhere!(request),
         Operation::DeleteUser(request) => anywhere!(request),
+        Operation::ReportMessage(request) => anywhere!(request),
+        Operation::ReportUser(request) => anywhere!(request),
+        Operation::ResolveReport(request) => anywhere!(request),
         Operation::Hello(_)
         | Operation::Refresh(_)
         | Operation::GetMessage(_)
@@ -227,6 +237,7 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         | Operation::ListBans(_)
         | Operation::SearchUsers(_)
         | Operation::ExportUser(_)
+        | Operation::ListReports(_)
         | Operation::ListReceipts(_) => return None,
     })
 }

@@ -148,6 +148,8 @@ calls! {
         UpdateUser UpdateUserRequest,
         BlockUser BlockUserRequest,
         UnblockUser UnblockUserRequest,
+        ReportMessage ReportMessageRequest,
+        ReportUser ReportUserRequest,
     ;
     Authority:
         CreateUser CreateUserRequest { user_id },
@@ -155,6 +157,8 @@ calls! {
         ReactivateUser ReactivateUserRequest { user_id },
         DeleteUser DeleteUserRequest { user_id },
         ExportUser ExportUserRequest { user_id },
+        ListReports ListReportsRequest { room_id },
+        ResolveReport ResolveReportRequest,
         UpdateRoom UpdateRoomRequest { room_id },
         DeleteRoom DeleteRoomRequest { room_id },
         AddMembers AddMembersRequest { room_id },

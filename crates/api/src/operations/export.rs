@@ -1,7 +1,7 @@
 //! Everything that is stored about a user.
 
 use futures::future::BoxFuture;
-use parlance_core::{SeqRange, UserId};
+use parlance_core::{ReportList, ReportPlace, SeqRange, UserId};
 use parlance_proto::{convert, v1};
 use parlance_store::UserRoom;
 use prost::Message;
@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use v1::exported_item::Item;
 
 use super::only_the_app;
-use super::parse;
+use super::parse::{self, TOKEN_SPACE};
 use super::preferences::preferences_to_proto;
+use super::report_view::{Reader, report_to_proto};
 use super::views::user_to_proto;
 use super::walk::{Place, Visit};
 use crate::gate::Admitted;
@@ -25,11 +26,11 @@ impl Api {
     ) -> Result<v1::ExportUserResponse, Error> {
         only_the_app(caller)?;
         let id = parse::user_id("user_id", &request.user_id)?;
-        let place = Place::parse(&request.page_token)?;
+        let section = Section::parse(&request.page_token)?;
         let user = self.store().user(&id).await?.ok_or_else(|| Error::UserNotFound(id.to_string()))?;
         let until = Instant::now() + WALK_TIME;
         let mut page = Page { api: self, user: &id, items: Vec::new(), bytes: 0, scanned: 0, until };
-        if place.is_none() {
+        if matches!(section, Section::Rooms(None)) {
             page.push(Item::User(user_to_proto(&user)));
             let blocks = self.store().blocks(&id).await?;
             for (other, since) in blocks.iter() {
@@ -37,12 +38,62 @@ impl Api {
                 page.push(Item::Block(v1::Block { user_id: other.to_string(), since }));
             }
         }
-        let walked = self.walk(&id, place, &mut page).await?;
-        Ok(v1::ExportUserResponse {
-            items: page.items,
-            next_page_token: Place::token(walked.next.as_ref()),
-            unreadable_room_ids: walked.unreadable,
-        })
+        let (mut section, mut unreadable_room_ids) = (Some(section), Vec::new());
+        if let Some(Section::Rooms(place)) = section {
+            let walked = self.walk(&id, place, &mut page).await?;
+            unreadable_room_ids = walked.unreadable;
+            section = Some(match walked.next {
+                Some(place) => Section::Rooms(Some(place)),
+                None => Section::Made(None),
+            });
+        }
+        while let Some(Section::Made(_) | Section::About(_)) = section
+            && !page.is_full()
+        {
+            section = page.reports(section).await?;
+        }
+        let next_page_token = section.map(|section| section.token()).unwrap_or_default();
+        Ok(v1::ExportUserResponse { items: page.items, next_page_token, unreadable_room_ids })
+    }
+}
+
+/// Where an export continues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Section {
+    /// In the user's rooms, after profile and blocks.
+    Rooms(Option<Place>),
+    /// In the reports that the user made.
+    Made(Option<ReportPlace>),
+    /// In those about the user.
+    About(Option<ReportPlace>),
+}
+
+/// What the tokens of reports begin with: no id of a room does.
+const MADE: &str = "#made";
+const ABOUT: &str = "#about";
+
+impl Section {
+    fn parse(token: &str) -> Result<Self, Error> {
+        for (name, section) in [(MADE, Self::Made as fn(_) -> _), (ABOUT, Self::About)] {
+            if let Some(place) = token.strip_prefix(name) {
+                let place = place.strip_prefix(TOKEN_SPACE).unwrap_or(place);
+                let place = parse::page_token(place, |place| ReportPlace::parse(place).ok_or(()))?;
+                return Ok(section(place));
+            }
+        }
+        Ok(Self::Rooms(Place::parse(token)?))
+    }
+
+    fn token(&self) -> String {
+        let of_reports = |name: &str, place: &Option<ReportPlace>| match place {
+            Some(place) => format!("{name}{TOKEN_SPACE}{place}"),
+            None => name.to_owned(),
+        };
+        match self {
+            Self::Rooms(place) => Place::token(place.as_ref()),
+            Self::Made(place) => of_reports(MADE, place),
+            Self::About(place) => of_reports(ABOUT, place),
+        }
     }
 }
 
@@ -105,6 +156,26 @@ impl Page<'_> {
         Ok(None)
     }
 
+    /// Adds reports from `section` on. Returns where to continue.
+    async fn reports(&mut self, section: Option<Section>) -> Result<Option<Section>, Error> {
+        let (list, reader, after) = match &section {
+            Some(Section::Made(after)) => (ReportList::By(self.user.clone()), Reader::Reporter, after),
+            Some(Section::About(after)) => (ReportList::About(self.user.clone()), Reader::Reported, after),
+            Some(Section::Rooms(_)) | None => return Ok(section),
+        };
+        let found = self.api.store().reports(&list, after.as_ref(), self.api.sizes().page_read).await?;
+        self.scanned += found.reports.len();
+        for report in &found.reports {
+            self.push(Item::Report(report_to_proto(report, reader)));
+        }
+        Ok(match (found.next, reader) {
+            (Some(next), Reader::Reporter) => Some(Section::Made(Some(next))),
+            (Some(next), _) => Some(Section::About(Some(next))),
+            (None, Reader::Reporter) => Some(Section::About(None)),
+            (None, _) => None,
+        })
+    }
+
     fn room(&self, row: &UserRoom) -> v1::ExportedRoom {
         let now = self.api.clock().now();
         v1::ExportedRoom {
@@ -113,6 +184,32 @@ impl Page<'_> {
             read: Some(convert::read_mark(row.cursors.read)),
             delivered_seq: row.cursors.delivered,
             preferences: Some(preferences_to_proto(&row.preferences, &row.member, &row.cursors, now)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_core::{ReportId, RoomId, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_read_as_they_were_written() {
+        let place = ReportPlace { at: Timestamp(7), id: ReportId::parse("p1").unwrap() };
+        let room = Place { room: RoomId::parse("order-42").unwrap(), seq: 7 };
+        for section in [
+            Section::Rooms(Some(room)),
+            Section::Made(None),
+            Section::Made(Some(place.clone())),
+            Section::About(None),
+            Section::About(Some(place)),
+        ] {
+            assert_eq!(Section::parse(&section.token()), Ok(section));
+        }
+        assert_eq!(Section::parse(""), Ok(Section::Rooms(None)));
+        for wrong in ["#", "#made x", "#madex", "#about 1 2", "about"] {
+            assert!(Section::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

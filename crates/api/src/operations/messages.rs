@@ -1,12 +1,12 @@
-use parlance_core::{Action, Body, Command, Entry, Message, MessageKind, Outcome, RoomId, SeqRange};
+use parlance_core::{Action, Body, Command, Entry, Message, MessageKind, Outcome, Refusal, RoomId, SeqRange};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
 use parlance_store::past::as_of;
 use prost::Message as _;
 use v1::send_message_request::Target;
 
-use super::parse;
 use super::rooms::Asked;
+use super::{Access, parse};
 use crate::gate::Admitted;
 use crate::limits::{MAX_PAGE_BYTES, TYPING};
 use crate::turns::in_line;
@@ -75,15 +75,20 @@ impl Api {
         let room = parse::room_id(&request.room_id)?;
         let seq = parse::seq(request.seq)?;
         let access = self.access(caller, &room).await?;
-        let not_found =
-            || Error::Refused { room: room.clone(), refusal: parlance_core::Refusal::MessageNotFound(seq) };
+        let entry = self.message_at(&access, seq).await?;
+        Ok(v1::GetMessageResponse { message: Some(convert::entry(room.as_str(), &entry)) })
+    }
+
+    /// The message at `seq`, as it may be seen with `access`.
+    pub(super) async fn message_at(&self, access: &Access, seq: u64) -> Result<Entry, Error> {
+        let room = &access.room.info.id;
+        let not_found = || Error::Refused { room: room.clone(), refusal: Refusal::MessageNotFound(seq) };
         if !access.visible()?.iter().any(|range| range.contains(seq)) {
             return Err(not_found());
         }
-        let entries = self.store().read(&room, SeqRange { from: seq, to: seq }, 1, false).await?;
-        let entry = as_of(self.store(), &room, access.until()?, entries).await?.pop();
-        let entry = entry.filter(is_message).ok_or_else(not_found)?;
-        Ok(v1::GetMessageResponse { message: Some(convert::entry(room.as_str(), &entry)) })
+        let entries = self.store().read(room, SeqRange { from: seq, to: seq }, 1, false).await?;
+        let entry = as_of(self.store(), room, access.until()?, entries).await?.pop();
+        entry.filter(is_message).ok_or_else(not_found)
     }
 
     pub(crate) async fn list_messages(
@@ -286,7 +291,7 @@ fn is_message(entry: &Entry) -> bool {
     matches!(entry.event.body, Body::Message(_))
 }
 
-fn hidden(access: &super::Access, from: u64, to: u64) -> v1::Gap {
+fn hidden(access: &Access, from: u64, to: u64) -> v1::Gap {
     let below_floor = to < access.room.info.floor;
     let reason = if below_floor { v1::GapReason::Retention } else { v1::GapReason::NotMember };
     v1::Gap {

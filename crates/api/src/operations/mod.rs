@@ -11,6 +11,8 @@ mod moderation;
 mod new_room;
 pub(crate) mod parse;
 mod preferences;
+mod report_view;
+mod reports;
 mod rooms;
 mod screened;
 mod server;
@@ -189,6 +191,10 @@ impl Api {
             ReactivateUser reactivate_user;
             DeleteUser delete_user;
             ExportUser export_user;
+            ReportMessage report_message;
+            ReportUser report_user;
+            ListReports list_reports;
+            ResolveReport resolve_report;
             ListReceipts list_receipts;
         })
     }

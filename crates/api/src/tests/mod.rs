@@ -18,6 +18,7 @@ mod outage;
 mod past;
 mod recovery;
 mod refresh;
+mod reports;
 mod rooms;
 mod screen;
 mod strangers;

@@ -77,6 +77,13 @@ fn operations(room_id: &str, kind: v1::RoomKind) -> Vec<Operation> {
         }),
         Operation::ListReceipts(v1::ListReceiptsRequest { room_id: room_id(), ..Default::default() }),
         Operation::GetMessage(v1::GetMessageRequest { room_id: room_id(), seq: 4 }),
+        Operation::ReportMessage(v1::ReportMessageRequest {
+            room_id: room_id(),
+            seq: 4,
+            request_id: request_id(),
+            ..Default::default()
+        }),
+        Operation::ListReports(v1::ListReportsRequest { room_id: room_id(), ..Default::default() }),
         Operation::ListMessages(v1::ListMessagesRequest { room_id: room_id(), ..Default::default() }),
         Operation::ListEvents(v1::ListEventsRequest { room_id: room_id(), ..Default::default() }),
         Operation::ListBans(v1::ListBansRequest { room_id: room_id(), ..Default::default() }),

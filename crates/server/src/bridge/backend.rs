@@ -203,6 +203,7 @@ mod tests {
             "ListMembers",
             "ListMessages",
             "ListReceipts",
+            "ListReports",
             "ListRooms",
             "ListUsers",
             "SearchUsers",

@@ -4,13 +4,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parlance_core::{
     Append, Blocks, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event,
-    FoldedName, Member, Overlay, RoomId, SeqRange, TimeSource, Timestamp, UserId,
+    FoldedName, Member, Overlay, Report, ReportId, ReportList, ReportPlace, RoomId, SeqRange, TimeSource,
+    Timestamp, UserId,
 };
 use parlance_planted::Plant;
 use parlance_store::{
-    AppendError, BlockError, BlockStore, Created, FoundUsers, LogStore, MarkStore, MemberStore, NamePlace,
-    PreferencesChange, RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom,
-    UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, LogStore, MarkStore, MemberStore,
+    NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError, StoredRoom, UpdateError, User,
+    UserChange, UserRoom, UserRooms, UserStore,
 };
 use tokio::time::sleep;
 
@@ -299,6 +300,39 @@ impl BlockStore for NodeStore {
         since: Option<Timestamp>,
     ) -> Result<Blocks, BlockError> {
         Ok(self.write(|tables| tables.set_block(user, other, since)).await??)
+    }
+}
+
+#[async_trait]
+impl ReportStore for NodeStore {
+    async fn create_report(&self, report: Report) -> Result<Created<Report>, StoreError> {
+        self.write(|tables| tables.reports.create(report)).await
+    }
+
+    async fn report(&self, id: &ReportId) -> Result<Option<Report>, StoreError> {
+        self.read(|tables| tables.reports.get(id)).await
+    }
+
+    async fn reports(
+        &self,
+        list: &ReportList,
+        after: Option<&ReportPlace>,
+        limit: usize,
+    ) -> Result<FoundReports, StoreError> {
+        self.read(|tables| tables.reports.page(list, after, limit)).await
+    }
+
+    async fn count_reports(
+        &self,
+        list: &ReportList,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.read(|tables| tables.reports.count(list, since, limit)).await
+    }
+
+    async fn replace_report(&self, old: &Report, new: &Report) -> Result<bool, StoreError> {
+        self.write(|tables| tables.reports.replace(old, new)).await
     }
 }
 

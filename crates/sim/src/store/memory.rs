@@ -2,13 +2,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Member, Overlay, RoomId, SeqRange,
-    Timestamp, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Member, Overlay, Report, ReportId,
+    ReportList, ReportPlace, RoomId, SeqRange, Timestamp, UserId,
 };
 use parlance_store::{
-    AppendError, BlockError, BlockStore, Created, FoundUsers, LogStore, MarkStore, MemberStore, NamePlace,
-    PreferencesChange, RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom,
-    UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, LogStore, MarkStore, MemberStore,
+    NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError, StoredRoom, UpdateError, User,
+    UserChange, UserRoom, UserRooms, UserStore,
 };
 
 use super::Tables;
@@ -170,6 +170,39 @@ impl BlockStore for MemoryStore {
         since: Option<Timestamp>,
     ) -> Result<Blocks, BlockError> {
         Ok(self.tables().set_block(user, other, since)?)
+    }
+}
+
+#[async_trait]
+impl ReportStore for MemoryStore {
+    async fn create_report(&self, report: Report) -> Result<Created<Report>, StoreError> {
+        Ok(self.tables().reports.create(report))
+    }
+
+    async fn report(&self, id: &ReportId) -> Result<Option<Report>, StoreError> {
+        Ok(self.tables().reports.get(id))
+    }
+
+    async fn reports(
+        &self,
+        list: &ReportList,
+        after: Option<&ReportPlace>,
+        limit: usize,
+    ) -> Result<FoundReports, StoreError> {
+        Ok(self.tables().reports.page(list, after, limit))
+    }
+
+    async fn count_reports(
+        &self,
+        list: &ReportList,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        Ok(self.tables().reports.count(list, since, limit))
+    }
+
+    async fn replace_report(&self, old: &Report, new: &Report) -> Result<bool, StoreError> {
+        Ok(self.tables().reports.replace(old, new))
     }
 }
 

@@ -4,6 +4,7 @@ mod feed;
 mod handle;
 mod memory;
 mod memory_feed;
+mod reports;
 mod tables;
 
 pub use self::handle::NodeStore;

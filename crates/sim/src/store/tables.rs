@@ -11,6 +11,7 @@ use parlance_store::{
 };
 
 use super::feed::{Consumers, FeedLog};
+use super::reports::Reports;
 
 /// Everything that is stored, as plain values. Each method is atomic.
 pub struct Tables {
@@ -26,6 +27,7 @@ pub struct Tables {
     pub cursors: BTreeMap<(UserId, RoomId), Cursors>,
     preferences: BTreeMap<(UserId, RoomId), Preferences>,
     blocks: BTreeMap<UserId, Blocks>,
+    pub(super) reports: Reports,
     /// Maximum difference by which an event's time was ahead of its append, in
     /// milliseconds.
     pub ahead_ms: u64,
@@ -48,6 +50,7 @@ impl Default for Tables {
             cursors: BTreeMap::new(),
             preferences: BTreeMap::new(),
             blocks: BTreeMap::new(),
+            reports: Reports::default(),
             ahead_ms: 0,
             users: BTreeMap::new(),
             note: None,

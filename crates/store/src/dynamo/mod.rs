@@ -24,6 +24,7 @@ mod options;
 mod preferences;
 mod profiles;
 mod read_mark;
+mod reports;
 mod revocations;
 mod room_ids;
 mod rooms;
@@ -46,15 +47,15 @@ pub use self::options::DynamoOptions;
 pub use self::streams::DynamoFeed;
 pub use self::tables::{TableOptions, TableReport};
 use crate::{
-    AppendError, BlockError, BlockStore, Created, FoundUsers, LogStore, MarkStore, MemberStore, NamePlace,
-    PreferencesChange, RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom,
-    UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, LogStore, MarkStore, MemberStore,
+    NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError, StoredRoom, UpdateError, User,
+    UserChange, UserRoom, UserRooms, UserStore,
 };
 use async_trait::async_trait;
 use limits::GATHER;
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Member, Overlay, RoomId, SeqRange,
-    Timestamp, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Member, Overlay, Report, ReportId,
+    ReportList, ReportPlace, RoomId, SeqRange, Timestamp, UserId,
 };
 
 /// Sorts before every character of an id: `{id}!` sorts after `id` and before any longer id.
@@ -263,6 +264,39 @@ impl BlockStore for Dynamo {
         since: Option<Timestamp>,
     ) -> Result<Blocks, BlockError> {
         self.change_blocks(user, other, since).await
+    }
+}
+
+#[async_trait]
+impl ReportStore for Dynamo {
+    async fn create_report(&self, report: Report) -> Result<Created<Report>, StoreError> {
+        self.put_report(report).await
+    }
+
+    async fn report(&self, id: &ReportId) -> Result<Option<Report>, StoreError> {
+        self.stored_report(id).await
+    }
+
+    async fn reports(
+        &self,
+        list: &ReportList,
+        after: Option<&ReportPlace>,
+        limit: usize,
+    ) -> Result<FoundReports, StoreError> {
+        self.reports_in(list, after, limit).await
+    }
+
+    async fn count_reports(
+        &self,
+        list: &ReportList,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.count_in(list, since, limit).await
+    }
+
+    async fn replace_report(&self, old: &Report, new: &Report) -> Result<bool, StoreError> {
+        self.change_report(old, new).await
     }
 }
 

@@ -4,6 +4,7 @@
 mod app;
 mod future;
 mod fuzz;
+mod reports;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Write};

@@ -10,12 +10,14 @@
 //! | members | room id, 0, user id, 0 | `MemberRecord` |
 //! | members | `#blocks`, 0, user id, 0 | `BlocksRecord`: no room has that id |
 //! | members | `#names`, 0, folded name, 0, user id, 0 | nothing: where active users are found by name |
+//! | members | `#report`, 0, report id, 0 | `ReportRecord` |
+//! | members | `#reports`, 0, name of a list, 0, place, 0 | nothing: the report of that place is in the list |
 //! | user_rooms | user id, 0, room id, 0 | `CursorsRecord` |
 //! | consumers | consumer, 0 | `ConsumerRecord` |
 //! | consumers | consumer, 0, room id, 0 | `ConsumerRoomRecord` |
 //! | feed, which is apart | number of the commit, 8 bytes big endian | `FeedRecord` |
 
-use parlance_core::{FoldedName, RoomId};
+use parlance_core::{FoldedName, ReportId, ReportList, ReportPlace, RoomId};
 
 use crate::NamePlace;
 
@@ -44,6 +46,31 @@ pub(super) fn pair(first: &str, second: &str) -> Vec<u8> {
 /// The row with those whom a user blocks.
 pub(super) fn blocks(user: &str) -> Vec<u8> {
     pair("#blocks", user)
+}
+
+/// The row of a report.
+pub(super) fn report(id: &ReportId) -> Vec<u8> {
+    pair("#report", id.as_str())
+}
+
+/// What the keys of all reports in `list` begin with.
+pub(super) fn report_list(list: &ReportList) -> Vec<u8> {
+    pair("#reports", &list.to_string())
+}
+
+/// After the keys of all reports in `list`.
+pub(super) fn report_list_end(list: &ReportList) -> Vec<u8> {
+    let mut end = report_list(list);
+    // Texts contain no byte below 1.
+    if let Some(last) = end.last_mut() {
+        *last = 1;
+    }
+    end
+}
+
+/// The row of a report in `list`.
+pub(super) fn report_in(list: &ReportList, place: &ReportPlace) -> Vec<u8> {
+    [report_list(list), id(&place.to_string())].concat()
 }
 
 /// The row by which a user is found by name.

@@ -20,6 +20,7 @@ mod open;
 mod opened;
 mod options;
 mod recovery;
+mod reports;
 mod revocations;
 mod room_ids;
 mod tables;

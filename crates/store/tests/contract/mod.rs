@@ -11,6 +11,7 @@ pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod members;
 pub(crate) mod reads;
+pub(crate) mod reports;
 pub(crate) mod users;
 
 /// Generates a test for each case. `$open` returns a store, and a guard that must
@@ -53,6 +54,13 @@ macro_rules! contract {
                 deleted_text_is_gone_from_message_and_edits
                 reactions_are_read_with_their_message
                 deleted_messages_of_a_range_are_counted
+            }
+            reports {
+                a_report_is_made_once
+                reports_are_listed_latest_first
+                a_report_leaves_a_list_for_another
+                of_concurrent_answers_one_is_kept
+                reports_are_in_no_list_of_rooms_or_members
             }
             later {
                 unknown_events_are_read_as_they_were_written

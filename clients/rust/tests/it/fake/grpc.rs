@@ -62,4 +62,5 @@ unimplemented_calls! {
     add_reaction: AddReactionRequest -> AddReactionResponse,
     remove_reaction: RemoveReactionRequest -> RemoveReactionResponse,
     send_typing: SendTypingRequest -> SendTypingResponse,
+    report_message: ReportMessageRequest -> ReportMessageResponse,
 }

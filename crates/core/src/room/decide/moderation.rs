@@ -20,12 +20,10 @@ fn moderates(view: View<'_>, actor: &Member, authority: &Authority) -> Result<()
     }
 }
 
-/// Refuses to act on members whose role is not lower. Former members keep their last role, but the owner may act on
-/// any of them. The app acts on anyone.
+/// Refuses to act on members whom the actor does not outrank. The app acts on anyone.
 fn outranks(actor: &Member, authority: &Authority, member: &Member) -> Result<(), Refusal> {
     let is_app = matches!(authority, Authority::App { .. });
-    let owns = actor.role == Role::Owner && !member.is_active();
-    if is_app || owns || member.role < actor.role { Ok(()) } else { Err(Refusal::NeedsRole("owner")) }
+    if is_app || actor.outranks(member) { Ok(()) } else { Err(Refusal::NeedsRole("owner")) }
 }
 
 /// The row of someone who is or once was a member.

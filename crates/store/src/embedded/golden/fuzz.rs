@@ -3,12 +3,12 @@
 use std::fmt::Debug;
 use std::path::Path;
 
-use parlance_core::{RoomId, UserId};
+use parlance_core::{ReportId, RoomId, UserId};
 use parlance_fuzz::Target;
 
 use crate::consumers::ConsumerName;
 use crate::feed::Position;
-use crate::{feed_record, record, revocations};
+use crate::{feed_record, record, report_record, revocations};
 
 /// The golden files whose name contains `name`.
 fn golden(name: &str) -> Vec<Vec<u8>> {
@@ -67,6 +67,15 @@ fn fuzz_rooms_and_members() {
             record::decode_overlay(&room, 3, input).is_ok(),
             record::decode_place(&room, &user, input).is_ok(),
         )
+    });
+}
+
+#[test]
+fn fuzz_reports() {
+    let id = ReportId::parse("p1").unwrap();
+    target("reports", golden("report")).run(|input| {
+        let reports = |bytes: &[u8]| report_record::decode_report(&id, bytes).ok();
+        stable(reports(input), |read| reports(&report_record::encode_report(read)))
     });
 }
 
