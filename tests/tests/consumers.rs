@@ -79,12 +79,47 @@ async fn parked_room_is_retried_or_continues_without_the_refused_event() {
     .await;
 }
 
+/// An endpoint that refused everything for a while.
+#[tokio::test]
+async fn all_parked_rooms_are_retried_together_also_after_a_restart() {
+    let endpoint = Endpoint::start(Mode::Answer(422)).await;
+    let (mut server, _dir) = server(&[&endpoint], PRIVATE).await;
+    let alice = server.person(&fresh("alice")).await;
+    let mut rooms = Vec::new();
+    for _ in 0..3 {
+        let room = alice.group(&[]).await;
+        let head = alice.say(&room, "hello").await;
+        rooms.push((room, head));
+    }
+    let parked = async |server: &Server| {
+        let listed = said(server, &["list"]).await;
+        listed.lines().nth(1).and_then(|line| line.split_whitespace().nth(5)?.parse::<usize>().ok()).unwrap()
+    };
+    eventually("they are parked", async || (parked(&server).await == 3).then_some(())).await;
+    server.stop().await;
+    server.start_again().await;
+    eventually("they are counted", async || (parked(&server).await == 3).then_some(())).await;
+    let gauges = Http::new(server.admin()).get("/metrics").send().await.unwrap().body;
+    let gauges = String::from_utf8(gauges.to_vec()).unwrap();
+    assert!(gauges.contains("parlance_consumer_parked_rooms{consumer=\"hook-0\"} 3"), "{gauges}");
+    assert!(gauges.contains("parlance_consumer_parked_seconds{consumer=\"hook-0\"}"), "{gauges}");
+    endpoint.set(Mode::Accept);
+    said(&server, &["retry", "hook-0", "--all"]).await;
+    for (room, head) in &rooms {
+        endpoint.has_all(room, *head).await;
+    }
+    eventually("none is parked", async || (parked(&server).await == 0).then_some(())).await;
+}
+
 #[tokio::test]
 async fn impossible_commands_are_refused_with_reason() {
     let endpoint = Endpoint::start(Mode::Accept).await;
     let (server, _dir) = server(&[&endpoint], PRIVATE).await;
     for (arguments, why) in [
         (&["pause", "nobody"][..], "no consumer of this name"),
+        (&["parked", "nobody"], "there is no consumer nobody"),
+        (&["retry", "hook-0"], "<ROOM>"),
+        (&["retry", "hook-0", "--all", "--skip"], "cannot be used with"),
         (&["retry", "hook-0", "room-1"], "is not parked"),
         (&["retry", "hook-0", "a b"], "room:"),
     ] {

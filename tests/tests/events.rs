@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use parlance_faults::kafka::tools;
 use parlance_proto::error::Failure;
 use parlance_proto::events::v1::event_service_client::EventServiceClient;
 use parlance_proto::events::v1::{
@@ -10,7 +11,7 @@ use parlance_proto::events::v1::{
 };
 use parlance_proto::v1;
 use parlance_proto::v1::event::Body;
-use parlance_tests::{Person, Server, Signer, claims, fresh, now, within};
+use parlance_tests::{Person, Server, Signer, claims, deploy, eventually, fresh, now, within};
 use tempfile::TempDir;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status, Streaming};
@@ -194,6 +195,60 @@ async fn unusable_cursor_is_refused_or_restarts() {
     );
 }
 
+/// A reader that reconnects before the first event goes on where it began.
+#[tokio::test]
+async fn a_new_stream_has_a_cursor_at_once() {
+    let server = Server::start_with(&["--user-rate", "0"]).await;
+    let alice = server.person(&fresh("alice")).await;
+    let room = alice.group(&[]).await;
+    let before = alice.say(&room, "before").await;
+    let mut stream = open(&server.address(), &alice.token, from_cursor("")).await.unwrap();
+    let first = within("a response", stream.message()).await.unwrap().unwrap();
+    assert!(first.events.is_empty() && !first.cursor.is_empty(), "{first:?}");
+    drop(stream);
+    let head = alice.say(&room, "meanwhile").await;
+    let mut stream = open(&server.address(), &alice.token, from_cursor(&first.cursor)).await.unwrap();
+    let next = within("an event", stream.message()).await.unwrap().unwrap();
+    assert_eq!((next.events[0].seq, next.events[0].room_id.as_str()), (head, room.as_str()), "{before}");
+}
+
+/// The default is the widest, and a value of a later version may mean less.
+#[tokio::test]
+async fn unknown_values_are_refused() {
+    let server = Server::start().await;
+    let alice = server.person(&fresh("alice")).await;
+    for (request, field) in [
+        (StreamEventsRequest { content: 9, ..Default::default() }, "content"),
+        (StreamEventsRequest { start: 7, ..Default::default() }, "start"),
+    ] {
+        let refused = open(&server.address(), &alice.token, request).await.unwrap_err();
+        let failure = Failure::from_status(&refused);
+        assert_eq!((refused.code(), failure.reason.as_str()), (Code::InvalidArgument, "invalid_field"));
+        assert!(refused.message().contains(field), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_streams_and_no_more() {
+    let server = Server::start_with(&["--user-rate", "0"]).await;
+    let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
+    let open_one = async |person: &Person| open(&server.address(), &person.token, from_cursor("")).await;
+    let mut streams = Vec::new();
+    let refused = loop {
+        match open_one(&alice).await {
+            Ok(stream) => streams.push(stream),
+            Err(refused) => break refused,
+        }
+        assert!(streams.len() <= 32);
+    };
+    assert_eq!((streams.len(), Failure::from_status(&refused).reason.as_str()), (32, "too_many_sessions"));
+    open_one(&bob).await.unwrap();
+    // The place of one that has ended is free.
+    streams.pop();
+    let opened = async || open_one(&alice).await.ok();
+    streams.push(eventually("another one is opened", opened).await);
+}
+
 #[tokio::test]
 async fn stream_requires_service_scope() {
     let dir = TempDir::new().unwrap();
@@ -266,4 +321,74 @@ async fn the_command_prints_events_as_they_happen() {
         }
     };
     within("all events are printed", reading).await;
+}
+
+/// It fails at a hole, and an event that it already has would break its database.
+#[tokio::test]
+async fn the_python_example_has_every_event_once_though_the_server_is_killed() {
+    let dir = TempDir::new().unwrap();
+    let python = tools().join("venv/bin/python");
+    let stubs = dir.path().join("gen");
+    let mut generate = tokio::process::Command::new(deploy().join("../clients/python/generate"));
+    generate.env("GEN", &stubs).env("PYTHON", &python);
+    assert!(within("the stubs are generated", generate.status()).await.unwrap().success());
+    let mut server = Server::start_with(&["--user-rate", "0"]).await;
+    let alice = server.person(&fresh("alice")).await;
+    std::fs::write(dir.path().join("token"), &alice.token).unwrap();
+    let rooms = [alice.group(&[]).await, alice.group(&[]).await];
+    let run = async |server: &Server, until: u64| {
+        let mut example = tokio::process::Command::new(&python);
+        example.arg(deploy().join("../clients/python/events/from_stream.py"));
+        example.args(["--server", &server.address(), "--until", &until.to_string()]);
+        example.arg("--token-file").arg(dir.path().join("token"));
+        example.arg("--database").arg(dir.path().join("seen.db"));
+        example.env("PYTHONPATH", &stubs).kill_on_drop(true);
+        assert!(within("it has all events", example.status()).await.unwrap().success(), "it found a hole");
+    };
+    for _ in 0..2 {
+        let mut all = 0;
+        for room in &rooms {
+            alice.say(room, "hello").await;
+            all += alice.say(room, "and more").await;
+        }
+        run(&server, all).await;
+        server.kill().await;
+        server.start_again().await;
+        // Nothing is new.
+        run(&server, all).await;
+    }
+}
+
+#[tokio::test]
+async fn the_command_ends_quietly_with_its_reader_and_goes_on_after_a_restart() {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+
+    let mut server = Server::start_with(&["--user-rate", "0"]).await;
+    let alice = server.person(&fresh("alice")).await;
+    let room = alice.group(&[]).await;
+    let mut command = tokio::process::Command::new(parlance_tests::parlance());
+    command.args(["events", "--beginning", "--server", &server.address()]);
+    command.stdin(std::process::Stdio::null()).kill_on_drop(true);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut read_to = async |seq: u64| {
+        let id = format!("{room}:1:{seq}");
+        loop {
+            let line = within("it goes on", lines.next_line()).await.unwrap().expect("it goes on");
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if event["id"] == id {
+                return;
+            }
+        }
+    };
+    read_to(alice.say(&room, "before").await).await;
+    server.stop().await;
+    server.start_again().await;
+    read_to(alice.say(&room, "after").await).await;
+    // Like `head`.
+    drop(lines);
+    alice.say(&room, "nobody reads it").await;
+    let ended = within("it ends", child.wait_with_output()).await.unwrap();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
 }

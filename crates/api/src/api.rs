@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::{Accounts, EndSessions};
+use crate::event_streams::EventStreams;
 use crate::gate::Gate;
 use crate::limits::{PeopleLimits, Sizes, TRIM_EVERY};
 use crate::profiles::Profiles;
@@ -111,6 +112,7 @@ pub struct Api {
     pub(crate) inbox: Arc<dyn InboxView>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) turns: Arc<Turns>,
+    pub(crate) event_streams: Arc<EventStreams>,
     pub(crate) departure: Departure,
     /// Stops the background tasks that sessions depend on; cancelled after the last session has ended.
     pub(crate) end: CancellationToken,
@@ -190,6 +192,7 @@ impl Api {
             inbox,
             accounts,
             turns: Arc::default(),
+            event_streams: Arc::default(),
             departure,
             end,
             tasks,

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use crate::event_streams::Place;
 use crate::gate::Admitted;
 use crate::limits::EVENTS_HEARTBEAT;
 use crate::{Api, Error};
@@ -33,13 +34,16 @@ impl Api {
         if !caller.is_service && !self.auth().is_local() {
             return Err(Error::NeedsScope);
         }
-        let from = match request.start() {
-            StreamStart::Unspecified => Begin::Now,
-            StreamStart::Beginning => Begin::Beginning,
+        let from = match StreamStart::try_from(request.start) {
+            Ok(StreamStart::Unspecified) => Begin::Now,
+            Ok(StreamStart::Beginning) => Begin::Beginning,
+            Err(_) => return Err(unknown("start")),
         };
-        let content = match request.content() {
-            EventContent::Unspecified => Content::Full,
-            EventContent::Ids => Content::Ids,
+        // The default is the widest: a value of a later version may mean less.
+        let content = match EventContent::try_from(request.content) {
+            Ok(EventContent::Unspecified) => Content::Full,
+            Ok(EventContent::Ids) => Content::Ids,
+            Err(_) => return Err(unknown("content")),
         };
         let cursor = match request.cursor.as_str() {
             "" => None,
@@ -49,6 +53,7 @@ impl Api {
             }
         };
         let feed = feed.ok_or(Error::NoEvents)?;
+        let place = self.event_streams.open(&caller.user)?;
         let log = Arc::new(StoreLog(self.parts.store.clone()));
         let tail = Tail::open(feed, log, cursor, from, content).await?;
         let caller: &Caller = caller;
@@ -56,6 +61,7 @@ impl Api {
             at: Instant::now() + caller.remaining(self.clock().now()),
             draining: self.departure.token(),
             live: self.gate.begin(caller),
+            _place: place,
         };
         Ok(stream::unfold(Some((tail, ends)), |open| async move {
             let (mut tail, mut ends) = open?;
@@ -68,6 +74,10 @@ impl Api {
     }
 }
 
+fn unknown(field: &str) -> Error {
+    Error::Field(field.to_owned(), "is unknown to this server".to_owned())
+}
+
 /// Conditions that end a stream.
 struct Ends {
     /// When the token expires.
@@ -75,6 +85,7 @@ struct Ends {
     draining: CancellationToken,
     /// Whether the token was revoked.
     live: Live,
+    _place: Place,
 }
 
 impl Ends {

@@ -11,6 +11,7 @@
 mod accounts;
 mod api;
 mod error;
+mod event_streams;
 mod events;
 mod gate;
 mod limits;

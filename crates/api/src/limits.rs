@@ -153,6 +153,10 @@ pub(crate) const TRIM_EVERY: Duration = Duration::from_secs(10);
 /// How long `StreamEvents` may be idle before an empty response is sent: less than the idle timeout of load balancers.
 pub(crate) const EVENTS_HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// Streams of events (`StreamEvents`) of a user on a node: each takes up to 3 MB. A service opens one in each of its
+/// processes.
+pub(crate) const EVENT_STREAMS: u32 = 32;
+
 /// Maximum number of data keys that one request may remove: all data of a message has 4 KiB.
 pub(crate) const MAX_UNSET: usize = 64;
 

@@ -10,3 +10,7 @@ pub(crate) const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(200);
 
 /// Maximum overhead of headers and key in addition to a value, bytes: ids of 256 bytes and fixed headers.
 pub(crate) const RECORD_OVERHEAD: usize = 8 * 1024;
+
+/// How long a failed check of the topic counts: rooms that waited for it share its result, and a room alone is retried
+/// later than that from the second time on.
+pub(crate) const FAILED_CHECK: Duration = Duration::from_secs(1);

@@ -7,19 +7,28 @@ use parlance_stream::sink::{Delivered, EventSink, SinkError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use crate::limits::QUEUE_FULL_PAUSE;
+use crate::limits::{FAILED_CHECK, QUEUE_FULL_PAUSE};
 use crate::producer::{NotQueued, Producer, Queued};
 use crate::record::Record;
 use crate::suspects::{self, Suspects};
 use crate::{Options, OptionsError, topic};
+
+/// What the checks of a topic have found.
+#[derive(Default)]
+struct Checked {
+    /// When it last passed.
+    fit_at: Option<Instant>,
+    /// When the last check failed, if one has failed since, and why.
+    failed: Option<(Instant, String)>,
+}
 
 /// Sends events to a topic.
 pub struct KafkaSink {
     options: Options,
     producer: Producer,
     clock: Arc<dyn Clock>,
-    /// When the topic last passed its check. Locked during a check, which is done once for all rooms.
-    fit_at: Mutex<Option<Instant>>,
+    /// Locked during a check, which is done once for all rooms.
+    checked: Mutex<Checked>,
     suspects: Suspects,
 }
 
@@ -32,20 +41,31 @@ impl KafkaSink {
         options.check()?;
         let producer =
             Producer::new(options.client()).map_err(|error| OptionsError::Refused(error.to_string()))?;
-        Ok(Self { options, producer, clock, fit_at: Mutex::new(None), suspects: Suspects::default() })
+        Ok(Self { options, producer, clock, checked: Mutex::default(), suspects: Suspects::default() })
     }
 
     async fn topic_is_fit(&self) -> Result<(), SinkError> {
-        let mut fit_at = self.fit_at.lock().await;
-        if fit_at.is_some_and(|at| at.elapsed() < self.options.check_every) {
+        let mut checked = self.checked.lock().await;
+        if checked.fit_at.is_some_and(|at| at.elapsed() < self.options.check_every) {
             return Ok(());
         }
-        match topic::check(&self.options, &self.producer, fit_at.is_some()).await {
+        // Rooms that have waited for a check that failed would repeat it, one after the other.
+        if let Some((at, reason)) = &checked.failed
+            && at.elapsed() < FAILED_CHECK
+        {
+            return Err(unavailable(reason.clone()));
+        }
+        let result = topic::check(&self.options, &self.producer, checked.fit_at.is_some()).await;
+        let now = Instant::now();
+        match result {
             Ok(()) => {
-                *fit_at = Some(Instant::now());
+                *checked = Checked { fit_at: Some(now), failed: None };
                 Ok(())
             }
-            Err(reason) => Err(unavailable(reason)),
+            Err(reason) => {
+                checked.failed = Some((now, reason.clone()));
+                Err(unavailable(reason))
+            }
         }
     }
 
@@ -138,7 +158,7 @@ impl KafkaSink {
         let queued = deliveries.len();
         if let Some(rest) = rest {
             error = Some(match rest {
-                NotQueued::Full => SinkError::Unavailable {
+                NotQueued::Full => SinkError::Busy {
                     reason: "too much is on its way to the brokers".to_owned(),
                     retry_after: Some(QUEUE_FULL_PAUSE),
                 },

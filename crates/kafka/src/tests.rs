@@ -257,3 +257,19 @@ async fn an_event_that_is_too_large_is_refused_and_those_before_it_are_not() {
     assert!(matches!(delivered.error, Some(SinkError::Refused { .. })), "{delivered:?}");
     read(&cluster, &heads(1, 1)).await;
 }
+
+/// The first one finds that out for all: one after the other they would take five seconds each.
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_that_wait_for_brokers_that_are_away_fail_together() {
+    let sink = sink(Options::new("127.0.0.1:1", "events", 3));
+    let rooms: Vec<RoomId> = (0..40).map(room).collect();
+    let sent = |room| {
+        let sink = &sink;
+        async move { sink.deliver(room, &events(room, 1, 1)).await }
+    };
+    let sending = futures::future::join_all(rooms.iter().map(sent));
+    let delivered = tokio::time::timeout(Duration::from_secs(60), sending).await.expect("all of them end");
+    for delivered in delivered {
+        assert!(matches!(delivered.error, Some(SinkError::Unavailable { .. })), "{delivered:?}");
+    }
+}

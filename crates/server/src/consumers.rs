@@ -141,6 +141,22 @@ impl Consumers {
         })
     }
 
+    /// Whether this process is configured with a consumer of this name.
+    pub(crate) fn is_configured(&self, name: &str) -> bool {
+        self.running.iter().any(|running| match running {
+            Running::Always(consumer) => consumer.name().as_str() == name,
+            Running::Leased(leased) => leased.name().as_str() == name,
+        })
+    }
+
+    /// Why this process may not run a consumer: its name is in use for another target.
+    pub(crate) fn name_in_use(&self, name: &str) -> Option<parlance_stream::consumer::Error> {
+        self.running.iter().find_map(|running| match running {
+            Running::Leased(leased) if leased.name().as_str() == name => leased.name_in_use(),
+            _ => None,
+        })
+    }
+
     /// Stops all consumers. Deliveries in flight may complete within `deadline`.
     pub(crate) async fn stop(&self, deadline: Duration) {
         self.end.cancel();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use parlance_core::Backoff;
 use parlance_http2::KeepAlive;
 use parlance_runtime::rate::Rate;
 
@@ -200,6 +201,13 @@ pub(crate) const MAX_REVOCATION_ORDER: usize = 4 * 1024;
 pub(crate) const KAFKA_EFFECT_SLACK: Duration = Duration::from_secs(40);
 
 // The command line.
+
+/// Backoff of `parlance events` before it continues a stream that has ended.
+pub(crate) const RECONNECT: Backoff =
+    Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(5) };
+
+/// How often it does so without getting anything: for half a minute, longer than a restart takes.
+pub(crate) const RECONNECTS: u32 = 8;
 
 /// Timeout of a command on consumers: a replay first scans every room.
 pub(crate) const CONSUMERS_WITHIN: Duration = Duration::from_secs(600);

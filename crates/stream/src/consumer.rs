@@ -70,6 +70,14 @@ impl Consumer {
         self.command(Command::Unpark { room, skip }).await
     }
 
+    /// Resumes all parked rooms: retries their refused events.
+    ///
+    /// # Errors
+    /// If the consumer has stopped, or the store does not answer: then some are still parked.
+    pub async fn unpark_all(&self) -> Result<(), Error> {
+        self.command(Command::UnparkAll).await
+    }
+
     /// Delivers everything again, from the first event of every room.
     ///
     /// # Errors
@@ -103,7 +111,8 @@ async fn open(parts: &Parts, options: &Options) -> Result<ConsumerState, Error> 
         if state.target != options.target {
             return Err(Error::NameInUse { name: name.clone(), there: state.target });
         }
-        if options.enable && !state.disabled.is_empty() {
+        // Nobody knows for how much of the time since then a process has tried.
+        if options.enable && (!state.disabled.is_empty() || state.failing_since.is_some()) {
             state.disabled.clear();
             state.failing_since = None;
             let write = ConsumerWrite { state: Some(state.clone()), ..ConsumerWrite::default() };

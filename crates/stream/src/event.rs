@@ -51,6 +51,8 @@ pub fn room_event(room: &RoomId, head: &RoomHead, entry: &Entry, content: Conten
     if content == Content::Ids {
         event = v1::Event { body: None, raw: Vec::new(), ..event };
     }
+    // Nothing of a deleted room is told but that it is.
+    let shows_title = content == Content::Full && entry.event.body != Body::RoomDeleted;
     RoomEvent {
         id: id(room, key),
         r#type: kind(&entry.event.body).to_owned(),
@@ -61,7 +63,7 @@ pub fn room_event(room: &RoomId, head: &RoomHead, entry: &Entry, content: Conten
         event: Some(event),
         room: Some(RoomContext {
             kind: convert::room_kind(head.kind).into(),
-            title: if content == Content::Ids { String::new() } else { head.title.as_str().to_owned() },
+            title: if shows_title { head.title.as_str().to_owned() } else { String::new() },
             head_seq: head.head,
         }),
     }
@@ -177,6 +179,18 @@ mod tests {
                 panic!("{} is not what is written now: {}", path.display(), new.display());
             }
         }
+    }
+
+    #[test]
+    fn the_title_of_a_deleted_room_does_not_leave() {
+        let room = RoomId::parse("room-1").unwrap();
+        let title = Title::parse("Team").unwrap();
+        let head = RoomHead { epoch: 1, head: 14, floor: 14, kind: RoomKind::Group, title };
+        let mut entry = entries().remove(0);
+        let title = |entry: &Entry| room_event(&room, &head, entry, Content::Full).room.unwrap().title;
+        assert_eq!(title(&entry), "Team");
+        entry.event.body = Body::RoomDeleted;
+        assert_eq!(title(&entry), "");
     }
 
     /// An event of a later version passes through byte by byte.

@@ -29,6 +29,7 @@ pub use self::reader::Reader;
 pub struct Leased {
     name: ConsumerName,
     running: watch::Receiver<Option<Arc<Consumer>>>,
+    name_in_use: watch::Receiver<Option<Error>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -42,10 +43,13 @@ impl Leased {
         end: CancellationToken,
     ) -> Self {
         let (sender, running) = watch::channel(None);
+        let (in_use, name_in_use) = watch::channel(None);
         let name = options.name.clone();
         let claim = Claim { leasing, name: name.clone() };
-        let holder = Holder { claim, standing: reader.standing(), parts, options, running: sender };
-        Self { name, running, task: tokio::spawn(holder.run(end)) }
+        let standing = reader.standing();
+        let holder =
+            Holder { claim, standing, parts, options, running: sender, name_in_use: in_use, failures: 0 };
+        Self { name, running, name_in_use, task: tokio::spawn(holder.run(end)) }
     }
 
     /// Its name.
@@ -56,6 +60,11 @@ impl Leased {
     /// The consumer, while it runs here.
     pub fn running(&self) -> Option<Arc<Consumer>> {
         self.running.borrow().clone()
+    }
+
+    /// Why this process may not run it: its name is in use for another target.
+    pub fn name_in_use(&self) -> Option<Error> {
+        self.name_in_use.borrow().clone()
     }
 
     /// Waits until it has stopped here, and the lease is released.
@@ -77,19 +86,58 @@ struct Holder {
     parts: Parts,
     options: Options,
     running: watch::Sender<Option<Arc<Consumer>>>,
+    name_in_use: watch::Sender<Option<Error>>,
+    /// How often in a row it did not start here.
+    failures: u32,
+}
+
+/// How the time of a lease has ended.
+enum Held {
+    /// The consumer has run.
+    Ran(Lease),
+    /// It has not started.
+    NotStarted(Lease),
+    Lost,
 }
 
 impl Holder {
     async fn run(mut self, end: CancellationToken) {
         while let Some(lease) = end.run_until_cancelled(self.acquire()).await {
-            let lease = self.hold(lease, &end).await;
+            let held = self.hold(lease, &end).await;
             self.running.send_replace(None);
-            match lease {
-                Some(lease) => self.claim.release(lease).await,
-                None => tracing::warn!(consumer = %self.claim.name, "lost the lease to another process"),
+            let mut next = self.claim.next_time();
+            match held {
+                Held::Ran(lease) => {
+                    self.failures = 0;
+                    self.claim.release(lease).await;
+                }
+                Held::NotStarted(lease) => {
+                    self.claim.release(lease).await;
+                    self.failures += 1;
+                    // It may be this process alone that cannot, and the one that takes free consumers first.
+                    if self.failures > 1 || self.name_in_use.borrow().is_some() {
+                        next += self.claim.leasing.times.step_back;
+                    }
+                }
+                Held::Lost => {
+                    self.failures = 0;
+                    tracing::warn!(consumer = %self.claim.name, "lost the lease to another process");
+                }
             }
-            let _ = end.run_until_cancelled(sleep_until(self.claim.next_time())).await;
+            let _ = end.run_until_cancelled(sleep_until(next)).await;
         }
+    }
+
+    /// Publishes, and logs once, that the name is in use for another target.
+    fn found_in_use(&self, error: Option<Error>) {
+        let name = &self.claim.name;
+        if let Some(error) = error.as_ref().filter(|error| self.name_in_use.borrow().as_ref() != Some(error))
+        {
+            tracing::error!(consumer = %name, %error, "this process may not run the consumer; leaving it to others");
+        }
+        let value = f64::from(u8::from(error.is_some()));
+        metrics::gauge!("parlance_consumer_name_in_use", "consumer" => name.to_string()).set(value);
+        self.name_in_use.send_replace(error);
     }
 
     /// Waits until nobody else holds the lease, nor takes it first, and acquires it.
@@ -114,15 +162,14 @@ impl Holder {
         }
     }
 
-    /// Runs the consumer until the lease is lost, or `end`. Returns the last state of the lease, unless another
-    /// process holds it.
-    async fn hold(&self, (mut lease, taken): (Lease, Instant), end: &CancellationToken) -> Option<Lease> {
+    /// Runs the consumer until the lease is lost, or `end`.
+    async fn hold(&self, (mut lease, taken): (Lease, Instant), end: &CancellationToken) -> Held {
         let Claim { leasing, name } = &self.claim;
         // Before anything is read: later writes of the previous owner are refused.
         let term = lease.renewals;
         if let Err(error) = leasing.table.fence(name, Fence { term, write: 0 }).await {
             self.claim.complain(&error);
-            return Some(lease);
+            return Held::NotStarted(lease);
         }
         let guard = Guard::new(taken, leasing.times.safe);
         let parts = guard.over(&self.parts, term);
@@ -135,23 +182,24 @@ impl Holder {
         .await
         {
             Ok(consumer) => Arc::new(consumer),
+            Err(error @ Error::NameInUse { .. }) => {
+                self.found_in_use(Some(error));
+                return Held::NotStarted(lease);
+            }
             Err(error) => {
-                match error {
-                    Error::NameInUse { .. } => tracing::error!(consumer = %name, %error, "cannot start"),
-                    _ => tracing::warn!(consumer = %name, %error, "cannot start, retrying"),
-                }
-                return Some(lease);
+                tracing::warn!(consumer = %name, %error, "cannot start, retrying");
+                return Held::NotStarted(lease);
             }
         };
+        self.found_in_use(None);
         tracing::info!(consumer = %name, "lease acquired, delivering events");
         self.running.send_replace(Some(consumer.clone()));
-        let mut is_lost = false;
-        loop {
+        let held = loop {
             tokio::select! {
                 biased;
                 // At the end, or if it has failed: then the next owner of the lease restarts it. While it stops,
                 // nobody else may begin.
-                () = consumer.ended() => break,
+                () = consumer.ended() => break Held::Ran(lease),
                 () = sleep_until(self.claim.next_time()) => {}
             }
             let at = Instant::now();
@@ -162,14 +210,13 @@ impl Holder {
                 }
                 Renewal::Unknown(found) => lease = found,
                 Renewal::Lost => {
-                    is_lost = true;
                     guard.lapse();
-                    break;
+                    break Held::Lost;
                 }
             }
-        }
+        };
         stop.cancel();
         consumer.ended().await;
-        (!is_lost).then_some(lease)
+        held
     }
 }

@@ -11,6 +11,14 @@ pub(crate) const RECORDS_PAGE: usize = 256;
 /// Pending rooms read at once: 100 bytes each.
 pub(crate) const PENDING_PAGE: usize = 500;
 
+/// Parked rooms that are counted, at some 100 bytes each: with so many, the exact number does not matter.
+pub(crate) const COUNTED_PARKED: usize = 100_000;
+
+/// The attempt at an event, while others are accepted, that is logged, and the interval of later ones that are: what a
+/// retry mends is not worth a line.
+pub(crate) const LOGGED_ATTEMPT: u32 = 3;
+pub(crate) const LOGGED_ATTEMPTS: u32 = 5;
+
 /// Retry interval while the store does not answer: it has retried on its own by then.
 pub(crate) const STORE_PAUSE: Duration = Duration::from_secs(1);
 

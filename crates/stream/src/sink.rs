@@ -33,6 +33,14 @@ pub enum SinkError {
         /// The delay that it asks for.
         retry_after: Option<Duration>,
     },
+    /// It wants fewer requests, or is overloaded: no fault of the event, whose room is never parked for it.
+    #[error("{reason}")]
+    Busy {
+        /// What happened, for the operator.
+        reason: String,
+        /// The delay that it asks for.
+        retry_after: Option<Duration>,
+    },
     /// It will never accept this event.
     #[error("{reason}")]
     Refused {

@@ -71,6 +71,9 @@ pub struct Tail {
     /// Rooms of a walk that were read but not sent.
     rooms: VecDeque<RoomId>,
     resync: bool,
+    /// Whether its reader has no cursor yet, and gets one at once: one that reconnects before the first event would
+    /// start elsewhere.
+    owes_cursor: bool,
 }
 
 impl Tail {
@@ -102,6 +105,7 @@ impl Tail {
             goals: HashMap::new(),
             rooms,
             resync: false,
+            owes_cursor: is_new,
         };
         if is_new && from == From::Beginning {
             tail.walk_from(tail.cursor.position.clone());
@@ -109,11 +113,14 @@ impl Tail {
         Ok(tail)
     }
 
-    /// The next events, or none after `patience`. Call it again after an error of the store. Cancel-safe.
+    /// The next events, or none after `patience`. Without a cursor, the first batch is one without events. Call it again after an error of the store. Cancel-safe.
     ///
     /// # Errors
     /// Those of the store, and that the cursor has expired.
     pub async fn next(&mut self, patience: Duration) -> Result<Batch, TailError> {
+        if std::mem::take(&mut self.owes_cursor) {
+            return Ok(self.batch(Vec::new()));
+        }
         let (until, mut is_first) = (Instant::now() + patience, true);
         loop {
             // Records without events, and rooms without any, only move the cursor, which is sent now and then.

@@ -4,8 +4,11 @@
 //! A room with undelivered events either *holds* the checkpoint before its first record, or is saved as
 //! pending: then it is caught up from the log, whatever happens to the feed.
 
+mod availability;
+mod behind;
 mod flush;
 mod limits;
+mod operators;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -16,6 +19,7 @@ use parlance_core::{RoomId, Timestamp};
 use parlance_store::consumers::{Parked, RoomProgress};
 use parlance_store::feed::{MovedHead, Position, Record};
 
+use self::availability::{Availability, Try};
 pub use self::limits::Limits;
 use self::limits::MAX_UNWRITTEN;
 pub(crate) use self::room::{Ended, Millis, Origin, Outcome};
@@ -46,18 +50,20 @@ pub(crate) struct Tracker {
     pending_again: bool,
     /// Rows that say pending may be of an earlier owner, whose last writes may still arrive: they are written again.
     is_first_scan: bool,
-    /// Whether the sink has accepted or refused something since the start.
-    has_answered: bool,
     paused: bool,
-    /// Failures since the sink last accepted or refused something.
-    failures: u32,
-    /// When the last of them was counted: results of work started earlier are not counted again.
-    failed_at: Millis,
-    away_until: Millis,
+    sink: Availability,
+    /// Times of undelivered events of pending rooms that are not in memory.
+    elsewhere: behind::Elsewhere,
 }
 
 impl Tracker {
-    pub(crate) fn new(checkpoint: Position, paused: bool, limits: Limits) -> Self {
+    /// `behind_since` is the commit time of the oldest undelivered event, as far as it is known.
+    pub(crate) fn new(
+        checkpoint: Position,
+        paused: bool,
+        behind_since: Option<Timestamp>,
+        limits: Limits,
+    ) -> Self {
         Self {
             limits,
             rooms: BTreeMap::new(),
@@ -75,11 +81,9 @@ impl Tracker {
             pending_elsewhere: true,
             pending_again: false,
             is_first_scan: true,
-            has_answered: false,
             paused,
-            failures: 0,
-            failed_at: 0,
-            away_until: 0,
+            sink: Availability::new(limits),
+            elsewhere: behind::Elsewhere::new(behind_since),
         }
     }
 
@@ -128,6 +132,7 @@ impl Tracker {
             return;
         }
         room.target = room.target.max(head.last);
+        room.behind_since.get_or_insert(at);
         if !room.is_known() {
             room.origin.first = room.origin.first.min(head.first);
             room.origin.at = room.origin.at.min(at);
@@ -136,7 +141,6 @@ impl Tracker {
         if room.held.is_none() && !is_saved && room.phase != Phase::Parked {
             room.held = Some(number);
             room.held_since = now;
-            room.held_at = Some(at);
             self.held.insert((number, head.room.clone()));
         }
         if room.phase == Phase::Idle {
@@ -155,6 +159,7 @@ impl Tracker {
             let room = self.rooms.entry(id.clone()).or_default();
             room.meet(&row);
             room.saved_pending = true;
+            room.behind_since = behind::earlier(room.behind_since, self.elsewhere.since());
             room.phase = Phase::Ready;
             if self.is_first_scan {
                 room.is_unconfirmed = true;
@@ -166,14 +171,13 @@ impl Tracker {
         if is_last {
             self.is_first_scan = false;
             self.pending_elsewhere = std::mem::take(&mut self.pending_again);
+            self.elsewhere.scanned();
         }
     }
 
     /// The next room to work on, which counts as in flight from now on.
     pub(crate) fn next(&mut self, now: Millis) -> Option<RoomId> {
-        let is_away = self.is_away();
-        let most = if is_away { 1 } else { self.limits.max_in_flight };
-        if self.paused || self.in_flight >= most || (is_away && now < self.away_until) {
+        if self.paused || self.in_flight >= self.sink.most_in_flight() {
             return None;
         }
         while let Some((until, _)) = self.waiting.first()
@@ -183,12 +187,22 @@ impl Tracker {
             self.wake(id);
         }
         // A room may have been parked since it was queued.
-        while let Some(id) = self.ready.pop_front() {
-            if let Some(room) = self.rooms.get_mut(&id).filter(|room| room.phase == Phase::Ready) {
-                room.phase = Phase::InFlight;
-                room.begun = now;
-                self.in_flight += 1;
-                return Some(id);
+        let mut index = 0;
+        while let Some(id) = self.ready.get(index) {
+            let Some(room) = self.rooms.get_mut(id).filter(|room| room.phase == Phase::Ready) else {
+                self.ready.remove(index);
+                continue;
+            };
+            match self.sink.may_try(id, now) {
+                Try::Now => {
+                    room.phase = Phase::InFlight;
+                    room.begun = now;
+                    self.in_flight += 1;
+                    return self.ready.remove(index);
+                }
+                // Few rooms are like that: then others may be tried.
+                Try::OtherRooms => index += 1,
+                Try::Later => return None,
             }
         }
         None
@@ -196,14 +210,13 @@ impl Tracker {
 
     /// When [`Self::next`] may return a room that it does not return now.
     pub(crate) fn next_at(&self) -> Option<Millis> {
-        let most = if self.is_away() { 1 } else { self.limits.max_in_flight };
-        if self.paused || self.in_flight >= most {
+        if self.paused || self.in_flight >= self.sink.most_in_flight() {
             return None;
         }
         let waiting = self.waiting.first().map(|(until, _)| *until);
         match (self.is_away(), self.ready.is_empty()) {
-            (true, false) => Some(self.away_until),
-            (true, true) => waiting.map(|until| until.max(self.away_until)),
+            (true, false) => Some(self.sink.away_until()),
+            (true, true) => waiting.map(|until| until.max(self.sink.away_until())),
             (false, _) => waiting,
         }
     }
@@ -216,15 +229,16 @@ impl Tracker {
     /// Records the end of the work on a room.
     pub(crate) fn ended(&mut self, id: &RoomId, ended: Ended, now: Millis) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        let Ended { done, answered, was_pending, outcome } = ended;
+        let Ended { done, answered, was_pending, behind_since, outcome } = ended;
         if answered {
             self.answered();
         }
         let Some(room) = self.rooms.get_mut(id) else { return };
         room.saved_pending |= was_pending;
+        room.behind_since = behind_since.or(room.behind_since);
         if let Some(done) = done {
             if room.done.is_none_or(|before| done != before) {
-                room.attempts = 0;
+                (room.attempts, room.faults) = (0, 0);
                 self.unsaved.insert(id.clone());
             }
             room.done = Some(done);
@@ -241,23 +255,18 @@ impl Tracker {
                     self.ready.push_back(id.clone());
                 } else if done < room.target && head > 0 {
                     // The log does not show yet what the feed has announced.
-                    self.attempted(id, 0, now);
+                    self.attempted(id, 0, false, now);
                 } else {
                     self.finish(id);
                 }
             }
-            Outcome::Unavailable { retry_after_ms } => {
-                let is_new = room.begun >= self.failed_at || self.failures == 0;
-                self.attempted(id, retry_after_ms, now);
-                if is_new {
-                    self.failed_at = now;
-                    self.failures += 1;
-                    let beyond = self.failures.saturating_sub(self.limits.away_after);
-                    // What the sink asks for binds this room alone: it may limit rooms one by one.
-                    self.away_until = now + backoff(self.limits.backoff_ms, beyond, self.limits.max_away_ms);
-                }
+            Outcome::Unavailable { retry_after_ms, is_fault } => {
+                let begun = room.begun;
+                self.attempted(id, retry_after_ms, is_fault, now);
+                // What the sink asks for binds this room alone: it may limit rooms one by one.
+                self.sink.failed(id, begun, now);
             }
-            Outcome::Failed => self.attempted(id, 0, now),
+            Outcome::Failed => self.attempted(id, 0, true, now),
             Outcome::Postponed => {
                 let wait = backoff(self.limits.backoff_ms, room.postponed, self.limits.max_away_ms);
                 self.wait(id, wait, now);
@@ -268,33 +277,12 @@ impl Tracker {
 
     /// Whether there were so many attempts at the next event of a room that the room should be parked.
     pub(crate) fn gives_up(&self, id: &RoomId) -> bool {
-        self.rooms.get(id).is_some_and(|room| room.attempts + 1 >= self.limits.park_after) && !self.is_away()
+        self.rooms.get(id).is_some_and(|room| room.faults + 1 >= self.limits.park_after) && !self.is_away()
     }
 
-    /// Resumes a parked room on an operator's command.
-    pub(crate) fn unpark(&mut self, id: &RoomId, row: RoomProgress) {
-        let room = self.rooms.entry(id.clone()).or_default();
-        if !matches!(room.phase, Phase::Idle | Phase::Parked) {
-            return;
-        }
-        room.done = None;
-        room.meet(&row);
-        room.parked = None;
-        room.attempts = 0;
-        room.saved_pending = true;
-        room.phase = Phase::Ready;
-        self.active += 1;
-        self.unsaved.insert(id.clone());
-        self.ready.push_back(id.clone());
-    }
-
-    /// Stops or continues delivery. An operator who continues it expects the sink to be back.
-    pub(crate) fn pause(&mut self, paused: bool) {
-        self.paused = paused;
-        if !paused {
-            self.is_back();
-        }
-        (self.pending_elsewhere, self.pending_again) = (true, true);
+    /// Attempts at the next event of a room so far, while others were accepted.
+    pub(crate) fn attempts(&self, id: &RoomId) -> u32 {
+        self.rooms.get(id).map_or(0, |room| room.attempts)
     }
 
     /// Rooms in memory with undelivered events.
@@ -307,36 +295,36 @@ impl Tracker {
         self.active == 0 && !self.pending_elsewhere
     }
 
+    /// Commit time of the oldest undelivered event, pending ones included, those of parked rooms not. It may be later
+    /// for a room of which nothing was read since the start.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        let active = self.rooms.values().filter(|room| room.phase.is_active());
+        let in_memory = active.filter_map(|room| room.behind_since).min();
+        behind::earlier(in_memory, self.elsewhere.since())
+    }
+
     /// Whether the sink counts as unavailable.
     pub(crate) fn is_away(&self) -> bool {
-        self.failures >= self.limits.away_after
+        self.sink.is_away()
     }
 
     /// Whether the sink works: it has answered since the start, and is not unavailable.
     pub(crate) fn is_answering(&self) -> bool {
-        self.has_answered && !self.is_away()
+        self.sink.is_answering()
     }
 
-    /// Commit time of the oldest event that holds the checkpoint.
-    pub(crate) fn oldest(&self) -> Option<Timestamp> {
-        let (_, id) = self.held.first()?;
-        self.rooms.get(id).and_then(|room| room.held_at)
-    }
-
-    /// The sink has accepted or refused something.
+    /// The sink has accepted or refused something: rooms that waited for it are retried.
     fn answered(&mut self) {
-        self.has_answered = true;
-        self.is_back();
+        let was_away = self.is_away();
+        self.sink.answered();
+        if was_away {
+            self.wake_all();
+        }
     }
 
-    /// The sink counts as available: rooms that waited for it are retried.
-    fn is_back(&mut self) {
-        let was_away = self.is_away();
-        (self.failures, self.away_until) = (0, 0);
-        if was_away {
-            for (_, id) in std::mem::take(&mut self.waiting) {
-                self.wake(id);
-            }
+    fn wake_all(&mut self) {
+        for (_, id) in std::mem::take(&mut self.waiting) {
+            self.wake(id);
         }
     }
 
@@ -349,11 +337,12 @@ impl Tracker {
     }
 
     /// Counts an attempt at the next event of a room, and schedules another one.
-    fn attempted(&mut self, id: &RoomId, at_least: Millis, now: Millis) {
+    fn attempted(&mut self, id: &RoomId, at_least: Millis, is_fault: bool, now: Millis) {
         let is_away = self.is_away();
         let Some(room) = self.rooms.get_mut(id) else { return };
         // Failures while the sink accepts nothing are not the event's fault.
         room.attempts += u32::from(!is_away);
+        room.faults += u32::from(!is_away && is_fault);
         let wait = backoff(self.limits.backoff_ms, room.attempts, self.limits.max_backoff_ms);
         self.wait(id, wait.max(at_least), now);
     }
@@ -370,7 +359,8 @@ impl Tracker {
         let Some(room) = self.rooms.get_mut(id) else { return };
         self.active -= usize::from(room.phase.is_active());
         room.phase = Phase::Idle;
-        room.attempts = 0;
+        room.behind_since = None;
+        (room.attempts, room.faults) = (0, 0);
         if room.saved_pending {
             room.saved_pending = false;
             self.unsaved.insert(id.clone());
@@ -382,6 +372,7 @@ impl Tracker {
         let Some(room) = self.rooms.get_mut(id) else { return };
         self.active -= usize::from(room.phase.is_active());
         room.phase = Phase::Parked;
+        room.behind_since = None;
         if room.parked.is_none() {
             room.parked = Some(parked);
             self.unsaved.insert(id.clone());

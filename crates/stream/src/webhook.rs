@@ -1,7 +1,7 @@
 //! Webhooks according to the Standard Webhooks specification: each event is a signed POST.
 //!
 //! An endpoint gets the events of a room one after the other. Every answer except success is retried with
-//! growing backoff, for days; 410 disables the endpoint, and 422 refuses one event.
+//! growing backoff, for days; 410 disables the endpoint, 422 refuses one event, and 429 and 503 are no fault of the event.
 
 mod address;
 mod client;
@@ -9,12 +9,12 @@ mod signature;
 mod url;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use parlance_core::{Clock, RoomId};
+use parlance_core::{Clock, RoomId, Timestamp};
 use parlance_proto::events::v1::RoomEvent;
 use parlance_proto::json;
 
@@ -50,14 +50,14 @@ impl Webhook {
             ("webhook-signature", signatures.join(" ")),
         ];
         match self.client.post(&headers, body, TIMEOUT).await {
-            Ok((status, headers)) => judge(status, &headers),
+            Ok((status, headers)) => judge(status, &headers, self.clock.now()),
             Err(reason) => Err(SinkError::Unavailable { reason, retry_after: None }),
         }
     }
 }
 
 /// Interprets an answer.
-fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), SinkError> {
+fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), SinkError> {
     let reason = format!("the endpoint answers {}", status.as_u16());
     match status {
         status if status.is_success() => Ok(()),
@@ -67,13 +67,24 @@ fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), SinkError> {
             let reason = format!("{reason}: redirects are not followed");
             Err(SinkError::Unavailable { reason, retry_after: None })
         }
-        _ => {
-            let seconds =
-                headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-            let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
-            Err(SinkError::Unavailable { reason, retry_after })
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            Err(SinkError::Busy { reason, retry_after: retry_after(headers, now) })
         }
+        _ => Err(SinkError::Unavailable { reason, retry_after: retry_after(headers, now) }),
     }
+}
+
+/// The delay that an answer asks for: seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let delay = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let until = httpdate::parse_http_date(value).ok()?.duration_since(UNIX_EPOCH).ok()?;
+            until.saturating_sub(Duration::from_millis(now.0))
+        }
+    };
+    Some(delay.min(MAX_RETRY_AFTER))
 }
 
 /// `{"type": …, "timestamp": …, "data": the event}`.
@@ -114,22 +125,43 @@ mod tests {
             if let Some(value) = retry_after {
                 headers.insert(header::RETRY_AFTER, value.parse().unwrap());
             }
-            judge(StatusCode::from_u16(status).unwrap(), &headers)
+            judge(StatusCode::from_u16(status).unwrap(), &headers, Timestamp(784_111_777_000))
         };
         for good in [200, 202, 204] {
             assert_eq!(judged(good, None), Ok(()));
         }
         assert!(matches!(judged(410, None), Err(SinkError::Gone { .. })));
         assert!(matches!(judged(422, None), Err(SinkError::Refused { .. })));
-        for later in [301, 302, 307, 400, 401, 404, 408, 429, 500, 502, 503] {
+        for later in [301, 302, 307, 400, 401, 404, 408, 500, 502, 504] {
             assert!(
                 matches!(judged(later, None), Err(SinkError::Unavailable { retry_after: None, .. })),
                 "{later}"
             );
         }
-        for (asked, granted) in [("7", Some(7)), ("999999", Some(3_600)), ("tomorrow", None)] {
-            let Err(SinkError::Unavailable { retry_after, .. }) = judged(503, Some(asked)) else { panic!() };
-            assert_eq!(retry_after, granted.map(Duration::from_secs));
+        for busy in [429, 503] {
+            assert!(matches!(judged(busy, None), Err(SinkError::Busy { retry_after: None, .. })), "{busy}");
+        }
+        let asked = [
+            ("7", Some(7)),
+            (" 7 ", Some(7)),
+            ("999999", Some(3_600)),
+            ("tomorrow", None),
+            ("-1", None),
+            // The clock is at 08:49:37.
+            ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
+            ("Sunday, 06-Nov-94 08:50:07 GMT", Some(30)),
+            ("Sun, 06 Nov 1994 08:49:07 GMT", Some(0)),
+            ("Mon, 06 Nov 1995 08:49:07 GMT", Some(3_600)),
+        ];
+        for (asked, granted) in asked {
+            for status in [500, 503] {
+                let (SinkError::Unavailable { retry_after, .. } | SinkError::Busy { retry_after, .. }) =
+                    judged(status, Some(asked)).unwrap_err()
+                else {
+                    panic!("{status}")
+                };
+                assert_eq!(retry_after, granted.map(Duration::from_secs), "{asked}");
+            }
         }
     }
 }

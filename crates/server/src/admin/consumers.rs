@@ -9,12 +9,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use parlance_core::RoomId;
+use parlance_core::{RoomId, Timestamp};
 use parlance_store::consumers::{ConsumerName, ConsumerState, RoomProgress, Wanted};
 use parlance_stream::consumer::{Error, Status};
 use serde::{Deserialize, Serialize};
 
-use crate::consumers::Consumers;
+use crate::consumers::{Consumers, Source};
 use crate::limits::PARKED_PAGE;
 
 /// One consumer.
@@ -32,8 +32,20 @@ pub(crate) struct Listed {
     pub(crate) away: bool,
     /// Rooms in memory with undelivered events.
     pub(crate) rooms: usize,
-    /// Age of the oldest event that is neither delivered nor stored as pending.
+    /// Age of the oldest undelivered event, those of parked rooms apart.
     pub(crate) lag_seconds: f64,
+    /// Parked rooms.
+    #[serde(default)]
+    pub(crate) parked: usize,
+    /// How long the first of them has been parked.
+    #[serde(default)]
+    pub(crate) parked_seconds: f64,
+    /// Whether the answering process is configured with it.
+    #[serde(default)]
+    pub(crate) configured: bool,
+    /// Why events do not leave, or do not leave from here; empty if they do.
+    #[serde(default)]
+    pub(crate) why: String,
 }
 
 /// A parked room: it waits for an operator's decision.
@@ -68,6 +80,8 @@ pub(crate) enum Wish {
         #[serde(default)]
         skip: bool,
     },
+    /// All parked rooms.
+    RetryAll,
 }
 
 pub(crate) fn routes(consumers: Arc<Consumers>) -> Router {
@@ -91,29 +105,58 @@ async fn no_pages(request: Request, next: Next) -> Response {
 /// All consumers of the store, with the state of those that run in this process.
 async fn list(State(consumers): State<Arc<Consumers>>) -> Response {
     let Some(source) = consumers.source() else { return json(&Vec::<Listed>::new()) };
-    let now = source.clock.now();
-    let listed = |(name, state): (ConsumerName, ConsumerState)| {
-        let status = consumers.running(name.as_str()).map(|consumer| consumer.status().borrow().clone());
-        let here = status.is_some();
-        let status = status.unwrap_or_else(|| Status {
-            paused: state.paused,
-            disabled: state.disabled.clone(),
-            ..Status::default()
-        });
-        Listed {
-            name: name.to_string(),
-            target: state.target,
-            here,
-            paused: status.paused,
-            disabled: status.disabled,
-            away: status.is_away,
-            rooms: status.rooms,
-            lag_seconds: status.behind_since.map_or(0.0, |since| now.since(since) as f64 / 1_000.0),
-        }
+    let found = match source.table.consumers().await {
+        Ok(found) => found,
+        Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     };
-    match source.table.consumers().await {
-        Ok(found) => json(&found.into_iter().map(listed).collect::<Vec<_>>()),
-        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    let mut all = Vec::with_capacity(found.len());
+    for (name, state) in found {
+        all.push(listed(&consumers, source, name, state).await);
+    }
+    json(&all)
+}
+
+async fn listed(consumers: &Consumers, source: &Source, name: ConsumerName, state: ConsumerState) -> Listed {
+    let now = source.clock.now();
+    let age = |since: Option<Timestamp>| since.map_or(0.0, |since| now.since(since) as f64 / 1_000.0);
+    let status = consumers.running(name.as_str()).map(|consumer| consumer.status().borrow().clone());
+    let here = status.is_some();
+    let status = status.unwrap_or_else(|| Status {
+        paused: state.paused,
+        disabled: state.disabled.clone(),
+        ..Status::default()
+    });
+    let why = match (&status.disabled, &status.away_because) {
+        (disabled, _) if !disabled.is_empty() => disabled.clone(),
+        (_, away) if here => away.clone(),
+        _ => match consumers.name_in_use(name.as_str()) {
+            Some(error) => error.to_string(),
+            None => elsewhere(source, &name).await,
+        },
+    };
+    Listed {
+        configured: consumers.is_configured(name.as_str()),
+        name: name.to_string(),
+        target: state.target,
+        here,
+        paused: status.paused,
+        disabled: status.disabled,
+        away: status.is_away,
+        rooms: status.rooms,
+        lag_seconds: age(status.behind_since),
+        parked: status.parked_rooms,
+        parked_seconds: age(status.parked_since),
+        why,
+    }
+}
+
+/// Where a consumer runs that does not run here.
+async fn elsewhere(source: &Source, name: &ConsumerName) -> String {
+    let Some(leases) = &source.leases else { return "no process is configured with it".to_owned() };
+    match leases.lease(name).await {
+        Ok(Some(lease)) if !lease.owner.is_empty() => format!("process {} has its lease", lease.owner),
+        Ok(_) => "no process has its lease".to_owned(),
+        Err(error) => format!("cannot read its lease: {error}"),
     }
 }
 
@@ -135,6 +178,11 @@ async fn parked_after(
 async fn parked_of(consumers: &Consumers, name: &str, after: Option<RoomId>) -> Response {
     let Some(name) = ConsumerName::parse(name) else { return unknown() };
     let Some(source) = consumers.source() else { return unknown() };
+    match source.table.consumer(&name).await {
+        Ok(Some(_)) => {}
+        Ok(None) => return refuse(StatusCode::NOT_FOUND, &format!("there is no consumer {name}")),
+        Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
     let page = match source.table.rooms(&name, Wanted::Parked, after.as_ref(), PARKED_PAGE).await {
         Ok(page) => page,
         Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
@@ -169,6 +217,7 @@ async fn steer(
         Wish::Pause => consumer.pause(true).await,
         Wish::Resume => consumer.pause(false).await,
         Wish::Replay => consumer.replay().await,
+        Wish::RetryAll => consumer.unpark_all().await,
         Wish::Retry { room, skip } => match RoomId::parse(&room) {
             Ok(room) => consumer.unpark(room, skip).await,
             Err(error) => return refuse(StatusCode::BAD_REQUEST, &format!("room: {error}")),

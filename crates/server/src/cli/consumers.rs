@@ -10,6 +10,7 @@ use parlance_api::identity::http::exchange;
 use serde::de::DeserializeOwned;
 
 use crate::admin::consumers::{Listed, ParkedRooms, Wish};
+use crate::config::address;
 use crate::limits::{CONSUMERS_ANSWER, CONSUMERS_WITHIN};
 
 /// Consumers deliver the events of all rooms to webhooks and Kafka: see docs/events.md.
@@ -21,6 +22,7 @@ pub(crate) struct Arguments {
         env = "PARLANCE_ADMIN_LISTEN",
         value_name = "ADDRESS:PORT",
         default_value = "127.0.0.1:9090",
+        value_parser = address::parse,
         global = true
     )]
     admin: SocketAddr,
@@ -41,10 +43,14 @@ enum Action {
     Replay { name: String },
     /// List parked rooms: an event was refused, and they wait for a decision
     Parked { name: String },
-    /// Resume a parked room
+    /// Resume a parked room, or all of them
     Retry {
         name: String,
-        room: String,
+        #[arg(required_unless_present = "all")]
+        room: Option<String>,
+        /// Resume all parked rooms
+        #[arg(long, conflicts_with_all = ["room", "skip"])]
+        all: bool,
         /// Skip the refused event: it is never delivered
         #[arg(long)]
         skip: bool,
@@ -63,7 +69,8 @@ async fn act(admin: SocketAddr, action: Action) -> anyhow::Result<()> {
         Action::Pause { name } => (name, Wish::Pause),
         Action::Resume { name } => (name, Wish::Resume),
         Action::Replay { name } => (name, Wish::Replay),
-        Action::Retry { name, room, skip } => (name, Wish::Retry { room, skip }),
+        Action::Retry { name, room: Some(room), skip, .. } => (name, Wish::Retry { room, skip }),
+        Action::Retry { name, .. } => (name, Wish::RetryAll),
     };
     let body = serde_json::to_vec(&wish)?;
     call::<()>(admin, Method::POST, &format!("/consumers/{}", escaped(&name)), body).await
@@ -71,18 +78,26 @@ async fn act(admin: SocketAddr, action: Action) -> anyhow::Result<()> {
 
 async fn list(admin: SocketAddr) -> anyhow::Result<()> {
     let listed: Vec<Listed> = call(admin, Method::GET, "/consumers", Vec::new()).await?;
-    println!("{:<24} {:<10} {:<10} {:>8} {:>10}  WHY", "NAME", "TARGET", "STATE", "ROOMS", "LAG");
-    for Listed { name, target, here, paused, disabled, away, rooms, lag_seconds } in listed {
-        let state = match (here, paused, disabled.is_empty(), away) {
-            (_, _, false, _) => "disabled",
-            (_, true, _, _) => "paused",
-            (false, ..) => "not here",
-            (_, _, _, true) => "away",
-            _ => "running",
-        };
-        println!("{name:<24} {target:<10} {state:<10} {rooms:>8} {lag_seconds:>9.1}s  {disabled}");
+    let [name, target, state, rooms, lag, parked] = ["NAME", "TARGET", "STATE", "ROOMS", "LAG", "PARKED"];
+    println!("{name:<24} {target:<10} {state:<14} {rooms:>8} {lag:>10} {parked:>8}  WHY");
+    for listed in listed {
+        let state = state_of(&listed);
+        let Listed { name, target, rooms, lag_seconds, parked, why, .. } = listed;
+        println!("{name:<24} {target:<10} {state:<14} {rooms:>8} {lag_seconds:>9.1}s {parked:>8}  {why}");
     }
     Ok(())
+}
+
+/// The state of a consumer in one word.
+fn state_of(listed: &Listed) -> &'static str {
+    match listed {
+        Listed { disabled, .. } if !disabled.is_empty() => "disabled",
+        Listed { paused: true, .. } => "paused",
+        Listed { here: true, away: true, .. } => "away",
+        Listed { here: true, .. } => "running",
+        Listed { configured: true, .. } => "not-here",
+        _ => "not-configured",
+    }
 }
 
 async fn parked(admin: SocketAddr, name: &str) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! Prints events like other services receive them.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -7,14 +8,16 @@ use clap::Args;
 use parlance_proto::events::v1::event_service_client::EventServiceClient;
 use parlance_proto::events::v1::{StreamEventsRequest, StreamStart};
 use parlance_proto::json::room_event_to_json;
-use tonic::Request;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Request, Status};
+
+use crate::limits::{RECONNECT, RECONNECTS};
 
 /// The same stream that other services read, see docs/events.md. Requires a token with the scope `service`,
 /// except for a server in local mode.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The server: host:port
+    /// The server: host:port, or https://host
     #[arg(long, env = "PARLANCE_SERVER", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     server: String,
 
@@ -28,7 +31,16 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(print(arguments))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(print(arguments)) {
+        // Whoever reads the output has enough of it, like `head`.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        ended => ended,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 async fn print(arguments: Arguments) -> anyhow::Result<()> {
@@ -40,24 +52,61 @@ async fn print(arguments: Arguments) -> anyhow::Result<()> {
             .to_owned(),
         None => super::chat::sign_in(&server, "events").await?,
     };
-    let address = format!("http://{}", server.trim_start_matches("http://"));
-    let endpoint = Endpoint::from_shared(address).with_context(|| format!("the address {server:?}"))?;
-    let channel = endpoint.connect().await.with_context(|| format!("cannot connect to {server}"))?;
+    let channel = connect(&server).await?;
     let start = if beginning { StreamStart::Beginning } else { StreamStart::Unspecified };
-    let mut cursor = String::new();
+    let (mut cursor, mut failures) = (String::new(), 0);
     loop {
         let request =
             StreamEventsRequest { start: start.into(), cursor: cursor.clone(), ..Default::default() };
         let mut request = Request::new(request);
         let authorization = format!("Bearer {token}").parse().context("the token")?;
         request.metadata_mut().insert("authorization", authorization);
-        let mut stream = EventServiceClient::new(channel.clone()).stream_events(request).await?.into_inner();
-        while let Some(response) = stream.message().await? {
-            for event in &response.events {
-                let json = room_event_to_json(event).map_err(|error| anyhow::anyhow!(error.message))?;
-                println!("{}", String::from_utf8_lossy(&json));
+        let had = cursor.clone();
+        let ended = print_stream(&channel, request, &mut cursor).await?;
+        // Another server, or this one, continues after the last cursor.
+        failures = if cursor == had { failures + 1 } else { 1 };
+        match ended {
+            Some(status) if status.code() != Code::Unavailable || failures > RECONNECTS => {
+                return Err(status.into());
             }
-            cursor = response.cursor;
+            _ => tokio::time::sleep(RECONNECT.delay(failures)).await,
         }
     }
+}
+
+/// Prints what a stream sends, until it ends or is refused.
+async fn print_stream(
+    channel: &Channel,
+    request: Request<StreamEventsRequest>,
+    cursor: &mut String,
+) -> anyhow::Result<Option<Status>> {
+    let mut stream = match EventServiceClient::new(channel.clone()).stream_events(request).await {
+        Ok(stream) => stream.into_inner(),
+        Err(status) => return Ok(Some(status)),
+    };
+    loop {
+        let response = match stream.message().await {
+            Ok(Some(response)) => response,
+            Ok(None) => return Ok(None),
+            Err(status) => return Ok(Some(status)),
+        };
+        let mut out = std::io::stdout().lock();
+        for event in &response.events {
+            let mut line = room_event_to_json(event).map_err(|error| anyhow::anyhow!(error.message))?;
+            line.push(b'\n');
+            out.write_all(&line)?;
+        }
+        out.flush()?;
+        *cursor = response.cursor;
+    }
+}
+
+async fn connect(server: &str) -> anyhow::Result<Channel> {
+    let is_tls = server.starts_with("https://");
+    let address = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
+    let mut endpoint = Endpoint::from_shared(address).with_context(|| format!("the address {server:?}"))?;
+    if is_tls {
+        endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
+    }
+    endpoint.connect().await.with_context(|| format!("cannot connect to {server}"))
 }

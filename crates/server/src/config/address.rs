@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de};
 
 /// Parses `ADDRESS:PORT` or `NAME:PORT`. For a name with several addresses, uses the first IPv4 one, like examples
 /// and most clients.
-pub(super) fn parse(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn parse(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }

@@ -1,6 +1,6 @@
 //! Options of `parlance serve`: flags before environment before file before defaults.
 
-mod address;
+pub(crate) mod address;
 mod check;
 mod effective;
 mod files;

@@ -90,8 +90,7 @@ impl Webhooks {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the webhooks {}", path.display()))?;
-        let file: File =
-            toml::from_str(&text).with_context(|| format!("in the webhooks {}", path.display()))?;
+        let file = parse(&text).with_context(|| format!("in the webhooks {}", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut names = BTreeSet::new();
         let mut endpoints = Vec::with_capacity(file.webhook.len());
@@ -103,6 +102,13 @@ impl Webhooks {
         }
         Ok(Self { endpoints })
     }
+}
+
+fn parse(text: &str) -> anyhow::Result<File> {
+    let is_single = toml::from_str::<toml::Table>(text)
+        .is_ok_and(|table| table.get("webhook").is_some_and(toml::Value::is_table));
+    ensure!(!is_single, "write [[webhook]] with two brackets: there may be several");
+    Ok(toml::from_str(text)?)
 }
 
 impl Endpoint {
@@ -169,6 +175,7 @@ mod tests {
         assert!(refused("secret-file = 'secret'", "secret-file = 'none'").contains("cannot read the secret"));
         assert!(refused("secret-file = 'secret'", "secret-file = 'short'").contains("24 to 64"));
         assert!(refused("name =", "nmae =").contains("nmae"));
+        assert!(refused("[[webhook]]", "[webhook]").contains("[[webhook]] with two brackets"));
         assert!(read(&format!("{HOOK}{HOOK}")).err().expect("it is refused").contains("two webhooks"));
     }
 }

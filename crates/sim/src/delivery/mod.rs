@@ -54,6 +54,7 @@ const LIMITS: Limits = Limits {
     max_backoff_ms: 1_000,
     park_after: 1_000,
     away_after: 4,
+    away_after_ms: 300,
     max_away_ms: 1_000,
 };
 

@@ -67,7 +67,7 @@ pub struct Options {
     pub effect_timeout: Duration,
     /// Time without any accepted event after which the consumer is disabled; `None`: never.
     pub disable_after: Option<Duration>,
-    /// Whether to enable it on startup if it was disabled.
+    /// Whether to enable it on startup if it was disabled, and to count the time of failures anew.
     pub enable: bool,
     /// How often the checkpoint is written.
     pub flush_every: Duration,
@@ -97,7 +97,7 @@ impl Options {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The name is in use.
-    #[error("the consumer {name} is {there}: give the new one another name, or remove the old one")]
+    #[error("the consumer {name} is {there}: give the new one another name")]
     NameInUse {
         /// The name.
         name: ConsumerName,
@@ -118,8 +118,8 @@ pub enum Error {
 /// Status of a consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
-    /// Commit time of the oldest undelivered event; `None` if all are delivered, as far as is
-    /// known.
+    /// Commit time of the oldest undelivered event, those of parked rooms apart; `None` if all are delivered, as far as
+    /// is known.
     pub behind_since: Option<Timestamp>,
     /// Rooms in memory with undelivered events.
     pub rooms: usize,
@@ -127,6 +127,12 @@ pub struct Status {
     pub is_idle: bool,
     /// Whether the sink is unavailable.
     pub is_away: bool,
+    /// Why it is.
+    pub away_because: String,
+    /// Parked rooms, as far as they were counted since the start.
+    pub parked_rooms: usize,
+    /// Since when the first of them is parked.
+    pub parked_since: Option<Timestamp>,
     /// Whether an operator has paused it.
     pub paused: bool,
     /// Why it was disabled; empty if it is not.
@@ -137,6 +143,7 @@ pub struct Status {
 pub(crate) enum Command {
     Pause(bool),
     Unpark { room: RoomId, skip: bool },
+    UnparkAll,
     Replay,
 }
 

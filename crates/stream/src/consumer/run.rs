@@ -1,6 +1,7 @@
 //! The task of a consumer.
 
 mod commands;
+mod parked;
 mod report;
 mod save;
 
@@ -19,6 +20,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::parked::ParkedRooms;
 use super::clock_jumps::ClockJumps;
 use super::work::Worked;
 use super::{Answer, Command, Shared, Status};
@@ -50,6 +52,9 @@ pub(crate) struct Runner {
     jumps: ClockJumps,
     /// Where the next scan for pending rooms starts.
     scan_after: Option<RoomId>,
+    parked: ParkedRooms,
+    /// Why the sink is unavailable; empty if it is not.
+    away_because: String,
 }
 
 impl Runner {
@@ -68,6 +73,8 @@ impl Runner {
             begun: Instant::now(),
             jumps,
             scan_after: None,
+            parked: ParkedRooms::default(),
+            away_because: String::new(),
         }
     }
 
@@ -157,8 +164,9 @@ impl Runner {
         let mut tick = interval(self.shared.options.flush_every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reading: Option<Reading> = None;
+        let mut counting = parked::count(&self.shared, &self.parked);
         loop {
-            self.load_pending().await;
+            let scans_on = self.load_pending().await;
             self.start_work();
             if reading.is_none() && self.tracker.can_read() {
                 let (feed, from) = (self.shared.parts.feed.clone(), self.tracker.read_from().clone());
@@ -210,7 +218,12 @@ impl Runner {
                         }
                     }
                 }
+                page = &mut counting => {
+                    self.parked.found(page);
+                    counting = parked::count(&self.shared, &self.parked);
+                }
                 () = wake => {}
+                () = std::future::ready(()), if scans_on => {}
             }
         }
     }
@@ -238,7 +251,7 @@ impl Runner {
             Err(error) => error.id(),
         };
         let room = self.working.remove(&id);
-        let Ok((_, Worked { room, ended, error })) = worked else {
+        let Ok((_, Worked { room, ended, not_taken })) = worked else {
             // The panic was logged. The room is retried, and finally parked.
             if let Some(room) = room {
                 let outcome = if self.tracker.gives_up(&room) {
@@ -247,22 +260,17 @@ impl Runner {
                 } else {
                     Outcome::Failed
                 };
+                self.parked.ended(&room, &outcome);
                 let ended = Ended { outcome, ..Ended::NOTHING };
                 self.tracker.ended(&room, ended, self.now());
             }
             return;
         };
         let (now, was_away) = (self.now(), self.tracker.is_away());
+        self.parked.ended(&room, &ended.outcome);
         self.tracker.ended(&room, ended, now);
-        let name = &self.shared.options.name;
-        match (was_away, self.tracker.is_away(), &error) {
-            (false, true, Some(error)) => {
-                tracing::warn!(consumer = %name, %error, "sink is unavailable, retrying; no event is lost");
-            }
-            (true, false, _) => tracing::info!(consumer = %name, "sink is available again"),
-            _ => {}
-        }
-        if let Some(SinkError::Gone { reason }) = error {
+        self.complain(&room, was_away, not_taken.as_ref());
+        if let Some((_, SinkError::Gone { reason })) = not_taken {
             self.disable(reason);
         }
     }
@@ -280,24 +288,29 @@ impl Runner {
         }
     }
 
-    async fn load_pending(&mut self) {
+    /// Reads some pending rooms, if there may be more of them than are in memory. Returns whether to read on at once.
+    async fn load_pending(&mut self) -> bool {
         if !self.tracker.wants_pending() {
-            return;
+            return false;
         }
         let (table, name) = (&self.shared.parts.table, &self.shared.options.name);
         match table.rooms(name, Wanted::Pending, self.scan_after.as_ref(), PENDING_PAGE).await {
             Ok(page) => {
                 self.tracker.pending(page.rooms, page.next.is_none());
                 self.scan_after = page.next;
+                self.tracker.wants_pending()
             }
-            Err(error) => tracing::warn!(consumer = %name, %error, "cannot read pending rooms, retrying"),
+            Err(error) => {
+                tracing::warn!(consumer = %name, %error, "cannot read pending rooms, retrying");
+                false
+            }
         }
     }
 }
 
 fn tracker_of(shared: &Shared, state: &ConsumerState) -> Tracker {
     let is_stopped = state.paused || !state.disabled.is_empty();
-    Tracker::new(state.position.clone(), is_stopped, shared.options.limits)
+    Tracker::new(state.position.clone(), is_stopped, None, shared.options.limits)
 }
 
 /// The page after `from`, once there is one.

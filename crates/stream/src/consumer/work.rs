@@ -1,6 +1,6 @@
 //! A unit of work: delivers some events of one room from the log to the sink.
 
-use parlance_core::{RoomId, SeqRange};
+use parlance_core::{RoomId, SeqRange, Timestamp};
 use parlance_proto::events::v1::RoomEvent;
 use parlance_store::StoreError;
 use parlance_store::consumers::{EventKey, Parked, RoomProgress};
@@ -17,8 +17,8 @@ use crate::tracker::{Ended, Origin, Outcome};
 pub(crate) struct Worked {
     pub(crate) room: RoomId,
     pub(crate) ended: Ended,
-    /// Why an event was not accepted.
-    pub(crate) error: Option<SinkError>,
+    /// The event that was not accepted, and why.
+    pub(crate) not_taken: Option<(String, SinkError)>,
 }
 
 impl Shared {
@@ -39,7 +39,7 @@ impl Shared {
                 }
             };
         }
-        Worked { room: room.clone(), ended, error: not_taken }
+        Worked { room: room.clone(), ended, not_taken }
     }
 
     async fn try_work(
@@ -48,7 +48,7 @@ impl Shared {
         origin: Origin,
         gives_up: bool,
         ended: &mut Ended,
-        not_taken: &mut Option<SinkError>,
+        not_taken: &mut Option<(String, SinkError)>,
     ) -> Result<(), StoreError> {
         let Some(head) = self.parts.log.room(room).await? else { return Ok(()) };
         let done = match origin.done {
@@ -82,23 +82,32 @@ impl Shared {
         }
         let content = self.options.content;
         let events = batch(entries.iter().map(|entry| room_event(room, &head, entry, content)), BATCH_BYTES);
+        let times: Vec<Timestamp> = entries.iter().map(|entry| entry.event.at).collect();
+        ended.behind_since = times.first().copied();
         // The sink may take long, and keeps a copy of its own.
         drop(entries);
         let Delivered { count, error } = self.deliver(room, &events).await;
         let key = |index: usize| EventKey { epoch: head.epoch, seq: events[index].seq };
         if count > 0 {
             (ended.done, ended.answered) = (Some(key(count - 1)), true);
+            // Times never go backwards within a room.
+            ended.behind_since = times.get(count).or(times.last()).copied();
         }
         let Some(error) = error else { return Ok(()) };
         let refused = events.get(count).map(|event| event.id.as_str()).unwrap_or_default();
         tracing::debug!(consumer = %self.options.name, event = refused, %error, "an event was not taken");
         let reason = error.to_string();
-        *not_taken = Some(error.clone());
+        *not_taken = Some((refused.to_owned(), error.clone()));
         let is_refused = match error {
             SinkError::Unavailable { retry_after, .. } => {
                 let retry_after_ms = retry_after.map_or(0, |wait| wait.as_millis() as u64);
-                ended.outcome = Outcome::Unavailable { retry_after_ms };
+                ended.outcome = Outcome::Unavailable { retry_after_ms, is_fault: true };
                 gives_up && count == 0
+            }
+            SinkError::Busy { retry_after, .. } => {
+                let retry_after_ms = retry_after.map_or(0, |wait| wait.as_millis() as u64);
+                ended.outcome = Outcome::Unavailable { retry_after_ms, is_fault: false };
+                false
             }
             SinkError::NotAsked => {
                 ended.outcome = Outcome::Postponed;
@@ -106,7 +115,7 @@ impl Shared {
                 false
             }
             SinkError::Gone { .. } => {
-                ended.outcome = Outcome::Unavailable { retry_after_ms: 0 };
+                ended.outcome = Outcome::Unavailable { retry_after_ms: 0, is_fault: false };
                 false
             }
             SinkError::Refused { .. } => {

@@ -20,6 +20,9 @@ pub struct LeaseTimes {
     pub expiry: Duration,
     /// How long a free consumer is left to the process that reads the feed. Longer than its checks take.
     pub leave: Duration,
+    /// How long a process that may not run a consumer, or fails to start it, leaves it to others: longer than those wait
+    /// that do not read the feed.
+    pub step_back: Duration,
 }
 
 impl LeaseTimes {
@@ -30,6 +33,7 @@ impl LeaseTimes {
         safe: Duration::from_secs(6),
         expiry: Duration::from_secs(9),
         leave: Duration::from_secs(3),
+        step_back: Duration::from_secs(30),
     };
 }
 

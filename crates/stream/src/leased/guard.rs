@@ -115,7 +115,7 @@ impl ConsumerTable for GuardedTable {
 
     async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {
         if !self.guard.holds() {
-            return Err(StoreError::Overloaded);
+            return Err(StoreError::Refused("the lease was not renewed in time".to_owned()));
         }
         let number = self.writes.fetch_add(1, Ordering::Relaxed) + 1;
         let fence = Some(Fence { term: self.term, write: number });

@@ -120,7 +120,8 @@ impl Tracker {
         if !must_go && self.rooms.len() <= 2 * most {
             return;
         }
-        let (unsaved, mut elsewhere, mut active) = (&self.unsaved, false, self.active);
+        let (unsaved, mut is_elsewhere, mut active) = (&self.unsaved, false, self.active);
+        let elsewhere = &mut self.elsewhere;
         self.rooms.retain(|id, room| {
             if unsaved.contains(id) || room.held.is_some() {
                 return true;
@@ -131,7 +132,8 @@ impl Tracker {
                 Phase::Ready | Phase::Waiting { .. } => {
                     let stays = !must_go || !room.saved_pending;
                     if !stays {
-                        elsewhere = true;
+                        is_elsewhere = true;
+                        elsewhere.evicted(room.behind_since);
                         active -= 1;
                     }
                     stays
@@ -139,7 +141,7 @@ impl Tracker {
             }
         });
         self.active = active;
-        if elsewhere {
+        if is_elsewhere {
             (self.pending_elsewhere, self.pending_again) = (true, true);
         }
         let rooms = &self.rooms;
@@ -163,7 +165,7 @@ mod tests {
     fn a_pending_row_of_an_earlier_owner_counts_once_it_is_written_again() {
         let room = RoomId::parse("room").unwrap();
         let limits = Limits { hold_ms: 1_000, ..Limits::PRODUCTION };
-        let mut tracker = Tracker::new(Position::numbered("s", 0), false, limits);
+        let mut tracker = Tracker::new(Position::numbered("s", 0), false, None, limits);
         let done = EventKey { epoch: 0, seq: 3 };
         let row = RoomProgress { done, pending: true, ..RoomProgress::default() };
         tracker.pending(vec![(room.clone(), row)], true);

@@ -15,6 +15,9 @@ pub struct Limits {
     pub park_after: u32,
     /// Consecutive failures after which a sink counts as unavailable, and is tried with one room at a time.
     pub away_after: u32,
+    /// How long all work fails, in at least as many rooms, until it counts as unavailable, even if these rooms failed at
+    /// once: a restart of the sink is shorter, milliseconds.
+    pub away_after_ms: u64,
     /// Longest backoff while it is unavailable, milliseconds.
     pub max_away_ms: u64,
 }
@@ -29,6 +32,7 @@ impl Limits {
         max_backoff_ms: 15 * 60 * 1_000,
         park_after: 30,
         away_after: 5,
+        away_after_ms: 2_000,
         max_away_ms: 60_000,
     };
 }

@@ -22,8 +22,8 @@ pub(super) struct Room {
     /// checkpoint.
     pub(super) held: Option<u64>,
     pub(super) held_since: Millis,
-    /// Commit time of that record.
-    pub(super) held_at: Option<Timestamp>,
+    /// Commit time of its first undelivered event, or earlier. `None` if nothing is known of it.
+    pub(super) behind_since: Option<Timestamp>,
     /// Whether its row says that events are pending.
     pub(super) saved_pending: bool,
     /// Whether that row is of an earlier owner: it does not count as saved before it is written again.
@@ -31,6 +31,8 @@ pub(super) struct Room {
     pub(super) parked: Option<Parked>,
     /// Attempts at the event after `done`.
     pub(super) attempts: u32,
+    /// Those of them that may be the event's fault.
+    pub(super) faults: u32,
     /// How often in a row the work on it was postponed.
     pub(super) postponed: u32,
     /// When the current work started.
@@ -115,6 +117,8 @@ pub(crate) struct Ended {
     pub(crate) answered: bool,
     /// Whether its row, which was read, says that events are pending.
     pub(crate) was_pending: bool,
+    /// Commit time of the first event that was not delivered, or earlier, if known.
+    pub(crate) behind_since: Option<Timestamp>,
     pub(crate) outcome: Outcome,
 }
 
@@ -127,6 +131,8 @@ pub(crate) enum Outcome {
     /// The sink did not accept the next event. It has to be retried.
     Unavailable {
         retry_after_ms: u64,
+        /// Whether it may be the event's fault.
+        is_fault: bool,
     },
     /// The work on the next event failed by itself. It has to be retried.
     Failed,
@@ -138,8 +144,13 @@ pub(crate) enum Outcome {
 
 impl Ended {
     /// Nothing was done, and there is nothing to do.
-    pub(crate) const NOTHING: Self =
-        Self { done: None, answered: false, was_pending: false, outcome: Outcome::UpTo { head: 0 } };
+    pub(crate) const NOTHING: Self = Self {
+        done: None,
+        answered: false,
+        was_pending: false,
+        behind_since: None,
+        outcome: Outcome::UpTo { head: 0 },
+    };
 }
 
 /// The backoff before the next attempt, after `attempts`.

@@ -16,7 +16,7 @@ fn room(number: u64) -> RoomId {
 
 /// A tracker of rooms with one event each.
 fn tracker(rooms: u64) -> Tracker {
-    let mut tracker = Tracker::new(Position::numbered("s", 0), false, LIMITS);
+    let mut tracker = Tracker::new(Position::numbered("s", 0), false, None, LIMITS);
     for number in 0..rooms {
         let head = MovedHead { room: room(number), first: 1, last: 1 };
         let changes = Changes { heads: vec![head], ..Changes::default() };
@@ -30,7 +30,7 @@ fn tracker(rooms: u64) -> Tracker {
 fn limited(tracker: &mut Tracker, rooms: u64) {
     for number in 0..rooms {
         assert_eq!(tracker.next(number), Some(room(number)));
-        let outcome = Outcome::Unavailable { retry_after_ms: HOUR_MS };
+        let outcome = Outcome::Unavailable { retry_after_ms: HOUR_MS, is_fault: false };
         tracker.ended(&room(number), Ended { outcome, ..Ended::NOTHING }, number);
     }
     assert_eq!(tracker.is_away(), rooms >= u64::from(LIMITS.away_after));

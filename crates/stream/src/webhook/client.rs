@@ -103,7 +103,10 @@ impl Client {
             found.map_err(|error| format!("cannot resolve {host}: {error}"))?.collect();
         let allowed = found.iter().filter(|address| self.reach.allows(address.ip()));
         let mut reason = match found.first() {
-            Some(address) => format!("{host} is at {}, which is no address of the internet", address.ip()),
+            Some(address) => format!(
+                "{host} is at {}, which is no address of the internet: allow-private-addresses",
+                address.ip()
+            ),
             None => format!("{host} has no address"),
         };
         for address in allowed {

@@ -5,6 +5,7 @@ mod dice;
 mod leases;
 mod operators;
 mod outages;
+mod quiet;
 mod readers;
 mod runs;
 mod trouble;

@@ -28,11 +28,16 @@ struct Process {
 
 impl Process {
     fn start(world: &Arc<World>, leases: &Leases, owner: &str, consumers: &[&str]) -> Self {
+        Self::with(world, leases, owner, consumers, "test")
+    }
+
+    fn with(world: &Arc<World>, leases: &Leases, owner: &str, consumers: &[&str], target: &str) -> Self {
         let (way, end) = (Way::new(world, leases), CancellationToken::new());
         let leasing = Leasing { table: way.clone(), owner: owner.to_owned(), times: LeaseTimes::PRODUCTION };
         let reader = Reader::start(leasing.clone(), end.clone());
         let consumers = consumers.iter().map(|name| {
-            let options = Options { name: ConsumerName::parse(name).unwrap(), ..options(Start::Beginning) };
+            let name = ConsumerName::parse(name).unwrap();
+            let options = Options { name, target: target.to_owned(), ..options(Start::Beginning) };
             Leased::start(leasing.clone(), &reader, world.parts(), options, end.clone())
         });
         Self { consumers: consumers.collect(), reader, way, end }
@@ -123,4 +128,28 @@ async fn processes_do_not_look_at_leases_in_step() {
     assert_eq!(waiting.len(), 2, "the reader need not look");
     let together = waiting[0].iter().filter(|at| waiting[1].contains(at)).count();
     assert!(together < waiting[0].len() / 10, "{together} of {}", waiting[0].len());
+}
+
+/// A process whose consumer is another one of the same name is the first to run, and takes free consumers before others.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_may_not_run_a_consumer_leaves_it_to_others() {
+    let (world, leases) = (World::new(91, false), Leases::default());
+    *lock(&world.store_failing) = 0;
+    let first = Process::start(&world, &leases, "first", &ALL);
+    all_run(std::slice::from_ref(&first), 1).await;
+    first.stop().await;
+    let wrong = Process::with(&world, &leases, "wrong", &ALL, "another topic");
+    wait(|| wrong.consumers.iter().all(|consumer| consumer.name_in_use().is_some())).await;
+    let right = Process::start(&world, &leases, "right", &ALL);
+    let begun = Instant::now();
+    wait(|| right.runs() == ALL.len()).await;
+    assert!(begun.elapsed() < REPLACED_WITHIN, "after {:?}", begun.elapsed());
+    sleep(LONG).await;
+    assert_eq!((right.runs(), wrong.runs()), (ALL.len(), 0));
+    // Its consumers are free again, but still not its own.
+    right.stop().await;
+    sleep(LONG).await;
+    assert_eq!(wrong.runs(), 0);
+    let looks = wrong.way.looks.lock().unwrap().len();
+    assert!(looks < 4_000, "{looks} looks");
 }

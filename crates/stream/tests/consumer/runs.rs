@@ -23,6 +23,7 @@ pub(super) const SMALL: Limits = Limits {
     max_backoff_ms: 500,
     park_after: 1_000,
     away_after: 4,
+    away_after_ms: 100,
     max_away_ms: 400,
 };
 

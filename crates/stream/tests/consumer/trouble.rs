@@ -122,6 +122,28 @@ async fn consumer_failing_for_days_is_disabled_until_resumed() {
     settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
 }
 
+/// A process that is off for a week tries nothing.
+#[tokio::test(start_paused = true)]
+async fn time_in_which_no_process_runs_disables_nobody() {
+    let world = World::new(13, false);
+    let day = Duration::from_secs(24 * 3_600);
+    let disabling = Options { disable_after: Some(5 * day), enable: true, ..patient(Start::Now) };
+    let (consumer, shutdown) = start(&world, disabling.clone()).await;
+    *lock(&world.failing) = 100;
+    world.append(&room(1), 1);
+    until(&consumer, |status| status.is_away).await;
+    sleep(LONG).await;
+    shutdown.cancel();
+    consumer.ended().await;
+    sleep(7 * day).await;
+    let (consumer, _shutdown) = start(&world, disabling).await;
+    until(&consumer, |status| status.is_away).await;
+    sleep(day).await;
+    assert_eq!(consumer.status().borrow().disabled, "");
+    sleep(5 * day).await;
+    assert_ne!(consumer.status().borrow().disabled, "");
+}
+
 #[tokio::test(start_paused = true)]
 async fn consumer_names_are_unique() {
     let world = World::new(6, false);

@@ -2,7 +2,7 @@
 
 use parlance_core::RoomId;
 use parlance_store::StoreError;
-use parlance_store::consumers::RoomProgress;
+use parlance_store::consumers::{RoomProgress, Wanted};
 
 use super::super::{Answer, Command, Error};
 use super::{Leave, PENDING_PAGE, Runner, tracker_of};
@@ -14,6 +14,7 @@ impl Runner {
         let result = match command {
             Command::Pause(paused) => self.pause(paused).await,
             Command::Unpark { room, skip } => self.unpark(room, skip).await,
+            Command::UnparkAll => self.unpark_all().await,
             Command::Replay => {
                 leave = Some(Leave::Walk);
                 self.finish_work().await;
@@ -61,15 +62,47 @@ impl Runner {
         }
         // Even if the write fails, since it may have been carried out: a later flush writes the current
         // state.
+        self.parked.resumed(&room);
         if !is_walking {
             self.tracker.unpark(&room, row.clone());
         }
         Ok(self.write(vec![(room, row)]).await?)
     }
 
+    /// Resumes all parked rooms: their rows become pending, and are read as others are.
+    async fn unpark_all(&mut self) -> Result<(), Error> {
+        let is_walking = self.state.walk.is_some();
+        if !is_walking {
+            self.load().await;
+            self.save().await;
+        }
+        let shared = self.shared.clone();
+        let (table, name) = (&shared.parts.table, &shared.options.name);
+        let mut after = None;
+        loop {
+            let page = table.rooms(name, Wanted::Parked, after.as_ref(), PENDING_PAGE).await?;
+            let resumed = |(room, row)| (room, RoomProgress { parked: None, pending: true, ..row });
+            let rows: Vec<_> = page.rooms.into_iter().map(resumed).collect();
+            rows.iter().for_each(|(room, _)| self.parked.resumed(room));
+            // Even if the write fails, since it may have been carried out.
+            if !is_walking {
+                self.tracker.unparked(&rows);
+                self.scan_after = None;
+            }
+            if !rows.is_empty() {
+                self.write(rows).await?;
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Makes every room start over.
     async fn forget_progress(&mut self) -> Result<(), StoreError> {
         self.state.created_at = parlance_core::Timestamp(0);
+        self.parked.clear();
         let feed = self.shared.parts.feed.clone();
         let mut after = None;
         loop {

@@ -2,20 +2,55 @@
 
 use std::time::Duration;
 
-use parlance_core::Timestamp;
+use parlance_core::{RoomId, Timestamp};
 
 use super::super::Status;
 use super::Runner;
+use crate::limits::{LOGGED_ATTEMPT, LOGGED_ATTEMPTS};
+use crate::sink::SinkError;
 
 /// What is published of a consumer.
-const GAUGES: [&str; 4] = [
+const GAUGES: [&str; 6] = [
     "parlance_consumer_lag_seconds",
+    "parlance_consumer_parked_rooms",
+    "parlance_consumer_parked_seconds",
     "parlance_consumer_unfinished_rooms",
     "parlance_consumer_away",
     "parlance_consumer_disabled",
 ];
 
 impl Runner {
+    /// Logs that an event, or any, is not accepted. `was_away` says whether the sink was unavailable before.
+    pub(super) fn complain(
+        &mut self,
+        room: &RoomId,
+        was_away: bool,
+        not_taken: Option<&(String, SinkError)>,
+    ) {
+        let (name, is_away) = (&self.shared.options.name, self.tracker.is_away());
+        if let Some((event, error)) = not_taken {
+            let attempts = self.tracker.attempts(room);
+            let is_logged =
+                attempts >= LOGGED_ATTEMPT && (attempts - LOGGED_ATTEMPT).is_multiple_of(LOGGED_ATTEMPTS);
+            if is_away {
+                self.away_because = error.to_string();
+            } else if is_logged {
+                tracing::warn!(consumer = %name, event, attempts, %error, "an event is not accepted, retrying");
+            }
+        }
+        match (was_away, is_away) {
+            (false, true) => {
+                let error = &self.away_because;
+                tracing::warn!(consumer = %name, error, "sink is unavailable, retrying; no event is lost");
+            }
+            (true, false) => {
+                self.away_because.clear();
+                tracing::info!(consumer = %name, "sink is available again");
+            }
+            _ => {}
+        }
+    }
+
     pub(super) fn disable(&mut self, reason: String) {
         if self.state.disabled.is_empty() {
             let name = &self.shared.options.name;
@@ -41,17 +76,26 @@ impl Runner {
                 self.disable("no event was accepted for too long".to_owned());
             }
         }
+        if !self.tracker.is_away() {
+            // An operator has resumed it.
+            self.away_because.clear();
+        }
         let status = Status {
             behind_since: self.tracker.oldest(),
             rooms: self.tracker.active(),
             is_idle: self.tracker.is_idle(),
             is_away: self.tracker.is_away(),
+            away_because: self.away_because.clone(),
+            parked_rooms: self.parked.count(),
+            parked_since: self.parked.oldest(),
             paused: self.state.paused,
             disabled: self.state.disabled.clone(),
         };
-        let lag = status.behind_since.map_or(0.0, |since| now.since(since) as f64 / 1_000.0);
+        let age = |since: Option<Timestamp>| since.map_or(0.0, |since| now.since(since) as f64 / 1_000.0);
+        let (lag, parked_for) = (age(status.behind_since), age(status.parked_since));
         let [away, disabled] = [status.is_away, !status.disabled.is_empty()].map(u8::from).map(f64::from);
-        self.set_gauges([lag, status.rooms as f64, away, disabled]);
+        let (rooms, parked) = (status.rooms as f64, status.parked_rooms as f64);
+        self.set_gauges([lag, parked, parked_for, rooms, away, disabled]);
         self.status.send_if_modified(|last| {
             let is_new = *last != status;
             *last = status;

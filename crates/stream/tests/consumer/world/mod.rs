@@ -51,6 +51,15 @@ struct State {
     poisoned: BTreeSet<(RoomId, u64)>,
 }
 
+/// How a sink fails for one room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Its fault, or that of the event: who knows.
+    Failing,
+    /// It wants fewer requests.
+    Busy(Option<Duration>),
+}
+
 pub(super) struct World {
     state: Mutex<State>,
     dice: Mutex<Dice>,
@@ -66,6 +75,10 @@ pub(super) struct World {
     begun: Instant,
     /// The sink does not answer for this room, and takes nothing of it.
     pub(super) stuck: Mutex<Option<RoomId>>,
+    /// Rooms for which the sink answers nothing good, and how.
+    pub(super) troubled: Mutex<BTreeMap<RoomId, Trouble>>,
+    /// The sink never answers.
+    pub(super) hangs: Mutex<bool>,
     /// The sink takes what it is given, and says that it does not.
     pub(super) lies: Mutex<bool>,
     /// A room that is damaged.
@@ -96,6 +109,8 @@ impl World {
             slow: Mutex::default(),
             begun: Instant::now(),
             stuck: Mutex::default(),
+            troubled: Mutex::default(),
+            hangs: Mutex::default(),
             lies: Mutex::default(),
             damaged: Mutex::default(),
             unreadable: Mutex::default(),

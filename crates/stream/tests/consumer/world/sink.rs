@@ -6,7 +6,7 @@ use parlance_proto::events::v1::RoomEvent;
 use parlance_store::consumers::EventKey;
 use parlance_stream::sink::{Delivered, EventSink, SinkError};
 
-use super::{World, lock};
+use super::{Trouble, World, lock};
 
 impl World {
     fn take(&self, room: &RoomId, events: &[RoomEvent]) -> usize {
@@ -30,8 +30,17 @@ impl EventSink for World {
             let reason = "not now".to_owned();
             Delivered { count, error: Some(SinkError::Unavailable { reason, retry_after: None }) }
         };
-        if lock(&self.stuck).as_ref() == Some(room) {
+        if *lock(&self.hangs) || lock(&self.stuck).as_ref() == Some(room) {
             return std::future::pending().await;
+        }
+        let trouble = lock(&self.troubled).get(room).copied();
+        match trouble {
+            Some(Trouble::Failing) => return unavailable(0),
+            Some(Trouble::Busy(retry_after)) => {
+                let error = SinkError::Busy { reason: "not so fast".to_owned(), retry_after };
+                return Delivered { count: 0, error: Some(error) };
+            }
+            None => {}
         }
         if *lock(&self.lies) {
             self.take(room, events);

@@ -39,12 +39,19 @@ impl ConsumerTable for World {
         after: Option<&RoomId>,
         limit: usize,
     ) -> Result<RoomPage, StoreError> {
+        if self.chance(5) {
+            return Err(StoreError::Overloaded);
+        }
+        // As on DynamoDB, a page is of rows, of which few or none may be wanted.
+        let most = limit.min(2);
         let state = lock(&self.state);
-        let rows = state.rows.iter().filter(|((owner, room), row)| {
-            owner == name && wanted.matches(row) && after.is_none_or(|after| room > after)
-        });
-        let rooms: Vec<_> = rows.take(limit.min(2)).map(|((_, id), row)| (id.clone(), row.clone())).collect();
-        let next = rooms.last().filter(|_| rooms.len() == limit.min(2)).map(|(id, _)| id.clone());
+        let rows = state
+            .rows
+            .iter()
+            .filter(|((owner, room), _)| owner == name && after.is_none_or(|after| room > after));
+        let rows: Vec<_> = rows.take(most).map(|((_, id), row)| (id.clone(), row.clone())).collect();
+        let next = rows.last().filter(|_| rows.len() == most).map(|(id, _)| id.clone());
+        let rooms = rows.into_iter().filter(|(_, row)| wanted.matches(row)).collect();
         Ok(RoomPage { rooms, next })
     }
 
