@@ -61,6 +61,10 @@ export class Crowd {
   readonly blocked = new Set<string>();
   /** Who is banned from every room. */
   readonly banned = new Set<string>();
+  /** Whether users may be searched for by name. */
+  searches = false;
+  /** Pictures of users, by id. */
+  readonly pictures = new Map<string, string>();
   /** Whether the user's own messages are in their rooms; otherwise they are only answered. */
   keepsOwn = true;
   /** Operations that are refused. */
@@ -139,7 +143,7 @@ export class Crowd {
   /** Adds any event to a room. */
   happens(room: CrowdRoom, body: Json, actorId = "person-0"): void {
     room.head += 1;
-    this.#send({ event: { ...this.#event(room, room.head), actorId, ...body } });
+    this.#send({ event: { ...this.#event(room, room.head), actorId, requestId: `r${room.head}`, ...body } });
   }
 
   /** Adds a user to a room, by another user. */
@@ -205,6 +209,12 @@ export class Crowd {
       case "listUsers":
         if (!this.#options.directory) return undefined;
         return this.#page("users", this.#people(this.#options.people), request, (id) => this.#user(id));
+      case "searchUsers": {
+        if (!this.searches) return undefined;
+        const prefix = String(request["namePrefix"]).toLowerCase();
+        const users = this.#people(this.#options.people).map((id) => this.#user(id));
+        return { users: users.filter(({ name }) => String(name).toLowerCase().startsWith(prefix)).slice(0, Number(request["pageSize"])) };
+      }
       case "getUser":
         return { user: this.#user(String(request["userId"])) };
       case "getPresence":
@@ -330,7 +340,7 @@ export class Crowd {
 
   #user(userId: string): Json {
     const index = Number(userId.split("-")[1] ?? 0);
-    return { userId, name: userId === Crowd.USER ? "Me Myself" : `${NAMES[index % NAMES.length]} ${index}`, updatedAt: this.#at(this.#begin) };
+    return { userId, name: userId === Crowd.USER ? "Me Myself" : `${NAMES[index % NAMES.length]} ${index}`, imageUrl: this.pictures.get(userId) ?? "", updatedAt: this.#at(this.#begin) };
   }
 
   #member(userId: string): Json {

@@ -1,7 +1,10 @@
+import type { ChatMessage } from "@parlance/client";
 import { describe, expect, test } from "vitest";
 
 import { completed, matching, unfinished } from "../src/lib/completion";
+import { textOf, unknownKind } from "../src/lib/kinds";
 import type { Note } from "../src/lib/notes";
+import { mayLoad } from "../src/lib/pictures.svelte";
 import { rowsOf } from "../src/lib/rows";
 import { isJumbo, mentionsOf, piecesOf } from "../src/lib/text";
 
@@ -56,6 +59,29 @@ describe("a word that can be completed", () => {
   });
 });
 
+test.each([
+  ["https://a.example/1.png", ["https://a.example:443"], true],
+  ["https://A.example:443/1.png?size=2", ["https://a.example:443"], true],
+  ["https://a.example.evil/1.png", ["https://a.example:443"], false],
+  ["https://a.example:8443/1.png", ["https://a.example:443"], false],
+  ["http://a.example/1.png", ["https://a.example:443", "https:"], false],
+  ["http://127.0.0.1:8000/1.png", ["http://127.0.0.1:8000"], true],
+  ["https://anywhere.example/1.png", ["https:"], true],
+  ["https://a.example/1.png", [], false],
+  ["https://a.example/1.png", ["a future form"], false],
+  ["javascript:alert(1)", ["https:"], false],
+  ["data:image/png;base64,AA", ["data:", "https:"], false],
+  ["/1.png", ["https:"], false],
+  ["", ["https:"], false],
+])("the picture %j is loaded where %j are allowed: %j", (url, sources, expected) => expect(mayLoad(url, sources)).toBe(expected));
+
+test("a kind that is not known here is named, and stands for a text that is missing", () => {
+  const of = (kind: string, text: string, deleted = false) => ({ kind, text, deleted }) as ChatMessage;
+  const kinds = [of("text", "a"), of("system", "b"), of("custom:order", "c"), of("custom:order", "", true), of("new-kind", "d")];
+  expect(kinds.map(unknownKind)).toEqual([undefined, undefined, "order", undefined, "new-kind"]);
+  expect([textOf(of("custom:order", "Order 17")), textOf(of("custom:order", "")), textOf(of("text", "a"))]).toEqual(["Order 17", "Message of the kind “order”", "a"]);
+});
+
 describe("rows", () => {
   const at = (day: number, minute: number) => new Date(2026, 4, day, 12, minute);
   const message = (seq: number | undefined, senderId: string, date: Date, replyToSeq?: number) => ({
@@ -103,6 +129,13 @@ describe("rows", () => {
     // unread message.
     expect(where("startsUnread", 1)).toEqual([]);
     expect(rowsOf(messages, { readSeq: 1, userId: "ann", isBeginning: true, isEnd: true })[0]!.startsUnread).toBe(true);
+  });
+
+  test("what the app says is not below the name of whoever wrote before", () => {
+    const notice = { ...message(2, "bob", at(1, 1)), kind: "system" as const };
+    const mixed = [message(1, "bob", at(1, 0)), notice, { ...notice, key: "bob/3", seq: 3 }, message(4, "bob", at(1, 2))];
+    const rows = rowsOf(mixed, { readSeq: undefined, userId: "ann", isBeginning: true, isEnd: true });
+    expect(rows.map(({ continues }) => continues)).toEqual([false, false, true, false]);
   });
 
   const reader = { readSeq: undefined, userId: "ann" };

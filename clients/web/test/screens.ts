@@ -101,7 +101,7 @@ test.each(["dark", "light"] as const)("screens of a phone, %s", async (colorSche
     await me.getByRole("button", { name: "Details", exact: true }).click();
     await me.getByRole("complementary").getByText("Priya Raman").waitFor();
     await shoot(me, "22-details");
-    await me.getByRole("button", { name: "Title and topic" }).click();
+    await me.getByRole("button", { name: "Title, topic and picture" }).click();
     await shoot(me, "23-edit-room");
     await me.keyboard.press("Escape");
     await me.getByRole("button", { name: "Add people" }).click();

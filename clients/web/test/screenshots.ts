@@ -26,7 +26,7 @@ test("a team at work", async () => {
     await maya.getByRole("button", { name: "Create" }).click();
     await maya.getByRole("heading", { level: 2, name: "Harbour launch" }).waitFor();
     await maya.getByRole("button", { name: "Details", exact: true }).click();
-    await maya.getByRole("button", { name: "Title and topic" }).click();
+    await maya.getByRole("button", { name: "Title, topic and picture" }).click();
     await maya.getByRole("textbox", { name: "Topic" }).fill("Doors open on Friday at nine");
     await maya.getByRole("button", { name: "Save" }).click();
     await maya.getByRole("button", { name: "Close details" }).click();

@@ -286,7 +286,7 @@ describe("rooms", () => {
     await alice.getByRole("menuitem", { name: "Make admin" }).click();
     await member(bob, `Bob ${group}`).getByText("Admin").waitFor();
 
-    await details(bob).getByRole("button", { name: "Title and topic" }).click();
+    await details(bob).getByRole("button", { name: "Title, topic and picture" }).click();
     await bob.getByRole("textbox", { name: "Title" }).fill(`Orchard ${group}`);
     await bob.getByRole("textbox", { name: "Topic" }).fill("apples");
     await bob.getByRole("button", { name: "Save" }).click();

@@ -64,6 +64,7 @@ async fn main() -> Result<(), Error> {
         recovery_reads: RECOVERY_READS,
         presence_grace: Duration::ZERO,
         profiles: parlance_api::ProfileRules::default(),
+        image_origins: Vec::new(),
         end_sessions: None,
         sizes: &parlance_api::Sizes::PRODUCTION,
     };

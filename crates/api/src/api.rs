@@ -58,6 +58,8 @@ pub struct Parts {
     pub presence_grace: Duration,
     /// What users may do with profiles.
     pub profiles: ProfileRules,
+    /// Where the web app shows pictures from, for clients.
+    pub image_origins: Vec<String>,
     /// Ends sessions on the other nodes, too. `None`: there are no others.
     pub end_sessions: Option<Arc<dyn EndSessions>>,
     /// Sizes of pages and caches; [`Sizes::PRODUCTION`] except in tests.

@@ -157,6 +157,7 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
         recovery_reads: 100,
         presence_grace: Duration::ZERO,
         profiles: ProfileRules::default(),
+        image_origins: Vec::new(),
         end_sessions: None,
         sizes,
     }

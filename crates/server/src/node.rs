@@ -95,6 +95,7 @@ impl Node {
             recovery_reads: parlance_api::RECOVERY_READS,
             presence_grace: parlance_api::PRESENCE_GRACE,
             profiles: config.profiles,
+            image_origins: config.image_origins.sources(),
             end_sessions: Some(revoking.clone()),
             sizes: &parlance_api::Sizes::PRODUCTION,
         };

@@ -34,6 +34,8 @@ pub(crate) struct Common {
     pub(crate) readiness: Readiness,
     pub(crate) guard: Guard,
     pub(crate) headers: AnswerHeaders,
+    /// Origins of the pictures that the web app shows.
+    pub(crate) image_origins: Vec<String>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) bridge: parlance_bridge::Options,
 }
@@ -93,7 +95,7 @@ pub(crate) fn node(
     }
     let backend = InProcess::new(services.clone(), unary);
     let bridge = Bridge::new(Arc::new(backend), common.bridge.clone(), common.shutdown.clone());
-    let app = grpc.merge(bridge.router()).merge(web::router()).fallback(unknown);
+    let app = grpc.merge(bridge.router()).merge(web::router(&common.image_origins)?).fallback(unknown);
     Ok(NodeRoutes { app: with_common(app, common), for_bridges, bridge: Some(bridge) })
 }
 
@@ -122,10 +124,11 @@ fn streamed(opened: Result<Deliveries, tonic::Status>) -> Response {
 }
 
 /// The routes of a bridge in front of `backend`.
-pub(crate) fn bridge(backend: Arc<dyn ChatBackend>, common: Common) -> (Router, Bridge) {
+pub(crate) fn bridge(backend: Arc<dyn ChatBackend>, common: Common) -> anyhow::Result<(Router, Bridge)> {
     let bridge = Bridge::new(backend, common.bridge.clone(), common.shutdown.clone());
-    let app = bridge.router().merge(web::router()).fallback(not_at_a_bridge);
-    (with_common(app, common), bridge)
+    let web = web::router(&common.image_origins)?;
+    let app = bridge.router().merge(web).fallback(not_at_a_bridge);
+    Ok((with_common(app, common), bridge))
 }
 
 /// The routes of a worker: health only.

@@ -88,8 +88,14 @@ impl Server {
         // A page of local mode is on a machine where other servers have no TLS.
         let is_local = matches!(&config.role, Role::Node(node) if matches!(node.identity, Identity::Local));
         let headers = AnswerHeaders::new(tls.is_some(), if is_local { 0 } else { config.hsts_seconds });
-        let common =
-            Common { readiness: readiness.clone(), guard, headers, shutdown: shutdown.clone(), bridge };
+        let common = Common {
+            readiness: readiness.clone(),
+            guard,
+            headers,
+            image_origins: config.image_origins.sources(),
+            shutdown: shutdown.clone(),
+            bridge,
+        };
         // Clients are told to leave over the first half of the time; the second half is for those that have not.
         let spread = config.drain / 2;
         // Bridges and operators keep their connections: they poll readiness.
@@ -109,7 +115,7 @@ impl Server {
             }
             Role::Bridge(nodes) => {
                 let (tier, upstream) = RunningBridge::start(nodes, &readiness, &shutdown, spread);
-                let (app, bridge) = routes::bridge(upstream, common);
+                let (app, bridge) = routes::bridge(upstream, common)?;
                 (Running::Bridge(tier), app, Router::new(), Some(bridge))
             }
             Role::Worker(worker) => {

@@ -1,8 +1,8 @@
 //! The web app, built into the binary.
 
 use axum::Router;
-use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
@@ -17,11 +17,11 @@ const MISSING: &str = "<!doctype html><title>Parlance</title><p>This server was 
                        <code>make run</code> builds both.";
 
 /// Only this server's own files run in the page, only the app's templates create markup, and no page may frame
-/// it.
+/// it. The sources of pictures follow at the end.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      img-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
+                      manifest-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'; require-trusted-types-for 'script'; \
-                      trusted-types svelte-trusted-html parlance-worker";
+                      trusted-types svelte-trusted-html parlance-worker; img-src 'self'";
 
 /// Names in `assets/` contain a hash of the content: they never change.
 const FOREVER: &str = "public, max-age=31536000, immutable";
@@ -30,36 +30,41 @@ const FOREVER: &str = "public, max-age=31536000, immutable";
 const BESIDE: [&str; 6] =
     ["icon.svg", "icon-180.png", "icon-512.png", "icon-maskable-512.png", "manifest.webmanifest", "sw.js"];
 
-pub(crate) fn router() -> Router {
-    let router = Router::new()
-        .route("/", get(|headers: HeaderMap| async move { page(&headers) }))
-        .route("/assets/{name}", get(asset));
-    BESIDE.into_iter().fold(router, |router, name| {
-        router.route(
-            &format!("/{name}"),
-            get(move |headers: HeaderMap| async move { file(name, "no-cache", &headers) }),
-        )
-    })
+/// The routes of the app, whose page shows pictures of these origins.
+///
+/// # Errors
+/// If the origins cannot be part of a header.
+pub(crate) fn router(image_origins: &[String]) -> anyhow::Result<Router> {
+    let policy = HeaderValue::try_from(format!("{} {}", POLICY, image_origins.join(" ")).trim_end())?;
+    let router = Router::new().route("/", get(page)).route("/assets/{name}", get(asset));
+    let beside = |name: &'static str| {
+        get(move |State(policy): State<HeaderValue>, headers: HeaderMap| async move {
+            file(name, "no-cache", policy, &headers)
+        })
+    };
+    let router =
+        BESIDE.into_iter().fold(router, |router, name| router.route(&format!("/{name}"), beside(name)));
+    Ok(router.with_state(policy))
 }
 
-fn page(headers: &HeaderMap) -> Response {
+async fn page(State(policy): State<HeaderValue>, headers: HeaderMap) -> Response {
     if WebApp::get("index.html").is_none() {
         return ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], MISSING).into_response();
     }
-    file("index.html", "no-cache", headers)
+    file("index.html", "no-cache", policy, &headers)
 }
 
-async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    file(&format!("assets/{name}"), FOREVER, &headers)
+async fn asset(State(policy): State<HeaderValue>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    file(&format!("assets/{name}"), FOREVER, policy, &headers)
 }
 
 /// Serves a file, in an encoding that the browser accepts; without a body if it is cached there.
-fn file(name: &str, cache: &'static str, asked: &HeaderMap) -> Response {
+fn file(name: &str, cache: &'static str, policy: HeaderValue, asked: &HeaderMap) -> Response {
     let Some(plain) = WebApp::get(name) else { return StatusCode::NOT_FOUND.into_response() };
     let tag = entity_tag(&plain);
-    let common: [(HeaderName, &str); 7] = [
+    let policy = [(header::CONTENT_SECURITY_POLICY, policy)];
+    let common: [(HeaderName, &str); 6] = [
         (header::CONTENT_TYPE, plain.metadata.mimetype()),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, cache),
@@ -70,11 +75,11 @@ fn file(name: &str, cache: &'static str, asked: &HeaderMap) -> Response {
         asked.get_all(name).iter().any(|header| header.to_str().is_ok_and(|header| header.contains(value)))
     };
     if has(header::IF_NONE_MATCH, &tag) {
-        return (StatusCode::NOT_MODIFIED, common).into_response();
+        return (StatusCode::NOT_MODIFIED, policy, common).into_response();
     }
     match WebApp::get(&format!("{name}.gz")).filter(|_| has(header::ACCEPT_ENCODING, "gzip")) {
-        Some(gzip) => (common, [(header::CONTENT_ENCODING, "gzip")], gzip.data).into_response(),
-        None => (common, plain.data).into_response(),
+        Some(gzip) => (policy, common, [(header::CONTENT_ENCODING, "gzip")], gzip.data).into_response(),
+        None => (policy, common, plain.data).into_response(),
     }
 }
 

@@ -78,6 +78,7 @@ impl Node {
             recovery_reads: RECOVERY_READS,
             presence_grace: PRESENCE_GRACE,
             profiles: parlance_api::ProfileRules::default(),
+            image_origins: Vec::new(),
             end_sessions: None,
             sizes,
         };

@@ -5,6 +5,7 @@ import { Drafts } from "./drafts";
 import { type Identity, localUser, sharedToken } from "./identity";
 import { Mentions } from "./mentions.svelte";
 import { People, type Person } from "./people.svelte";
+import { Pictures } from "./pictures.svelte";
 import { Rooms } from "./rooms.svelte";
 import { shared } from "./storage";
 import { type Place, route } from "./route.svelte";
@@ -19,6 +20,7 @@ export class Chat {
   readonly userId: string;
   readonly client: Client;
   readonly people: People;
+  readonly pictures: Pictures;
   readonly drafts: Drafts;
   readonly mentions: Mentions;
   readonly isLocal: boolean;
@@ -62,6 +64,7 @@ export class Chat {
       userId,
     });
     this.people = new People(this.client, userId, () => this.state.status === "online");
+    this.pictures = new Pictures(this.client);
     this.#rooms = new Rooms(this.client);
     this.drafts = new Drafts(userId);
     this.#blockedKey = `parlance:blocked:${userId}`;
@@ -88,6 +91,7 @@ export class Chat {
       await this.client.start();
     } finally {
       this.client.loadBlocked().catch(() => {});
+      this.pictures.load().catch(() => {});
       // Initially refused rooms are requested again. Users missing in the directory can still be found by name.
       void this.people.load().then(() => this.people.expect(this.#rooms.direct.keys()));
     }
@@ -167,6 +171,11 @@ export class Chat {
   titleOf(room: Room): string {
     if (room.kind === v1.RoomKind.DIRECT) return room.peerId ? this.people.name(room.peerId) : texts.place.unknownPeer;
     return room.title || texts.place.untitled;
+  }
+
+  /** The URL of a room's picture, or of the other user's in a direct one; may be empty. */
+  pictureOf(room: Room): string {
+    return room.peerId ? this.people.picture(room.peerId) : room.imageUrl;
   }
 
   /** Like {@link titleOf}, for a search through all rooms: requests no names. */

@@ -1,6 +1,7 @@
 import { type Room, v1 } from "@parlance/client";
 
 import type { Chat } from "./chat.svelte";
+import { nameOfKind } from "./kinds";
 import { route } from "./route.svelte";
 import { shared } from "./storage";
 import { mentionsOf } from "./text";
@@ -27,7 +28,7 @@ export class Notifications {
       if (room.mutedUntil > chat.client.serverTime || chat.hides(room, actorId)) return;
       if (chat.client.serverTime - Number(at?.seconds ?? 0n) * 1000 > FRESH_MS) return;
       if (room.kind === v1.RoomKind.CHANNEL && !mentionsOf(body.value.text, chat.userId)) return;
-      this.#show(room, actorId, body.value.text);
+      this.#show(room, actorId, body.value);
     });
   }
 
@@ -45,13 +46,15 @@ export class Notifications {
     shared.set(KEY, on ? "on" : "off");
   }
 
-  #show(room: Room, senderId: string, text: string): void {
+  #show(room: Room, senderId: string, { kind, text }: v1.Message): void {
     const sender = this.#chat.people.name(senderId);
-    const title = room.kind === v1.RoomKind.DIRECT ? sender : texts.notifications.inRoom(sender, this.#chat.titleOf(room));
+    const inRoom = room.kind === v1.RoomKind.DIRECT ? sender : texts.notifications.inRoom(sender, this.#chat.titleOf(room));
+    const title = kind === "system" ? this.#chat.titleOf(room) : inRoom;
+    const body = text || texts.message.ofKind(nameOfKind(kind));
     // One per room: the latest.
     let shown: Notification;
     try {
-      shown = new Notification(title, { body: text.slice(0, 200), tag: room.id, icon: "icon.svg" });
+      shown = new Notification(title, { body: body.slice(0, 200), tag: room.id, icon: "icon.svg" });
     } catch {
       // Mobile browsers require a service worker for it.
       this.isOn = false;

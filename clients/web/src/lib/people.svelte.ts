@@ -1,4 +1,4 @@
-import type { Client, v1 } from "@parlance/client";
+import { type Client, PermissionDeniedError, type v1 } from "@parlance/client";
 import { SvelteMap, SvelteSet } from "svelte/reactivity";
 
 import { Lookups } from "./lookups";
@@ -24,38 +24,55 @@ export interface Person {
   readonly name: string;
 }
 
+/** A person who was found by name. */
+export interface Found extends Person {
+  readonly picture: string;
+}
+
+/** People found at once. */
+const MOST_FOUND = 20;
+
+interface Profile {
+  /** Empty if a user was met but not looked up yet, or has no name. */
+  readonly name: string;
+  /** URL of a picture; may be empty. */
+  readonly picture: string;
+}
+
 /** Ten times as fast for sorting as `localeCompare`. */
 const { compare } = new Intl.Collator();
 
-/** Names and presence of users. */
+/** Names, pictures and presence of users. */
 export class People {
   readonly #client: Client;
   readonly #isConnected: () => boolean;
-  /** Empty if a user was met but not looked up yet, or has no name. */
   readonly #names = new SvelteMap<string, string>();
-  /** Storage key of the names that were shown: rooms are restored before the server has sent their members. */
+  readonly #pictures = new SvelteMap<string, string>();
+  /** Storage key of the profiles that were shown: rooms are restored before the server has sent their members. */
   readonly #key: string;
-  readonly #kept: ReadonlyMap<string, string>;
+  readonly #kept: ReadonlyMap<string, Profile>;
   readonly #shown = new Set<string>();
   readonly #keeping = new Pace(KEEP_EVERY_MS, () => this.#keep());
   /** When each profile was last changed, in milliseconds: answers and signals arrive in any order. */
   readonly #updated = new Map<string, number>();
   readonly #lookups = new Lookups((userId) => this.#ask(userId));
-  /** Names that are not in {@link all} yet. */
-  readonly #arrived = new Map<string, string>();
+  /** Profiles that are not in {@link all} yet; undefined of users who were only met. */
+  readonly #arrived = new Map<string, Profile | undefined>();
   readonly #taking = new Pace(TAKE_EVERY_MS, () => this.#take());
   /** Met through an event that others have seen at the same time. */
   readonly #justMet = new Set<string>();
   readonly #watched = new Set<string>();
   readonly #online = new SvelteSet<string>();
   #wanted: string[] = [];
+  /** Whether users may be searched for, as far as known. */
+  #maySearch = true;
 
   /** `isConnected` is read when rendering: without a connection nobody is known to be online. */
   constructor(client: Client, userId: string, isConnected: () => boolean) {
     [this.#client, this.#isConnected] = [client, isConnected];
     this.#key = `parlance:names:${userId}`;
-    this.#kept = namesIn(shared.get(this.#key));
-    client.on("user", (user) => this.#rename(user));
+    this.#kept = profilesIn(shared.get(this.#key));
+    client.on("user", (user) => this.#received(user));
     client.on("presence", ({ userId, online }) => (online ? this.#online.add(userId) : this.#online.delete(userId)));
   }
 
@@ -83,7 +100,12 @@ export class People {
 
   /** Like {@link name}, for a search through many: requests nothing. */
   nameIfKnown(userId: string): string {
-    return this.#names.get(userId) || this.#kept.get(userId) || userId;
+    return this.#names.get(userId) || this.#kept.get(userId)?.name || userId;
+  }
+
+  /** The URL of a user's picture, as far as known; may be empty. Requests nothing: {@link name} does. */
+  picture(userId: string): string {
+    return this.#pictures.get(userId) ?? this.#kept.get(userId)?.picture ?? "";
   }
 
   /** Whether a user with this id is known; requests nothing. */
@@ -103,17 +125,29 @@ export class People {
     return this.#names.has(userId);
   }
 
-  /** Changes the name of the signed-in user. */
-  async rename(name: string): Promise<void> {
-    const { user } = await this.#client.call("updateUser", { userId: "me", name });
-    if (user) this.#rename(user);
+  /** Users whose name begins with this, where the server offers that to everyone; otherwise none. */
+  async search(namePrefix: string, signal: AbortSignal): Promise<readonly Found[]> {
+    if (!this.#maySearch) return [];
+    try {
+      const users = await this.#client.searchUsers(namePrefix, { limit: MOST_FOUND, signal });
+      return users.map(({ userId, name, imageUrl }) => ({ userId, name: name || userId, picture: imageUrl }));
+    } catch (error) {
+      if (error instanceof PermissionDeniedError) this.#maySearch = false;
+      return [];
+    }
+  }
+
+  /** Changes the profile of the signed-in user. */
+  async changeOwn(profile: { name: string; imageUrl: string }): Promise<void> {
+    const { user } = await this.#client.call("updateUser", { userId: "me", ...profile });
+    if (user) this.#received(user);
   }
 
   /** A user was mentioned. The name is requested when it is shown. */
   meet(userId: string): void {
     if (this.#names.has(userId) || this.#arrived.has(userId)) return;
     this.#justMet.add(userId);
-    this.#arrived.set(userId, "");
+    this.#arrived.set(userId, undefined);
     this.#taking.soon();
   }
 
@@ -124,7 +158,7 @@ export class People {
     try {
       do {
         const page = await this.#client.call("listUsers", { pageSize: 200, pageToken });
-        for (const user of page.users) this.#rename(user);
+        for (const user of page.users) this.#received(user);
         count += page.users.length;
         pageToken = page.nextPageToken;
       } while (pageToken && count < DIRECTORY);
@@ -150,43 +184,50 @@ export class People {
     this.#keeping.stop();
   }
 
-  #rename({ userId, name, updatedAt }: v1.User): void {
+  #received({ userId, name, imageUrl, updatedAt }: v1.User): void {
     const at = updatedAt ? Number(updatedAt.seconds) * 1_000 + updatedAt.nanos / 1_000_000 : 0;
     if (at < (this.#updated.get(userId) ?? 0)) return;
     this.#updated.set(userId, at);
     this.#lookups.know(userId);
-    this.#arrived.set(userId, name);
+    this.#arrived.set(userId, { name, picture: imageUrl });
     this.#taking.soon();
   }
 
-  /** Applies all arrived names at once: sorting costs more than applying. */
+  /** Applies everything that has arrived at once: sorting costs more than applying. */
   #take(): void {
     let isNew = false;
-    for (const [userId, name] of this.#arrived) {
+    let isChanged = false;
+    for (const [userId, profile] of this.#arrived) {
+      const { name = "" } = profile ?? {};
+      if (profile && this.picture(userId) !== profile.picture) {
+        this.#pictures.set(userId, profile.picture);
+        isChanged = true;
+      }
       if (this.#names.get(userId) === name) continue;
       this.#names.set(userId, name);
       isNew = true;
     }
     this.#arrived.clear();
+    if (isNew || isChanged) this.#keeping.soon();
     if (!isNew) return;
-    this.#keeping.soon();
     const people = [...this.#names].map(([userId, name]) => ({ userId, name: name || userId }));
     this.all = people.sort((a, b) => compare(a.name, b.name));
   }
 
   #keep(): void {
     const shown = [...this.#shown].slice(-KEPT);
-    const names = shown.flatMap((userId) => {
+    const profiles = shown.flatMap((userId) => {
       const name = this.nameIfKnown(userId);
-      return name === userId ? [] : [[userId, name]];
+      const picture = this.picture(userId);
+      return name === userId && !picture ? [] : [[userId, name, picture]];
     });
-    shared.set(this.#key, JSON.stringify(names));
+    shared.set(this.#key, JSON.stringify(profiles));
   }
 
   async #ask(userId: string): Promise<void> {
     try {
       const { user } = await this.#client.call("getUser", { userId });
-      if (user) this.#rename(user);
+      if (user) this.#received(user);
     } catch {
       // Some only have an id.
     }
@@ -209,12 +250,12 @@ export class People {
 }
 
 /** Other versions or programs may have written something else there. */
-function namesIn(stored: string | undefined): ReadonlyMap<string, string> {
+function profilesIn(stored: string | undefined): ReadonlyMap<string, Profile> {
   try {
-    const names = JSON.parse(stored ?? "[]") as unknown;
-    if (!Array.isArray(names)) return new Map();
-    const isName = (one: unknown): one is [string, string] => Array.isArray(one) && typeof one[0] === "string" && typeof one[1] === "string";
-    return new Map(names.filter(isName));
+    const profiles = JSON.parse(stored ?? "[]") as unknown;
+    if (!Array.isArray(profiles)) return new Map();
+    const isProfile = (one: unknown): one is [string, string, string?] => Array.isArray(one) && one.every((part) => typeof part === "string") && one.length > 1;
+    return new Map(profiles.filter(isProfile).map(([userId, name, picture = ""]) => [userId, { name, picture }]));
   } catch {
     return new Map();
   }

@@ -1,5 +1,6 @@
 import type { ChatMessage } from "@parlance/client";
 
+import { isOfSystem } from "./kinds";
 import type { Note } from "./notes";
 import { dayOf } from "./time";
 
@@ -75,6 +76,7 @@ export function rowsOf(
       !startsUnread &&
       notesBefore.length === 0 &&
       before.senderId === message.senderId &&
+      isOfSystem(before) === isOfSystem(message) &&
       message.replyToSeq === undefined &&
       message.at.getTime() - before.at.getTime() < TOGETHER_MS;
     return { message, startsDay, startsUnread, continues, before: notesBefore, after: notesAfter };

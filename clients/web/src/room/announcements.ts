@@ -3,6 +3,7 @@ import type { ChatMessage, Room } from "@parlance/client";
 import type { Chat } from "../lib/chat.svelte";
 import type { Row } from "../lib/rows";
 import { plainText } from "../lib/formatting.svelte";
+import { isOfSystem, textOf } from "../lib/kinds";
 import { texts } from "../lib/texts";
 
 /** Announces a room's messages to screen readers. */
@@ -39,6 +40,7 @@ export class Announcements {
     if (!message || message.seq! <= (newest(before)?.seq ?? 0)) return;
     if (message.senderId === this.#chat.userId || this.#room.hasNewer || this.#chat.hides(this.#room, message.senderId)) return;
     const { people } = this.#chat;
-    this.#say(texts.timeline.saysNow(people.name(message.senderId), plainText(message.text, people)));
+    const text = plainText(textOf(message), people);
+    this.#say(isOfSystem(message) ? text : texts.timeline.saysNow(people.name(message.senderId), text));
   }
 }

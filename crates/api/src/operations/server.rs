@@ -13,6 +13,7 @@ impl Api {
             sign_in: sign_in.into(),
             limits: Some(contract_limits()),
             server_time: Some(parlance_proto::convert::timestamp(self.clock().now())),
+            image_origins: self.parts.image_origins.clone(),
         }
     }
 }

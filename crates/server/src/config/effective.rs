@@ -31,6 +31,7 @@ impl Config {
         out.text("listen", &self.listen.to_string());
         out.text("admin-listen", &self.admin_listen.to_string());
         out.list("allowed-origins", self.allowed_origins.iter().map(ToString::to_string));
+        out.list("image-origin", self.image_origins.sources().into_iter());
         if let Some(tls) = &self.tls {
             out.path("tls-certificate", &tls.certificate);
             out.path("tls-key", &tls.key);
@@ -212,6 +213,7 @@ mod tests {
              jwt-audience = 'chat'\njwt-skew-seconds = 5\njwt-scope-claim = 'realm_access.roles'",
             "user-rate = 0\nuser-rooms = 7\nhello-rate = 0\nfailed-token-rate = 0",
             "user-search = 'on'\nown-profile = 'off'",
+            "image-origin = ['https:', 'http://127.0.0.1:8000']",
             "room-memory-mib = 7\nsync = 'off'\nlog = 'debug'\nmax-connections = 5\ntrusted-proxies = ['10.0.0.0/8', '::1']",
             cluster,
             bridge,

@@ -4,6 +4,7 @@ pub(crate) mod address;
 mod check;
 mod effective;
 mod files;
+mod images;
 #[cfg_attr(not(feature = "kafka"), path = "no_kafka.rs")]
 mod kafka;
 mod node;
@@ -24,6 +25,7 @@ use crate::descriptors::Descriptors;
 use crate::limits::{HSTS_SECONDS, WATCHDOG_SECONDS};
 use crate::origin::Origin;
 
+pub use images::ImageOrigins;
 pub(crate) use kafka::Topic;
 pub use node::{Identity, Keys, Node, RedisConfig, StoreConfig};
 pub use options::{OnOff, Options, RoleName, StoreName, TABLE_PREFIX};
@@ -43,6 +45,8 @@ pub struct Config {
     pub role: Role,
     /// Origins of web pages beside the server's own.
     pub allowed_origins: Vec<Origin>,
+    /// Origins of the pictures that the web app shows.
+    pub image_origins: ImageOrigins,
     /// Maximum number of concurrent connections.
     pub max_connections: usize,
     /// Proxies whose `x-forwarded-for` is trusted.
@@ -107,6 +111,7 @@ impl Options {
         let listen = options.listen.unwrap_or_else(|| loopback(8080));
         let admin_listen = options.admin_listen.unwrap_or_else(|| loopback(9090));
         let allowed_origins = origins(options.allowed_origins.as_deref().unwrap_or_default())?;
+        let image_origins = ImageOrigins::new(options.image_origin.as_deref().unwrap_or_default())?;
         let max_connections = options
             .max_connections
             .map_or_else(|| Descriptors::raised().connections(), |given| given as usize);
@@ -138,7 +143,7 @@ impl Options {
             RoleName::Worker => Role::Worker(Box::new(Worker::new(options)?)),
             name => {
                 ensure!(options.api_url.is_none(), "api-url is for --role bridge");
-                let node = Node::new(options, name == RoleName::All)?;
+                let node = Node::new(options, name == RoleName::All, image_origins.clone())?;
                 node.check_listeners([Some(listen), node.edge_listen])?;
                 Role::Node(Box::new(node))
             }
@@ -150,6 +155,7 @@ impl Options {
             admin_listen,
             role,
             allowed_origins,
+            image_origins,
             max_connections,
             trusted_proxies,
             proxy_protocol,

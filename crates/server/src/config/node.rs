@@ -8,6 +8,7 @@ use parlance_api::identity::JwksUrl;
 use parlance_api::{PeopleLimits, ProfileRules, ROOM_MEMORY};
 use parlance_core::limits::CLOCK_SKEW;
 
+use super::ImageOrigins;
 use super::options::{OnOff, Options, StoreName, TABLE_PREFIX};
 use crate::features::require_cluster;
 use crate::limits::{
@@ -33,6 +34,8 @@ pub struct Node {
     pub limits: PeopleLimits,
     /// What users may do with profiles.
     pub profiles: ProfileRules,
+    /// Origins of the pictures that the web app shows.
+    pub image_origins: ImageOrigins,
     /// Bytes that rooms may keep in memory.
     pub room_memory: usize,
     /// File with the webhooks.
@@ -104,7 +107,11 @@ pub struct Keys {
 }
 
 impl Node {
-    pub(super) fn new(options: Options, serves_browsers: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        options: Options,
+        serves_browsers: bool,
+        image_origins: ImageOrigins,
+    ) -> anyhow::Result<Self> {
         let identity = Identity::new(&options)?;
         let store = StoreConfig::new(&options)?;
         let redis = RedisConfig::new(&options)?;
@@ -134,6 +141,7 @@ impl Node {
             identity,
             limits,
             profiles,
+            image_origins,
             room_memory,
             webhooks: options.webhooks,
             kafka: options.kafka,

@@ -161,6 +161,13 @@ pub struct Options {
     #[serde(alias = "allowed_origins")]
     pub allowed_origins: Option<Vec<String>>,
 
+    /// Where the web app loads pictures of users and rooms from: an origin such as
+    /// `https://pictures.example.org`, or `https:` for any with TLS. Whoever serves a picture learns
+    /// who looks at it. Several times, or comma-separated [default: none, initials are shown]
+    #[arg(long, help_heading = LISTEN, env = "PARLANCE_IMAGE_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    #[serde(alias = "image_origin")]
+    pub image_origin: Option<Vec<String>>,
+
     /// Operations per second and user, with bursts of twice as many; 0: no limit, and no default
     /// for the other limits of users [default: 100]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_USER_RATE", value_name = "N")]

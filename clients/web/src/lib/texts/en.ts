@@ -100,6 +100,10 @@ export const en = {
 
   message: {
     label: (name: string, time: string) => `${name}, ${time}`,
+    labelOfSystem: (time: string) => `Notice, ${time}`,
+    /** Of a message without text, whose kind is not known here. */
+    ofKind: (kind: string) => `Message of the kind “${kind}”`,
+    unknownKind: (kind: string) => `This page shows only the text of messages of the kind “${kind}”.`,
     toolbar: "Message",
     deleted: "message deleted",
     ofBlocked: "Message from someone you blocked",
@@ -143,7 +147,7 @@ export const en = {
   /** What happened in a room beside its messages. */
   notes: {
     created: (actor: string) => `${actor} created the conversation`,
-    changed: (actor: string, title: string) => `${actor} changed title or topic of “${title}”`,
+    changed: (actor: string, title: string) => `${actor} changed the settings of “${title}”`,
     joined: (names: readonly string[]) => `${list(names)} joined`,
     added: (actor: string, names: readonly string[]) => `${actor} added ${list(names)}`,
     left: (names: readonly string[]) => `${list(names)} left`,
@@ -197,7 +201,7 @@ export const en = {
   details: {
     title: "Details",
     close: "Close details",
-    settings: "Title and topic",
+    settings: "Title, topic and picture",
     addPeople: "Add people",
     copyLink: "Copy link to join",
     linkCopied: "Link copied",
@@ -286,7 +290,7 @@ export const en = {
     add: "Add",
     title: "Title",
     topic: "Topic",
-    titleAndTopic: "Title and topic",
+    roomSettings: "Title, topic and picture",
     newConversation: "New conversation",
     kind: "Kind",
     direct: "Direct message",
@@ -301,6 +305,14 @@ export const en = {
     nobody: (userId: string) => `There is no user with the id ${userId}.`,
     addById: (userId: string) => `Add ${userId} by id`,
     openById: (userId: string) => `Write to ${userId} by id`,
+  },
+
+  pictures: {
+    label: "Picture",
+    beginning: "https://",
+    about: "The address of a picture on the web, or nothing.",
+    ofOtherSite: "This server shows no pictures of that site: people see initials here.",
+    notHere: "This server shows no pictures: people see initials here.",
   },
 
   /** Keys, and what they do. */
