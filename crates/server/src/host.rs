@@ -41,9 +41,13 @@ fn problem<B>(request: &axum::http::Request<B>) -> Option<&'static str> {
     }
 }
 
-/// One of the two may leave out the default port.
+/// One of the two may leave out the default port, which is one of two: TLS may end in front of this server.
 fn is_same((one, port): &(String, Option<u16>), (other, other_port): &(String, Option<u16>)) -> bool {
-    one == other && (port == other_port || port.is_none() || other_port.is_none())
+    let are_same_ports = match (port, other_port) {
+        (Some(given), None) | (None, Some(given)) => matches!(given, 80 | 443),
+        _ => port == other_port,
+    };
+    one == other && are_same_ports
 }
 
 #[cfg(test)]
@@ -80,6 +84,9 @@ mod tests {
             (V::HTTP_11, "http://chat.example:80/", &["Chat.Example"], true),
             (V::HTTP_11, "http://chat.example/", &["evil.example"], false),
             (V::HTTP_11, "http://chat.example:1/", &["chat.example:2"], false),
+            (V::HTTP_11, "http://chat.example:1/", &["chat.example"], false),
+            (V::HTTP_11, "http://chat.example/", &["chat.example:8080"], false),
+            (V::HTTP_11, "http://chat.example/", &["chat.example:443"], true),
             (V::HTTP_2, "http://chat.example/", &[], true),
             (V::HTTP_2, "http://chat.example/", &["chat.example"], true),
             (V::HTTP_2, "http://chat.example/", &["evil.example"], false),

@@ -204,8 +204,10 @@ fn not_found(headers: &HeaderMap) -> Response {
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let rest = kind.strip_prefix(b"application/grpc").map(|rest| rest.strip_prefix(b"-web").unwrap_or(rest));
-    let rest = rest.map(|rest| rest.strip_prefix(b"-text").unwrap_or(rest));
+    let rest = kind.strip_prefix(b"application/grpc").map(|rest| match rest.strip_prefix(b"-web") {
+        Some(web) => web.strip_prefix(b"-text").unwrap_or(web),
+        None => rest,
+    });
     // A format of messages, or parameters, may follow.
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
@@ -274,7 +276,14 @@ mod tests {
         for kind in ["", "+proto", "; charset=utf-8", "-web", "-web+proto", "-web-text", "-web-text+proto"] {
             assert!(is(format!("application/grpc{kind}").leak()), "{kind}");
         }
-        for kind in ["", "text/plain", "application/json", "application/grpcx", "application/grpc-webby"] {
+        for kind in [
+            "",
+            "text/plain",
+            "application/json",
+            "application/grpcx",
+            "application/grpc-text",
+            "application/grpc-webby",
+        ] {
             assert!(!is(kind), "{kind}");
         }
         assert!(!is_grpc(&HeaderMap::new()));

@@ -145,6 +145,10 @@ impl Page<'_> {
             from = entries.last().map_or(head, |last| last.event.seq) + 1;
             self.scanned += entries.len();
             for entry in entries.iter().filter(|entry| entry.event.actor == *self.user) {
+                // Messages with many reactions are large.
+                if self.bytes > MAX_PAGE_BYTES {
+                    return Ok(Some(entry.event.seq));
+                }
                 self.push(Item::Event(convert::entry(row.room.as_str(), entry)));
             }
             if from <= head && self.is_full() {
