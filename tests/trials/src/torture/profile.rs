@@ -111,9 +111,10 @@ impl Profile {
                 profile.size = Size { clients: 48, rooms: 60, members: 5, groups_only: true };
                 profile.faults = vec![(Class::RedisFlush, 1)];
                 profile.every = 6_000;
-                profile.until = 20_000;
+                // Redis fails only in the second half of a minute.
+                profile.until = 45_000;
                 profile.rate = 40;
-                profile.duration = 110;
+                profile.duration = 135;
                 profile.weights = JUST_SENDS;
             }
             // Nodes are killed with acknowledged but unpublished messages, and nobody sends
@@ -164,7 +165,25 @@ impl Profile {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::torture::run::Plan;
+
+    #[test]
+    fn every_fault_of_a_workload_happens() {
+        for plant in Plant::REAL.into_iter().chain(Plant::REAL_EVENTS) {
+            let profile = Profile::aimed_at(plant);
+            let duration = Duration::from_secs(profile.duration);
+            let schedules = (1..=20).map(|seed| Plan::new(seed, duration, 3, profile.clone()).schedule);
+            let schedules: Vec<_> = schedules.collect();
+            assert!(schedules.iter().all(|schedule| !schedule.is_empty()), "{plant:?}");
+            for (class, _) in &profile.faults {
+                let happens = schedules.iter().flatten().any(|(_, fault)| fault.class() == *class);
+                assert!(happens, "{plant:?}: {class:?}");
+            }
+        }
+    }
 
     #[test]
     fn the_pace_makes_the_rate() {
