@@ -85,7 +85,8 @@ impl LaterVersion {
         let chunk = Chunk::new(nonce, events, message_count, member_count).expect("a chunk");
         let chunk = chunk.with_previous(Some(*expected.nonce()));
         let first = chunk.first_seq();
-        let append = Append { expected, chunk, members, overlays: Vec::new(), joins, sent: Vec::new(), info };
+        let (overlays, sent) = (Vec::new(), Vec::new());
+        let append = Append { expected, chunk, members, overlays, joins, sent, info, invitations: None };
         self.0.append(&id, append).await.expect("the head is the one that was read");
         first
     }

@@ -28,7 +28,7 @@ const fn operation(
 
 /// All unary calls; a test compares the list with the contract.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 52] = [
+pub static OPERATIONS: [Operation; 58] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -73,6 +73,12 @@ pub static OPERATIONS: [Operation; 52] = [
     operation("RoomService/UnbanMember", Method::DELETE, "/v1/rooms/ROOM/bans/bob?requestId=op", r#"{"userId": "bob", "requestId": "op"}"#),
     operation("RoomService/MuteMember", Method::POST, "/v1/rooms/ROOM/mutes", r#"{"userId": "bob", "requestId": "op"}"#),
     operation("RoomService/UnmuteMember", Method::DELETE, "/v1/rooms/ROOM/mutes/bob?requestId=op", r#"{"userId": "bob", "requestId": "op"}"#),
+    operation("RoomService/InviteMember", Method::POST, "/v1/rooms/ROOM/invitations", r#"{"userId": "mallory", "requestId": "op"}"#),
+    operation("RoomService/AcceptInvitation", Method::POST, "/v1/rooms/ROOM/invitation/accept", r#"{"requestId": "op"}"#),
+    operation("RoomService/DeclineInvitation", Method::POST, "/v1/rooms/ROOM/invitation/decline", r#"{"requestId": "op"}"#),
+    operation("RoomService/RevokeInvitation", Method::DELETE, "/v1/rooms/ROOM/invitations/mallory?requestId=op", r#"{"userId": "mallory", "requestId": "op"}"#),
+    operation("RoomService/ListInvitations", Method::GET, "/v1/invitations", "{}"),
+    operation("RoomService/ListRoomInvitations", Method::GET, "/v1/rooms/ROOM/invitations", "{}"),
     operation("InboxService/ListInbox", Method::GET, "/v1/inbox", "{}"),
     operation("InboxService/MarkRead", Method::POST, "/v1/rooms/ROOM/read", r#"{"seq": 4, "requestId": "op"}"#),
     operation("InboxService/AcknowledgeDelivery", Method::POST, "/v1/rooms/ROOM/delivered", r#"{"seq": 4, "requestId": "op"}"#),

@@ -28,6 +28,7 @@ mod hidden;
 mod http2_rules;
 mod identity;
 mod inbox;
+mod invitations;
 mod isolation;
 mod issuer;
 mod kafka;

@@ -25,13 +25,14 @@ const SHUT: &str = "not_joinable";
 const NONE: &str = "room_not_found";
 const OWN: &str = "invalid_field";
 const ABSENT: &str = "report_not_found";
+const UNASKED: &str = "not_invited";
 
 /// An operation, and how it ends for each actor.
 type Row = (&'static str, [&'static str; 10]);
 
 /// The result of each operation in a group that hides its history from newcomers.
 #[rustfmt::skip]
-const GROUP: [Row; 55] = [
+const GROUP: [Row; 61] = [
     // Service/Method                           anonymous outsider bob           newcomer removed banned  admin         owner  service       moderator
     ("ChatService/SendMessage",             [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    OK,           OK]),
     ("ChatService/GetMessage",              [NO_TOKEN, NO,      OK,           UNSEEN,  UNSEEN, UNSEEN, OK,           OK,    OK,           OK]),
@@ -81,6 +82,12 @@ const GROUP: [Row; 55] = [
     ("RoomService/ListBans",                [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    OK,           OK]),
     ("RoomService/MuteMember",              [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    SCOPE,        OK]),
     ("RoomService/UnmuteMember",             [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    SCOPE,        OK]),
+    ("RoomService/InviteMember",            [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    OK,           OK]),
+    ("RoomService/AcceptInvitation",        [NO_TOKEN, UNASKED, OK,           OK,      UNASKED, UNASKED, OK,         OK,    UNASKED,      UNASKED]),
+    ("RoomService/DeclineInvitation",       [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
+    ("RoomService/RevokeInvitation",        [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    OK,           OK]),
+    ("RoomService/ListInvitations",         [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
+    ("RoomService/ListRoomInvitations",     [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    OK,           OK]),
     ("InboxService/ListInbox",              [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
     ("InboxService/MarkRead",               [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    NO,           NO]),
     ("InboxService/AcknowledgeDelivery",    [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    NO,           NO]),

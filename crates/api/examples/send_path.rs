@@ -65,6 +65,7 @@ async fn main() -> Result<(), Error> {
         presence_grace: Duration::ZERO,
         profiles: parlance_api::ProfileRules::default(),
         image_origins: Vec::new(),
+        additions: parlance_api::Additions::default(),
         end_sessions: None,
         sizes: &parlance_api::Sizes::PRODUCTION,
     };

@@ -17,8 +17,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::accounts::{Accounts, EndSessions};
 use crate::event_streams::EventStreams;
-use crate::gate::Gate;
-use crate::limits::{PeopleLimits, Sizes, TRIM_EVERY};
+use crate::gate::{Gate, RateLimit};
+use crate::limits::{INVITATIONS_BURST, PeopleLimits, Sizes, TRIM_EVERY};
 use crate::profiles::Profiles;
 use crate::room_quota::RoomQuota;
 use crate::screen::Screen;
@@ -60,10 +60,22 @@ pub struct Parts {
     pub profiles: ProfileRules,
     /// Where the web app shows pictures from, for clients.
     pub image_origins: Vec<String>,
+    /// What becomes of users whom strangers add to rooms.
+    pub additions: Additions,
     /// Ends sessions on the other nodes, too. `None`: there are no others.
     pub end_sessions: Option<Arc<dyn EndSessions>>,
     /// Sizes of pages and caches; [`Sizes::PRODUCTION`] except in tests.
     pub sizes: &'static Sizes,
+}
+
+/// What becomes of users whom strangers add to rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Additions {
+    /// They become members.
+    #[default]
+    Direct,
+    /// They are invited.
+    Invite,
 }
 
 /// What users may do with profiles, and where these come from.
@@ -111,6 +123,7 @@ pub struct Api {
     pub(crate) profiles: Arc<Profiles>,
     pub(crate) gate: Gate,
     pub(crate) room_quota: RoomQuota,
+    pub(crate) invitation_rate: RateLimit<UserId>,
     pub(crate) inbox: Arc<dyn InboxView>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) turns: Arc<Turns>,
@@ -174,7 +187,8 @@ impl Api {
         let forgetting = accounts.clone();
         parts.auth.revocations().on_ended(move |user| forgetting.forget(user));
         let gate = Gate::new(parts.auth.clone(), accounts.clone(), &parts.limits, parts.clock.clone());
-        let PeopleLimits { new_rooms, rooms: most_rooms, .. } = parts.limits;
+        let PeopleLimits { new_rooms, rooms: most_rooms, invitations, .. } = parts.limits;
+        let invitation_rate = RateLimit::new("invitations", invitations, INVITATIONS_BURST);
         let room_quota = RoomQuota::new(
             new_rooms,
             most_rooms,
@@ -191,6 +205,7 @@ impl Api {
             profiles,
             gate,
             room_quota,
+            invitation_rate,
             inbox,
             accounts,
             turns: Arc::default(),
@@ -327,6 +342,7 @@ async fn trim(api: Arc<Api>) {
                 metrics::gauge!("parlance_tasks").set(api.tasks.len() as f64);
                 api.gate.trim();
                 api.room_quota.trim();
+                api.invitation_rate.trim();
             }
         }
     }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use parlance_core::{Refusal, RoomId, Timestamp};
+use parlance_core::limits::MAX_INVITATIONS;
+use parlance_core::{Refusal, RoomId, Timestamp, UserId};
 use parlance_identity::{Refused, TokenProblem};
 use parlance_proto::convert;
 use parlance_proto::error::Failure;
@@ -115,6 +116,14 @@ pub enum Error {
     /// The caller blocks as many users as they may.
     #[error("blocks {0} users already")]
     TooManyBlocks(usize),
+    /// A user whom the caller invites has as many invitations as they may.
+    #[error("{user} has {most} invitations already")]
+    TooManyInvitations {
+        /// The user.
+        user: UserId,
+        /// The number.
+        most: usize,
+    },
     /// The user has this many sessions on this node.
     #[error("has {0} sessions already")]
     TooManySessions(u32),
@@ -243,6 +252,9 @@ impl From<Error> for Failure {
             }
             Error::TooManyRooms(most) => failure(ResourceExhausted, "too_many_rooms").with("limit", most),
             Error::TooManyBlocks(most) => failure(ResourceExhausted, "too_many_blocks").with("limit", most),
+            Error::TooManyInvitations { user, most } => {
+                failure(ResourceExhausted, "too_many_invitations").with("user_id", user).with("limit", most)
+            }
             Error::TooManySessions(most) => failure(ResourceExhausted, "too_many_sessions")
                 .with("limit", most)
                 .retry_after(SESSIONS_AGAIN),
@@ -290,6 +302,10 @@ fn refused(refusal: Refusal, message: String) -> Failure {
         Refusal::Removed => failure(PermissionDenied, "removed"),
         Refusal::Banned { until } => lasting(failure(PermissionDenied, "banned"), until),
         Refusal::TargetBanned(user) => failure(FailedPrecondition, "target_banned").with("user_id", user),
+        Refusal::NotInvited => failure(PermissionDenied, "not_invited"),
+        Refusal::TooManyInvitations(_) => {
+            failure(ResourceExhausted, "too_many_invitations").with("limit", MAX_INVITATIONS)
+        }
         Refusal::NotAccepted(user) => failure(PermissionDenied, "not_accepted").with("user_id", user),
         Refusal::OwnerLeaves => failure(FailedPrecondition, "owner_leaves"),
         Refusal::TargetNotMember(user) => {

@@ -28,7 +28,7 @@ mod tests;
 mod turns;
 
 pub use accounts::EndSessions;
-pub use api::{Api, Parts, ProfileRules, Usage};
+pub use api::{Additions, Api, Parts, ProfileRules, Usage};
 pub use error::Error;
 pub use limits::{PeopleLimits, ROOM_MEMORY, SCREEN_TIMEOUT, Sizes};
 pub use parlance_cluster::limits::{ISOLATION, PRESENCE_GRACE, RECOVERY_READS};

@@ -27,6 +27,8 @@ pub struct Sizes {
     pub inbox_concurrency: usize,
     /// Rooms of a user that are read at once.
     pub rooms_page: usize,
+    /// Invitations that one user may have at the same time: more than anyone answers, and a call lists them all.
+    pub invitations: usize,
     /// Cache of users known to exist, 100 bytes each. Others are looked up in the store.
     pub known_users: usize,
 }
@@ -43,6 +45,7 @@ impl Sizes {
         max_scan: 2_000,
         inbox_concurrency: 8,
         rooms_page: 200,
+        invitations: 100,
         known_users: 100_000,
     };
 
@@ -57,6 +60,7 @@ impl Sizes {
         max_scan: 9,
         inbox_concurrency: 3,
         rooms_page: 3,
+        invitations: 3,
         known_users: 3,
     };
 }
@@ -81,6 +85,8 @@ pub struct PeopleLimits {
     pub sessions: Option<NonZeroU32>,
     /// Rooms that one user creates in a second.
     pub new_rooms: Option<NonZeroU32>,
+    /// Users whom one user invites in a second: each is told, and the room's log and list grow.
+    pub invitations: Option<NonZeroU32>,
     /// Rooms of one user, beyond which they create and join none: each is a line of every welcome.
     pub rooms: Option<NonZeroU32>,
     /// Tokens a second from one address that are not valid.
@@ -94,6 +100,7 @@ impl PeopleLimits {
         hellos: None,
         sessions: None,
         new_rooms: None,
+        invitations: None,
         rooms: None,
         failed_tokens: None,
     };
@@ -107,6 +114,19 @@ pub(crate) const HELLOS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
 /// A burst of new rooms, seconds of the rate: somebody who sets up a workspace.
 pub(crate) const NEW_ROOMS_BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
+
+/// A burst of invitations, seconds of the rate: two requests that add as many members as may be.
+pub(crate) const INVITATIONS_BURST: NonZeroU32 = NonZeroU32::new(80).unwrap();
+
+/// Rooms of each of two users that are searched for one they share: what a few pages list. Beyond, they count as
+/// strangers, and an invitation does no harm.
+pub(crate) const CONSENT_ROOMS: usize = 1_000;
+
+/// Shared rooms that are read to find a group among them. Most are groups.
+pub(crate) const CONSENT_GROUPS: usize = 20;
+
+/// Last events of a direct room that are searched for an answer: one page.
+pub(crate) const CONSENT_EVENTS: usize = 200;
 
 /// How long the deleted rooms of a user with too many rooms are not counted again, which reads up to 5,000 of them.
 pub(crate) const DELETED_COUNTED_FOR: Duration = Duration::from_secs(60);

@@ -240,6 +240,12 @@ impl RoomService for Services {
         unban_member(UnbanMemberRequest) -> UnbanMemberResponse;
         mute_member(MuteMemberRequest) -> MuteMemberResponse;
         unmute_member(UnmuteMemberRequest) -> UnmuteMemberResponse;
+        invite_member(InviteMemberRequest) -> InviteMemberResponse;
+        accept_invitation(AcceptInvitationRequest) -> AcceptInvitationResponse;
+        decline_invitation(DeclineInvitationRequest) -> DeclineInvitationResponse;
+        revoke_invitation(RevokeInvitationRequest) -> RevokeInvitationResponse;
+        list_invitations(ListInvitationsRequest) -> ListInvitationsResponse;
+        list_room_invitations(ListRoomInvitationsRequest) -> ListRoomInvitationsResponse;
     }
 }
 

@@ -20,7 +20,7 @@ use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
 use crate::gate::Admitted;
-use crate::{Api, Parts, PeopleLimits, ProfileRules, Sizes};
+use crate::{Additions, Api, Parts, PeopleLimits, ProfileRules, Sizes};
 use parlance_identity::Auth;
 
 /// A single node.
@@ -158,6 +158,7 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
         presence_grace: Duration::ZERO,
         profiles: ProfileRules::default(),
         image_origins: Vec::new(),
+        additions: Additions::default(),
         end_sessions: None,
         sizes,
     }

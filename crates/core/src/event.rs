@@ -117,6 +117,18 @@ pub enum Body {
         /// Who.
         user: UserId,
     },
+    /// A user was invited to become a member, or again.
+    MemberInvited {
+        /// Who.
+        user: UserId,
+        /// When the invitation expires.
+        until: Timestamp,
+    },
+    /// An invitation was declined, if the actor is whom it was for; otherwise it was revoked.
+    InvitationEnded {
+        /// Who was invited.
+        user: UserId,
+    },
     /// A member's role changed.
     RoleChanged {
         /// The user.

@@ -18,6 +18,7 @@ mod data;
 mod event;
 mod ids;
 mod inbox;
+mod invitations;
 mod member;
 mod message_kind;
 mod overlay;
@@ -38,6 +39,7 @@ pub use data::{Data, DataChange, DataTooLarge};
 pub use event::{Body, Event, Message, Unknown};
 pub use ids::{DeviceId, IdError, OwnIdError, ReportId, RequestId, RoomId, RoomIdKey, UserId};
 pub use inbox::{Cursors, Mark, Unread};
+pub use invitations::{Invitation, Invitations};
 pub use member::{Interval, Member, Mute, SeqRange, Standing, visible_ranges};
 pub use message_kind::{MessageKind, NotAKind};
 pub use overlay::{Entry, Overlay, PastForms};
@@ -47,8 +49,8 @@ pub use report::{
 pub use revocation::{Revocation, RevocationEntry, TokenId};
 pub use role::Role;
 pub use room::{
-    Action, Append, Authority, Command, Creation, Decision, Draft, Hole, Need, NewRoom, Outcome, Posted,
-    Refusal, Room, RoomInfo, SettingsChange,
+    Action, Append, Authority, Command, Creation, Decision, Draft, Hole, InvitationsChange, Need, NewRoom,
+    Outcome, Posted, Refusal, Room, RoomInfo, SettingsChange,
 };
 pub use settings::{Permission, Permissions, RoomKind, Settings, Visibility};
 pub use text::{Emoji, FoldedName, ImageUrl, Name, Reason, Text, TextError, Title, Topic};

@@ -43,6 +43,12 @@ pub const MAX_MEMBERS_PER_REQUEST: usize = 40;
 /// Items that one append may write besides its chunk, for the same reason.
 pub const MAX_ITEMS_PER_APPEND: usize = 90;
 
+/// Invitations to one room that wait for an answer. They are one row, which each of them rewrites: at most 18 KB.
+pub const MAX_INVITATIONS: usize = 100;
+
+/// Longest time for which an invitation can be accepted, and the usual one: 30 days.
+pub const MAX_INVITATION_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Members of one room.
 pub const MAX_MEMBERS: u64 = 100_000;
 
@@ -118,6 +124,8 @@ pub const REQUEST_BYTES: usize = 350;
 pub const MESSAGE_BYTES: usize = 280;
 /// A loaded membership.
 pub const MEMBER_BYTES: usize = 300;
+/// A loaded invitation, smaller than a membership.
+pub const INVITATION_BYTES: usize = 200;
 
 /// Default and largest size of a page.
 pub const PAGE_SIZE: usize = 50;

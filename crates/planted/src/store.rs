@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Blocks, Body, Chunk, Creation, Cursors, Entry, Event, FoldedName, Interval, Member, Overlay,
-    Report, ReportId, ReportList, ReportPlace, RequestId, RoomId, SeqRange, Timestamp, Unknown, UserId,
+    Append, Blocks, Body, Chunk, Creation, Cursors, Entry, Event, FoldedName, Interval, Invitations, Member,
+    Overlay, Report, ReportId, ReportList, ReportPlace, RequestId, RoomId, SeqRange, Timestamp, Unknown,
+    UserId,
 };
 use parlance_store::{
-    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, LogStore, MarkStore, MemberStore,
-    NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError, StoredRoom, UpdateError, User,
-    UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, InvitationStore, Invited,
+    LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError,
+    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 
 use crate::plant::Plant;
@@ -303,6 +304,26 @@ impl ReportStore for PlantedStore {
 
     async fn replace_report(&self, old: &Report, new: &Report) -> Result<bool, StoreError> {
         self.inner.replace_report(old, new).await
+    }
+}
+
+#[async_trait]
+impl InvitationStore for PlantedStore {
+    async fn invitations(&self, room: &RoomId) -> Result<Invitations, StoreError> {
+        self.inner.invitations(room).await
+    }
+
+    async fn invited_to(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<Invited>, StoreError> {
+        self.inner.invited_to(user, after, limit).await
+    }
+
+    async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {
+        self.inner.forget_invited(user, old).await
     }
 }
 

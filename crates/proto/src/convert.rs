@@ -219,6 +219,12 @@ fn body(body: &Body) -> Option<v1::event::Body> {
             reason: reason.as_str().to_owned(),
         }),
         Body::MemberUnmuted { user } => Wire::MemberUnmuted(v1::MemberUnmuted { user_id: user_id(user) }),
+        Body::MemberInvited { user, until } => {
+            Wire::MemberInvited(v1::MemberInvited { user_id: user_id(user), until: Some(timestamp(*until)) })
+        }
+        Body::InvitationEnded { user } => {
+            Wire::InvitationEnded(v1::InvitationEnded { user_id: user_id(user) })
+        }
         Body::MemberUnbanned { user } => Wire::MemberUnbanned(v1::MemberUnbanned { user_id: user_id(user) }),
         Body::RoleChanged { user, role: r } => {
             Wire::RoleChanged(v1::RoleChanged { user_id: user_id(user), role: role(*r).into() })

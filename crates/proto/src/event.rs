@@ -69,10 +69,14 @@ pub enum Body {
     MemberMuted(v1::MemberMuted),
     #[prost(message, tag = "24")]
     MemberUnmuted(v1::MemberUnmuted),
+    #[prost(message, tag = "25")]
+    MemberInvited(v1::MemberInvited),
+    #[prost(message, tag = "26")]
+    InvitationEnded(v1::InvitationEnded),
 }
 
 /// The tags of [`Body`].
-const BODY_TAGS: std::ops::RangeInclusive<u32> = 10..=24;
+const BODY_TAGS: std::ops::RangeInclusive<u32> = 10..=26;
 
 impl Event {
     /// Freezes the body in its encoded form, so that its parts can be changed.

@@ -86,6 +86,9 @@ pub(crate) const USER_SESSIONS: u32 = 100;
 /// Rooms created per second.
 pub(crate) const NEW_ROOM_RATE: u32 = 2;
 
+/// Users whom one user invites per second: somebody who sets up a team has done so with the burst.
+pub(crate) const INVITATION_RATE: u32 = 1;
+
 /// Rooms of one user. Their welcome has 350 kB then, which opens in a second.
 pub(crate) const USER_ROOMS: u32 = 5_000;
 

@@ -96,6 +96,7 @@ impl Node {
             presence_grace: parlance_api::PRESENCE_GRACE,
             profiles: config.profiles,
             image_origins: config.image_origins.sources(),
+            additions: config.additions,
             end_sessions: Some(revoking.clone()),
             sizes: &parlance_api::Sizes::PRODUCTION,
         };

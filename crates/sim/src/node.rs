@@ -79,6 +79,7 @@ impl Node {
             presence_grace: PRESENCE_GRACE,
             profiles: parlance_api::ProfileRules::default(),
             image_origins: Vec::new(),
+            additions: parlance_api::Additions::default(),
             end_sessions: None,
             sizes,
         };

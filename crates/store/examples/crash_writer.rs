@@ -198,6 +198,7 @@ async fn decide(store: &Arc<dyn Store>, id: &RoomId, draft: &mut Draft, command:
                 draft.room_mut().load_message(seq, entry.and_then(Posted::of))
             }
             Need::Members => panic!("no owner leaves here"),
+            Need::Invitations => draft.room_mut().load_invitations(store.invitations(id).await.unwrap()),
             Need::Blocks { .. } => panic!("nobody is added and no room is direct"),
             Need::Older { before } | Need::Past { before, .. } => panic!("asked for what is before {before}"),
         };

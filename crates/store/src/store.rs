@@ -2,14 +2,16 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::room_ids::RoomIds;
-use crate::{BlockStore, LogStore, MarkStore, MemberStore, ReportStore, UserStore};
+use crate::{BlockStore, InvitationStore, LogStore, MarkStore, MemberStore, ReportStore, UserStore};
 
 /// The tables of Parlance.
 ///
 /// Reads see every write that was acknowledged before they began, and nothing that could still be lost. All of them
 /// are safe to repeat.
 #[async_trait]
-pub trait Store: LogStore + MemberStore + MarkStore + UserStore + BlockStore + ReportStore {
+pub trait Store:
+    LogStore + MemberStore + MarkStore + UserStore + BlockStore + ReportStore + InvitationStore
+{
     /// A random id of this store, of letters and digits. A copy of the store, or one restored from a backup, has
     /// another one. Must be called first: it also determines the minimum epoch of the store's rooms.
     async fn identity(&self) -> Result<String, StoreError>;

@@ -33,6 +33,8 @@ pub fn kind(body: &Body) -> &'static str {
         Body::MemberUnbanned { .. } => "parlance.member.unbanned.v1",
         Body::MemberMuted { .. } => "parlance.member.muted.v1",
         Body::MemberUnmuted { .. } => "parlance.member.unmuted.v1",
+        Body::MemberInvited { .. } => "parlance.member.invited.v1",
+        Body::InvitationEnded { .. } => "parlance.member.invitation_ended.v1",
         Body::RoleChanged { .. } => "parlance.member.role_changed.v1",
         Body::Message(_) => "parlance.message.sent.v1",
         Body::MessageEdited { .. } => "parlance.message.edited.v1",

@@ -101,6 +101,12 @@ requests! {
     ReportUser: ReportUserRequest -> ReportUserResponse,
     ListReports: ListReportsRequest -> ListReportsResponse,
     ResolveReport: ResolveReportRequest -> ResolveReportResponse,
+    InviteMember: InviteMemberRequest -> InviteMemberResponse,
+    AcceptInvitation: AcceptInvitationRequest -> AcceptInvitationResponse,
+    DeclineInvitation: DeclineInvitationRequest -> DeclineInvitationResponse,
+    RevokeInvitation: RevokeInvitationRequest -> RevokeInvitationResponse,
+    ListInvitations: ListInvitationsRequest -> ListInvitationsResponse,
+    ListRoomInvitations: ListRoomInvitationsRequest -> ListRoomInvitationsResponse,
     GetServer: GetServerRequest -> GetServerResponse,
 }
 
@@ -142,6 +148,10 @@ changes! {
     ReportMessageRequest,
     ReportUserRequest,
     ResolveReportRequest,
+    InviteMemberRequest,
+    AcceptInvitationRequest,
+    DeclineInvitationRequest,
+    RevokeInvitationRequest,
 }
 
 /// The fields that make a mutation safe to repeat.
@@ -201,6 +211,10 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         Operation::MuteMember(request) => in_room!(request),
         Operation::UnmuteMember(request) => in_room!(request),
         Operation::DeleteRoom(request) => in_room!(request),
+        Operation::InviteMember(request) => in_room!(request),
+        Operation::RevokeInvitation(request) => in_room!(request),
+        Operation::AcceptInvitation(request) => anywhere!(request),
+        Operation::DeclineInvitation(request) => anywhere!(request),
         Operation::CreateRoom(request) => anywhere!(request),
         Operation::CreateUser(request) => anywhere!(request),
         Operation::UpdateUser(request) => anywhere!(request),
@@ -238,6 +252,8 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         | Operation::SearchUsers(_)
         | Operation::ExportUser(_)
         | Operation::ListReports(_)
+        | Operation::ListInvitations(_)
+        | Operation::ListRoomInvitations(_)
         | Operation::ListReceipts(_) => return None,
     })
 }
@@ -299,6 +315,10 @@ pub(crate) fn room_of(operation: &Operation) -> Option<&str> {
         Operation::MuteMember(request) => &request.room_id,
         Operation::UnmuteMember(request) => &request.room_id,
         Operation::DeleteRoom(request) => &request.room_id,
+        Operation::InviteMember(request) => &request.room_id,
+        Operation::AcceptInvitation(request) => &request.room_id,
+        Operation::DeclineInvitation(request) => &request.room_id,
+        Operation::RevokeInvitation(request) => &request.room_id,
         Operation::MarkRead(request) => &request.room_id,
         Operation::AcknowledgeDelivery(request) => &request.room_id,
         Operation::SetRoomHidden(request) => &request.room_id,
@@ -326,6 +346,9 @@ pub(crate) fn event_of(answer: &Answer) -> Option<(Option<String>, u64)> {
         Answer::MuteMember(response) => &response.outcome,
         Answer::UnmuteMember(response) => &response.outcome,
         Answer::DeleteRoom(response) => &response.outcome,
+        Answer::InviteMember(response) => &response.outcome,
+        Answer::AcceptInvitation(response) => &response.outcome,
+        Answer::RevokeInvitation(response) => &response.outcome,
         _ => return None,
     };
     let outcome = outcome.as_ref()?;
@@ -352,6 +375,12 @@ pub(crate) fn repeated(operation: &Operation, done: Done) -> Option<Answer> {
                     let response = v1::SendMessageResponse { room_id, seq, at, message_count, is_repeat };
                     Some(Answer::SendMessage(response))
                 }
+                // Who was invited instead is not known here.
+                Operation::AddMembers(_) => {
+                    let outcome = Some(v1::Outcome { seq, last_seq, is_repeat, at });
+                    let invited_user_ids = Vec::new();
+                    Some(Answer::AddMembers(v1::AddMembersResponse { outcome, invited_user_ids }))
+                }
                 $(Operation::$kind(_) => {
                     let outcome = Some(v1::Outcome { seq, last_seq, is_repeat, at });
                     Some(Answer::$kind(v1::$response { outcome }))
@@ -366,7 +395,6 @@ pub(crate) fn repeated(operation: &Operation, done: Done) -> Option<Answer> {
         AddReaction: AddReactionResponse,
         RemoveReaction: RemoveReactionResponse,
         UpdateRoom: UpdateRoomResponse,
-        AddMembers: AddMembersResponse,
         RemoveMember: RemoveMemberResponse,
         SetRole: SetRoleResponse,
         JoinRoom: JoinRoomResponse,
@@ -376,6 +404,8 @@ pub(crate) fn repeated(operation: &Operation, done: Done) -> Option<Answer> {
         MuteMember: MuteMemberResponse,
         UnmuteMember: UnmuteMemberResponse,
         DeleteRoom: DeleteRoomResponse,
+        InviteMember: InviteMemberResponse,
+        RevokeInvitation: RevokeInvitationResponse,
     }
 }
 

@@ -49,6 +49,12 @@ impl Api {
         let until = Instant::now() + WALK_TIME;
         let removes = messages == ErasedMessages::Remove;
         let mut eraser = Eraser { api: self, caller, user: &id, removes, until };
+        if place.is_none() && has_rooms {
+            for invitation in self.invitations_of(&id).await? {
+                let command = eraser.by_user(Action::Decline);
+                eraser.submit(&parse::room_id(&invitation.room_id)?, command).await?;
+            }
+        }
         let walked = if has_rooms { self.walk(&id, place, &mut eraser).await? } else { Walked::default() };
         // Last, so that nothing is reported any more that is still to be erased.
         let next_page_token = match &walked.next {

@@ -37,6 +37,9 @@ impl Api {
                 let since = Some(convert::timestamp(since));
                 page.push(Item::Block(v1::Block { user_id: other.to_string(), since }));
             }
+            for invitation in self.invitations_of(&id).await? {
+                page.push(Item::Invitation(invitation));
+            }
         }
         let (mut section, mut unreadable_room_ids) = (Some(section), Vec::new());
         if let Some(Section::Rooms(place)) = section {

@@ -3,9 +3,11 @@
 
 mod accounts;
 mod blocks;
+mod consent;
 mod erasure;
 mod export;
 mod inbox;
+mod invitations;
 mod messages;
 mod moderation;
 mod new_room;
@@ -196,6 +198,12 @@ impl Api {
             ListReports list_reports;
             ResolveReport resolve_report;
             ListReceipts list_receipts;
+            InviteMember invite_member;
+            AcceptInvitation accept_invitation;
+            DeclineInvitation decline_invitation;
+            RevokeInvitation revoke_invitation;
+            ListInvitations list_invitations;
+            ListRoomInvitations list_room_invitations;
         })
     }
 

@@ -1,12 +1,15 @@
 //! Creating rooms.
 use std::collections::BTreeSet;
 
-use parlance_core::limits::MAX_MEMBERS_PER_REQUEST;
-use parlance_core::{Body, Creation, NewRoom, RequestId, RoomId, RoomKind, Settings, UserId, Visibility};
+use parlance_core::limits::{MAX_INVITATION_AGE, MAX_MEMBERS_PER_REQUEST};
+use parlance_core::{
+    Body, Chunk, Creation, NewRoom, RequestId, RoomId, RoomKind, Settings, Timestamp, UserId, Visibility,
+};
 use parlance_proto::{convert, v1};
 use parlance_runtime::random;
 use parlance_store::StoredRoom;
 
+use super::consent::{Named, invited};
 use super::parse;
 use super::rooms::visibility;
 use super::views::{room_to_proto, seen_by};
@@ -59,10 +62,16 @@ impl Api {
             };
             let (creator, owner) = (&caller.user, owner.as_ref());
             let new = NewRoom { id, creator, service, owner, request: &request_id, kind, settings };
-            Creation::shared(new, &others, random::nonce(), now)
+            let Named { added, invited } = Box::pin(self.by_consent(caller, &others)).await?;
+            let until = Timestamp(now.0 + MAX_INVITATION_AGE.as_millis() as u64);
+            Creation::shared(new, &added, random::nonce(), now).inviting(&invited, until)
         };
         self.accept_creation(caller, &creation.info.id, &others).await?;
         self.charge_new_room(caller, &creation.info.id).await?;
+        let invited = creation.append.chunk.events().iter().filter_map(invited).cloned();
+        let invited: Vec<UserId> = invited.collect();
+        self.charge_invitation_rate(caller, invited.len())?;
+        Box::pin(self.check_invitations_of(&invited, &creation.info.id)).await?;
         let (room, is_repeat) = self.rooms().create(creation).await?.into_parts();
         let room = if is_repeat {
             self.check_repeat(&room, own_id.as_ref(), kind, &asked).await?;
@@ -74,9 +83,14 @@ impl Api {
                 seen_by(&room, &member.ok_or(Error::RoomNotFound)?)
             }
         } else {
+            self.tell_invited(&room.info.id, invited.clone()).await;
             room_to_proto(&room)
         };
-        Ok(v1::CreateRoomResponse { room: Some(room), is_repeat })
+        let invited_user_ids = match (is_repeat, self.takes_consent(caller)) {
+            (true, true) => self.first_invited(&room.room_id).await?,
+            _ => invited.iter().map(ToString::to_string).collect(),
+        };
+        Ok(v1::CreateRoomResponse { room: Some(room), is_repeat, invited_user_ids })
     }
 
     /// Charges the caller with the new room `id`, unless it is there already.
@@ -153,11 +167,18 @@ impl Api {
         let added = first.events().iter().filter(|event| Some(&event.request) == created);
         let added: BTreeSet<UserId> = added
             .filter_map(|event| match &event.body {
-                Body::MemberAdded { user, .. } => Some(user.clone()),
+                Body::MemberAdded { user, .. } | Body::MemberInvited { user, .. } => Some(user.clone()),
                 _ => None,
             })
             .collect();
         Ok(added == *members)
+    }
+
+    /// Whom the creation of `room` invited, if its first event is still kept.
+    async fn first_invited(&self, room: &str) -> Result<Vec<String>, Error> {
+        let first = self.store().chunk(&parse::room_id(room)?, 1).await?;
+        let events = first.iter().flat_map(Chunk::events);
+        Ok(events.filter_map(invited).map(ToString::to_string).collect())
     }
 
     /// The id for the group or channel that `creator` asks for in `request`. For a repeat, the id of

@@ -1,7 +1,9 @@
 //! From request fields to core types; what is wrong names the field.
 use std::time::Duration;
 
-use parlance_core::limits::{MAX_NAME_BYTES, MAX_PAGE_SIZE, MAX_SANCTION, MAX_SLOW_MODE, PAGE_SIZE};
+use parlance_core::limits::{
+    MAX_INVITATION_AGE, MAX_NAME_BYTES, MAX_PAGE_SIZE, MAX_SANCTION, MAX_SLOW_MODE, PAGE_SIZE,
+};
 use parlance_core::{
     Data, DataChange, Emoji, FoldedName, ImageUrl, Name, Permissions, Reason, RequestId, RoomId, Text, Title,
     Topic, UserId,
@@ -99,6 +101,15 @@ pub(crate) fn sanction(name: &str, given: Option<&prost_types::Duration>) -> Res
     match Duration::try_from(*given) {
         Ok(lasts) if lasts >= Duration::from_millis(1) && lasts <= MAX_SANCTION => Ok(Some(lasts)),
         _ => Err(field(name, format!("must be 0.001s to {}s", MAX_SANCTION.as_secs()))),
+    }
+}
+
+/// How long an invitation can be accepted.
+pub(crate) fn invitation_age(name: &str, given: Option<&prost_types::Duration>) -> Result<Duration, Error> {
+    let Some(given) = given else { return Ok(MAX_INVITATION_AGE) };
+    match Duration::try_from(*given) {
+        Ok(lasts) if lasts >= Duration::from_millis(1) && lasts <= MAX_INVITATION_AGE => Ok(lasts),
+        _ => Err(field(name, format!("must be 0.001s to {}s", MAX_INVITATION_AGE.as_secs()))),
     }
 }
 

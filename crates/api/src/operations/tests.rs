@@ -188,7 +188,7 @@ async fn changes_cost_one_write() {
     };
     let added = async { node.api.add_members(&caller("alice"), request).await.unwrap() };
     // Includes the read that checks whether she was a member before.
-    node.check("a member added", cost(1, 2.0, 1, 6.0), added).await;
+    Box::pin(node.check("a member added", cost(1, 2.0, 1, 6.0), added)).await;
 }
 
 #[tokio::test]

@@ -210,6 +210,7 @@ async fn settings_are_read_again_after_an_unknown_event() {
         joins: Vec::new(),
         sent: Vec::new(),
         info: Some(info),
+        invitations: None,
     };
     store.append(&nodes.room, append).await.unwrap();
     nodes.node.api.hub().observe(&nodes.room, &chunk).unwrap_err();

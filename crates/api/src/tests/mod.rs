@@ -10,6 +10,7 @@ mod hanging;
 mod heartbeat;
 mod hub;
 mod inbound;
+mod invitations;
 mod marks;
 mod memory;
 mod once;

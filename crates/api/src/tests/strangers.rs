@@ -87,6 +87,22 @@ fn operations(room_id: &str, kind: v1::RoomKind) -> Vec<Operation> {
         Operation::ListMessages(v1::ListMessagesRequest { room_id: room_id(), ..Default::default() }),
         Operation::ListEvents(v1::ListEventsRequest { room_id: room_id(), ..Default::default() }),
         Operation::ListBans(v1::ListBansRequest { room_id: room_id(), ..Default::default() }),
+        Operation::ListRoomInvitations(v1::ListRoomInvitationsRequest {
+            room_id: room_id(),
+            ..Default::default()
+        }),
+        Operation::InviteMember(v1::InviteMemberRequest {
+            room_id: room_id(),
+            user_id: user_id(),
+            request_id: request_id(),
+            ..Default::default()
+        }),
+        Operation::RevokeInvitation(v1::RevokeInvitationRequest {
+            room_id: room_id(),
+            user_id: user_id(),
+            request_id: request_id(),
+            ..Default::default()
+        }),
         Operation::ListMembers(v1::ListMembersRequest { room_id: room_id(), ..Default::default() }),
         Operation::UpdateRoom(v1::UpdateRoomRequest {
             room_id: room_id(),
@@ -143,6 +159,16 @@ fn operations(room_id: &str, kind: v1::RoomKind) -> Vec<Operation> {
             ..Default::default()
         }),
     ];
+    if kind == v1::RoomKind::Direct {
+        all.push(Operation::AcceptInvitation(v1::AcceptInvitationRequest {
+            room_id: room_id(),
+            request_id: request_id(),
+        }));
+        all.push(Operation::DeclineInvitation(v1::DeclineInvitationRequest {
+            room_id: room_id(),
+            request_id: request_id(),
+        }));
+    }
     if kind != v1::RoomKind::Channel {
         all.push(Operation::GetRoom(v1::GetRoomRequest { room_id: room_id() }));
         all.push(Operation::JoinRoom(v1::JoinRoomRequest {

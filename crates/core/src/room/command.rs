@@ -62,7 +62,8 @@ impl Command {
             Action::Remove { user } | Action::Ban { user, .. } | Action::SetRole { user, .. } => {
                 std::slice::from_ref(user)
             }
-            Action::Join | Action::Leave => std::slice::from_ref(&self.actor),
+            Action::Invite { added, .. } => added.as_slice(),
+            Action::Join | Action::Accept | Action::Leave => std::slice::from_ref(&self.actor),
             _ => &[],
         };
         named.iter()
@@ -106,6 +107,24 @@ pub enum Action {
     Add {
         /// The new members.
         users: Vec<UserId>,
+    },
+    /// Invite users to become members, and add others.
+    Invite {
+        /// Those who are invited.
+        users: Vec<UserId>,
+        /// Those who are added.
+        added: Vec<UserId>,
+        /// How long the invitations can be accepted.
+        lasts: Duration,
+    },
+    /// Become a member by an invitation.
+    Accept,
+    /// Decline an invitation.
+    Decline,
+    /// Take back an invitation.
+    Revoke {
+        /// Whose.
+        user: UserId,
     },
     /// Remove a member.
     Remove {
@@ -209,6 +228,8 @@ pub enum Need {
     Member(UserId),
     /// The rows of all members: [`crate::Room::load_all_members`].
     Members,
+    /// The invitations to the room: [`crate::Room::load_invitations`].
+    Invitations,
     /// The message at this seq with its overlay: [`crate::Room::load_message`].
     Message(u64),
     /// Which of these users block another one: [`crate::Room::load_blocks`]. Asked for with each draft, since
@@ -294,6 +315,12 @@ pub enum Refusal {
     /// The target user is banned from the room.
     #[error("{0} is banned from this room")]
     TargetBanned(UserId),
+    /// The actor is not invited to the room, or no longer.
+    #[error("not invited to this room")]
+    NotInvited,
+    /// As many users as may be are invited to the room.
+    #[error("{0} invitations to this room wait for an answer")]
+    TooManyInvitations(usize),
     /// This user has blocked the actor.
     #[error("{0} does not accept this")]
     NotAccepted(UserId),

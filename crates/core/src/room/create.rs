@@ -1,8 +1,8 @@
-use super::draft::Append;
+use super::draft::{Append, InvitationsChange};
 use super::state::{Room, RoomInfo};
 use crate::{
-    Body, Chunk, Event, Head, Mark, Member, Nonce, RequestId, Role, RoomId, RoomKind, Settings, Timestamp,
-    Unknown, UserId,
+    Body, Chunk, Event, Head, Invitation, Invitations, Mark, Member, Nonce, RequestId, Role, RoomId,
+    RoomKind, Settings, Timestamp, Unknown, UserId,
 };
 
 /// A room to be created: the only append at seq 1.
@@ -135,8 +135,36 @@ impl Creation {
             joins,
             sent: Vec::new(),
             info: None,
+            invitations: None,
         };
         Self { info, append }
+    }
+
+    /// The same room, with invitations of its creator to `users` until `until`.
+    #[must_use]
+    pub fn inviting(mut self, users: &[UserId], until: Timestamp) -> Self {
+        if users.is_empty() {
+            return self;
+        }
+        let (nonce, members) = (*self.append.chunk.nonce(), self.append.chunk.head().member_count());
+        let mut events = self.append.chunk.into_events();
+        let (mut all, mut rooms) = (Invitations::default(), Vec::with_capacity(users.len()));
+        for user in users {
+            let Some(first) = events.first() else { break };
+            let seq = first.seq + events.len() as u64;
+            let invitation = Invitation { by: first.actor.clone(), at: first.at, until, seq };
+            events.push(Event {
+                seq,
+                body: Body::MemberInvited { user: user.clone(), until },
+                ..first.clone()
+            });
+            all.invite(user.clone(), invitation);
+            rooms.push((user.clone(), Some(seq)));
+        }
+        self.append.chunk =
+            Chunk::new(nonce, events, 0, members).unwrap_or_else(|| unreachable!("the events rise from 1"));
+        self.append.invitations = Some(InvitationsChange { all, rooms });
+        self
     }
 
     /// The room after it has been stored.

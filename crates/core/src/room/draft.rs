@@ -7,7 +7,9 @@ use crate::limits::{
     MAX_CHUNK_BYTES, MAX_CHUNK_EVENTS, MAX_DATA_BYTES, MAX_ITEMS_PER_APPEND, MAX_MEMBERS_PER_REQUEST,
     MAX_TEXT_BYTES,
 };
-use crate::{Body, Chunk, Event, Head, Mark, Member, Nonce, Overlay, Timestamp, Unknown, UserId};
+use crate::{
+    Body, Chunk, Event, Head, Invitations, Mark, Member, Nonce, Overlay, Timestamp, Unknown, UserId,
+};
 
 /// Commands decided on top of a room but not stored yet: the contents of one append.
 #[derive(Debug, Clone)]
@@ -24,6 +26,9 @@ pub struct Draft {
     changed_members: BTreeSet<UserId>,
     changed_messages: BTreeSet<u64>,
     info_changed: bool,
+    invitations_changed: bool,
+    /// See [`InvitationsChange::rooms`].
+    invited: BTreeMap<UserId, Option<u64>>,
     /// Senders who are not members.
     outsiders: BTreeSet<UserId>,
 }
@@ -46,6 +51,18 @@ pub struct Append {
     pub sent: Vec<(UserId, Mark)>,
     /// The room's own item, if it changed.
     pub info: Option<RoomInfo>,
+    /// The invitations to the room, if they changed.
+    pub invitations: Option<InvitationsChange>,
+}
+
+/// A change of the invitations to a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvitationsChange {
+    /// All of them, after the change. They decide.
+    pub all: Invitations,
+    /// Users in whose lists the room is set, with the seq of the invitation, or with `None` is no longer. Lists only
+    /// say where to look: of several users who are added at once, which takes many items, the rooms stay.
+    pub rooms: Vec<(UserId, Option<u64>)>,
 }
 
 impl Room {
@@ -72,6 +89,8 @@ impl Draft {
             changed_members: BTreeSet::new(),
             changed_messages: BTreeSet::new(),
             info_changed: false,
+            invitations_changed: false,
+            invited: BTreeMap::new(),
             outsiders: BTreeSet::new(),
         }
     }
@@ -88,7 +107,7 @@ impl Draft {
 
     /// Whether any one further command is guaranteed to fit into this append.
     pub fn can_take_more(&self) -> bool {
-        let items = 2 * self.changed_members.len() + self.changed_messages.len();
+        let items = 2 * self.changed_members.len() + self.changed_messages.len() + self.invited.len();
         self.events.len() + MAX_MEMBERS_PER_REQUEST <= MAX_CHUNK_EVENTS
             && self.text_bytes + MAX_TEXT_BYTES + MAX_DATA_BYTES <= MAX_CHUNK_BYTES
             && items + 2 * MAX_MEMBERS_PER_REQUEST <= MAX_ITEMS_PER_APPEND
@@ -151,8 +170,13 @@ impl Draft {
         let chunk = chunk.with_previous(Some(*base.nonce()));
         room.head = chunk.head();
         let info = self.info_changed.then(|| room.info.clone());
+        let invitations = room.invitations.as_ref().filter(|_| self.invitations_changed);
+        let invitations = invitations.map(|all| {
+            let rooms = self.invited.into_iter().collect();
+            InvitationsChange { all: Invitations::clone(all), rooms }
+        });
         let sent = sent.into_iter().collect();
-        (Some(Append { expected: base, chunk, members, overlays, joins, sent, info }), room)
+        (Some(Append { expected: base, chunk, members, overlays, joins, sent, info, invitations }), room)
     }
 
     /// The time taken as the log's end. Time windows are measured by the log's own
@@ -176,7 +200,26 @@ impl Draft {
         self.base.seq() + self.events.len() as u64 + 1
     }
 
+    /// Records that `body`, the next event, changes the invitations.
+    fn note_invitations(&mut self, command: &Command, body: &Body) {
+        let (user, invited, leaves_list) = match body {
+            Body::MemberInvited { user, .. } => (user, Some(self.next_seq()), true),
+            Body::InvitationEnded { user } | Body::MemberBanned { user, .. } => (user, None, true),
+            Body::MemberAdded { user, .. } => (user, None, *user == command.actor),
+            _ => return,
+        };
+        let known = self.room.invitations.as_ref().and_then(|known| known.get(user));
+        if invited.is_none() && known.is_none() {
+            return;
+        }
+        self.invitations_changed = true;
+        if leaves_list {
+            self.invited.insert(user.clone(), invited);
+        }
+    }
+
     fn push(&mut self, command: &Command, at: Timestamp, body: Body) {
+        self.note_invitations(command, &body);
         match &body {
             Body::Message(_) => {
                 self.message_count += 1;

@@ -14,6 +14,6 @@ mod state;
 
 pub use command::{Action, Authority, Command, Decision, Need, Outcome, Refusal, SettingsChange};
 pub use create::{Creation, NewRoom};
-pub use draft::{Append, Draft};
+pub use draft::{Append, Draft, InvitationsChange};
 pub use posted::Posted;
 pub use state::{Hole, Room, RoomInfo};

@@ -45,8 +45,10 @@ enum Kind {
     Create,
     Update,
     Join,
-    /// Those who were not members before.
+    /// Those who were not members before, and those who were invited.
     Add(Vec<UserId>),
+    Decline,
+    Revoke(UserId),
     Leave,
     Remove(UserId),
     Ban(UserId),
@@ -64,7 +66,11 @@ impl Done {
         if !self.kind.is_of(command) {
             return Err(Refusal::RequestIdReused);
         }
-        Ok(Seen::Before(Outcome { is_repeat: true, ..self.outcome }))
+        let named = match &self.kind {
+            Kind::Add(named) => named.clone(),
+            _ => Vec::new(),
+        };
+        Ok(Seen::Before { outcome: Outcome { is_repeat: true, ..self.outcome }, named })
     }
 }
 
@@ -81,6 +87,9 @@ impl Kind {
             Body::RoomChanged { .. } => Self::Update,
             Body::MemberAdded { user, .. } if *user == event.actor => Self::Join,
             Body::MemberAdded { user, .. } => Self::Add(vec![user.clone()]),
+            Body::MemberInvited { user, .. } => Self::Add(vec![user.clone()]),
+            Body::InvitationEnded { user } if *user == event.actor => Self::Decline,
+            Body::InvitationEnded { user } => Self::Revoke(user.clone()),
             Body::MemberRemoved { user } if *user == event.actor => Self::Leave,
             Body::MemberRemoved { user } => Self::Remove(user.clone()),
             Body::MemberBanned { user, .. } => Self::Ban(user.clone()),
@@ -123,7 +132,8 @@ impl Kind {
         match (self, &command.action) {
             (Self::Send, Action::Send(_))
             | (Self::Update, Action::Update(_))
-            | (Self::Join, Action::Join)
+            | (Self::Join, Action::Join | Action::Accept)
+            | (Self::Decline, Action::Decline)
             | (Self::Leave, Action::Leave)
             | (Self::DeleteRoom, Action::DeleteRoom) => true,
             (Self::Edit(seq), Action::Edit { target, .. })
@@ -131,10 +141,14 @@ impl Kind {
             (Self::React(seq, with), Action::React { target, emoji })
             | (Self::Unreact(seq, with), Action::Unreact { target, emoji }) => seq == target && with == emoji,
             (Self::Leave, Action::Remove { user }) => *user == command.actor,
-            (Self::Add(added), Action::Add { users }) => added.iter().all(|user| users.contains(user)),
+            (Self::Add(named), Action::Add { users }) => named.iter().all(|user| users.contains(user)),
+            (Self::Add(named), Action::Invite { users, added, .. }) => {
+                named.iter().all(|user| users.contains(user) || added.contains(user))
+            }
             (Self::Remove(whom), Action::Remove { user })
             | (Self::Ban(whom), Action::Ban { user, .. })
             | (Self::Unban(whom), Action::Unban { user })
+            | (Self::Revoke(whom), Action::Revoke { user })
             | (Self::Mute(whom), Action::Mute { user, .. })
             | (Self::Unmute(whom), Action::Unmute { user }) => whom == user,
             (Self::SetRole(whom, which), Action::SetRole { user, role }) => whom == user && which == role,
@@ -147,7 +161,11 @@ impl Kind {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     Never,
-    Before(Outcome),
+    Before {
+        outcome: Outcome,
+        /// Those whom it added or invited.
+        named: Vec<UserId>,
+    },
     /// Not enough is remembered to decide.
     LookFurther,
 }

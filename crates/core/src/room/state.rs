@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::former::Former;
 use super::layered::Layered;
 use super::posted::Posted;
 use super::requests::Requests;
 use crate::evict::survivors;
-use crate::limits::{MEMBER_BYTES, MESSAGE_BYTES, REQUEST_BYTES, RoomSizes};
+use crate::limits::{INVITATION_BYTES, MEMBER_BYTES, MESSAGE_BYTES, REQUEST_BYTES, RoomSizes};
 use crate::{
-    Body, Chunk, Event, Head, Member, Mute, Overlay, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
+    Body, Chunk, Event, Head, Invitation, Invitations, Member, Mute, Overlay, RoomId, RoomKind, Settings,
+    Standing, Timestamp, UserId,
 };
 
 /// A room's data outside its log.
@@ -44,6 +46,8 @@ pub struct Room {
     pub(super) members: Layered<UserId, Option<Member>>,
     /// The head at which the rows of all members were loaded.
     pub(super) all_members_at: Option<u64>,
+    /// Invitations that wait for an answer; `None` while they are not loaded.
+    pub(super) invitations: Option<Arc<Invitations>>,
     /// Loaded messages; `None` for seqs that hold no message.
     pub(super) messages: Layered<u64, Option<Posted>>,
     pub(super) requests: Requests,
@@ -67,12 +71,15 @@ pub struct Hole {
 impl Room {
     /// Creates a room from its stored info and the last chunk of its log.
     pub fn load(info: RoomInfo, tail: &Chunk) -> Self {
+        // Nobody is invited before a room exists.
+        let is_whole = tail.first_seq() == 1 && !tail.changes_unknown();
         let mut room = Self {
             info,
             head: tail.head(),
             last_at: Timestamp::default(),
             members: Layered::new(),
             all_members_at: None,
+            invitations: is_whole.then(Arc::default),
             messages: Layered::new(),
             requests: Requests::starting_at(tail.first_seq() - 1),
             former: None,
@@ -161,6 +168,15 @@ impl Room {
         true
     }
 
+    /// Loads the invitations, read at or after the room's head. Returns whether they are usable, as for a member.
+    pub fn load_invitations(&mut self, invitations: Invitations) -> bool {
+        if invitations.changed_at() > self.head.seq() {
+            return false;
+        }
+        self.invitations = Some(Arc::new(invitations));
+        true
+    }
+
     /// Loads the message at `seq`, or `None` if there is none. Returns whether it is usable, as for
     /// a member.
     pub fn load_message(&mut self, seq: u64, message: Option<Posted>) -> bool {
@@ -204,8 +220,10 @@ impl Room {
     /// Approximate size of what is loaded, in bytes. Overlays and data of messages are not measured.
     pub fn held_bytes(&self) -> usize {
         let (members, messages) = (self.members.len(), self.messages.len());
+        let invitations = self.invitations.as_ref().map_or(0, |invitations| invitations.len());
         size_of::<Self>()
             + members * MEMBER_BYTES
+            + invitations * INVITATION_BYTES
             + messages * MESSAGE_BYTES
             + self.requests.len() * REQUEST_BYTES
     }
@@ -222,6 +240,15 @@ impl Room {
         }
     }
 
+    /// Ends the invitation of `user`, if they are loaded and there is one.
+    fn end_invitation(&mut self, user: &UserId, seq: u64) {
+        if let Some(invitations) = &mut self.invitations
+            && invitations.get(user).is_some()
+        {
+            Arc::make_mut(invitations).end(user, seq);
+        }
+    }
+
     /// Folds one event into the state; `apply` moves the head by whole chunks.
     pub(super) fn fold(&mut self, event: &Event) {
         self.last_at = self.last_at.max(event.at);
@@ -232,6 +259,7 @@ impl Room {
             }
             Body::RoomChanged { settings } => self.info.settings = settings.clone(),
             Body::MemberAdded { user, role } => {
+                self.end_invitation(user, event.seq);
                 // A row that is not loaded stays unloaded; it is read when needed.
                 if let Some(row) = self.members.get_mut(user) {
                     match row {
@@ -247,11 +275,21 @@ impl Room {
                     member.leave(event.seq, standing, &self.info.settings);
                 }
             }
-            Body::MemberBanned { user, until, .. } => self.set_standing(user, Standing::Banned, *until),
+            Body::MemberBanned { user, until, .. } => {
+                self.end_invitation(user, event.seq);
+                self.set_standing(user, Standing::Banned, *until);
+            }
             Body::MemberUnbanned { user } => self.set_standing(user, Standing::Free, None),
             Body::MemberMuted { user, until, .. } => self.set_mute(user, *until),
             // It has ended now: a row without a mute would leave the old one where fields are set one by one.
             Body::MemberUnmuted { user } => self.set_mute(user, Some(event.at)),
+            Body::MemberInvited { user, until } => {
+                if let Some(invitations) = &mut self.invitations {
+                    let (by, at, until, seq) = (event.actor.clone(), event.at, *until, event.seq);
+                    Arc::make_mut(invitations).invite(user.clone(), Invitation { by, at, until, seq });
+                }
+            }
+            Body::InvitationEnded { user } => self.end_invitation(user, event.seq),
             Body::RoleChanged { user, role } => {
                 if let Some(Some(member)) = self.members.get_mut(user) {
                     member.role = *role;

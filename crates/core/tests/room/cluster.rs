@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use crate::model::{Cluster, Fault, MET, scripts};
+use crate::model::{Cluster, Fault, MET, scripts, scripts_with_invitations};
 
 /// No regression file: a failure prints its script, which becomes a test of its own.
 fn config() -> ProptestConfig {
@@ -16,6 +16,12 @@ proptest! {
 
     #[test]
     fn a_cluster_keeps_its_promises(script in scripts()) {
+        let run = Cluster::run(&script, Fault::None);
+        prop_assert!(run.is_ok(), "{}", run.err().unwrap_or_default());
+    }
+
+    #[test]
+    fn a_cluster_keeps_its_promises_with_invitations(script in scripts_with_invitations()) {
         let run = Cluster::run(&script, Fault::None);
         prop_assert!(run.is_ok(), "{}", run.err().unwrap_or_default());
     }
@@ -34,4 +40,16 @@ fn scripts_run_into_everything_that_can_go_wrong() {
     }
     let missed: Vec<_> = MET.iter().filter(|what| !met.contains_key(*what)).collect();
     assert!(missed.is_empty(), "never met: {missed:?}; met: {met:?}");
+}
+
+#[test]
+fn scripts_accept_invitations() {
+    let mut runner = TestRunner::deterministic();
+    let mut accepted = 0;
+    for _ in 0..200 {
+        let script = scripts_with_invitations().new_tree(&mut runner).unwrap().current();
+        let met = Cluster::run(&script, Fault::None).unwrap_or_else(|e| panic!("{e}")).met.0;
+        accepted += met.get("an invitation accepted").copied().unwrap_or(0);
+    }
+    assert!(accepted > 0);
 }

@@ -3,13 +3,17 @@
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-use crate::model::{Cluster, Fault, scripts};
+use crate::model::{Cluster, Fault, Script, scripts, scripts_with_invitations};
 
 /// Runs scripts until one breaks a promise, and expects it to be one of `expected`.
 fn check(fault: Fault, expected: &[&str]) {
+    check_with(scripts(), fault, expected);
+}
+
+fn check_with(scripts: impl Strategy<Value = Script>, fault: Fault, expected: &[&str]) {
     let mut runner = TestRunner::deterministic();
     let found = (0..400).find_map(|_| {
-        let script = scripts().new_tree(&mut runner).unwrap().current();
+        let script = scripts.new_tree(&mut runner).unwrap().current();
         Cluster::run(&script, fault).err()
     });
     let found = found.unwrap_or_else(|| panic!("nobody noticed {fault:?}"));
@@ -29,6 +33,11 @@ fn overlays_written_apart_from_the_log() {
 #[test]
 fn members_written_apart_from_the_log() {
     check(Fault::MembersApart, &["rows"]);
+}
+
+#[test]
+fn invitations_written_apart_from_the_log() {
+    check_with(scripts_with_invitations(), Fault::InvitationsApart, &["invitations"]);
 }
 
 #[test]

@@ -39,6 +39,13 @@ fn body(body: &Body) -> Option<Stored> {
             reason: reason.as_str().to_owned(),
         }),
         Body::MemberUnmuted { user } => Stored::MemberUnmuted(v1::MemberUnmuted { user_id: user_id(user) }),
+        Body::MemberInvited { user, until } => Stored::MemberInvited(v1::MemberInvited {
+            user_id: user_id(user),
+            until: Some(timestamp(*until)),
+        }),
+        Body::InvitationEnded { user } => {
+            Stored::InvitationEnded(v1::InvitationEnded { user_id: user_id(user) })
+        }
         Body::MemberUnbanned { user } => {
             Stored::MemberUnbanned(v1::MemberUnbanned { user_id: user_id(user) })
         }
@@ -94,6 +101,10 @@ fn body_from(body: &Stored) -> Option<Body> {
             reason: Reason::parse(&muted.reason).ok()?,
         },
         Stored::MemberUnmuted(unmuted) => Body::MemberUnmuted { user: user(&unmuted.user_id)? },
+        Stored::MemberInvited(invited) => {
+            Body::MemberInvited { user: user(&invited.user_id)?, until: timestamp_from(invited.until?) }
+        }
+        Stored::InvitationEnded(ended) => Body::InvitationEnded { user: user(&ended.user_id)? },
         Stored::MemberUnbanned(unbanned) => Body::MemberUnbanned { user: user(&unbanned.user_id)? },
         Stored::RoleChanged(changed) => {
             Body::RoleChanged { role: role_from(changed.role), user: user(&changed.user_id)? }

@@ -30,6 +30,10 @@ impl Actor {
                 Some(roster) => self.load_roster(room, roster).await?,
                 None => return Ok(Loaded::NeedsRoster),
             },
+            Need::Invitations => {
+                let invitations = store.invitations(&self.id).await?;
+                room.load_invitations(invitations)
+            }
             Need::Message(seq) => {
                 let message = self.message(seq).await?;
                 room.load_message(seq, message)

@@ -200,6 +200,8 @@ mod tests {
             "GetUsers",
             "ListEvents",
             "ListInbox",
+            "ListInvitations",
+            "ListRoomInvitations",
             "ListMembers",
             "ListMessages",
             "ListReceipts",

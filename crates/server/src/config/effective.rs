@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use parlance_api::{PeopleLimits, ProfileRules};
+use parlance_api::{Additions, PeopleLimits, ProfileRules};
 
 use crate::limits::MIB;
 
@@ -83,12 +83,14 @@ impl Lines {
             self.keys(keys);
         }
         self.outlets(node.webhooks.as_deref(), node.kafka.as_deref());
-        let PeopleLimits { operations, hellos, sessions, new_rooms, rooms, failed_tokens } = node.limits;
+        let PeopleLimits { operations, hellos, sessions, new_rooms, invitations, rooms, failed_tokens } =
+            node.limits;
         for (name, limit) in [
             ("user-rate", operations),
             ("hello-rate", hellos),
             ("user-sessions", sessions),
             ("new-room-rate", new_rooms),
+            ("invitation-rate", invitations),
             ("user-rooms", rooms),
             ("failed-token-rate", failed_tokens),
         ] {
@@ -99,6 +101,11 @@ impl Lines {
         for (name, is_on) in [("user-search", all_search), ("own-profile", own_changes)] {
             self.text(name, if is_on { "on" } else { "off" });
         }
+        let additions = match node.additions {
+            Additions::Direct => "direct",
+            Additions::Invite => "invite",
+        };
+        self.text("additions", additions);
     }
 
     fn outlets(&mut self, webhooks: Option<&Path>, kafka: Option<&Path>) {

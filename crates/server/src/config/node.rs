@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use parlance_api::identity::JwksUrl;
-use parlance_api::{PeopleLimits, ProfileRules, ROOM_MEMORY};
+use parlance_api::{Additions, PeopleLimits, ProfileRules, ROOM_MEMORY};
 use parlance_core::limits::CLOCK_SKEW;
 
 use super::ImageOrigins;
-use super::options::{OnOff, Options, StoreName, TABLE_PREFIX};
+use super::options::{AdditionsName, OnOff, Options, StoreName, TABLE_PREFIX};
 use crate::features::require_cluster;
 use crate::limits::{
-    FAILED_TOKEN_RATE, HELLO_RATE, MAX_SKEW, MIB, NEW_ROOM_RATE, USER_RATE, USER_ROOMS, USER_SESSIONS,
+    FAILED_TOKEN_RATE, HELLO_RATE, INVITATION_RATE, MAX_SKEW, MIB, NEW_ROOM_RATE, USER_RATE, USER_ROOMS,
+    USER_SESSIONS,
 };
 
 /// Options of a node.
@@ -36,6 +37,8 @@ pub struct Node {
     pub profiles: ProfileRules,
     /// Origins of the pictures that the web app shows.
     pub image_origins: ImageOrigins,
+    /// What becomes of users whom strangers add to rooms.
+    pub additions: Additions,
     /// Bytes that rooms may keep in memory.
     pub room_memory: usize,
     /// File with the webhooks.
@@ -120,6 +123,10 @@ impl Node {
             all_search: options.user_search == Some(OnOff::On),
             own_changes: options.own_profile != Some(OnOff::Off),
         };
+        let additions = match options.additions {
+            None | Some(AdditionsName::Direct) => Additions::Direct,
+            Some(AdditionsName::Invite) => Additions::Invite,
+        };
         let room_memory = options.room_memory_mib.map_or(ROOM_MEMORY, |mib| mib as usize * MIB);
         let shared = matches!(store, StoreConfig::Dynamodb { .. });
         ensure!(
@@ -142,6 +149,7 @@ impl Node {
             limits,
             profiles,
             image_origins,
+            additions,
             room_memory,
             webhooks: options.webhooks,
             kafka: options.kafka,
@@ -171,6 +179,7 @@ fn people_limits(options: &Options) -> PeopleLimits {
         hellos: of_user(options.hello_rate, HELLO_RATE),
         sessions: of_user(options.user_sessions, USER_SESSIONS),
         new_rooms: of_user(options.new_room_rate, NEW_ROOM_RATE),
+        invitations: of_user(options.invitation_rate, INVITATION_RATE),
         rooms: of_user(options.user_rooms, USER_ROOMS),
         failed_tokens: NonZeroU32::new(options.failed_token_rate.unwrap_or(FAILED_TOKEN_RATE)),
     }

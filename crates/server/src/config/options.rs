@@ -191,6 +191,12 @@ pub struct Options {
     #[serde(alias = "new_room_rate")]
     pub new_room_rate: Option<u32>,
 
+    /// Users whom a user invites to rooms per second, with bursts of 80 times as many; 0: no limit
+    /// [default: 1]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_INVITATION_RATE", value_name = "N")]
+    #[serde(alias = "invitation_rate")]
+    pub invitation_rate: Option<u32>,
+
     /// Maximum rooms of a user, beyond which they cannot create or join any; 0: no limit [default: 5000]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_USER_ROOMS", value_name = "N")]
     #[serde(alias = "user_rooms")]
@@ -212,6 +218,11 @@ pub struct Options {
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_OWN_PROFILE", value_name = "on|off")]
     #[serde(alias = "own_profile")]
     pub own_profile: Option<OnOff>,
+
+    /// What becomes of users whom strangers add to rooms: they become members at once, or are
+    /// invited. The app's backend always adds [default: direct]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_ADDITIONS", value_name = "direct|invite")]
+    pub additions: Option<AdditionsName>,
 
     /// File with the webhooks that events of all rooms are posted to, see docs/events.md
     /// [default: none]
@@ -285,6 +296,16 @@ pub enum OnOff {
     On,
     /// No.
     Off,
+}
+
+/// What becomes of users whom strangers add to rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdditionsName {
+    /// They become members.
+    Direct,
+    /// They are invited.
+    Invite,
 }
 
 /// The role of a process.

@@ -89,5 +89,6 @@ fn append(tail: &Chunk, nonce: Nonce, event: Event) -> Option<Append> {
         joins: Vec::new(),
         sent,
         info: None,
+        invitations: None,
     })
 }

@@ -2,13 +2,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Member, Overlay, Report, ReportId,
-    ReportList, ReportPlace, RoomId, SeqRange, Timestamp, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Invitations, Member, Overlay, Report,
+    ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, UserId,
 };
 use parlance_store::{
-    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, LogStore, MarkStore, MemberStore,
-    NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError, StoredRoom, UpdateError, User,
-    UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, InvitationStore, Invited,
+    LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError,
+    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 
 use super::Tables;
@@ -203,6 +203,27 @@ impl ReportStore for MemoryStore {
 
     async fn replace_report(&self, old: &Report, new: &Report) -> Result<bool, StoreError> {
         Ok(self.tables().reports.replace(old, new))
+    }
+}
+
+#[async_trait]
+impl InvitationStore for MemoryStore {
+    async fn invitations(&self, room: &RoomId) -> Result<Invitations, StoreError> {
+        Ok(self.tables().invitations(room))
+    }
+
+    async fn invited_to(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<Invited>, StoreError> {
+        Ok(self.tables().invited_to(user, after, limit))
+    }
+
+    async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {
+        self.tables().forget_invited(user, old);
+        Ok(())
     }
 }
 

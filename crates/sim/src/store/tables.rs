@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, FoldedName, Member, Overlay,
-    RoomId, RoomIdKey, RoomInfo, SeqRange, Timestamp, TooManyBlocks, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, FoldedName, Invitations, Member,
+    Overlay, RoomId, RoomIdKey, RoomInfo, SeqRange, Timestamp, TooManyBlocks, UserId,
 };
 use parlance_store::{
-    AppendError, Created, FoundUsers, NamePlace, Preferences, PreferencesChange, RoomIds, StoredRoom, User,
-    UserChange, UserRoom, UserRooms, UserState,
+    AppendError, Created, FoundUsers, Invited, NamePlace, Preferences, PreferencesChange, RoomIds,
+    StoredRoom, User, UserChange, UserRoom, UserRooms, UserState,
 };
 
 use super::feed::{Consumers, FeedLog};
@@ -28,6 +28,8 @@ pub struct Tables {
     preferences: BTreeMap<(UserId, RoomId), Preferences>,
     blocks: BTreeMap<UserId, Blocks>,
     pub(super) reports: Reports,
+    /// Rooms that users were invited to, with the seq of the invitation.
+    invited: BTreeMap<(UserId, RoomId), u64>,
     /// Maximum difference by which an event's time was ahead of its append, in
     /// milliseconds.
     pub ahead_ms: u64,
@@ -51,6 +53,7 @@ impl Default for Tables {
             preferences: BTreeMap::new(),
             blocks: BTreeMap::new(),
             reports: Reports::default(),
+            invited: BTreeMap::new(),
             ahead_ms: 0,
             users: BTreeMap::new(),
             note: None,
@@ -69,6 +72,7 @@ pub struct RoomRow {
     /// Rows of members.
     pub members: BTreeMap<UserId, Member>,
     overlays: BTreeMap<u64, Overlay>,
+    invitations: Invitations,
 }
 
 impl RoomRow {
@@ -116,6 +120,7 @@ impl Tables {
             log: BTreeMap::new(),
             members: BTreeMap::new(),
             overlays: BTreeMap::new(),
+            invitations: Invitations::default(),
         };
         self.rooms.insert(info.id.clone(), row);
         self.write(&info.id, append);
@@ -152,6 +157,16 @@ impl Tables {
                 (row.info.deleted, row.info.floor) = (true, info.floor);
             }
         }
+        if let Some(change) = append.invitations {
+            row.invitations = change.all;
+            for (user, seq) in change.rooms {
+                let key = (user, room.clone());
+                match seq {
+                    Some(seq) => drop(self.invited.insert(key, seq)),
+                    None => drop(self.invited.remove(&key)),
+                }
+            }
+        }
         // The first event to receive is the member's own join.
         let joins =
             append.joins.into_iter().map(|(user, read)| (user, Cursors { delivered: read.seq - 1, read }));
@@ -174,6 +189,23 @@ impl Tables {
         let blocks = self.blocks.entry(user.clone()).or_default();
         blocks.set(other, since)?;
         Ok(blocks.clone())
+    }
+
+    pub(super) fn invitations(&self, room: &RoomId) -> Invitations {
+        self.rooms.get(room).map(|row| row.invitations.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn invited_to(&self, user: &UserId, after: Option<&RoomId>, limit: usize) -> Vec<Invited> {
+        let of_user = self.invited.iter().filter(|((owner, _), _)| owner == user);
+        let rooms = of_user.filter(|((_, room), _)| after.is_none_or(|after| room > after));
+        rooms.take(limit).map(|((_, room), seq)| Invited { room: room.clone(), seq: *seq }).collect()
+    }
+
+    pub(super) fn forget_invited(&mut self, user: &UserId, old: &Invited) {
+        let key = (user.clone(), old.room.clone());
+        if self.invited.get(&key) == Some(&old.seq) {
+            self.invited.remove(&key);
+        }
     }
 
     pub(super) fn room(&self, room: &RoomId) -> Option<StoredRoom> {

@@ -25,6 +25,9 @@ impl Dynamo {
         )?;
         transaction.create(&self.tables.rooms, rooms::room_item(&info), rooms::ITEM)?;
         self.add_members(&mut transaction, &info.id, &append)?;
+        if let Some(change) = &append.invitations {
+            self.add_invitations(&mut transaction, &info.id, change)?;
+        }
         let id = info.id.clone();
         let new = StoredRoom { info, tail: append.chunk };
         let ended = self.commit(CREATE, &transaction).await?;
@@ -46,7 +49,8 @@ impl Dynamo {
         if expected == 0 || expected + 1 != append.chunk.first_seq() {
             return Err(AppendError::HeadMoved);
         }
-        let alone = append.members.is_empty() && append.overlays.is_empty() && append.info.is_none();
+        let has_rows = !append.members.is_empty() || !append.overlays.is_empty();
+        let alone = !has_rows && append.info.is_none() && append.invitations.is_none();
         if alone { self.put_chunk(room, &append.chunk).await } else { self.put_all(room, &append).await }
     }
 
@@ -106,6 +110,9 @@ impl Dynamo {
         for (seq, overlay) in &append.overlays {
             let item = messages::overlay_item(room, *seq, overlay);
             transaction.replace(&self.tables.messages, item, messages::CHANGED, append.expected.seq())?;
+        }
+        if let Some(change) = &append.invitations {
+            self.add_invitations(&mut transaction, room, change)?;
         }
         if let Some(info) = &append.info {
             let key = rooms::room_key(room);

@@ -13,6 +13,7 @@ mod error;
 mod fleet;
 mod handle;
 mod identity;
+mod invitations;
 mod item;
 mod limits;
 mod log;
@@ -47,15 +48,15 @@ pub use self::options::DynamoOptions;
 pub use self::streams::DynamoFeed;
 pub use self::tables::{TableOptions, TableReport};
 use crate::{
-    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, LogStore, MarkStore, MemberStore,
-    NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError, StoredRoom, UpdateError, User,
-    UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, InvitationStore, Invited,
+    LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError,
+    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use async_trait::async_trait;
 use limits::GATHER;
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Member, Overlay, Report, ReportId,
-    ReportList, ReportPlace, RoomId, SeqRange, Timestamp, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Invitations, Member, Overlay, Report,
+    ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, UserId,
 };
 
 /// Sorts before every character of an id: `{id}!` sorts after `id` and before any longer id.
@@ -297,6 +298,26 @@ impl ReportStore for Dynamo {
 
     async fn replace_report(&self, old: &Report, new: &Report) -> Result<bool, StoreError> {
         self.change_report(old, new).await
+    }
+}
+
+#[async_trait]
+impl InvitationStore for Dynamo {
+    async fn invitations(&self, room: &RoomId) -> Result<Invitations, StoreError> {
+        self.invitations_to(room).await
+    }
+
+    async fn invited_to(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<Invited>, StoreError> {
+        self.list_of_invited(user, after, limit).await
+    }
+
+    async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {
+        self.forget(user, old).await
     }
 }
 

@@ -3,7 +3,7 @@
 //! | attribute | | |
 //! |---|---|---|
 //! | `room_id` | S, partition key | |
-//! | `item` | S, sort key | `#` for the room's own item, `m#` and a user id for a member |
+//! | `item` | S, sort key | `#` for the room's own item, `m#` and a user id for a member, `i#`: see [`super::invitations`] |
 //! | `kind`, `title`, `topic`, `visibility` | S | of the room |
 //! | `created_at`, `created_by` | N, S | Unix milliseconds, a user |
 //! | `floor`, `epoch` | N | first seq kept; changes on a restore |

@@ -1,6 +1,7 @@
 use parlance_core::{Append, Creation, Cursors, RoomId};
 use parlance_proto::storage::v1::{CursorsRecord, MemberRecord};
 
+use super::invitation_rows::Rows;
 use super::keys;
 use super::tables::Table;
 use super::transaction::Transaction;
@@ -86,6 +87,7 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
         }
         None => None,
     };
+    let invitations = append.invitations.as_ref().map(|change| Rows::read(txn, room, change)).transpose()?;
 
     txn.put_chunk(room, &append.chunk);
     let changed = append.members.iter().map(|member| (room.clone(), member.user.clone()));
@@ -105,6 +107,9 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
     }
     if let Some((key, row)) = changed_room {
         txn.put(Table::Rooms, key, row);
+    }
+    if let Some(rows) = invitations {
+        rows.write(txn);
     }
     Ok(())
 }

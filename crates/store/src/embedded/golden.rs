@@ -11,9 +11,9 @@ use std::fmt::{Debug, Write};
 use std::path::Path;
 
 use parlance_core::{
-    Body, Chunk, Cursors, Data, Emoji, Event, ImageUrl, Interval, Mark, Member, Message, Mute, Name, Overlay,
-    Reason, RequestId, Role, RoomId, RoomInfo, RoomKind, Settings, Standing, Text, Timestamp, Title, Topic,
-    Unknown, UserId, Visibility,
+    Body, Chunk, Cursors, Data, Emoji, Event, ImageUrl, Interval, Invitation, Invitations, Mark, Member,
+    Message, Mute, Name, Overlay, Reason, RequestId, Role, RoomId, RoomInfo, RoomKind, Settings, Standing,
+    Text, Timestamp, Title, Topic, Unknown, UserId, Visibility,
 };
 
 use parlance_proto::storage::v1::{self, MemberRecord, OverlayRecord, RoomRecord, UserRecord};
@@ -146,6 +146,8 @@ fn stored_events_read_as_events_of_the_contract() {
         Body::MemberMuted { user: bob.clone(), until: Some(Timestamp(1_700_000_000_123)), reason: reason() },
         Body::MemberUnmuted { user: bob.clone() },
         Body::MemberUnbanned { user: bob.clone() },
+        Body::MemberInvited { user: bob.clone(), until: Timestamp(1_700_000_000_123) },
+        Body::InvitationEnded { user: bob.clone() },
         Body::RoleChanged { user: bob, role: Role::Admin },
         Body::Message(Message { reply_to: Some(5), ..Message::plain(text("an answer")) }),
         Body::MessageEdited { target: 5, text: text("Grüße!"), data: None },
@@ -240,6 +242,22 @@ fn blocks() {
         decode_blocks(&user("alice"), bytes)
     });
     check_bytes("key-blocks", &keys::blocks("alice"));
+}
+
+#[test]
+fn invitations() {
+    let invitation = |by, seq| Invitation {
+        by: user(by),
+        at: Timestamp(1_700_000_000_123),
+        until: Timestamp(1_700_000_000_456),
+        seq,
+    };
+    let of = [(user("bob"), invitation("alice", 300)), (user("eve"), invitation("carol", 301))];
+    let all = Invitations::new(302, of.into());
+    check("invitations", all, encode_invitations, |bytes| decode_invitations(&room(), bytes));
+    check("invited", 300, |seq| encode_invited(*seq), |bytes| decode_invited(&user("bob"), bytes));
+    check_bytes("key-invitations", &keys::invitations(room().as_str()));
+    check_bytes("key-invited", &keys::invited("bob", room().as_str()));
 }
 
 #[test]

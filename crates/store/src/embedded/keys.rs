@@ -12,6 +12,8 @@
 //! | members | `#names`, 0, folded name, 0, user id, 0 | nothing: where active users are found by name |
 //! | members | `#report`, 0, report id, 0 | `ReportRecord` |
 //! | members | `#reports`, 0, name of a list, 0, place, 0 | nothing: the report of that place is in the list |
+//! | members | `#invitations`, 0, room id, 0 | `InvitationsRecord` |
+//! | members | `#invited`, 0, user id, 0, room id, 0 | `InvitedRecord` |
 //! | user_rooms | user id, 0, room id, 0 | `CursorsRecord` |
 //! | consumers | consumer, 0 | `ConsumerRecord` |
 //! | consumers | consumer, 0, room id, 0 | `ConsumerRoomRecord` |
@@ -71,6 +73,21 @@ pub(super) fn report_list_end(list: &ReportList) -> Vec<u8> {
 /// The row of a report in `list`.
 pub(super) fn report_in(list: &ReportList, place: &ReportPlace) -> Vec<u8> {
     [report_list(list), id(&place.to_string())].concat()
+}
+
+/// The row with the invitations to a room.
+pub(super) fn invitations(room: &str) -> Vec<u8> {
+    pair("#invitations", room)
+}
+
+/// The row of a room in the list of rooms that a user was invited to.
+pub(super) fn invited(user: &str, room: &str) -> Vec<u8> {
+    [invited_to(user), id(room)].concat()
+}
+
+/// What the keys of that list begin with.
+pub(super) fn invited_to(user: &str) -> Vec<u8> {
+    pair("#invited", user)
 }
 
 /// The row by which a user is found by name.

@@ -10,6 +10,8 @@ mod feed;
 #[cfg(test)]
 mod golden;
 mod identity;
+mod invitation_rows;
+mod invitations;
 mod journal;
 mod keys;
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub(crate) mod fixture;
 pub(crate) mod blocks;
 pub(crate) mod cursors;
 pub(crate) mod identity;
+pub(crate) mod invitations;
 pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod members;
@@ -29,6 +30,13 @@ macro_rules! contract {
                 a_store_has_one_identity
                 a_store_has_one_key_of_room_ids
                 a_note_replaces_the_one_before
+            }
+            invitations {
+                invitations_are_written_with_their_events
+                invitations_of_a_creation_are_stored
+                rooms_that_a_user_was_invited_to_are_paged_by_id
+                a_forgotten_room_stays_if_the_user_was_invited_again
+                invitations_are_in_no_list_of_rooms_or_members
             }
             log {
                 a_room_is_created_once

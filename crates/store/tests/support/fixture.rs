@@ -4,6 +4,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlance_core::{
     Action, Append, Authority, Command, Creation, DataChange, Decision, Emoji, Message, Name, NewRoom, Nonce,
@@ -80,6 +81,11 @@ pub(crate) fn add(users: &[&UserId]) -> Action {
     Action::Add { users: users.iter().map(|user| (*user).clone()).collect() }
 }
 
+pub(crate) fn invite(users: &[&UserId]) -> Action {
+    let users = users.iter().map(|user| (*user).clone()).collect();
+    Action::Invite { users, added: Vec::new(), lasts: Duration::from_secs(60) }
+}
+
 /// One room as held by one node.
 #[derive(Clone)]
 pub(crate) struct Node {
@@ -119,7 +125,10 @@ impl Node {
                 after: Some(self.head()),
                 action: action.clone(),
             };
-            if let Action::Add { users } = action {
+            if let Action::Accept | Action::Decline = action {
+                draft.room_mut().load_member((*actor).clone(), None);
+            }
+            if let Action::Add { users } | Action::Invite { users, .. } = action {
                 for user in users.iter().filter(|user| self.room.member(user).is_none()) {
                     draft.room_mut().load_member(user.clone(), None);
                 }

@@ -79,5 +79,6 @@ pub(crate) fn append(room: &Room, actor: &UserId, bodies: &[Vec<u8>], members: &
         joins: Vec::new(),
         sent: Vec::new(),
         info: None,
+        invitations: None,
     }
 }

@@ -265,6 +265,8 @@ pub(super) fn print(event: &v1::Event) -> u64 {
         Some(Body::RoomDeleted(_)) => 13.hash(&mut hash),
         Some(Body::MemberMuted(muted)) => (14, &muted.user_id).hash(&mut hash),
         Some(Body::MemberUnmuted(unmuted)) => (15, &unmuted.user_id).hash(&mut hash),
+        Some(Body::MemberInvited(invited)) => (16, &invited.user_id).hash(&mut hash),
+        Some(Body::InvitationEnded(ended)) => (17, &ended.user_id).hash(&mut hash),
     }
     hash.finish()
 }

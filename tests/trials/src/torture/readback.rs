@@ -129,6 +129,8 @@ fn log_body(body: &Body) -> LogBody {
         | Body::MemberUnbanned(_)
         | Body::MemberMuted(_)
         | Body::MemberUnmuted(_)
+        | Body::MemberInvited(_)
+        | Body::InvitationEnded(_)
         | Body::RoomDeleted(_) => LogBody::Other,
     }
 }

@@ -28,6 +28,8 @@ pub(super) fn join(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Res
         }
         // The only member of a channel owns it.
         RoomKind::Channel => {
+            // Joining ends an invitation.
+            view.invitations()?;
             let role = if view.member_count == 0 { Role::Owner } else { Role::Member };
             let mut bodies = vec![Body::MemberAdded { user: user.clone(), role }];
             bodies.extend(actor.filter(|_| role == Role::Owner).and_then(|actor| lifted_mute(view, actor)));
@@ -49,6 +51,8 @@ pub(super) fn add(
 ) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
     allowed(view, actor, Permission::Invite)?;
+    // Being added ends an invitation.
+    view.invitations()?;
     let mut bodies: Vec<Body> = Vec::with_capacity(users.len());
     for user in users.iter().collect::<BTreeSet<_>>() {
         let member = view.row(user)?;

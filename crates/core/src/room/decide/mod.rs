@@ -1,6 +1,7 @@
 //! Decides commands: pure functions of a room's state, one file per family of commands.
 
 mod change;
+mod invitations;
 mod members;
 mod moderation;
 mod send;
@@ -14,7 +15,7 @@ pub(super) use view::View;
 use self::view::allowed;
 use super::command::{Action, Authority, Command, Need, Outcome, Refusal};
 use super::requests::Seen;
-use crate::{Body, Interval, Member, Permission, RoomKind, Timestamp};
+use crate::{Body, Interval, Member, Permission, RoomKind, Timestamp, UserId};
 
 /// The result of a decision.
 pub(super) enum Verdict {
@@ -33,21 +34,29 @@ pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Re
     let joins = matches!(command.action, Action::Join) && room.info.kind == RoomKind::Channel;
     let for_app = is_for_app(command);
     if actor.is_none() && !joins && !for_app {
-        return Err(Refusal::NotMember.into());
+        // Who is invited may answer.
+        let is_invited = answers(command) && view.invitation(&command.actor, None)?.is_some();
+        match command.action {
+            _ if is_invited => {}
+            Action::Decline if room.info.kind != RoomKind::Direct => return Ok(Verdict::Change(Vec::new())),
+            Action::Accept if room.info.kind != RoomKind::Direct => return Err(Refusal::NotInvited.into()),
+            _ => return Err(Refusal::NotMember.into()),
+        }
     }
     // The app acts whether or not its user is a member.
-    let left = actor.filter(|actor| !actor.is_active() && !for_app).map(Member::changed_at);
+    let former = actor.filter(|actor| !actor.is_active() && !for_app);
     let deletes = matches!(command.action, Action::DeleteRoom);
-    if room.info.deleted && left.is_none() && !deletes {
+    if room.info.deleted && former.is_none() && !deletes {
         return Err(Refusal::RoomDeleted.into());
     }
-    let seen = match left {
+    // Answers to an invitation come after the membership, and without a cursor that might be ahead.
+    let seen = match former.filter(|_| !answers(command)).map(Member::changed_at) {
         Some(left) => room.check_former(command, left)?,
         None => room.requests.check(command, view.head, room.info.floor, newest)?,
     };
     match seen {
-        Seen::Before(outcome) => {
-            were_members(view, command, &outcome)?;
+        Seen::Before { outcome, named } => {
+            were_members(view, command, &outcome, &named)?;
             return Ok(Verdict::Repeat(outcome));
         }
         Seen::LookFurther => return Err(Need::Older { before: room.requests.after() + 1 }.into()),
@@ -56,18 +65,27 @@ pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Re
     change_of(view, command, actor).map(Verdict::Change)
 }
 
+/// Whether the command answers an invitation.
+fn answers(command: &Command) -> bool {
+    matches!(command.action, Action::Accept | Action::Decline)
+}
+
 /// Whether the command is decided under the app's own authority. The app joins and leaves like any user.
 fn is_for_app(command: &Command) -> bool {
-    let is_own = matches!(command.action, Action::Join | Action::Leave);
+    let is_own = matches!(command.action, Action::Join | Action::Leave) || answers(command);
     let is_app = matches!(command.authority, Authority::App { .. } | Authority::Erasure { .. });
     is_app && !is_own
 }
 
-/// Refuses a repeat that adds users whom the first request did not add. Its events name only those who
+/// Refuses a repeat that adds or invites users whom the first request did not. Its events name only those who
 /// were not members yet, so any others must have been members then.
-fn were_members(view: View<'_>, command: &Command, first: &Outcome) -> Result<(), Stop> {
-    let Action::Add { users } = &command.action else { return Ok(()) };
-    for user in users {
+fn were_members(view: View<'_>, command: &Command, first: &Outcome, named: &[UserId]) -> Result<(), Stop> {
+    let (users, added) = match &command.action {
+        Action::Add { users } => (users.as_slice(), <&[UserId]>::default()),
+        Action::Invite { users, added, .. } => (users.as_slice(), added.as_slice()),
+        _ => return Ok(()),
+    };
+    for user in users.iter().chain(added).filter(|user| !named.contains(user)) {
         let intervals = view.row(user)?.map(|row| row.intervals.as_slice()).unwrap_or_default();
         let was_member =
             |at: &Interval| at.joined <= first.last && at.left.is_none_or(|left| left > first.first);
@@ -88,8 +106,11 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
         }
         refuse_muted(view, command, actor)?;
     }
-    if matches!(command.action, Action::Join) {
-        return members::join(view, &command.actor, actor);
+    match command.action {
+        Action::Join => return members::join(view, &command.actor, actor),
+        Action::Accept => return invitations::accept(view, &command.actor, actor),
+        Action::Decline => return invitations::decline(view, &command.actor, actor),
+        _ => {}
     }
     let Some(actor) = app.as_ref().or(actor).filter(|actor| actor.is_active()) else {
         return match command.action {
@@ -101,13 +122,17 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
         refuse_blocked(view, command)?;
     }
     match &command.action {
-        Action::Join => Ok(Vec::new()),
+        Action::Join | Action::Accept | Action::Decline => Ok(Vec::new()),
         Action::Send(message) => send::send(view, actor, authority, message),
         Action::Edit { target, text, data } => change::edit(view, actor, authority, *target, text, data),
         Action::Delete { target } => change::delete(view, actor, *target),
         Action::React { target, emoji } => change::react(view, actor, *target, emoji),
         Action::Unreact { target, emoji } => change::unreact(view, actor, *target, emoji),
         Action::Add { users } => members::add(view, actor, authority, users),
+        Action::Invite { users, added, lasts } => {
+            invitations::invite(view, actor, authority, users, added, *lasts)
+        }
+        Action::Revoke { user } => invitations::revoke(view, actor, user),
         Action::Remove { user } => members::remove(view, actor, authority, user),
         Action::Ban { user, lasts, reason } => moderation::ban(view, actor, authority, user, *lasts, reason),
         Action::Unban { user } => moderation::unban(view, actor, authority, user),
@@ -165,8 +190,9 @@ fn refuse_frozen(view: View<'_>, command: &Command, actor: Option<&Member>) -> R
         | Action::Edit { .. }
         | Action::React { .. }
         | Action::Unreact { .. }
-        | Action::Add { .. } => actor.is_some_and(Member::is_active),
-        Action::Join => !actor.is_some_and(Member::is_active),
+        | Action::Add { .. }
+        | Action::Invite { .. } => actor.is_some_and(Member::is_active),
+        Action::Join | Action::Accept => !actor.is_some_and(Member::is_active),
         _ if gives_reason(command) => actor.is_some_and(|member| member.is_active() && !may_thaw(member)),
         _ => false,
     };

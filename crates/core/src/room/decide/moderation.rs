@@ -38,7 +38,7 @@ fn target<'a>(
 }
 
 /// When a sanction that starts with these events ends.
-fn end(view: View<'_>, lasts: Option<Duration>) -> Option<Timestamp> {
+pub(super) fn end(view: View<'_>, lasts: Option<Duration>) -> Option<Timestamp> {
     let millis = |lasts: Duration| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
     lasts.map(|lasts| Timestamp(view.at.0.saturating_add(millis(lasts))))
 }
@@ -53,6 +53,8 @@ pub(super) fn ban(
     reason: &Reason,
 ) -> Result<Vec<Body>, Stop> {
     let member = target(view, actor, authority, user)?;
+    // A ban ends an invitation.
+    view.invitations()?;
     // Any admin keeps out those who have left.
     if member.is_active() {
         outranks(actor, authority, member)?;

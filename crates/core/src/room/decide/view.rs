@@ -2,7 +2,9 @@ use super::stop::Stop;
 use crate::room::command::{Need, Refusal};
 use crate::room::posted::Posted;
 use crate::room::state::Room;
-use crate::{Member, Permission, Role, RoomKind, SeqRange, Timestamp, UserId, visible_ranges};
+use crate::{
+    Invitation, Invitations, Member, Permission, Role, RoomKind, SeqRange, Timestamp, UserId, visible_ranges,
+};
 
 /// The state that a command is decided on: a room with the events of a draft
 /// folded in.
@@ -33,6 +35,26 @@ impl<'r> View<'r> {
             return Err(Need::Members.into());
         }
         Ok(self.room.members.values().flatten().filter(|member| member.is_active()))
+    }
+
+    /// The invitations to the room, which must be loaded.
+    pub(super) fn invitations(&self) -> Result<&'r Invitations, Stop> {
+        self.room.invitations.as_deref().ok_or_else(|| Need::Invitations.into())
+    }
+
+    /// The invitation that `user`, whose row is `row`, may accept now. None opens a room that everyone has left.
+    pub(super) fn invitation(
+        &self,
+        user: &UserId,
+        row: Option<&Member>,
+    ) -> Result<Option<&'r Invitation>, Stop> {
+        if self.room.info.deleted || self.room.info.kind == RoomKind::Direct || self.member_count == 0 {
+            return Ok(None);
+        }
+        // Versions without invitations end none by adding or removing somebody.
+        let is_later = |invitation: &&Invitation| row.is_none_or(|row| invitation.seq > row.changed_at());
+        let found = self.invitations()?.get(user);
+        Ok(found.filter(|invitation| invitation.is_open_at(self.at)).filter(is_later))
     }
 
     /// The message at `seq`, which must be loaded, if `actor` may see it.

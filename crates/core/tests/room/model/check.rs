@@ -109,6 +109,16 @@ fn projections(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
         let mark = store.cursors.get(&sent.sender).map_or(0, |cursors| cursors.read.seq);
         ensure!(mark >= *seq, "{} sent {seq} and has read {mark}", sent.sender);
     }
+    let now = truth.now();
+    let open: BTreeMap<_, _> = store.invitations.open_at(now).collect();
+    let expected: BTreeMap<_, _> = truth.invitations.iter().filter(|(_, it)| it.is_open_at(now)).collect();
+    ensure!(open == expected, "invitations {open:?}, log {expected:?}");
+    for (user, invitation) in open {
+        ensure!(
+            store.invited.get(user) == Some(&invitation.seq),
+            "{user} finds no {invitation:?} of the invitations"
+        );
+    }
     ensure!(store.overlays.keys().all(|seq| truth.messages.contains_key(seq)), "an overlay of no message");
     for (user, row) in &truth.members {
         let Cursors { read, .. } = store.cursors.get(user).ok_or("a member without a mark")?;

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use parlance_core::{
-    Action, Append, Chunk, Command, Creation, Mark, NewRoom, Outcome, Room, RoomId, RoomKind, SettingsChange,
-    Timestamp, Title, Visibility,
+    Action, Append, Body, Chunk, Command, Creation, Mark, NewRoom, Outcome, Room, RoomId, RoomKind,
+    SettingsChange, Timestamp, Title, Visibility,
 };
 
 use super::check::Watch;
@@ -176,7 +177,9 @@ impl Cluster {
 
     fn ask(&mut self, node: usize, by: usize, what: &What, lag: Option<u64>) {
         let op = self.ops.len();
-        let after = lag.map(|lag| self.store.head().saturating_sub(lag));
+        // Whoever answers an invitation knows no head.
+        let answers = matches!(what, What::Accept | What::Decline);
+        let after = lag.filter(|_| !answers).map(|lag| self.store.head().saturating_sub(lag));
         let command = command(USERS[by], &format!("r{op}"), after, self.action(op, what));
         self.ops.push(Op { command, asked_at: self.now, answers: Vec::new() });
         self.attempt(node, op);
@@ -203,6 +206,13 @@ impl Cluster {
             What::React { message, emoji } => react(find(message), emojis[*emoji]),
             What::Unreact { message, emoji } => unreact(find(message), emojis[*emoji]),
             What::Add { users } => add(&users.iter().map(|id| USERS[*id]).collect::<Vec<_>>()),
+            What::Invite { user: id } => {
+                let lasts = Duration::from_millis(10 * MINUTE);
+                Action::Invite { users: vec![user(USERS[*id])], added: Vec::new(), lasts }
+            }
+            What::Accept => Action::Accept,
+            What::Decline => Action::Decline,
+            What::Revoke { user: id } => Action::Revoke { user: user(USERS[*id]) },
             What::Remove { user } => remove(USERS[*user]),
             What::Ban { user: id } => ban(USERS[*id]),
             What::Unban { user: id } => Action::Unban { user: user(USERS[*id]) },
@@ -255,6 +265,11 @@ impl Cluster {
                 self.again(n, answers);
                 continue;
             };
+            let joins = |body: &Body, actor| matches!(body, Body::MemberAdded { user, .. } if user == actor);
+            let is_group = self.store.info.kind == RoomKind::Group;
+            if is_group && append.chunk.events().iter().any(|event| joins(&event.body, &event.actor)) {
+                self.met.count("an invitation accepted");
+            }
             if append.chunk.events().len() > 1 {
                 self.met.count("a chunk of several events");
             }

@@ -10,7 +10,7 @@ mod truth;
 
 pub(crate) use cluster::{Cluster, MET};
 pub(crate) use node::serve;
-pub(crate) use script::scripts;
+pub(crate) use script::{Script, scripts, scripts_with_invitations};
 pub(crate) use store::Store;
 
 /// A planted fault, to prove that the checks detect it.
@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     OverlaysApart,
     /// The store forgets the rows of members when the answer to an append is lost.
     MembersApart,
+    /// The store forgets the invitations when the answer to an append is lost.
+    InvitationsApart,
     /// The store moves read marks back.
     MarksMoveBack,
     /// The store takes the retention floor from writers that change settings.

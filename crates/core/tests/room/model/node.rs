@@ -52,6 +52,7 @@ pub(crate) fn serve(store: &Store, room: &mut Room, need: &Need) -> bool {
     match need {
         Need::Member(user) => room.load_member(user.clone(), store.members.get(user).cloned()),
         Need::Members => room.load_all_members(store.members.values().cloned().collect()),
+        Need::Invitations => room.load_invitations(store.invitations.clone()),
         Need::Message(seq) => room.load_message(*seq, store.message(*seq)),
         Need::Blocks { by, of } => {
             let blocks = |user: &UserId| store.blocks.contains(&(user.clone(), of.clone()));
@@ -177,6 +178,7 @@ impl Node {
                                 Need::Older { .. } | Need::Past { .. } => "older events that retention took",
                                 Need::Message(_) => "a message too new for the room",
                                 Need::Member(_) | Need::Members => "a row too new for the room",
+                                Need::Invitations => "invitations too new for the room",
                                 Need::Blocks { .. } => "blocks",
                             });
                             return Err(need);

@@ -68,6 +68,10 @@ pub(crate) enum What {
     React { message: u64, emoji: usize },
     Unreact { message: u64, emoji: usize },
     Add { users: Vec<usize> },
+    Invite { user: usize },
+    Accept,
+    Decline,
+    Revoke { user: usize },
     Remove { user: usize },
     Ban { user: usize },
     Unban { user: usize },
@@ -101,7 +105,18 @@ fn what() -> impl Strategy<Value = What> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+/// The same, with invitations.
+fn what_by_invitation() -> impl Strategy<Value = What> {
+    prop_oneof![
+        30 => what(),
+        4 => (2..5usize).prop_map(|user| What::Invite { user }),
+        4 => Just(What::Accept),
+        1 => Just(What::Decline),
+        1 => (2..5usize).prop_map(|user| What::Revoke { user }),
+    ]
+}
+
+fn step(what: impl Strategy<Value = What> + 'static) -> impl Strategy<Value = Step> {
     let node = 0..12usize;
     // Mostly the initial members of the room.
     let user = prop_oneof![6 => 0..2usize, 3 => Just(2), 2 => 3..5usize];
@@ -120,7 +135,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Fate::Delayed),
     ];
     prop_oneof![
-        16 => (node.clone(), user, what(), lag)
+        16 => (node.clone(), user, what, lag)
             .prop_map(|(node, user, what, lag)| Step::Ask { node, user, what, lag }),
         6 => (node.clone(), 0..10usize).prop_map(|(node, op)| Step::Retry { node, op }),
         18 => (node.clone(), fate).prop_map(|(node, fate)| Step::Work { node, fate }),
@@ -137,12 +152,21 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 pub(crate) fn scripts() -> impl Strategy<Value = Script> {
+    of_steps(step(what()))
+}
+
+/// Scripts in which users are invited, too.
+pub(crate) fn scripts_with_invitations() -> impl Strategy<Value = Script> {
+    of_steps(step(what_by_invitation()))
+}
+
+fn of_steps(step: impl Strategy<Value = Step> + 'static) -> impl Strategy<Value = Script> {
     let kind = prop_oneof![
         1 => Just(RoomKind::Direct),
         3 => Just(RoomKind::Group),
         3 => Just(RoomKind::Channel),
     ];
-    (kind, vec(-3..4i64, 2..5), vec(step(), 40..160)).prop_map(|(kind, skews, steps)| Script {
+    (kind, vec(-3..4i64, 2..5), vec(step, 40..160)).prop_map(|(kind, skews, steps)| Script {
         kind,
         skews,
         steps,

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Overlay, Posted, RoomInfo, SeqRange,
-    Timestamp, Unread, UserId,
+    Append, Chunk, Creation, Cursors, Entry, Event, Invitations, Mark, Member, Overlay, Posted, RoomInfo,
+    SeqRange, Timestamp, Unread, UserId,
 };
 
 use super::Fault;
@@ -18,6 +18,9 @@ pub(crate) struct Store {
     pub(crate) members: BTreeMap<UserId, Member>,
     pub(crate) overlays: BTreeMap<u64, Overlay>,
     pub(crate) cursors: BTreeMap<UserId, Cursors>,
+    pub(crate) invitations: Invitations,
+    /// Users in whose list the room is.
+    pub(crate) invited: BTreeMap<UserId, u64>,
     /// Users, and whom they block.
     pub(crate) blocks: BTreeSet<(UserId, UserId)>,
     pub(crate) fault: Fault,
@@ -36,6 +39,8 @@ impl Store {
             members: BTreeMap::new(),
             overlays: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            invitations: Invitations::default(),
+            invited: BTreeMap::new(),
             blocks: BTreeSet::new(),
             fault: Fault::None,
         };
@@ -59,6 +64,7 @@ impl Store {
         match self.fault {
             Fault::OverlaysApart => append.overlays.clear(),
             Fault::MembersApart => append.members.clear(),
+            Fault::InvitationsApart => append.invitations = None,
             _ => {}
         }
         self.append(&append)
@@ -70,6 +76,15 @@ impl Store {
         self.overlays.extend(append.overlays.iter().cloned());
         for (user, mark) in append.joins.iter().chain(&append.sent) {
             self.read(user, *mark);
+        }
+        if let Some(change) = &append.invitations {
+            self.invitations = change.all.clone();
+            for (user, seq) in &change.rooms {
+                match seq {
+                    Some(seq) => drop(self.invited.insert(user.clone(), *seq)),
+                    None => drop(self.invited.remove(user)),
+                }
+            }
         }
         if let Some(info) = &append.info {
             // Floor and epoch are not taken from the writer, whose copy may be old.

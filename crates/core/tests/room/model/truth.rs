@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Body, Chunk, Emoji, Event, Interval, Member, Overlay, RequestId, Role, RoomKind, Settings, Standing,
-    Text, Timestamp, UserId, Visibility,
+    Body, Chunk, Emoji, Event, Interval, Invitation, Member, Overlay, RequestId, Role, RoomKind, Settings,
+    Standing, Text, Timestamp, UserId, Visibility,
 };
 
 /// The log folded by an independent implementation, which calls none of the code
@@ -13,6 +13,7 @@ pub(crate) struct Truth {
     pub(crate) settings: Option<Settings>,
     pub(crate) members: BTreeMap<UserId, Member>,
     pub(crate) messages: BTreeMap<u64, Sent>,
+    pub(crate) invitations: BTreeMap<UserId, Invitation>,
     pub(crate) runs: BTreeMap<(UserId, RequestId), Run>,
     last: Option<Event>,
     pub(crate) message_count: u64,
@@ -66,6 +67,11 @@ impl Truth {
 
     pub(crate) fn head(&self) -> u64 {
         self.last.as_ref().map_or(0, |event| event.seq)
+    }
+
+    /// The time of the log's end.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.last.as_ref().map(|event| event.at).unwrap_or_default()
     }
 
     fn active(&self) -> impl Iterator<Item = &Member> {
@@ -129,6 +135,20 @@ impl Truth {
             | Body::MemberMuted { .. }
             | Body::MemberUnmuted { .. }
             | Body::Other => false,
+            Body::MemberInvited { user, until } => {
+                let banned = self.standing(user) == Standing::Banned;
+                shared && manages && is_in(user).is_none() && !banned && *until > event.at
+            }
+            Body::InvitationEnded { user } => {
+                let invitation = self.invitation(user, event.at);
+                let revokes = |invitation: &Invitation| manages || invitation.by == event.actor;
+                let may_end = if mine(user) { actor.is_none() } else { actor.is_some() };
+                may_end && invitation.is_some_and(|invitation| mine(user) || revokes(invitation))
+            }
+            Body::MemberAdded { user, role } if mine(user) && self.invitation(user, event.at).is_some() => {
+                let opens = self.kind == Some(RoomKind::Channel) || self.active().count() > 0;
+                actor.is_none() && opens && (*role == Role::Owner) == (self.active().count() == 0)
+            }
             Body::RoomChanged { .. } => shared && manages,
             Body::MemberAdded { user, role } if mine(user) => {
                 let alone = self.active().count() == 0;
@@ -176,6 +196,10 @@ impl Truth {
         }
     }
 
+    fn invitation(&self, user: &UserId, at: Timestamp) -> Option<&Invitation> {
+        self.invitations.get(user).filter(|invitation| at < invitation.until)
+    }
+
     fn shows_all(&self) -> bool {
         self.settings.as_ref().is_some_and(|settings| settings.visibility == Visibility::All)
     }
@@ -207,7 +231,13 @@ impl Truth {
             }
             Body::RoomChanged { settings } => self.settings = Some(settings.clone()),
             Body::RoomDeleted | Body::Other => {}
+            Body::MemberInvited { user, until } => {
+                let (by, at, until, seq) = (event.actor.clone(), event.at, *until, event.seq);
+                self.invitations.insert(user.clone(), Invitation { by, at, until, seq });
+            }
+            Body::InvitationEnded { user } => drop(self.invitations.remove(user)),
             Body::MemberAdded { user, role } => {
+                self.invitations.remove(user);
                 let new = Member { intervals: Vec::new(), ..Member::joined(user.clone(), *role, 1) };
                 let member = self.members.entry(user.clone()).or_insert(new);
                 member.role = *role;
@@ -223,6 +253,7 @@ impl Truth {
                 interval.visibility = self.settings.as_ref().map(|settings| settings.visibility);
             }
             Body::MemberBanned { user, .. } => {
+                self.invitations.remove(user);
                 self.members.get_mut(user).unwrap().standing = Standing::Banned
             }
             // The scripts mute nobody.

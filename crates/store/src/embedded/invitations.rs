@@ -1,0 +1,54 @@
+//! Invitations to rooms, and the lists of rooms that users were invited to.
+
+use async_trait::async_trait;
+use parlance_core::{Invitations, RoomId, UserId};
+
+use super::tables::Table;
+use super::{Embedded, keys};
+use crate::record::{decode_invitations, decode_invited};
+use crate::{InvitationStore, Invited, StoreError};
+
+#[async_trait]
+impl InvitationStore for Embedded {
+    async fn invitations(&self, room: &RoomId) -> Result<Invitations, StoreError> {
+        let room = room.clone();
+        self.view(move |view| {
+            let bytes = view.get(Table::Members, &keys::invitations(room.as_str()))?;
+            Ok(bytes.map(|bytes| decode_invitations(&room, &bytes)).transpose()?.unwrap_or_default())
+        })
+        .await
+    }
+
+    async fn invited_to(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<Invited>, StoreError> {
+        let (user, after) = (user.clone(), after.cloned());
+        self.view(move |view| {
+            let after = after.map(|room| keys::invited(user.as_str(), room.as_str()));
+            view.page(Table::Members, &keys::invited_to(user.as_str()), after, limit, |key, row| {
+                let room = keys::last_id(key).and_then(|id| RoomId::parse(id).ok());
+                let room = room.ok_or_else(|| StoreError::Damaged("a key of invitations".into()))?;
+                Ok(Invited { room, seq: decode_invited(&user, row)? })
+            })
+        })
+        .await
+    }
+
+    async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {
+        let (user, old) = (user.clone(), old.clone());
+        self.committer
+            .commit(move |txn| {
+                let key = keys::invited(user.as_str(), old.room.as_str());
+                if let Some(row) = txn.get(Table::Members, &key)?
+                    && decode_invited(&user, &row)? == old.seq
+                {
+                    txn.remove(Table::Members, key);
+                }
+                Ok(())
+            })
+            .await?
+    }
+}
