@@ -79,7 +79,7 @@ async fn rooms_and_people_that_do_not_exist() {
         let mut conversation = alice.connect(door).await;
         for method in OPERATIONS.iter().filter(|operation| operation.has_room()) {
             // These check the users first.
-            if method.method.ends_with("AddMembers") {
+            if method.method.ends_with("AddMembers") || method.method.ends_with("InviteMember") {
                 continue;
             }
             conversation.send_frame(Operation::named(method.method).frame("1", "r0000")).await;

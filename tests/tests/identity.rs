@@ -104,6 +104,9 @@ async fn in_a_room_that_is_not_ones_own_nothing_is_seen_or_done() {
                 (RoomKind::Channel, "RoomService/JoinRoom") => continue,
                 // Others must not learn that two users have a direct room.
                 (RoomKind::Direct, _) => reason(Code::NotFound, "room_not_found"),
+                (_, "RoomService/AcceptInvitation") => reason(Code::PermissionDenied, "not_invited"),
+                // Declining again has no effect.
+                (_, "RoomService/DeclineInvitation") => reason(Code::Ok, ""),
                 _ => reason(Code::PermissionDenied, "not_member"),
             };
             let answer = grpc.unary(&operation.grpc_path(), operation.encoded(&room)).await;
@@ -142,6 +145,10 @@ async fn removed_member_keeps_what_they_saw_and_nothing_else() {
                 // Leaving again after leaving has no effect.
                 "RoomService/LeaveRoom" => reason(Code::Ok, ""),
                 "RoomService/JoinRoom" => reason(Code::PermissionDenied, "not_joinable"),
+                // What they saw, they may report.
+                "ChatService/ReportMessage" => reason(Code::Ok, ""),
+                "RoomService/AcceptInvitation" => reason(Code::PermissionDenied, "not_invited"),
+                "RoomService/DeclineInvitation" => reason(Code::Ok, ""),
                 _ => reason(Code::PermissionDenied, "not_member"),
             };
             assert_eq!(answer, expected, "{} through {door}", operation.method);
