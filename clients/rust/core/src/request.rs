@@ -1,4 +1,4 @@
-//! Requests, with their operations and responses.
+//! Requests, with their operations and responses. Longer than other files, since it lists every operation.
 
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;

@@ -1,4 +1,4 @@
-//! The seeded schedule of faults.
+//! The seeded schedule of faults. Longer than other files, since it lists every fault.
 
 use std::hash::{Hash, Hasher};
 
