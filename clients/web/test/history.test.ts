@@ -110,9 +110,12 @@ test("a room of 100,000 messages is scrolled, jumped in, and returned to", async
   expect((await still(bob)).at(-1)!.seq).toBe(last + 3);
 });
 
+let weeklies = 0;
 test("one begins at what is new, however long one was away", async () => {
+  // Another one where the test is tried again.
+  const title = `Weekly ${(weeklies += 1)}`;
   const carol = await client("carol");
-  const { room } = await alice.call("createRoom", { kind: v1.RoomKind.GROUP, settings: { title: "Weekly" }, memberIds: ["carol"] });
+  const { room } = await alice.call("createRoom", { kind: v1.RoomKind.GROUP, settings: { title }, memberIds: ["carol"] });
   const weekly = room!.roomId;
   const send = async (count: number) => {
     for (let number = 0; number < count; number += 1) await alice.send({ roomId: weekly, text: `week ${number}` });
@@ -124,17 +127,22 @@ test("one begins at what is new, however long one was away", async () => {
   carol.close();
   await send(20);
   let page = await people.named(server.url, "Carol");
-  await open(page, "Weekly");
+  await open(page, title);
   await page.getByTestId("unread-line").waitFor();
   await until("the first new one is in sight", () => seen(page), (rows) => rows.some(({ seq }) => seq === read + 1));
-  await until("what is in sight is read", () => page.title(), (title) => title === "Parlance");
+  const readByCarol = async () => {
+    const { receipts } = await alice.call("listReceipts", { roomId: weekly });
+    return Number(receipts.find(({ userId }) => userId === "carol")?.readSeq ?? 0);
+  };
+  // The page says so before the server knows.
+  await until("what is in sight is read", readByCarol, (seq) => seq >= read + 20);
   await page.context().close();
 
   // Also longer than a page; and messages that were not seen are not marked as read.
   await send(300);
   page = await people.named(server.url, "Carol");
   await until("it says how many", () => page.title(), (title) => /^\(3\d\d\) /.test(title));
-  await open(page, "Weekly");
+  await open(page, title);
   await page.getByTestId("unread-line").waitFor();
   await until("it begins where she was", () => seen(page), (rows) => rows.some(({ seq }) => seq === read + 21));
   expect(await page.title()).toMatch(/^\((2|3)\d\d\) /);
