@@ -42,7 +42,7 @@ test("people whom the page does not know are found by the beginning of their nam
   await picker(page).getByLabel("Fatima 255").check();
   expect(few.requests.get("searchUsers")).toMatchObject({ namePrefix: "fatima 25" });
   await page.getByRole("dialog").getByText("Fatima 255", { exact: true }).first().waitFor();
-  // Not what was found for what was typed before.
+  // The results of an earlier query are not shown.
   await page.getByPlaceholder("Name or id").fill("goran 296");
   await picker(page).getByLabel("Goran 296").check();
   expect(await picker(page).getByLabel("Fatima").count()).toBe(0);

@@ -8,7 +8,7 @@ use parlance_core::UserId;
 use crate::Error;
 use crate::limits::EVENT_STREAMS;
 
-/// The open streams of each user: each has some megabytes of what was sent.
+/// The number of open streams of each user. A stream buffers up to 3 MB.
 #[derive(Default)]
 pub(crate) struct EventStreams(Mutex<HashMap<UserId, u32>>);
 

@@ -33,7 +33,7 @@ impl Audited {
         let is_audited = operation.class == Class::Authority || is_app;
         is_audited.then(|| {
             let mut audited = Self::new(operation, caller, None);
-            // What is no id may be of any length.
+            // Only valid ids: anything else may be of any length.
             let About { user_id, room_id } = request.about();
             audited.about_user = UserId::parse(user_id).ok();
             audited.about_room = RoomId::parse(room_id).ok();

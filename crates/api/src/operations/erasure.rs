@@ -37,8 +37,7 @@ impl Api {
         if id == caller.user {
             return Err(parse::field("user_id", "is whoever calls"));
         }
-        let known = ErasedMessages::try_from(request.messages);
-        let messages = known.map_err(|_| parse::field("messages", "is not one that this server knows"))?;
+        let messages = parse::known("messages", request.messages)?;
         let has_rooms = request.page_token != REPORTS;
         let place = if has_rooms { Place::parse(&request.page_token)? } else { None };
         let user = self.close_account(&id, messages).await?;
@@ -89,10 +88,10 @@ impl Api {
     /// meanwhile would come after the walk. A node alone knows at once.
     async fn wait_for_other_nodes(&self, user: &User) {
         let longest = self.parts.end_sessions.as_ref().map_or(Duration::ZERO, |others| others.longest());
-        let passed = self.clock().now().0.saturating_sub(user.updated_at.0);
+        let passed = Duration::from_millis(self.clock().now().0.saturating_sub(user.updated_at.0));
         // Another node, whose clock differs, may have deleted the user.
         let settled = longest + Duration::from_secs(CLOCK_SKEW);
-        if !longest.is_zero() && i128::from(passed) < settled.as_millis() as i128 {
+        if !longest.is_zero() && passed < settled {
             sleep(longest).await;
         }
     }
@@ -132,17 +131,16 @@ impl Eraser<'_> {
         if self.is_late() {
             return Ok(Some(seq));
         }
-        let Some(room) = self.api.store().room(&row.room).await?.filter(|room| !room.info.deleted) else {
-            return Ok(None);
-        };
-        // First, so that nothing of theirs comes after the head up to which the log is read.
+        let Some(mut room) = self.room(&row.room).await? else { return Ok(None) };
         if row.member.is_active() {
             self.leave(&room).await?;
+            // Its head is read after that: nothing of theirs comes later.
+            let Some(left) = self.room(&row.room).await?.filter(|_| self.removes) else { return Ok(None) };
+            room = left;
         }
         if !self.removes {
             return Ok(None);
         }
-        let Some(room) = self.api.store().room(&row.room).await? else { return Ok(None) };
         let mut from = seq.max(1);
         while from <= room.head().seq() {
             if self.is_late() {
@@ -151,6 +149,11 @@ impl Eraser<'_> {
             from = self.remove_from(&room, from).await?;
         }
         Ok(None)
+    }
+
+    /// A room that is not deleted.
+    async fn room(&self, id: &RoomId) -> Result<Option<StoredRoom>, Error> {
+        Ok(self.api.store().room(id).await?.filter(|room| !room.info.deleted))
     }
 
     /// Removes what a page of the log holds of the user. Returns where the next page begins.
@@ -215,8 +218,8 @@ impl Eraser<'_> {
     }
 }
 
-/// A command under an id of its own. What was removed before is not removed again in any case; an id that is the same
-/// in each call could be foreseen by the user, who would have used it before.
+/// A command with a random request id. The user could use a predictable one first, and the command would then count as
+/// a repeat. Repeated calls need no equal ids: removing what is removed already has no effect.
 fn command(actor: UserId, authority: Authority, action: Action) -> Command {
     let id = format!("erase-{:032x}", u128::from_be_bytes(random::bytes()));
     let request = RequestId::parse(&id).unwrap_or_else(|error| unreachable!("{id}: {error}"));

@@ -2,9 +2,7 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 use parlance_cluster::Cluster;
-use parlance_core::{
-    Action, Clock, Invitation, Invitations, Permission, Refusal, RoomId, RoomKind, Timestamp, UserId,
-};
+use parlance_core::{Action, Clock, Invitation, Invitations, Permission, RoomId, Timestamp, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
@@ -147,7 +145,7 @@ impl Api {
         users: &[UserId],
     ) -> Result<(), Error> {
         self.charge_invitation_rate(caller, users.len())?;
-        // Whoever may not invite learns nothing about others; the room refuses them.
+        // The room refuses a caller who may not invite, and who must not learn here how many invitations others have.
         if self.access(caller, room).await.and_then(|access| may_invite(&access)).is_err() {
             return Ok(());
         }
@@ -160,8 +158,8 @@ impl Api {
         (0..charged).try_for_each(|_| self.invitation_rate.check(&caller.user)).map_err(Error::RateLimited)
     }
 
-    /// Refuses another invitation of one of `users` who has too many. Those to `room` are replaced. What two nodes
-    /// count at once may be a few more.
+    /// Fails if one of `users` has too many invitations already. One to `room` does not count, since it is replaced. Two
+    /// nodes that check at the same time may exceed the limit by a few.
     pub(super) async fn check_invitations_of(&self, users: &[UserId], room: &RoomId) -> Result<(), Error> {
         let most = self.sizes().invitations;
         stream::iter(users.to_vec())
@@ -283,15 +281,5 @@ fn to_proto(room: &RoomId, user: &UserId, invitation: &Invitation) -> v1::Invita
 
 /// Refuses who may not invite, as the room does.
 fn may_invite(access: &Access) -> Result<(), Error> {
-    let role = access.active_member()?.role;
-    let info = &access.room.info;
-    let refused = |refusal| Error::Refused { room: info.id.clone(), refusal };
-    if info.kind == RoomKind::Direct {
-        return Err(refused(Refusal::DirectRoom));
-    }
-    match info.settings.permissions.role_for(Permission::Invite) {
-        least if role >= least => Ok(()),
-        parlance_core::Role::Owner => Err(refused(Refusal::NeedsRole("owner"))),
-        _ => Err(refused(Refusal::NeedsRole("admin"))),
-    }
+    access.member_with(access.room.info.settings.permissions.role_for(Permission::Invite)).map(drop)
 }

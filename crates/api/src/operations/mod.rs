@@ -30,8 +30,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlance_cluster::SignalRoom;
-use parlance_core::Caller;
-use parlance_core::{Cursors, RoomId, UserId};
+use parlance_core::{Caller, Cursors, Member, Refusal, Role, RoomId, RoomKind, UserId};
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_sessions::{NotAcknowledged, Operations};
@@ -47,9 +46,9 @@ use crate::{Api, Error};
 pub(crate) struct Access {
     pub(crate) room: StoredRoom,
     /// The caller's own member row.
-    pub(crate) own: Option<parlance_core::Member>,
-    /// The member row that permits reading: for the app's own backend [`parlance_core::Member::app`].
-    pub(crate) member: Option<parlance_core::Member>,
+    pub(crate) own: Option<Member>,
+    /// The member row that permits reading: for the app's own backend [`Member::app`].
+    pub(crate) member: Option<Member>,
 }
 
 impl Operations for Api {
@@ -213,7 +212,7 @@ impl Api {
     pub(crate) async fn access(&self, caller: &Caller, room: &RoomId) -> Result<Access, Error> {
         let mut access = self.access_as_member(&caller.user, room).await?;
         if caller.is_service {
-            access.member = Some(parlance_core::Member::app(caller.user.clone()));
+            access.member = Some(Member::app(caller.user.clone()));
         }
         if access.room.info.deleted {
             // Only members may learn that the room existed.
@@ -267,34 +266,44 @@ fn left_out(room: &RoomId, error: Error) -> Result<String, Error> {
 
 impl Access {
     /// The row of who is or once was a member.
-    pub(crate) fn member(&self) -> Result<&parlance_core::Member, Error> {
+    pub(crate) fn member(&self) -> Result<&Member, Error> {
         self.member.as_ref().ok_or_else(|| self.not_member())
     }
 
+    /// The row of a current member with the role `least` or more. Refused in a direct room, where roles mean nothing.
+    pub(crate) fn member_with(&self, least: Role) -> Result<&Member, Error> {
+        let member = self.active_member()?;
+        if self.room.info.kind == RoomKind::Direct {
+            return Err(self.refused(Refusal::DirectRoom));
+        }
+        member.role.at_least(least).map_err(|refusal| self.refused(refusal))?;
+        Ok(member)
+    }
+
     /// The row of who is a member now.
-    pub(crate) fn active_member(&self) -> Result<&parlance_core::Member, Error> {
+    pub(crate) fn active_member(&self) -> Result<&Member, Error> {
         let member = self.last_member()?;
         if self.room.info.deleted {
-            return Err(self.refused(parlance_core::Refusal::RoomDeleted));
+            return Err(self.refused(Refusal::RoomDeleted));
         }
         Ok(member)
     }
 
     /// The row of who is a member now, or was when the room was deleted: for what ends their dealings with it.
-    pub(crate) fn last_member(&self) -> Result<&parlance_core::Member, Error> {
+    pub(crate) fn last_member(&self) -> Result<&Member, Error> {
         let member = self.member()?;
         if member.is_active() { Ok(member) } else { Err(self.not_member()) }
     }
 
     fn not_member(&self) -> Error {
-        if self.member.is_none() && self.room.info.kind == parlance_core::RoomKind::Direct {
+        if self.member.is_none() && self.room.info.kind == RoomKind::Direct {
             // Its id can be computed: that two people talk is not for others to know.
             return Error::RoomNotFound;
         }
-        self.refused(parlance_core::Refusal::NotMember)
+        self.refused(Refusal::NotMember)
     }
 
-    fn refused(&self, refusal: parlance_core::Refusal) -> Error {
+    fn refused(&self, refusal: Refusal) -> Error {
         Error::Refused { room: self.room.info.id.clone(), refusal }
     }
 

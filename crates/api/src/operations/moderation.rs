@@ -1,6 +1,6 @@
 //! Bans and mutes.
 
-use parlance_core::{Action, Member, Refusal, Role, RoomKind, UserId};
+use parlance_core::{Action, Member, Role, UserId};
 use parlance_proto::{convert, v1};
 
 use super::parse;
@@ -41,15 +41,10 @@ impl Api {
     ) -> Result<v1::ListBansResponse, Error> {
         let id = parse::room_id(&request.room_id)?;
         let access = self.access(caller, &id).await?;
-        let is_moderator = access.active_member()?.role >= Role::Admin;
+        access.active_member()?;
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, UserId::parse)?;
-        if access.room.info.kind == RoomKind::Direct {
-            return Err(Error::Refused { room: id, refusal: Refusal::DirectRoom });
-        }
-        if !is_moderator {
-            return Err(Error::Refused { room: id, refusal: Refusal::NeedsRole("admin") });
-        }
+        access.member_with(Role::Admin)?;
         let (rows, now) = (self.store().members(&id, after.as_ref(), BAN_ROWS).await?, self.clock().now());
         let mut banned = rows.iter().filter(|row| row.is_banned_at(now));
         let page: Vec<&Member> = banned.by_ref().take(size).collect();

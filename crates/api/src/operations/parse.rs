@@ -97,20 +97,29 @@ pub(crate) fn reason(reason: &str) -> Result<Reason, Error> {
 
 /// How long a ban or a mute lasts.
 pub(crate) fn sanction(name: &str, given: Option<&prost_types::Duration>) -> Result<Option<Duration>, Error> {
-    let Some(given) = given else { return Ok(None) };
-    match Duration::try_from(*given) {
-        Ok(lasts) if lasts >= Duration::from_millis(1) && lasts <= MAX_SANCTION => Ok(Some(lasts)),
-        _ => Err(field(name, format!("must be 0.001s to {}s", MAX_SANCTION.as_secs()))),
-    }
+    lasting(name, given, MAX_SANCTION)
 }
 
 /// How long an invitation can be accepted.
 pub(crate) fn invitation_age(name: &str, given: Option<&prost_types::Duration>) -> Result<Duration, Error> {
-    let Some(given) = given else { return Ok(MAX_INVITATION_AGE) };
+    Ok(lasting(name, given, MAX_INVITATION_AGE)?.unwrap_or(MAX_INVITATION_AGE))
+}
+
+fn lasting(
+    name: &str,
+    given: Option<&prost_types::Duration>,
+    most: Duration,
+) -> Result<Option<Duration>, Error> {
+    let Some(given) = given else { return Ok(None) };
     match Duration::try_from(*given) {
-        Ok(lasts) if lasts >= Duration::from_millis(1) && lasts <= MAX_INVITATION_AGE => Ok(lasts),
-        _ => Err(field(name, format!("must be 0.001s to {}s", MAX_INVITATION_AGE.as_secs()))),
+        Ok(lasts) if lasts >= Duration::from_millis(1) && lasts <= most => Ok(Some(lasts)),
+        _ => Err(field(name, format!("must be 0.001s to {}s", most.as_secs()))),
     }
+}
+
+/// A value of an enum. One of a later version of the contract may mean anything, so it is refused.
+pub(crate) fn known<T: TryFrom<i32>>(name: &str, value: i32) -> Result<T, Error> {
+    T::try_from(value).map_err(|_| field(name, "is not one that this server knows"))
 }
 
 pub(crate) fn slow_mode(name: &str, seconds: u32) -> Result<u32, Error> {

@@ -10,9 +10,9 @@ pub(super) enum Reader {
     App,
     /// Someone who moderates the room.
     Moderator,
-    /// Who made it, in an export of what is stored about them.
+    /// The reporter, in an export of their own data.
     Reporter,
-    /// Whom it is about, in such an export.
+    /// The reported user, in an export of theirs.
     Reported,
 }
 

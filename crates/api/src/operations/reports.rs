@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
     Member, Reason, Refusal, Report, ReportCategory, ReportId, ReportList, ReportOutcome, ReportPlace,
-    ReportedMessage, RequestId, Resolution, Role, RoomId, RoomKind, Timestamp, UserId,
+    ReportedMessage, RequestId, Resolution, Role, RoomId, Timestamp, UserId,
 };
 use parlance_proto::v1;
 use parlance_store::UserState;
@@ -26,10 +26,8 @@ struct Claim {
 
 impl Claim {
     fn parse(category: i32, text: &str, request: &str) -> Result<Self, Error> {
-        let category = v1::ReportCategory::try_from(category)
-            .map_err(|_| parse::field("category", "is not one that this server knows"))?;
         Ok(Self {
-            category: category_from(category),
+            category: category_from(parse::known("category", category)?),
             text: Reason::parse_new(text).map_err(|error| parse::field("text", error))?,
             request: parse::request_id("request_id", request)?,
         })
@@ -162,10 +160,9 @@ impl Api {
                 (Some(room), access)
             }
         };
-        let is_open = match v1::ReportState::try_from(request.state) {
-            Ok(v1::ReportState::Unspecified | v1::ReportState::Open) => true,
-            Ok(v1::ReportState::Resolved) => false,
-            Err(_) => return Err(parse::field("state", "is not one that this server knows")),
+        let is_open = match parse::known("state", request.state)? {
+            v1::ReportState::Unspecified | v1::ReportState::Open => true,
+            v1::ReportState::Resolved => false,
         };
         let size = parse::page_size(request.page_size)?;
         let mut after = parse::page_token(&request.page_token, |token| ReportPlace::parse(token).ok_or(()))?;
@@ -207,13 +204,7 @@ impl Api {
     /// A room whose reports the caller may list.
     async fn moderated(&self, caller: &Admitted, room: &RoomId) -> Result<Access, Error> {
         let access = self.access(caller, room).await?;
-        let role = access.active_member()?.role;
-        if access.room.info.kind == RoomKind::Direct {
-            return Err(Error::Refused { room: room.clone(), refusal: Refusal::DirectRoom });
-        }
-        if role < Role::Admin {
-            return Err(Error::Refused { room: room.clone(), refusal: Refusal::NeedsRole("admin") });
-        }
+        access.member_with(Role::Admin)?;
         Ok(access)
     }
 

@@ -44,6 +44,20 @@ pub struct Command {
     pub action: Action,
 }
 
+impl Role {
+    /// Refuses a role below `least`.
+    pub fn at_least(self, least: Self) -> Result<(), Refusal> {
+        if self >= least {
+            return Ok(());
+        }
+        Err(Refusal::NeedsRole(match least {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Member => "member",
+        }))
+    }
+}
+
 impl Authority {
     /// The backend that submits a command in the name of its actor.
     pub fn service(&self) -> Option<&UserId> {

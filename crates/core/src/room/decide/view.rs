@@ -107,12 +107,5 @@ pub(super) fn allowed(view: View<'_>, member: &Member, permission: Permission) -
 }
 
 pub(super) fn at_least(member: &Member, role: Role) -> Result<(), Refusal> {
-    if member.role >= role {
-        return Ok(());
-    }
-    Err(Refusal::NeedsRole(match role {
-        Role::Owner => "owner",
-        Role::Admin => "admin",
-        Role::Member => "member",
-    }))
+    member.role.at_least(role)
 }
