@@ -89,6 +89,8 @@ export default defineConfig({
   resolve: {
     // From its sources, so that there is one build less between a change and the page.
     alias: {
+      "@parlance/client/invitations": fileURLToPath(new URL("../ts/src/invitations.ts", import.meta.url)),
+      "@parlance/client/reports": fileURLToPath(new URL("../ts/src/reports.ts", import.meta.url)),
       "@parlance/client": fileURLToPath(new URL("../ts/src/index.ts", import.meta.url)),
       "@parlance/svelte": fileURLToPath(new URL("../svelte/src/index.ts", import.meta.url)),
     },

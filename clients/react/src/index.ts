@@ -5,6 +5,7 @@
  * @module
  */
 export { useClientEvent, useRoomEvent } from "./events.js";
+export { type OwnInvitations, useInvitations } from "./invitations.js";
 export { type Messages, useMessages } from "./messages.js";
 export { useOnline } from "./presence.js";
 export { ParlanceProvider, type ParlanceProviderProps, useClient } from "./provider.js";

@@ -1,5 +1,5 @@
 import { Client, type ClientOptions } from "@parlance/client";
-import { ParlanceProvider, useClient, useClientEvent, useConnection, useMembers, useMessages, useOnline, useReceipts, useRoom, useRoomEvent, useRoomInfo, useRooms, useTyping, useUnread } from "@parlance/react";
+import { ParlanceProvider, useClient, useClientEvent, useConnection, useInvitations, useMembers, useMessages, useOnline, useReceipts, useRoom, useRoomEvent, useRoomInfo, useRooms, useTyping, useUnread } from "@parlance/react";
 import { StrictMode, useState } from "react";
 import { createRoot, type Root } from "react-dom/client";
 
@@ -53,12 +53,25 @@ function Failures() {
   return <p id="failed">{failed}</p>;
 }
 
+function Invitations() {
+  const { invitations, accept, decline } = useInvitations();
+  const [first] = invitations;
+  return (
+    <>
+      <p id="invitations">{invitations.map(({ title, invitedBy }) => `${title} of ${invitedBy}`).join(",")}</p>
+      <button id="accept" onClick={() => first && void accept(first.roomId)}>accept</button>
+      <button id="decline" onClick={() => first && void decline(first.roomId)}>decline</button>
+    </>
+  );
+}
+
 function App() {
   const [roomId, pick] = useState<string>();
   return (
     <>
       <Rooms onPick={pick} />
       <Failures />
+      <Invitations />
       {roomId && <Conversation roomId={roomId} />}
     </>
   );

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 
 import { Client, WebSocketTransport } from "@parlance/client";
+import { invitationsOf } from "@parlance/client/invitations";
 import { build } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { renderToString } from "react-dom/server";
@@ -30,7 +31,7 @@ beforeAll(async () => {
     format: "esm",
     jsx: "automatic",
     define: { "process.env.NODE_ENV": '"development"' },
-    alias: { "@parlance/client": path("../../ts/dist/index.js"), "@parlance/react": path("../src/index.ts") },
+    alias: { "@parlance/client": path("../../ts/dist/index.js"), "@parlance/client/invitations": path("../../ts/dist/invitations.js"), "@parlance/react": path("../src/index.ts") },
   });
   const html = '<!doctype html><title>react</title><link rel="icon" href="data:,"><div id="app"></div><script type="module" src="/app.js"></script>';
   site = createServer(({ url }, response) => {
@@ -140,6 +141,24 @@ test("older messages are loaded on request", async () => {
     await expect.poll(async () => (await said(page)).length).toBe(shown);
   }
   await expect.poll(() => page.locator("#older").count()).toBe(0);
+});
+
+test("invitations are shown as they come, and answered", async () => {
+  const [alice, bob] = [unique("alice"), unique("bob")];
+  const token = await server.token(alice);
+  const other = await person(bob);
+  const [plans, party] = [await other.createRoom({ kind: "group", title: "Plans" }), await other.createRoom({ kind: "group", title: "Party" })];
+  await invitationsOf(other).invite(plans.id, alice);
+  const page = await open(token);
+  await shows(page, "invitations", `Plans of ${bob}`);
+  await invitationsOf(other).invite(party.id, alice);
+  await shows(page, "invitations", `Party of ${bob},Plans of ${bob}`);
+  await page.locator("#decline").click();
+  await shows(page, "invitations", `Plans of ${bob}`);
+  await page.locator("#accept").click();
+  await shows(page, "invitations", "");
+  await page.getByRole("button", { name: "Plans (0)" }).waitFor();
+  expect(await invitationsOf(other).toRoom(party.id)).toEqual([]);
 });
 
 test("a provider closes its own client when it is unmounted, and leaves the application's alone", async () => {

@@ -18,7 +18,7 @@ test("the snippets of the documentation compile under strict TypeScript", () => 
     module: ts.ModuleKind.ESNext,
     moduleResolution: ts.ModuleResolutionKind.Bundler,
     skipLibCheck: true,
-    paths: { "@parlance/client": [join(root, "../ts/dist/index.d.ts")], "@parlance/react": [join(root, "src/index.ts")] },
+    paths: { "@parlance/client": [join(root, "../ts/dist/index.d.ts")], "@parlance/client/*": [join(root, "../ts/dist/*.d.ts")], "@parlance/react": [join(root, "src/index.ts")] },
   });
   expect(problems).toEqual([]);
 }, 60_000);

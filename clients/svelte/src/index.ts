@@ -3,5 +3,6 @@
  *
  * @module
  */
+export { invitations } from "./invitations";
 export { live } from "./live";
 export { online, slice } from "./slices";

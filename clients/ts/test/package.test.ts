@@ -28,9 +28,9 @@ afterAll(() => Promise.all([built, empty].map((folder) => rm(folder, { recursive
 
 /** Uses what is loaded with the package, and what it loads on demand. Prints the exports of each part. */
 const PROGRAM = `
-async function main(sdk, grpcWeb, node) {
+async function main(sdk, grpcWeb, node, invitations, reports) {
   const names = (of) => Object.keys(of).filter((name) => name !== "default" && name !== "module.exports").sort();
-  console.log(JSON.stringify([names(sdk), names(grpcWeb), names(node)]));
+  console.log(JSON.stringify([sdk, grpcWeb, node, invitations, reports].map(names)));
   const transport = { open: () => Promise.reject(new sdk.TransportError("nobody is there")) };
   const client = new sdk.Client({ url: "http://127.0.0.1:1", token: "t", transport, storage: new node.FileStorage("./state") });
   client.send({ toUser: "bob", text: "later" }).catch(() => {});
@@ -39,6 +39,14 @@ async function main(sdk, grpcWeb, node) {
   });
   if (client.storage.status !== "durable") throw new Error(JSON.stringify(client.storage));
   grpcWeb.grpcWeb("http://127.0.0.1:1");
+  if (invitations.invitationsOf(client) !== invitations.invitationsOf(client)) throw new Error("two of them");
+  // The client is closed by now: its errors are of the same classes.
+  await invitations.invitationsOf(client).load().then(() => { throw new Error("loaded"); }, (error) => {
+    if (!(error instanceof sdk.ParlanceError)) throw error;
+  });
+  await reports.reportUser(client, "bob").then(() => { throw new Error("reported"); }, (error) => {
+    if (!(error instanceof sdk.ParlanceError)) throw error;
+  });
   // Far enough to load the module that opens it.
   globalThis.indexedDB = { open() { throw new Error("opened"); } };
   await new sdk.IndexedDbStorage("x").open().then(() => { throw new Error("open"); }, (error) => {
@@ -48,7 +56,7 @@ async function main(sdk, grpcWeb, node) {
 `;
 
 test("required and imported, it has the same parts, and they work", async () => {
-  const parts = ["", "/grpc-web", "/node"].map((part) => `@parlance/client${part}`);
+  const parts = ["", "/grpc-web", "/node", "/invitations", "/reports"].map((part) => `@parlance/client${part}`);
   await writeFile(join(empty, "required.cjs"), `${PROGRAM}\nmain(${parts.map((part) => `require("${part}")`).join(", ")});`);
   await writeFile(join(empty, "imported.mjs"), `${PROGRAM}\nawait main(${parts.map((part) => `await import("${part}")`).join(", ")});`);
   const [required, imported] = [await run(process.execPath, ["required.cjs"], { cwd: empty }), await run(process.execPath, ["imported.mjs"], { cwd: empty })];
@@ -64,9 +72,13 @@ test("the snippets of the documentation compile against it under strict TypeScri
       join(empty, "required.cts"),
       `import { Client, type Room } from "@parlance/client";
 import { grpcWeb } from "@parlance/client/grpc-web";
+import { type Invitation, invitationsOf } from "@parlance/client/invitations";
+import { listReports, type Report } from "@parlance/client/reports";
 import node = require("@parlance/client/node");
 const client = new Client({ url: "https://chat.example", token: "t", transport: grpcWeb("https://chat.example"), storage: new node.FileStorage("state") });
 export const room: Room | undefined = client.room("r");
+export const all: readonly Invitation[] = invitationsOf(client).all;
+export const reports: AsyncGenerator<Report, void> = listReports(client);
 `,
     ],
   ]);

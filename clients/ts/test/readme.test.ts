@@ -17,6 +17,7 @@ test("the snippets of the documentation compile under strict TypeScript", () => 
     paths: {
       "@parlance/client": [join(root, "src/index.ts")],
       "@parlance/client/grpc-web": [join(root, "src/transport/grpc-web.ts")],
+      "@parlance/client/*": [join(root, "src/*.ts")],
       react: [join(root, "react.ts")],
     },
   });

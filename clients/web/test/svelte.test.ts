@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 
 import { Client, WebSocketTransport } from "@parlance/client";
+import { invitationsOf } from "@parlance/client/invitations";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { build, type Rollup } from "vite";
 import { expect, onTestFinished, test } from "vitest";
@@ -18,13 +19,13 @@ async function bundled(): Promise<string> {
     logLevel: "error",
     root: at("."),
     plugins: [svelte({ configFile: false })],
-    resolve: { alias: { "@parlance/client": at("../../ts/src/index.ts"), "@parlance/svelte": at("../../svelte/src/index.ts") }, dedupe: ["svelte"] },
+    resolve: { alias: { "@parlance/client/invitations": at("../../ts/src/invitations.ts"), "@parlance/client": at("../../ts/src/index.ts"), "@parlance/svelte": at("../../svelte/src/index.ts") }, dedupe: ["svelte"] },
     build: { write: false, target: "es2022", rollupOptions: { input: at("fixture/slices.ts"), output: { inlineDynamicImports: true } } },
   })) as Rollup.RollupOutput;
   return output.output[0].code;
 }
 
-test("a component follows the rooms, the messages, who types and who is there", async () => {
+test("a component follows the rooms, the messages, who types, who is there and who invites", async () => {
   const [script, token] = [await bundled(), await server.token("svelte-ann")];
   const bob = new Client({ url: server.url, token: await server.token("svelte-bob"), transport: new WebSocketTransport(server.url, WebSocket as never) });
   onTestFinished(() => bob.close());
@@ -43,6 +44,11 @@ test("a component follows the rooms, the messages, who types and who is there", 
   await room.send("hello");
   await shows("messages", "hello");
   await shows("unread", "1");
+  const party = await bob.createRoom({ kind: "group", title: "Party" });
+  await invitationsOf(bob).invite(party.id, "svelte-ann");
+  await shows("invitations", "Party");
+  await invitationsOf(bob).revoke(party.id, "svelte-ann");
+  await shows("invitations", "");
   room.startTyping();
   await shows("typing", "svelte-bob");
   await room.send("and?");

@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 
-import type { Event, Gap, User } from "../gen/chat_pb.js";
+import type { Event, Gap, Signal, User } from "../gen/chat_pb.js";
 import type { Unread } from "./lists.js";
 import type { Command } from "../queue/command.js";
 import type { RoomChanges } from "../room/events.js";
@@ -48,6 +48,8 @@ export interface ClientEvents extends RoomChanges {
   event: Event;
   /** Events that exist but are not emitted as `event`: `reason` says why, and `Client.eventsOf` reads them. */
   gap: Gap;
+  /** Every transient notification, in the form of the contract: none of them is stored, and any may be lost. */
+  signal: Signal["signal"];
   /** A user came online or went offline. */
   presence: { userId: string; online: boolean };
   /** The current profile of the user, or of someone who shares a room, after a change. The later `updatedAt` wins. */

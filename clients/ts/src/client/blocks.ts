@@ -1,3 +1,5 @@
+import type { Ban } from "../room/actions.js";
+import type { Owner } from "../room/owner.js";
 import type { Session } from "../session/session.js";
 
 const PAGE = 200;
@@ -55,4 +57,19 @@ function after(userIds: ReadonlySet<string>, changes: Iterable<readonly [string,
   const result = new Set(userIds);
   for (const [userId, isBlocked] of changes) isBlocked ? result.add(userId) : result.delete(userId);
   return result;
+}
+
+/**
+ * Who is banned from a room: in the same module, since it is loaded on demand, too. It imports nothing, so that a bundle needs no common
+ * part.
+ */
+export async function bansOf(client: Owner, roomId: string): Promise<readonly Ban[]> {
+  const bans: Ban[] = [];
+  let pageToken = "";
+  do {
+    const page = await client.call("listBans", { roomId, pageSize: PAGE, pageToken });
+    bans.push(...page.members.map(({ userId, bannedUntil: until }) => ({ userId, until: until ? Number(until.seconds) * 1_000 + until.nanos / 1e6 : Infinity })));
+    pageToken = page.nextPageToken;
+  } while (pageToken);
+  return bans;
 }

@@ -221,7 +221,7 @@ export class Client extends Emitter<ClientEvents> {
       memberIds: [...memberIds],
     });
     // A room with an id may be another one's, and there already.
-    return id || ownerId ? this.#opened(id || (room?.roomId ?? "")) : this.#added(room, Role.OWNER);
+    return id || ownerId ? this.openRoom(id || (room?.roomId ?? "")) : this.#added(room, Role.OWNER);
   }
 
   /** The direct room with another user; created if it does not exist. */
@@ -233,7 +233,13 @@ export class Client extends Emitter<ClientEvents> {
   /** Joins a channel. */
   async joinRoom(roomId: string): Promise<Room> {
     await this.#rooms.submit({ kind: "join", roomId, payload: {} });
-    return this.#opened(roomId);
+    return this.openRoom(roomId);
+  }
+
+  /** Reads a room that the user is a member of, or may join: {@link RoomInfo.isMember}. */
+  async openRoom(roomId: string): Promise<Room> {
+    const { room, membership } = await this.call("getRoom", { roomId });
+    return this.#added(room, membership?.active ? membership.role : Role.UNSPECIFIED);
   }
 
   /**
@@ -371,11 +377,6 @@ export class Client extends Emitter<ClientEvents> {
     if (toUser === undefined) return;
     this.directRoomWith(toUser)?.queued();
     this.emit("outgoing", { toUser });
-  }
-
-  async #opened(roomId: string): Promise<Room> {
-    const { room, membership } = await this.call("getRoom", { roomId });
-    return this.#added(room, membership?.active ? membership.role : Role.UNSPECIFIED);
   }
 
   /** Without a role the user is not a member. */

@@ -85,6 +85,7 @@ export class Sync {
 
   #signal({ signal }: Signal): void {
     const { rooms, presence, emitter } = this.#parts;
+    emitter.emit("signal", signal);
     switch (signal.case) {
       case "typing":
         rooms.get(signal.value.roomId)?.types(signal.value);

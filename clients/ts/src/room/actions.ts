@@ -3,11 +3,10 @@ import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Emitter } from "../emitter.js";
 import type { Role } from "../gen/chat_pb.js";
 import type { CommandKind, NewCommand, Payloads } from "../queue/command.js";
-import type { OperationName, RequestOf } from "../session/operations.js";
-import { pages } from "../session/pages.js";
+import type { Answer } from "../queue/request.js";
+import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
 import type { RoomChanges } from "./events.js";
 import { emptyRoom } from "../state/room-state.js";
-import { endOf } from "../state/until.js";
 import type { DataChange } from "./message.js";
 import { infoOf, type RoomInfo, valuesOf } from "./info.js";
 import type { Owner } from "./owner.js";
@@ -32,9 +31,6 @@ export interface Ban {
   /** When it ends by itself, in milliseconds since 1970; Infinity if it does not. */
   readonly until: number;
 }
-
-/** Bans per page. */
-const PAGE = 200;
 
 /** The values of a room by name, see {@link RoomInfo}, and what its user can do with it as a whole. */
 export interface RoomActions<Room> extends RoomInfo, Emitter<RoomEvents<Room>> {}
@@ -77,9 +73,13 @@ export abstract class RoomActions<Room> extends Emitter<RoomEvents<Room>> {
     await this.#prefer({ markedUnread });
   }
 
-  /** Adds users, at most 40 at once. */
-  async addMembers(userIds: readonly string[]): Promise<void> {
-    await this.#change("addMembers", { userIds: [...userIds] });
+  /**
+   * Adds users, at most 40 at once. Returns those who were invited instead, because they are strangers to the user and the server takes
+   * their consent.
+   */
+  async addMembers(userIds: readonly string[]): Promise<readonly string[]> {
+    const answer = (await this.#change("addMembers", { userIds: [...userIds] })) as Answer | undefined;
+    return (answer?.value as ResponseOf<"addMembers">).invitedUserIds;
   }
 
   /** Removes a member. */
@@ -99,11 +99,7 @@ export abstract class RoomActions<Room> extends Emitter<RoomEvents<Room>> {
 
   /** Reads who is banned. Allowed for the owner and admins. */
   async bans(): Promise<readonly Ban[]> {
-    const bans: Ban[] = [];
-    for await (const { members } of pages((pageToken) => this.#client.call("listBans", { roomId: this.id, pageSize: PAGE, pageToken }))) {
-      bans.push(...members.map(({ userId, bannedUntil: until }) => ({ userId, until: endOf({ until }) })));
-    }
-    return bans;
+    return (await import("../client/blocks.js")).bansOf(this.#client, this.id);
   }
 
   /** Keeps someone from writing and reacting: for a time, or until {@link unmuteMember}. */

@@ -28,15 +28,18 @@ export interface TypingEvent {
   readonly isTyping: boolean;
 }
 
-/** A member was added or removed, has another role, or was kept out or quiet by a moderator. */
+/**
+ * A member was added or removed, has another role, or was kept out or quiet by a moderator; or somebody was invited, or is no longer: they
+ * have declined if they are the acting user.
+ */
 export interface MemberEvent {
   readonly roomId: string;
   readonly seq: number;
   readonly userId: string;
-  readonly kind: "added" | "removed" | "role" | "banned" | "unbanned" | "muted" | "unmuted";
+  readonly kind: "added" | "removed" | "role" | "banned" | "unbanned" | "muted" | "unmuted" | "invited" | "uninvited";
   /** The new role, if it was changed. */
   readonly role: Role | undefined;
-  /** When a ban or mute ends by itself, if it does. */
+  /** When a ban, mute or invitation ends by itself, if it does. */
   readonly until: Date | undefined;
   /** Why someone was banned or muted; may be empty. */
   readonly reason: string;
@@ -68,6 +71,8 @@ const KINDS: Partial<Record<NonNullable<Event["body"]["case"]>, MemberEvent["kin
   memberUnbanned: "unbanned",
   memberMuted: "muted",
   memberUnmuted: "unmuted",
+  memberInvited: "invited",
+  invitationEnded: "uninvited",
 };
 
 export function memberEventOf({ roomId, seq, actorId, body }: Event): MemberEvent | undefined {
