@@ -125,6 +125,7 @@ impl Later<'_> {
                         reply_to: None,
                         kind: parlance_core::MessageKind::Text,
                         data: parlance_core::Data::default(),
+                        imported: None,
                     }),
                     encoded,
                 )

@@ -78,6 +78,10 @@ async fn rooms_and_people_that_do_not_exist() {
     for_each_door(async |door| {
         let mut conversation = alice.connect(door).await;
         for method in OPERATIONS.iter().filter(|operation| operation.has_room()) {
+            // For the app alone.
+            if ["RoomService/ImportMessages", "RoomService/ExportRoom"].contains(&method.method) {
+                continue;
+            }
             // These check the users first.
             if method.method.ends_with("AddMembers") || method.method.ends_with("InviteMember") {
                 continue;

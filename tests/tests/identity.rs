@@ -102,6 +102,9 @@ async fn in_a_room_that_is_not_ones_own_nothing_is_seen_or_done() {
                 // A channel is visible and open to everyone.
                 (RoomKind::Channel, "RoomService/GetRoom") => reason(Code::Ok, ""),
                 (RoomKind::Channel, "RoomService/JoinRoom") => continue,
+                (_, "RoomService/ImportMessages" | "RoomService/ExportRoom") => {
+                    reason(Code::PermissionDenied, "needs_scope")
+                }
                 // Others must not learn that two users have a direct room.
                 (RoomKind::Direct, _) => reason(Code::NotFound, "room_not_found"),
                 (_, "RoomService/AcceptInvitation") => reason(Code::PermissionDenied, "not_invited"),
@@ -149,6 +152,9 @@ async fn removed_member_keeps_what_they_saw_and_nothing_else() {
                 "ChatService/ReportMessage" => reason(Code::Ok, ""),
                 "RoomService/AcceptInvitation" => reason(Code::PermissionDenied, "not_invited"),
                 "RoomService/DeclineInvitation" => reason(Code::Ok, ""),
+                "RoomService/ImportMessages" | "RoomService/ExportRoom" => {
+                    reason(Code::PermissionDenied, "needs_scope")
+                }
                 _ => reason(Code::PermissionDenied, "not_member"),
             };
             assert_eq!(answer, expected, "{} through {door}", operation.method);

@@ -25,6 +25,7 @@ mod fleet_costs;
 mod fleet_presence;
 mod front;
 mod hidden;
+mod history;
 mod http2_rules;
 mod identity;
 mod inbox;

@@ -32,7 +32,7 @@ type Row = (&'static str, [&'static str; 10]);
 
 /// The result of each operation in a group that hides its history from newcomers.
 #[rustfmt::skip]
-const GROUP: [Row; 61] = [
+const GROUP: [Row; 63] = [
     // Service/Method                           anonymous outsider bob           newcomer removed banned  admin         owner  service       moderator
     ("ChatService/SendMessage",             [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    OK,           OK]),
     ("ChatService/GetMessage",              [NO_TOKEN, NO,      OK,           UNSEEN,  UNSEEN, UNSEEN, OK,           OK,    OK,           OK]),
@@ -88,6 +88,8 @@ const GROUP: [Row; 61] = [
     ("RoomService/RevokeInvitation",        [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    OK,           OK]),
     ("RoomService/ListInvitations",         [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
     ("RoomService/ListRoomInvitations",     [NO_TOKEN, NO,      ROLE,         ROLE,    NO,     NO,     OK,           OK,    OK,           OK]),
+    ("RoomService/ImportMessages",          [NO_TOKEN, SCOPE,   SCOPE,        SCOPE,   SCOPE,  SCOPE,  SCOPE,        SCOPE, OK,           OK]),
+    ("RoomService/ExportRoom",              [NO_TOKEN, SCOPE,   SCOPE,        SCOPE,   SCOPE,  SCOPE,  SCOPE,        SCOPE, OK,           OK]),
     ("InboxService/ListInbox",              [NO_TOKEN, OK,      OK,           OK,      OK,     OK,     OK,           OK,    OK,           OK]),
     ("InboxService/MarkRead",               [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    NO,           NO]),
     ("InboxService/AcknowledgeDelivery",    [NO_TOKEN, NO,      OK,           OK,      NO,     NO,     OK,           OK,    NO,           NO]),

@@ -306,6 +306,9 @@ fn refused(refusal: Refusal, message: String) -> Failure {
         Refusal::TooManyInvitations(_) => {
             failure(ResourceExhausted, "too_many_invitations").with("limit", MAX_INVITATIONS)
         }
+        Refusal::ImportGap { imported, .. } => {
+            failure(FailedPrecondition, "import_gap").with("imported", imported)
+        }
         Refusal::NotAccepted(user) => failure(PermissionDenied, "not_accepted").with("user_id", user),
         Refusal::OwnerLeaves => failure(FailedPrecondition, "owner_leaves"),
         Refusal::TargetNotMember(user) => {

@@ -246,6 +246,8 @@ impl RoomService for Services {
         revoke_invitation(RevokeInvitationRequest) -> RevokeInvitationResponse;
         list_invitations(ListInvitationsRequest) -> ListInvitationsResponse;
         list_room_invitations(ListRoomInvitationsRequest) -> ListRoomInvitationsResponse;
+        import_messages(ImportMessagesRequest) -> ImportMessagesResponse;
+        export_room(ExportRoomRequest) -> ExportRoomResponse;
     }
 }
 

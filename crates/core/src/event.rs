@@ -225,11 +225,22 @@ pub struct Message {
     pub kind: MessageKind,
     /// The app's own data.
     pub data: Data,
+    /// Where it comes from, if it was imported.
+    pub imported: Option<Imported>,
 }
 
 impl Message {
     /// A message with text only.
     pub fn plain(text: Text) -> Self {
-        Self { text, reply_to: None, kind: MessageKind::Text, data: Data::default() }
+        Self { text, reply_to: None, kind: MessageKind::Text, data: Data::default(), imported: None }
     }
+}
+
+/// A message's place in the history that it was imported from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Imported {
+    /// Its number among the imported messages of the room: 1, 2, 3, …
+    pub number: u64,
+    /// When it was sent there.
+    pub sent_at: Timestamp,
 }

@@ -36,7 +36,7 @@ pub use caller::Caller;
 pub use chunk::{Chunk, Head, Nonce};
 pub use clock::{Clock, ClockMonitor, ClockOffset, SystemClock, TimeSource};
 pub use data::{Data, DataChange, DataTooLarge};
-pub use event::{Body, Event, Message, Unknown};
+pub use event::{Body, Event, Imported, Message, Unknown};
 pub use ids::{DeviceId, IdError, OwnIdError, ReportId, RequestId, RoomId, RoomIdKey, UserId};
 pub use inbox::{Cursors, Mark, Unread};
 pub use invitations::{Invitation, Invitations};
@@ -49,8 +49,8 @@ pub use report::{
 pub use revocation::{Revocation, RevocationEntry, TokenId};
 pub use role::Role;
 pub use room::{
-    Action, Append, Authority, Command, Creation, Decision, Draft, Hole, InvitationsChange, Need, NewRoom,
-    Outcome, Posted, Refusal, Room, RoomInfo, SettingsChange,
+    Action, Append, Authority, Command, Creation, Decision, Draft, Hole, ImportedMessage, InvitationsChange,
+    Need, NewRoom, Outcome, Posted, Refusal, Room, RoomInfo, SettingsChange,
 };
 pub use settings::{Permission, Permissions, RoomKind, Settings, Visibility};
 pub use text::{Emoji, FoldedName, ImageUrl, Name, Reason, Text, TextError, Title, Topic};

@@ -234,6 +234,7 @@ fn body(body: &Body) -> Option<v1::event::Body> {
             reply_to_seq: message.reply_to.unwrap_or(0),
             kind: message.kind.to_string(),
             data: data::to_struct(&message.data),
+            sent_at: message.imported.map(|imported| timestamp(imported.sent_at)),
             ..Default::default()
         }),
         Body::MessageEdited { target, text, data } => Wire::MessageEdited(v1::MessageEdited {
@@ -289,6 +290,7 @@ pub fn redact(event: &mut v1::Event) {
             *message = v1::Message {
                 reply_to_seq: message.reply_to_seq,
                 kind: std::mem::take(&mut message.kind),
+                sent_at: message.sent_at,
                 deleted: true,
                 ..Default::default()
             };

@@ -82,6 +82,7 @@ pub(crate) fn encode_room(info: &RoomInfo) -> Vec<u8> {
         epoch: info.epoch,
         direct_pair: pair.flat_map(|(a, b)| [a.as_str().to_owned(), b.as_str().to_owned()]).collect(),
         deleted: info.deleted,
+        imported: info.imported,
     }
     .encode_to_vec()
 }
@@ -104,6 +105,7 @@ pub(crate) fn decode_room(id: &RoomId, bytes: &[u8]) -> Result<RoomInfo, StoreEr
             epoch: record.epoch,
             direct_pair,
             deleted: record.deleted,
+            imported: record.imported,
         })
     };
     read().ok_or_else(|| damaged("the item", format_args!("room {id}")))

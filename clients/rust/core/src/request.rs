@@ -107,6 +107,8 @@ requests! {
     RevokeInvitation: RevokeInvitationRequest -> RevokeInvitationResponse,
     ListInvitations: ListInvitationsRequest -> ListInvitationsResponse,
     ListRoomInvitations: ListRoomInvitationsRequest -> ListRoomInvitationsResponse,
+    ImportMessages: ImportMessagesRequest -> ImportMessagesResponse,
+    ExportRoom: ExportRoomRequest -> ExportRoomResponse,
     GetServer: GetServerRequest -> GetServerResponse,
 }
 
@@ -254,6 +256,9 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         | Operation::ListReports(_)
         | Operation::ListInvitations(_)
         | Operation::ListRoomInvitations(_)
+        // Its numbers make it safe to repeat, which is left to the caller.
+        | Operation::ImportMessages(_)
+        | Operation::ExportRoom(_)
         | Operation::ListReceipts(_) => return None,
     })
 }

@@ -165,6 +165,8 @@ calls! {
         ResolveReport ResolveReportRequest,
         UpdateRoom UpdateRoomRequest { room_id },
         DeleteRoom DeleteRoomRequest { room_id },
+        ImportMessages ImportMessagesRequest { room_id },
+        ExportRoom ExportRoomRequest { room_id },
         AddMembers AddMembersRequest { room_id },
         InviteMember InviteMemberRequest { room_id, user_id },
         RevokeInvitation RevokeInvitationRequest { room_id, user_id },

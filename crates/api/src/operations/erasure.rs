@@ -6,19 +6,18 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use parlance_core::limits::CLOCK_SKEW;
 use parlance_core::{
-    Action, Authority, Body, Caller, Command, Entry, Refusal, RequestId, RoomId, RoomKind, SeqRange,
-    SettingsChange, UserId,
+    Action, Authority, Body, Caller, Command, Entry, Refusal, RoomId, RoomKind, SeqRange, SettingsChange,
+    UserId,
 };
 use parlance_proto::v1;
 use parlance_proto::v1::ErasedMessages;
-use parlance_runtime::random;
 use parlance_store::{StoredRoom, User, UserChange, UserRoom, UserState};
 use tokio::time::{Instant, sleep};
 
-use super::only_the_app;
 use super::parse;
 use super::views::user_to_proto;
 use super::walk::{Place, Visit, Walked};
+use super::{only_the_app, random_request};
 use crate::gate::Admitted;
 use crate::limits::{ERASED_AT_ONCE, WALK_TIME};
 use crate::{Api, Error};
@@ -221,7 +220,5 @@ impl Eraser<'_> {
 /// A command with a random request id. The user could use a predictable one first, and the command would then count as
 /// a repeat. Repeated calls need no equal ids: removing what is removed already has no effect.
 fn command(actor: UserId, authority: Authority, action: Action) -> Command {
-    let id = format!("erase-{:032x}", u128::from_be_bytes(random::bytes()));
-    let request = RequestId::parse(&id).unwrap_or_else(|error| unreachable!("{id}: {error}"));
-    Command { actor, authority, request, after: None, action }
+    Command { actor, authority, request: random_request("erase"), after: None, action }
 }

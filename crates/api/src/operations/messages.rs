@@ -29,7 +29,7 @@ impl Api {
             authority: caller.authority(),
             request: id,
             after: request.after_seq,
-            action: Action::Send(Message { text, reply_to, kind, data }),
+            action: Action::Send(Message { text, reply_to, kind, data, imported: None }),
         };
         let (room, outcome) = match &request.target {
             None => return Err(parse::field("target", "name a room_id or a to_user")),

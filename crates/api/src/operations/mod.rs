@@ -6,6 +6,7 @@ mod blocks;
 mod consent;
 mod erasure;
 mod export;
+mod history;
 mod inbox;
 mod invitations;
 mod messages;
@@ -30,9 +31,10 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlance_cluster::SignalRoom;
-use parlance_core::{Caller, Cursors, Member, Refusal, Role, RoomId, RoomKind, UserId};
+use parlance_core::{Caller, Cursors, Member, Refusal, RequestId, Role, RoomId, RoomKind, UserId};
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
+use parlance_runtime::random;
 use parlance_sessions::{NotAcknowledged, Operations};
 use parlance_store::past::Until;
 use parlance_store::{StoreError, StoredRoom};
@@ -203,6 +205,8 @@ impl Api {
             RevokeInvitation revoke_invitation;
             ListInvitations list_invitations;
             ListRoomInvitations list_room_invitations;
+            ImportMessages import_messages;
+            ExportRoom export_room;
         })
     }
 
@@ -251,6 +255,12 @@ fn acting_for<Q: Call>(gate: &Gate, _: &Q, caller: Caller, as_user: &str) -> Res
 /// Refuses all callers but the app's own backend.
 fn only_the_app(caller: &Caller) -> Result<(), Error> {
     if caller.is_service { Ok(()) } else { Err(Error::NeedsScope) }
+}
+
+/// A request id that nobody can foresee.
+fn random_request(purpose: &str) -> RequestId {
+    let id = format!("{purpose}-{:032x}", u128::from_be_bytes(random::bytes()));
+    RequestId::parse(&id).unwrap_or_else(|error| unreachable!("{id}: {error}"))
 }
 
 /// Returns the id of a room that cannot be read now, to be left out of a page. An error of the whole

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::{
-    DataChange, DataTooLarge, Emoji, ImageUrl, Message, Permissions, Reason, RequestId, Role, Text,
+    DataChange, DataTooLarge, Emoji, ImageUrl, Imported, Message, Permissions, Reason, RequestId, Role, Text,
     Timestamp, Title, Topic, UserId, Visibility,
 };
 
@@ -89,6 +89,11 @@ impl Command {
 pub enum Action {
     /// Send a message.
     Send(Message),
+    /// Append messages of an earlier system, with their own senders and dates.
+    Import {
+        /// The messages, numbered without gaps.
+        messages: Vec<ImportedMessage>,
+    },
     /// Replace the text of the actor's own message, and change its data.
     Edit {
         /// The message.
@@ -190,6 +195,19 @@ pub enum Action {
     DeleteRoom,
 }
 
+/// A message to import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportedMessage {
+    /// Who sent it.
+    pub sender: UserId,
+    /// The sender's id for it.
+    pub request: RequestId,
+    /// Its place in the imported history.
+    pub imported: Imported,
+    /// The rest of it.
+    pub message: Message,
+}
+
 /// Settings to change; `None` leaves a setting unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SettingsChange {
@@ -209,67 +227,6 @@ pub struct SettingsChange {
     pub frozen: Option<bool>,
     /// Seconds between two messages of one member; 0 lifts the limit.
     pub slow_mode: Option<u32>,
-}
-
-/// The position of a command's events in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// Its first event; 0 if nothing had to change.
-    pub first: u64,
-    /// Its last event.
-    pub last: u64,
-    /// When it was decided.
-    pub at: Timestamp,
-    /// Messages in the room up to its last event; 0 if nothing had to change.
-    pub message_count: u64,
-    /// Whether the command had been carried out before.
-    pub is_repeat: bool,
-}
-
-/// The result of deciding a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// Decided: new events are in the draft, or the command was a repeat, or nothing had to change.
-    Done(Outcome),
-    /// Data must be loaded first; then decide again.
-    Need(Need),
-}
-
-/// Data that a room needs before it can decide.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Need {
-    /// The row of this user: [`crate::Room::load_member`].
-    Member(UserId),
-    /// The rows of all members: [`crate::Room::load_all_members`].
-    Members,
-    /// The invitations to the room: [`crate::Room::load_invitations`].
-    Invitations,
-    /// The message at this seq with its overlay: [`crate::Room::load_message`].
-    Message(u64),
-    /// Which of these users block another one: [`crate::Room::load_blocks`]. Asked for with each draft, since
-    /// blocks are not in the log.
-    Blocks {
-        /// Who may block them.
-        by: Vec<UserId>,
-        /// The other one.
-        of: UserId,
-    },
-    /// Older events than those remembered: call [`crate::Room::load_older`] with the chunks that
-    /// end right before this seq.
-    Older {
-        /// First seq that is already remembered.
-        before: u64,
-    },
-    /// Older events, for a request of a former member: call [`crate::Room::load_past`] with those
-    /// that end right before this seq.
-    Past {
-        /// The former member.
-        user: UserId,
-        /// The end of their membership.
-        left: u64,
-        /// First seq that is already remembered; initially right after `left`.
-        before: u64,
-    },
 }
 
 /// Why a command is refused. A refusal changes nothing.
@@ -335,6 +292,14 @@ pub enum Refusal {
     /// As many users as may be are invited to the room.
     #[error("{0} invitations to this room wait for an answer")]
     TooManyInvitations(usize),
+    /// Messages before the first of these have not been imported yet.
+    #[error("{imported} messages were imported, and these begin at number {first}")]
+    ImportGap {
+        /// The number of messages that were imported.
+        imported: u64,
+        /// The number of the first one to import.
+        first: u64,
+    },
     /// This user has blocked the actor.
     #[error("{0} does not accept this")]
     NotAccepted(UserId),

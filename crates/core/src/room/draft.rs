@@ -1,14 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::command::{Command, Decision, Outcome, Refusal};
-use super::decide::{Stop, Verdict, View, decide};
+use super::command::{Command, Refusal};
+use super::decide::{Appended, Stop, Verdict, View, decide};
+use super::decision::{Decision, Outcome};
 use super::state::{Room, RoomInfo};
 use crate::limits::{
     MAX_CHUNK_BYTES, MAX_CHUNK_EVENTS, MAX_DATA_BYTES, MAX_ITEMS_PER_APPEND, MAX_MEMBERS_PER_REQUEST,
     MAX_TEXT_BYTES,
 };
 use crate::{
-    Body, Chunk, Event, Head, Invitations, Mark, Member, Nonce, Overlay, Timestamp, Unknown, UserId,
+    Body, Chunk, Event, Head, Invitations, Mark, Member, Nonce, Overlay, RequestId, Timestamp, Unknown,
+    UserId,
 };
 
 /// Commands decided on top of a room but not stored yet: the contents of one append.
@@ -31,6 +33,20 @@ pub struct Draft {
     invited: BTreeMap<UserId, Option<u64>>,
     /// Senders who are not members.
     outsiders: BTreeSet<UserId>,
+}
+
+/// Who causes an event, and by which request.
+#[derive(Clone, Copy)]
+struct Author<'a> {
+    actor: &'a UserId,
+    service: Option<&'a UserId>,
+    request: &'a RequestId,
+}
+
+impl<'a> Author<'a> {
+    fn of(command: &'a Command) -> Self {
+        Self { actor: &command.actor, service: command.authority.service(), request: &command.request }
+    }
 }
 
 /// One append: the chunk, and everything that must be written atomically with it.
@@ -116,25 +132,36 @@ impl Draft {
     /// Decides `command`. `now` is the node's clock; the events' time is never before
     /// the room's last.
     pub fn decide(&mut self, command: &Command, now: Timestamp) -> Result<Decision, Refusal> {
-        let bodies = match decide(self.view(now), command, self.newest(now)) {
-            Ok(Verdict::Change(bodies)) => bodies,
+        let (first, at) = (self.next_seq(), now.max(self.room.last_at));
+        let mut is_repeat = false;
+        match decide(self.view(now), command, self.newest(now)) {
+            Ok(Verdict::Change(bodies)) => {
+                let author = Author::of(command);
+                bodies.into_iter().for_each(|body| self.push(author, at, body));
+            }
+            Ok(Verdict::Import(messages)) => {
+                is_repeat = messages.is_empty();
+                for Appended { message, body } in messages {
+                    let service = (message.sender != command.actor).then_some(&command.actor);
+                    self.push(
+                        Author { actor: &message.sender, service, request: &message.request },
+                        at,
+                        body,
+                    );
+                }
+            }
             Ok(Verdict::Repeat(outcome)) => return Ok(Decision::Done(outcome)),
             Err(Stop::Need(need)) => return Ok(Decision::Need(need)),
             Err(Stop::Refused(refusal)) => return Err(refusal),
-        };
-        // If nothing changes, the answer must not reveal anything about the log.
-        let at = if bodies.is_empty() { now } else { now.max(self.room.last_at) };
-        let first = self.next_seq();
-        for body in bodies {
-            self.push(command, at, body);
         }
         let changed = self.next_seq() > first;
         Ok(Decision::Done(Outcome {
             first: if changed { first } else { 0 },
             last: if changed { self.next_seq() - 1 } else { 0 },
-            at,
+            // If nothing changes, the answer must not reveal anything about the log.
+            at: if changed { at } else { now },
             message_count: if changed { self.message_count } else { 0 },
-            is_repeat: false,
+            is_repeat,
         }))
     }
 
@@ -201,11 +228,11 @@ impl Draft {
     }
 
     /// Records that `body`, the next event, changes the invitations.
-    fn note_invitations(&mut self, command: &Command, body: &Body) {
+    fn note_invitations(&mut self, actor: &UserId, body: &Body) {
         let (user, invited, leaves_list) = match body {
             Body::MemberInvited { user, .. } => (user, Some(self.next_seq()), true),
             Body::InvitationEnded { user } | Body::MemberBanned { user, .. } => (user, None, true),
-            Body::MemberAdded { user, .. } => (user, None, *user == command.actor),
+            Body::MemberAdded { user, .. } => (user, None, user == actor),
             _ => return,
         };
         let known = self.room.invitations.as_ref().and_then(|known| known.get(user));
@@ -218,14 +245,16 @@ impl Draft {
         }
     }
 
-    fn push(&mut self, command: &Command, at: Timestamp, body: Body) {
-        self.note_invitations(command, &body);
+    fn push(&mut self, author: Author<'_>, at: Timestamp, body: Body) {
+        let Author { actor, service, request } = author;
+        self.note_invitations(actor, &body);
         match &body {
-            Body::Message(_) => {
+            Body::Message(message) => {
                 self.message_count += 1;
-                let row = self.room.members.get(&command.actor);
+                self.info_changed |= message.imported.is_some();
+                let row = self.room.members.get(actor);
                 if !row.is_some_and(|row| row.as_ref().is_some_and(Member::is_active)) {
-                    self.outsiders.insert(command.actor.clone());
+                    self.outsiders.insert(actor.clone());
                 }
             }
             Body::MessageDeleted { .. } => self.deleted_count += 1,
@@ -252,9 +281,9 @@ impl Draft {
         let event = Event {
             seq: self.next_seq(),
             at,
-            actor: command.actor.clone(),
-            service: command.authority.service().cloned(),
-            request: command.request.clone(),
+            actor: actor.clone(),
+            service: service.cloned(),
+            request: request.clone(),
             message_count: self.message_count,
             deleted_count: self.deleted_count,
             body,

@@ -1,5 +1,6 @@
-use super::command::{Command, Need};
+use super::command::Command;
 use super::decide::Stop;
+use super::decision::Need;
 use super::former::Former;
 use super::requests::{Requests, Seen};
 use super::state::Room;

@@ -4,6 +4,7 @@
 mod command;
 mod create;
 mod decide;
+mod decision;
 mod draft;
 mod former;
 mod former_requests;
@@ -12,8 +13,9 @@ mod posted;
 mod requests;
 mod state;
 
-pub use command::{Action, Authority, Command, Decision, Need, Outcome, Refusal, SettingsChange};
+pub use command::{Action, Authority, Command, ImportedMessage, Refusal, SettingsChange};
 pub use create::{Creation, NewRoom};
+pub use decision::{Decision, Need, Outcome};
 pub use draft::{Append, Draft, InvitationsChange};
 pub use posted::Posted;
 pub use state::{Hole, Room, RoomInfo};

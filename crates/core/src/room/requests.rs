@@ -1,7 +1,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::command::{Action, Command, Outcome, Refusal};
+use super::command::{Action, Command, Refusal};
+use super::decision::Outcome;
 use crate::limits::{MAX_RECENT_REQUESTS, MAX_REPEAT_CHECK, REPEAT_WINDOW_MS};
 use crate::{Body, Emoji, Event, RequestId, Role, Timestamp, UserId};
 

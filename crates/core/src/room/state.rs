@@ -33,6 +33,20 @@ pub struct RoomInfo {
     pub direct_pair: Option<(UserId, UserId)>,
     /// Whether it was deleted: then `floor` is the seq of the deletion, and no event follows.
     pub deleted: bool,
+    /// The number of messages that were imported.
+    pub imported: u64,
+}
+
+impl RoomInfo {
+    /// Takes over what a writer changes. Floor and epoch are excluded, since the writer's copy may be old; but a deletion
+    /// ends the history.
+    pub fn update(&mut self, written: &Self) {
+        self.settings = written.settings.clone();
+        self.imported = self.imported.max(written.imported);
+        if written.deleted {
+            (self.deleted, self.floor) = (true, written.floor);
+        }
+    }
 }
 
 /// A node's view of a room: the state folded from its log, as far as loaded. Cheap to clone once it
@@ -296,6 +310,10 @@ impl Room {
                 }
             }
             Body::Message(message) => {
+                if let Some(imported) = message.imported {
+                    // The row may have been read after the log.
+                    self.info.imported = self.info.imported.max(imported.number);
+                }
                 let posted = Posted {
                     sender: event.actor.clone(),
                     kind: message.kind.clone(),

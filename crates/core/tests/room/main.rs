@@ -13,6 +13,7 @@ mod cluster;
 mod drafts;
 mod faults;
 mod former_requests;
+mod import;
 mod invitations;
 mod membership;
 mod model;

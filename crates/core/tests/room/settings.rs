@@ -33,7 +33,7 @@ fn freeze(frozen: bool) -> Action {
 
 fn card(entries: &[(&str, &str)]) -> Action {
     let kind = MessageKind::parse("custom:card").unwrap();
-    Action::Send(Message { text: Text::empty(), reply_to: None, kind, data: data(entries) })
+    Action::Send(Message { text: Text::empty(), reply_to: None, kind, data: data(entries), imported: None })
 }
 
 #[test]

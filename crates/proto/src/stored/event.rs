@@ -57,6 +57,8 @@ fn body(body: &Body) -> Option<Stored> {
             reply_to_seq: message.reply_to.unwrap_or(0),
             kind: message.kind.to_string(),
             data: data::to_struct(&message.data),
+            sent_at: message.imported.map(|imported| timestamp(imported.sent_at)),
+            import_number: message.imported.map_or(0, |imported| imported.number),
         }),
         Body::MessageEdited { target, text, data } => Stored::MessageEdited(v1::MessageEdited {
             target_seq: *target,
@@ -116,6 +118,10 @@ fn body_from(body: &Stored) -> Option<Body> {
                 reply_to: (message.reply_to_seq != 0).then_some(message.reply_to_seq),
                 kind,
                 data: message.data.as_ref().map(data::stored).unwrap_or_default(),
+                imported: message.sent_at.map(|sent_at| core::Imported {
+                    number: message.import_number,
+                    sent_at: timestamp_from(sent_at),
+                }),
             })
         }
         Stored::MessageEdited(edited) => Body::MessageEdited {

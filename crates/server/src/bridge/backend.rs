@@ -202,6 +202,8 @@ mod tests {
             "ListInbox",
             "ListInvitations",
             "ListRoomInvitations",
+            "ImportMessages",
+            "ExportRoom",
             "ListMembers",
             "ListMessages",
             "ListReceipts",

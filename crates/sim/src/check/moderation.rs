@@ -66,6 +66,7 @@ mod tests {
             reply_to: None,
             kind: MessageKind::Text,
             data: Data::default(),
+            imported: None,
         })
     }
 

@@ -28,6 +28,7 @@ pub(super) fn successor(payload: &Bytes, dice: &Dice) -> Option<Bytes> {
             reply_to: None,
             kind: parlance_core::MessageKind::Text,
             data: parlance_core::Data::default(),
+            imported: None,
         }),
         unknown: Unknown::default(),
         ..last.clone()

@@ -31,6 +31,7 @@ impl Script {
                     reply_to: None,
                     kind: parlance_core::MessageKind::Text,
                     data: parlance_core::Data::default(),
+                    imported: None,
                 }),
                 field(15, &content),
             )

@@ -152,10 +152,7 @@ impl Tables {
         row.members.extend(append.members.into_iter().map(|member| (member.user.clone(), member)));
         row.overlays.extend(append.overlays);
         if let Some(info) = append.info {
-            row.info.settings = info.settings;
-            if info.deleted {
-                (row.info.deleted, row.info.floor) = (true, info.floor);
-            }
+            row.info.update(&info);
         }
         if let Some(change) = append.invitations {
             row.invitations = change.all;

@@ -123,6 +123,7 @@ mod tests {
                 reply_to: Some(first),
                 kind: parlance_core::MessageKind::Text,
                 data: parlance_core::Data::default(),
+                imported: None,
             }),
             unknown: Unknown::default(),
             service: None,

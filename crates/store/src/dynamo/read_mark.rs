@@ -131,6 +131,7 @@ mod tests {
                 reply_to: None,
                 kind: parlance_core::MessageKind::Text,
                 data: parlance_core::Data::default(),
+                imported: None,
             }),
             unknown: Unknown::default(),
             service: None,

@@ -9,6 +9,7 @@
 //! | `floor`, `epoch` | N | first seq kept; changes on a restore |
 //! | `more` | B | settings beside the three above, as a `RoomSettings` of the stored form |
 //! | `deleted` | N | 1 for a room that was deleted |
+//! | `imported` | N | the number of messages that were imported; missing if none were |
 //! | `direct_a`, `direct_b` | S | both people of a direct room |
 //! | `role`, `intervals`, `standing`, `left_open`, `left_title`, `left_topic` | S | of a member, see [`super::members`] |
 //!
@@ -84,6 +85,9 @@ pub(super) fn changed(info: &RoomInfo) -> Vec<(&'static str, AttributeValue)> {
         ("visibility", text(visibility)),
         ("more", bytes(more.encode_to_vec())),
     ];
+    if info.imported > 0 {
+        attributes.push(("imported", number(info.imported)));
+    }
     if info.deleted {
         attributes.extend([("deleted", number(1)), ("floor", number(info.floor))]);
     }
@@ -126,6 +130,7 @@ pub(super) fn room(id: &RoomId, item: &Item) -> Result<RoomInfo, StoreError> {
             epoch: get_number(item, "epoch")?,
             direct_pair,
             deleted: get_number(item, "deleted")? != 0,
+            imported: get_number(item, "imported")?,
         })
     };
     read().ok_or_else(|| damaged("the item", format_args!("room {id}")))
@@ -159,6 +164,7 @@ mod tests {
             epoch: 1,
             direct_pair: None,
             deleted: false,
+            imported: 0,
         };
         let mut item = room_item(&info);
         assert_eq!(room(&info.id, &item), Ok(info.clone()));

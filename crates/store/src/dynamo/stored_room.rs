@@ -28,6 +28,10 @@ impl Dynamo {
                 for event in tail.events() {
                     match &event.body {
                         Body::RoomChanged { settings } => info.settings = settings.clone(),
+                        Body::Message(message) => {
+                            let number = message.imported.map_or(0, |imported| imported.number);
+                            info.imported = info.imported.max(number);
+                        }
                         Body::RoomDeleted => (info.deleted, info.floor) = (true, event.seq),
                         _ => {}
                     }

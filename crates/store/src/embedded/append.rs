@@ -76,13 +76,8 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
             let Some(bytes) = txn.get(Table::Rooms, &key)? else {
                 return Err(StoreError::Damaged(format!("room {room} has a log and no item")));
             };
-            // Floor and epoch are not taken from the writer, whose copy may be old; but a deletion ends
-            // the history.
             let mut stored = decode_room(room, &bytes)?;
-            stored.settings = info.settings.clone();
-            if info.deleted {
-                (stored.deleted, stored.floor) = (true, info.floor);
-            }
+            stored.update(info);
             Some((key, carry_unknown_of_room(&bytes, &stored)))
         }
         None => None,

@@ -185,6 +185,7 @@ fn room_item() {
         epoch: 2,
         direct_pair: Some((user("alice"), user("bob"))),
         deleted: false,
+        imported: 0,
     };
     check("room", info, encode_room, |bytes| decode_room(&room(), bytes));
 }

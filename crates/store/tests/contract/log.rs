@@ -1,6 +1,9 @@
 //! The log of a room: creation, appends, and reads in chunks.
 
-use parlance_core::{Action, Event, SettingsChange, Title};
+use parlance_core::{
+    Action, Body, Event, Imported, ImportedMessage, Message, RequestId, SeqRange, SettingsChange, Text,
+    Timestamp, Title,
+};
 use parlance_store::{AppendError, Created};
 use tokio::task::JoinSet;
 
@@ -213,6 +216,33 @@ pub(crate) async fn settings_change_with_their_chunk(store: AnyStore) {
     assert_eq!(stored.info.settings.title.as_str(), "renamed");
     node.say(&alice, "and stays so").await;
     assert_eq!(node.stored().await.info, stored.info);
+}
+
+pub(crate) async fn imported_messages_are_counted_for_good(store: AnyStore) {
+    let alice = user(unique(), "alice");
+    let mut node = Node::create(&store, group(&alice, &[])).await;
+    let imported = |number, text: &str| {
+        let imported = Imported { number, sent_at: Timestamp(number * 1000) };
+        let request = RequestId::parse(&format!("old{number}")).unwrap();
+        let message = Message::plain(Text::parse(text).unwrap());
+        ImportedMessage { sender: alice.clone(), request, imported, message }
+    };
+    let messages = vec![imported(1, "first"), imported(2, "second")];
+    let first = node.write(&[(&alice, Action::Import { messages })]).await;
+    node.say(&alice, "and one of today").await;
+    assert_eq!(node.stored().await.info.imported, 2);
+    // Another change of the room's item does not lose it.
+    let title = Some(Title::parse("renamed").unwrap());
+    node.write(&[(&alice, Action::Update(SettingsChange { title, ..Default::default() }))]).await;
+    assert_eq!(node.stored().await.info, *node.room.info());
+    assert_eq!(node.stored().await.info.imported, 2);
+    let read = store.read(node.id(), SeqRange { from: first, to: first + 2 }, 10, false).await.unwrap();
+    let dates = read.into_iter().map(|entry| match entry.event.body {
+        Body::Message(message) => message.imported,
+        other => panic!("{other:?}"),
+    });
+    let at = |number, millis| Some(Imported { number, sent_at: Timestamp(millis) });
+    assert_eq!(dates.collect::<Vec<_>>(), [at(1, 1000), at(2, 2000), None]);
 }
 
 pub(crate) async fn a_refused_append_leaves_nothing(store: AnyStore) {

@@ -50,6 +50,7 @@ macro_rules! contract {
                 chunks_follow_on_a_head
                 events_before_a_seq_come_in_whole_chunks
                 settings_change_with_their_chunk
+                imported_messages_are_counted_for_good
                 a_refused_append_leaves_nothing
                 rooms_are_written_side_by_side
                 a_room_that_is_not_there_is_empty

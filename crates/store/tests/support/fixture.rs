@@ -120,7 +120,10 @@ impl Node {
         for (actor, action) in actions {
             let command = Command {
                 actor: (*actor).clone(),
-                authority: Authority::Member,
+                authority: match action {
+                    Action::Import { .. } => Authority::App { moderates: false },
+                    _ => Authority::Member,
+                },
                 request: RequestId::parse(&format!("{:x}", unique())).unwrap(),
                 after: Some(self.head()),
                 action: action.clone(),

@@ -1,6 +1,7 @@
 //! Decides commands: pure functions of a room's state, one file per family of commands.
 
 mod change;
+mod import;
 mod invitations;
 mod members;
 mod moderation;
@@ -9,11 +10,13 @@ mod settings;
 mod stop;
 mod view;
 
+pub(super) use import::Appended;
 pub(super) use stop::Stop;
 pub(super) use view::View;
 
 use self::view::allowed;
-use super::command::{Action, Authority, Command, Need, Outcome, Refusal};
+use super::command::{Action, Authority, Command, Refusal};
+use super::decision::{Need, Outcome};
 use super::requests::Seen;
 use crate::{Body, Interval, Member, Permission, RoomKind, Timestamp, UserId};
 
@@ -21,6 +24,8 @@ use crate::{Body, Interval, Member, Permission, RoomKind, Timestamp, UserId};
 pub(super) enum Verdict {
     /// Append these events; empty if nothing has to change.
     Change(Vec<Body>),
+    /// Append these messages; empty if they were appended before.
+    Import(Vec<Appended>),
     /// The command was carried out before.
     Repeat(Outcome),
 }
@@ -48,6 +53,9 @@ pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Re
     let deletes = matches!(command.action, Action::DeleteRoom);
     if room.info.deleted && former.is_none() && !deletes {
         return Err(Refusal::RoomDeleted.into());
+    }
+    if let Action::Import { messages } = &command.action {
+        return import::import(view, command, messages).map(Verdict::Import);
     }
     // Answers to an invitation come after the membership, and without a cursor that might be ahead.
     let seen = match former.filter(|_| !answers(command)).map(Member::changed_at) {
@@ -122,7 +130,7 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
         refuse_blocked(view, command)?;
     }
     match &command.action {
-        Action::Join | Action::Accept | Action::Decline => Ok(Vec::new()),
+        Action::Join | Action::Accept | Action::Decline | Action::Import { .. } => Ok(Vec::new()),
         Action::Send(message) => send::send(view, actor, authority, message),
         Action::Edit { target, text, data } => change::edit(view, actor, authority, *target, text, data),
         Action::Delete { target } => change::delete(view, actor, *target),

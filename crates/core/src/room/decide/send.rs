@@ -3,7 +3,8 @@ use std::time::Duration;
 use super::stop::Stop;
 use super::view::{View, allowed};
 use crate::limits::MAX_OWN_EVENTS_IN_SLOW_MODE;
-use crate::room::command::{Authority, Need, Refusal};
+use crate::room::command::{Authority, Refusal};
+use crate::room::decision::Need;
 use crate::{Body, Member, Message, MessageKind, Permission, Role, Timestamp};
 
 pub(super) fn send(

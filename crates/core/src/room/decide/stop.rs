@@ -1,4 +1,5 @@
-use crate::room::command::{Need, Refusal};
+use crate::room::command::Refusal;
+use crate::room::decision::Need;
 
 /// Why a command cannot be decided, for now or at all.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 use super::stop::Stop;
-use crate::room::command::{Need, Refusal};
+use crate::room::command::Refusal;
+use crate::room::decision::Need;
 use crate::room::posted::Posted;
 use crate::room::state::Room;
 use crate::{

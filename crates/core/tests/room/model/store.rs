@@ -87,11 +87,7 @@ impl Store {
             }
         }
         if let Some(info) = &append.info {
-            // Floor and epoch are not taken from the writer, whose copy may be old.
-            self.info.settings = info.settings.clone();
-            if info.deleted {
-                (self.info.deleted, self.info.floor) = (true, info.floor);
-            }
+            self.info.update(info);
             if self.fault == Fault::FloorFromWriter {
                 self.info.floor = info.floor;
             }

@@ -33,7 +33,7 @@ fn full_settings() -> Settings {
 #[test]
 fn chunk_of_an_app() {
     let kind = |kind| MessageKind::parse(kind).unwrap();
-    let message = |text, kind, data| Message { text, reply_to: None, kind, data };
+    let message = |text, kind, data| Message { text, reply_to: None, kind, data, imported: None };
     let bodies = [
         Body::RoomChanged { settings: full_settings() },
         Body::Message(message(text("paid"), kind("system"), Data::default())),
@@ -75,6 +75,7 @@ fn rows_of_an_app() {
         epoch: 1,
         direct_pair: None,
         deleted: true,
+        imported: 0,
     };
     check("room-app", info, encode_room, |bytes| decode_room(&id, bytes));
     let edited = Overlay {

@@ -22,6 +22,7 @@ fn a_chunk_of_a_later_version_is_read_and_written_unchanged() {
             reply_to: None,
             kind: parlance_core::MessageKind::Text,
             data: Data::default(),
+            imported: None,
         }),
         &Body::Other,
         &Body::MemberAdded { user: user("bob"), role: Role::Member },

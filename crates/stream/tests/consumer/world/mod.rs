@@ -178,6 +178,7 @@ impl World {
                     reply_to: None,
                     kind: MessageKind::Text,
                     data: parlance_core::Data::default(),
+                    imported: None,
                 }),
                 unknown: Unknown::default(),
                 service: None,

@@ -1,0 +1,205 @@
+//! History that comes from an earlier system, and history that leaves.
+
+use futures::future::join_all;
+use parlance_core::limits::{CLOCK_SKEW, MAX_DATA_BYTES, MAX_MEMBERS_PER_REQUEST, MAX_TEXT_BYTES};
+use parlance_core::{
+    Action, Body, Command, Imported, ImportedMessage, Message, MessageKind, RoomId, SeqRange, Timestamp,
+    UserId,
+};
+use parlance_proto::{convert, v1};
+use prost::Message as _;
+use v1::exported_room_item::Item;
+
+use super::parse::{self, TOKEN_SPACE};
+use super::rooms::hidden;
+use super::views::room_to_proto;
+use super::{only_the_app, random_request};
+use crate::gate::Admitted;
+use crate::limits::{MAX_IMPORTED_AT_ONCE, MAX_PAGE_BYTES};
+use crate::{Api, Error};
+
+impl Api {
+    pub(crate) async fn import_messages(
+        &self,
+        caller: &Admitted,
+        request: v1::ImportMessagesRequest,
+    ) -> Result<v1::ImportMessagesResponse, Error> {
+        only_the_app(caller)?;
+        let room = parse::room_id(&request.room_id)?;
+        if request.messages.len() > MAX_IMPORTED_AT_ONCE {
+            return Err(parse::field("messages", format!("must be at most {MAX_IMPORTED_AT_ONCE}")));
+        }
+        let asks_only = request.messages.is_empty();
+        if request.first_number == 0 && !asks_only {
+            return Err(parse::field("first_number", "must be 1 or more"));
+        }
+        let latest = Timestamp(self.clock().now().0 + CLOCK_SKEW * 1000);
+        let mut messages = Vec::with_capacity(request.messages.len());
+        for (message, number) in request.messages.into_iter().zip(request.first_number..) {
+            messages.push(imported(message, number, latest)?);
+        }
+        let count = messages.len();
+        let commands = commands(messages).into_iter().map(|messages| Command {
+            actor: caller.user.clone(),
+            authority: caller.authority(),
+            // The numbers of the messages tell repeats.
+            request: random_request("import"),
+            after: None,
+            action: Action::Import { messages },
+        });
+        // The room takes them in this order, several in one write. If one fails, those behind it are refused.
+        let outcomes = join_all(commands.map(|command| self.rooms().submit(&room, command))).await;
+        let mut new = Vec::new();
+        for outcome in outcomes {
+            let outcome = outcome.map_err(|error| hidden(&room, error))?;
+            new.extend(outcome.first.max(1)..=outcome.last);
+        }
+        // Those that were imported before come first.
+        let mut seqs = vec![0; count - new.len()];
+        seqs.extend(new);
+        Ok(v1::ImportMessagesResponse { imported: self.imported_into(&room).await?, seqs })
+    }
+
+    async fn imported_into(&self, room: &RoomId) -> Result<u64, Error> {
+        Ok(self.store().room(room).await?.ok_or(Error::RoomNotFound)?.info.imported)
+    }
+
+    pub(crate) async fn export_room(
+        &self,
+        caller: &Admitted,
+        request: v1::ExportRoomRequest,
+    ) -> Result<v1::ExportRoomResponse, Error> {
+        only_the_app(caller)?;
+        let id = parse::room_id(&request.room_id)?;
+        let section = parse::page_token(&request.page_token, Section::parse)?;
+        let access = self.access(caller, &id).await?;
+        let mut page = Page::default();
+        if section.is_none() {
+            page.push(Item::Room(room_to_proto(&access.room)));
+        }
+        let mut section = section.unwrap_or(Section::Members(None));
+        let head = access.room.head().seq();
+        loop {
+            section = match section {
+                Section::Members(after) => {
+                    let size = self.sizes().page_read;
+                    let rows = self.store().members(&id, after.as_ref(), size).await?;
+                    let next = rows.last().filter(|_| rows.len() == size).map(|last| last.user.clone());
+                    rows.iter().for_each(|row| page.push(Item::Member(convert::member(row))));
+                    match next {
+                        Some(last) => Section::Members(Some(last)),
+                        None => Section::Events(access.room.info.floor),
+                    }
+                }
+                Section::Events(from) if from > head => break,
+                Section::Events(from) => {
+                    let range = SeqRange { from, to: head };
+                    let entries = self.store().read(&id, range, self.sizes().page_read, false).await?;
+                    let Some(last) = entries.last() else { break };
+                    let mut next = last.event.seq + 1;
+                    for entry in &entries {
+                        if page.bytes > MAX_PAGE_BYTES {
+                            next = entry.event.seq;
+                            break;
+                        }
+                        page.push(Item::Event(convert::entry(id.as_str(), entry)));
+                    }
+                    Section::Events(next)
+                }
+            };
+            if page.bytes > MAX_PAGE_BYTES || page.items.len() >= self.sizes().max_scan {
+                let next_page_token = section.token();
+                return Ok(v1::ExportRoomResponse { items: page.items, next_page_token });
+            }
+        }
+        Ok(v1::ExportRoomResponse { items: page.items, next_page_token: String::new() })
+    }
+}
+
+/// The page that is being filled.
+#[derive(Default)]
+struct Page {
+    items: Vec<v1::ExportedRoomItem>,
+    bytes: usize,
+}
+
+impl Page {
+    fn push(&mut self, item: Item) {
+        let item = v1::ExportedRoomItem { item: Some(item) };
+        self.bytes += item.encoded_len();
+        self.items.push(item);
+    }
+}
+
+/// Where an export continues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Section {
+    /// At the members after this one.
+    Members(Option<UserId>),
+    /// At the events from this seq on.
+    Events(u64),
+}
+
+/// What the tokens begin with.
+const MEMBERS: &str = "members";
+const EVENTS: &str = "events";
+
+impl Section {
+    fn parse(token: &str) -> Result<Self, ()> {
+        match token.split_once(TOKEN_SPACE).ok_or(())? {
+            (MEMBERS, "") => Ok(Self::Members(None)),
+            (MEMBERS, user) => UserId::parse(user).map(|user| Self::Members(Some(user))).map_err(drop),
+            (EVENTS, seq) => seq.parse().map(Self::Events).map_err(drop),
+            _ => Err(()),
+        }
+    }
+
+    fn token(&self) -> String {
+        match self {
+            Self::Members(after) => {
+                format!("{MEMBERS}{TOKEN_SPACE}{}", after.as_ref().map_or("", |user| user.as_str()))
+            }
+            Self::Events(seq) => format!("{EVENTS}{TOKEN_SPACE}{seq}"),
+        }
+    }
+}
+
+fn imported(message: v1::ImportedMessage, number: u64, latest: Timestamp) -> Result<ImportedMessage, Error> {
+    let sent_at = message.sent_at.as_ref().and_then(convert::timestamp_from);
+    let sent_at = sent_at.filter(|sent_at| *sent_at <= latest);
+    let sent_at =
+        sent_at.ok_or_else(|| parse::field("sent_at", "must be a time since 1970 that has passed"))?;
+    let kind = MessageKind::parse(&message.kind).map_err(|error| parse::field("kind", error))?;
+    let data = parse::data("data", message.data.as_ref())?;
+    let text = parse::text_of(&message.text, kind.may_be_blank() && !data.is_empty())?;
+    let reply_to = (message.reply_to_seq != 0).then_some(message.reply_to_seq);
+    Ok(ImportedMessage {
+        sender: parse::user_id("sender_id", &message.sender_id)?,
+        request: parse::request_id("client_message_id", &message.client_message_id)?,
+        imported: Imported { number, sent_at },
+        message: Message { text, reply_to, kind, data, imported: None },
+    })
+}
+
+/// The messages in parts that fit into one write each, whatever else it holds.
+fn commands(messages: Vec<ImportedMessage>) -> Vec<Vec<ImportedMessage>> {
+    let mut parts: Vec<Vec<_>> = Vec::new();
+    let mut bytes = 0;
+    for message in messages {
+        let more = Body::Message(message.message.clone()).text_bytes();
+        match parts.last_mut() {
+            Some(part)
+                if part.len() < MAX_MEMBERS_PER_REQUEST
+                    && bytes + more <= MAX_TEXT_BYTES + MAX_DATA_BYTES =>
+            {
+                bytes += more;
+                part.push(message);
+            }
+            _ => {
+                bytes = more;
+                parts.push(vec![message]);
+            }
+        }
+    }
+    parts
+}
