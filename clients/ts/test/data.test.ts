@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 
 import { decodeMessages, encodeMessages } from "../src/cache/records.js";
@@ -71,4 +72,11 @@ test("an edit does not replace one that is still waiting and changes data", () =
 test("kind and data are part of what is stored", () => {
   const { messages } = decodeMessages(encodeMessages("r", "1", { from: 1, to: 1, hasOlder: false, messages: [message()] }));
   expect(messageOf(messages[0]!, messages[0]!.body.value as v1.Message)).toEqual(message());
+});
+
+test("an imported message has the date of the system that it comes from", () => {
+  const sentAt = timestampFromDate(new Date("2019-03-01T08:30:00Z"));
+  const value = create(v1.MessageSchema, { text: "shall we start?", sentAt });
+  const imported = messageOf(create(v1.EventSchema, { at: timestampFromDate(new Date()) }), value);
+  expect(imported.at).toEqual(new Date("2019-03-01T08:30:00Z"));
 });

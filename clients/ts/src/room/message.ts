@@ -55,6 +55,7 @@ export interface ChatMessage {
   readonly text: string;
   /** Data of the app. */
   readonly data: JsonObject | undefined;
+  /** When it was sent; of an imported message, in the system from which it comes. */
   readonly at: Date;
   readonly editedAt: Date | undefined;
   readonly deleted: boolean;
@@ -80,7 +81,7 @@ export function messageOf(event: Event, message: Message): ChatMessage {
     kind: (message.kind || "text") as MessageKind,
     text: message.text,
     data: message.data,
-    at: date(event.at),
+    at: date(message.sentAt ?? event.at),
     editedAt: message.editedAt && date(message.editedAt),
     deleted: message.deleted,
     replyToSeq: message.replyToSeq === 0n ? undefined : Number(message.replyToSeq),
