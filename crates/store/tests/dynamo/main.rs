@@ -15,6 +15,7 @@ mod clock;
 mod endpoint;
 mod faults;
 mod fleet;
+mod idle;
 mod identity;
 mod later;
 mod marks;

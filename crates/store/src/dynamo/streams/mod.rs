@@ -7,6 +7,7 @@
 mod changes;
 mod current;
 mod frontier;
+mod iterators;
 mod pace;
 mod reader;
 

@@ -12,13 +12,11 @@ use tokio::time::Instant;
 
 use super::changes;
 use super::frontier::{Place, ShardKey};
+use super::iterators::{Iterators, Origin};
 use super::pace::Pace;
 use crate::StoreError;
 use crate::dynamo::error::{CallError, store_error};
-use crate::dynamo::limits::{
-    EMPTY_PAGES, FEED_CLOCK_MARGIN, ITERATOR_AGE, ITERATORS_KEPT, OLD_PAGES, PAGES_KEPT, STREAM_AGE,
-    STREAM_PAGE,
-};
+use crate::dynamo::limits::{EMPTY_PAGES, FEED_CLOCK_MARGIN, OLD_PAGES, PAGES_KEPT, STREAM_AGE, STREAM_PAGE};
 use crate::feed::Changes;
 
 /// The records after a position in a shard.
@@ -58,16 +56,19 @@ pub(super) struct Reader {
     /// How long to wait after a call without records.
     poll: Duration,
     pace: Pace,
-    iterators: VecDeque<(Place, String, Instant)>,
+    iterators: Iterators,
     pages: VecDeque<(Place, Page)>,
     /// The position without records, and when it was read.
     nothing: Option<(Place, Instant)>,
+    /// The position to which others move that have no records either.
+    idle: Option<Place>,
 }
 
 impl Reader {
     pub(super) fn new(stream: String, shard: ShardKey, poll: Duration) -> Self {
         let pace = Pace::new(poll);
-        Self { stream, shard, poll, pace, iterators: VecDeque::new(), pages: VecDeque::new(), nothing: None }
+        let (iterators, pages) = (Iterators::default(), VecDeque::new());
+        Self { stream, shard, poll, pace, iterators, pages, nothing: None, idle: None }
     }
 
     /// The end of the shard: later records follow it.
@@ -83,9 +84,9 @@ impl Reader {
         }
         let place = Place::Since(now);
         // Keeps an earlier iterator of the same time, which returns more records.
-        if !self.iterators.iter().any(|(of, _, _)| *of == place) {
+        if self.iterators.of(&place).is_none() {
             let iterator = self.iterator(client, ShardIteratorType::Latest, None).await?;
-            self.keep(place.clone(), iterator);
+            self.iterators.keep(place.clone(), iterator, Origin::End);
         }
         Ok(place)
     }
@@ -100,7 +101,7 @@ impl Reader {
         if let Some((_, page)) = self.pages.iter().find(|(of, _)| of == place) {
             return Ok(Some(page.clone()));
         }
-        let has_iterator = self.kept(place).is_some();
+        let has_iterator = self.iterators.of(place).is_some();
         // The service detects lost records only for positions after a record.
         if let Place::Start(at) | Place::Since(at) = place
             && !has_iterator
@@ -114,6 +115,7 @@ impl Reader {
         }
         // An empty page is not the end of the shard. A position that was read before is read once.
         let mut empty = if has_iterator { 1 } else { EMPTY_PAGES };
+        let mut is_idle = false;
         for _ in 0..OLD_PAGES {
             let read = self.read(client, place).await;
             match &read {
@@ -125,18 +127,27 @@ impl Reader {
             }
             match read? {
                 Read::Page(page) => {
+                    self.idle.take_if(|idle| idle == place);
                     self.pages.push_back((place.clone(), page.clone()));
-                    keep_newest(&mut self.pages, PAGES_KEPT);
+                    self.pages.drain(..self.pages.len().saturating_sub(PAGES_KEPT));
                     return Ok(Some(page));
                 }
                 Read::Old => {}
                 Read::Nothing => {
                     empty -= 1;
                     if empty == 0 {
+                        is_idle = true;
                         break;
                     }
                 }
             }
+        }
+        if is_idle {
+            if let Some(next) = self.idle.clone().filter(|idle| self.iterators.covers(idle, place)) {
+                self.iterators.forget(place);
+                return Ok(Some(Page { changes: Changes::default(), at: now, next }));
+            }
+            self.idle = Some(place.clone());
         }
         self.nothing = Some((place.clone(), Instant::now()));
         Ok(None)
@@ -144,16 +155,16 @@ impl Reader {
 
     /// Makes one call.
     async fn read(&mut self, client: &Client, place: &Place) -> Result<Read, NotRead> {
-        let iterator = match self.kept(place) {
-            Some(iterator) => iterator,
-            None => self.iterator_at(client, place).await?,
+        let (iterator, origin) = match self.iterators.of(place) {
+            Some(kept) => kept,
+            None => (self.iterator_at(client, place).await?, Origin::of(place)),
         };
         let answer = client.get_records().shard_iterator(&iterator).limit(STREAM_PAGE).send().await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) if code(&error) == Some("ExpiredIteratorException") => {
                 // The next call has a new one.
-                self.iterators.retain(|(of, _, _)| of != place);
+                self.iterators.forget(place);
                 return Ok(Read::Nothing);
             }
             Err(error) => return Err(not_read("get_records", error)),
@@ -178,7 +189,10 @@ impl Reader {
             page.next = Place::After(last.to_owned());
         }
         match answer.next_shard_iterator {
-            Some(next) => self.keep(page.next.clone(), next),
+            Some(next) => {
+                let origin = if page.next == *place { origin } else { Origin::Record };
+                self.iterators.keep(page.next.clone(), next, origin);
+            }
             None => page.next = Place::End,
         }
         Ok(match (page.next != *place, is_old) {
@@ -186,17 +200,6 @@ impl Reader {
             (false, true) => Read::Old,
             (false, false) => Read::Nothing,
         })
-    }
-
-    fn kept(&self, place: &Place) -> Option<String> {
-        let (_, iterator, at) = self.iterators.iter().find(|(of, _, _)| of == place)?;
-        (at.elapsed() < ITERATOR_AGE).then(|| iterator.clone())
-    }
-
-    fn keep(&mut self, place: Place, iterator: String) {
-        self.iterators.retain(|(of, _, _)| *of != place);
-        self.iterators.push_back((place, iterator, Instant::now()));
-        keep_newest(&mut self.iterators, ITERATORS_KEPT);
     }
 
     async fn iterator_at(&self, client: &Client, place: &Place) -> Result<String, NotRead> {
@@ -221,11 +224,6 @@ impl Reader {
         let missing = || StoreError::Damaged("no iterator of a shard".into());
         Ok(answer.shard_iterator.ok_or_else(missing)?)
     }
-}
-
-/// Drops the oldest entries beyond `most`.
-fn keep_newest<T>(queue: &mut VecDeque<T>, most: usize) {
-    queue.drain(..queue.len().saturating_sub(most));
 }
 
 fn code<E: ProvideErrorMetadata>(error: &CallError<E>) -> Option<&str> {
