@@ -81,6 +81,30 @@ async fn clear_text_gets_no_answer_at_a_door_with_tls() {
     assert!(clear.is_err(), "{clear:?}");
 }
 
+#[tokio::test]
+async fn events_are_printed_through_tls() {
+    let certificate = Certificate::new().unwrap();
+    let server = with_tls(&certificate).await;
+    let sent = say(chat(&server, Some(&certificate), &["#tls", "--user", "bob"]), "through TLS").await;
+    assert!(sent.status.success(), "{}", said(&sent));
+    let events = |certificate: Option<&Certificate>| {
+        let mut command = Command::new(parlance());
+        command.args(["events", "--beginning", "--server"]).arg(format!("https://{}", server.address()));
+        command.envs(certificate.map(|certificate| ("SSL_CERT_FILE", certificate.path())));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.spawn().unwrap()
+    };
+    let mut trusting = events(Some(&certificate));
+    let mut printed = BufReader::new(trusting.stdout.take().unwrap()).lines();
+    within("the message is printed", async {
+        while !printed.next_line().await.unwrap().unwrap().contains("through TLS") {}
+    })
+    .await;
+    let refused = within("it ends", events(None).wait_with_output()).await.unwrap();
+    assert!(!refused.status.success() && refused.stdout.is_empty(), "{refused:?}");
+    assert!(said(&refused).contains("certificate"), "{}", said(&refused));
+}
+
 /// The status that a client with this certificate gets, or `None` if it is not let in.
 async fn status(server: &Server, trusted: &Certificate, own: Option<&Certificate>) -> Option<String> {
     let request = b"GET /v1/users/me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";

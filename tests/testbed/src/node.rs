@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, interval, timeout};
 
-use crate::server_process::{free_ports, is_healthy, last_words, metric, resident_bytes, spawn};
+use crate::server_process::{free_ports, get, is_healthy, last_words, metric, resident_bytes, spawn};
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
 /// Between two starts: a supervisor waits for about as long.
@@ -56,6 +56,12 @@ impl Node {
     /// A counter, summed over its labels.
     pub async fn metric(&self, name: &str) -> Result<f64> {
         metric(&self.arguments, name).await
+    }
+
+    /// What its admin listener answers.
+    pub async fn operators(&self, path: &str) -> Result<String> {
+        let admin = self.arguments.iter().skip_while(|argument| *argument != "--admin-listen").nth(1);
+        get(admin.context("it has an admin address")?, path).await
     }
 
     /// Resident memory, bytes.

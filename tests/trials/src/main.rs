@@ -5,6 +5,7 @@
 // Memberships are lists of ranges, often with a single one.
 #![allow(clippy::single_range_in_vec_init, reason = "such a list is meant")]
 
+mod events;
 mod replay;
 mod torture;
 
@@ -14,7 +15,7 @@ use clap::{Parser, Subcommand};
 use parlance_testbed::run_command;
 
 /// Replays recorded conversations through a Parlance server and checks that every message
-/// arrived everywhere, once and in order; or tortures a cluster and checks every promise.
+/// arrived everywhere, once and in order; or tortures a cluster and checks every promise; or measures how events leave.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -26,6 +27,7 @@ struct Cli {
 enum Command {
     Replay(replay::Args),
     Torture(torture::Args),
+    Events(events::Args),
 }
 
 #[tokio::main]
@@ -34,6 +36,7 @@ async fn main() -> ExitCode {
         match Cli::parse().command {
             Command::Replay(args) => Box::pin(replay::run(args)).await,
             Command::Torture(args) => Box::pin(torture::run(args)).await,
+            Command::Events(args) => Box::pin(events::run(args)).await,
         }
     };
     run_command("parlance-trials", command).await
