@@ -9,16 +9,23 @@ use tokio::process::Command;
 
 use crate::webhooks::{Endpoint, Mode, PRIVATE, server};
 
-async fn run(server: &Server, arguments: &[&str]) -> Output {
+pub(super) async fn run(server: &Server, arguments: &[&str]) -> Output {
     let mut command = Command::new(parlance());
     command.arg("consumers").args(arguments).args(["--admin", &server.admin()]);
     within("the command ends", command.output()).await.unwrap()
 }
 
-async fn said(server: &Server, arguments: &[&str]) -> String {
+pub(super) async fn said(server: &Server, arguments: &[&str]) -> String {
     let output = run(server, arguments).await;
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// What the command says on its error stream when it fails.
+pub(super) async fn refused(server: &Server, arguments: &[&str]) -> String {
+    let output = run(server, arguments).await;
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
 }
 
 /// The state of the only consumer.
@@ -77,6 +84,62 @@ async fn parked_room_is_retried_or_continues_without_the_refused_event() {
         (said(&server, &["parked", "hook-0"]).await.lines().count() == 1).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_consumer_is_removed_once_it_is_out_of_the_file_and_a_later_one_of_its_name_is_new() {
+    let endpoint = Endpoint::start(Mode::Answer(422)).await;
+    let (mut server, dir) = server(&[&endpoint], PRIVATE).await;
+    let alice = server.person(&fresh("alice")).await;
+    let (parked, done) = (alice.group(&[]).await, alice.group(&[]).await);
+    eventually("both rooms are parked", async || {
+        let listed = said(&server, &["parked", "hook-0"]).await;
+        (listed.contains(&parked) && listed.contains(&done)).then_some(())
+    })
+    .await;
+    endpoint.set(Mode::Accept);
+    said(&server, &["retry", "hook-0", &done]).await;
+    endpoint.has_all(&done, 1).await;
+    let why = refused(&server, &["remove", "hook-0"]).await;
+    assert!(why.contains("this process is configured with the consumer hook-0"), "{why}");
+    server.restart_with(&["--user-rate", "0"]).await;
+    assert_eq!(state(&server).await, "not-configured");
+    let removed = said(&server, &["remove", "hook-0"]).await;
+    assert!(removed.contains("removed hook-0: its position, and how far it was in 2 rooms"), "{removed}");
+    assert!(removed.contains("lost: that 1 of these rooms had events that it did not get, 1 of them parked"));
+    assert_eq!(said(&server, &["list"]).await.lines().count(), 1);
+    for command in ["remove", "parked"] {
+        let why = refused(&server, &[command, "hook-0"]).await;
+        assert!(why.contains("there is no consumer hook-0"), "{why}");
+    }
+    // It starts with new events, as any other, and nothing is parked.
+    let posts = endpoint.posts();
+    let webhooks = dir.path().join("webhooks.toml");
+    server.restart_with(&["--user-rate", "0", "--webhooks", webhooks.to_str().unwrap()]).await;
+    alice.say(&parked, "hello").await;
+    eventually("the new one is posted", async || (endpoint.posts() > posts).then_some(())).await;
+    assert_eq!((endpoint.posts(), state(&server).await), (posts + 1, "running".to_owned()));
+}
+
+/// An operator who looks at a paused consumer after a restart sees what waits.
+#[tokio::test]
+async fn a_paused_consumer_shows_its_lag_after_a_restart() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (mut server, _dir) = server(&[&endpoint], PRIVATE).await;
+    let alice = server.person(&fresh("alice")).await;
+    let lag = async |server: &Server| -> f64 {
+        let listed = Http::new(server.admin()).get("/consumers").answer().await.json();
+        listed[0]["lag_seconds"].as_f64().unwrap()
+    };
+    said(&server, &["pause", "hook-0"]).await;
+    alice.group(&[]).await;
+    eventually("it lags", async || (lag(&server).await > 0.0).then_some(())).await;
+    server.stop().await;
+    server.start_again().await;
+    eventually("it still does", async || (lag(&server).await > 0.0).then_some(())).await;
+    assert_eq!(state(&server).await, "paused");
+    server.restart_with(&["--user-rate", "0"]).await;
+    assert!(lag(&server).await > 0.0, "also where it is not configured");
 }
 
 /// An endpoint that refused everything for a while.

@@ -95,6 +95,12 @@ async fn a_broker_that_is_away_or_does_not_answer_holds_nobody_up_and_loses_noth
     let alice = server.person(&fresh("alice")).await;
     let mut rooms = Rooms::new(&alice, 3).await;
     rooms.say(&alice, 5).await;
+    // With no broker at all there is nothing to wait for.
+    eventually("the log says so", async || server.output().contains("sink is unavailable").then_some(()))
+        .await;
+    server.stop().await;
+    assert!(!server.output().contains("is_away=false"), "{}", server.output());
+    server.start_again().await;
     broker.come().await.unwrap();
     rooms.say(&alice, 5).await;
     broker.stall(true).await.unwrap();

@@ -20,6 +20,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
+use crate::consumers::said;
+
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// How an endpoint answers.
@@ -204,18 +206,38 @@ async fn an_endpoint_that_never_answers_holds_nobody_up() {
     hanging.has_all(&room, head).await;
 }
 
+/// Neither by its address nor by a name for it. The log says so at the start, and `list` for as long as events wait.
 #[tokio::test]
 async fn an_address_of_this_machine_is_not_posted_to_unless_that_is_allowed() {
+    const REASON: &str = "which is no address of the internet: allow-private-addresses";
     let endpoint = Endpoint::start(Mode::Accept).await;
-    let (server, _dir) = server(&[&endpoint], "").await;
+    let by_name = endpoint.url.replace("127.0.0.1", "localhost");
+    let (dir, path) = file(&[&endpoint], "");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let named = format!("[[webhook]]\nname = 'named'\nurl = '{by_name}'\nsecret-file = 'secret'\n");
+    std::fs::write(&path, text + &named).unwrap();
+    let server = Server::start_with(&["--user-rate", "0", "--webhooks", &path]).await;
+    eventually("the log says why before there is an event", async || {
+        let output = server.output();
+        let said = |name: &str| {
+            let mut lines = output.lines().filter(|line| line.contains("events cannot be delivered now"));
+            lines.any(|line| line.contains(name) && line.contains(REASON))
+        };
+        (said("hook-0") && said("named")).then_some(())
+    })
+    .await;
     let alice = server.person(&fresh("alice")).await;
     let room = alice.group(&[]).await;
     alice.say(&room, "hello").await;
-    eventually("the log says why", async || {
-        server.output().contains("which is no address of the internet").then_some(())
+    let listed = eventually("they are away", async || {
+        let listed = said(&server, &["list"]).await;
+        let away = |line: &&str| line.split_whitespace().nth(2) == Some("away") && line.contains(REASON);
+        (listed.lines().filter(away).count() == 2).then_some(listed)
     })
     .await;
+    assert!(listed.contains("localhost is at"), "{listed}");
     assert_eq!(endpoint.posts(), 0);
+    drop(dir);
 }
 
 #[tokio::test]

@@ -7,9 +7,10 @@ use std::time::Duration;
 use parlance_faults::dynamodb::{ANY, Fault};
 use parlance_proto::v1::GetUserRequest;
 use parlance_tests::{Cluster, Http, Launch, Person, Server, Setup, eventually, fresh};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::consumers::{refused, said};
 use crate::events::{Consumer, from_beginning, open};
 use crate::webhooks::{Endpoint, Mode, PRIVATE, file};
 
@@ -136,6 +137,46 @@ async fn nothing_is_missing_while_the_tables_and_their_streams_fail() {
     }
     endpoint.has_all(&rooms[0], heads[0]).await;
     endpoint.has_all(&rooms[1], heads[1]).await;
+}
+
+/// Rows that are damaged hide no other consumer, and can be removed; a consumer that runs cannot.
+#[tokio::test]
+async fn a_damaged_consumer_is_listed_and_removed_and_one_that_runs_is_not() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (_dir, webhooks) = file(&[&endpoint], PRIVATE);
+    let cluster = Cluster::start(1).await;
+    let node = &cluster.nodes[0];
+    let options = ["--role", "worker", "--store", "dynamodb", "--webhooks", &webhooks];
+    let mut worker = Server::launch(Launch {
+        options: options.map(ToOwned::to_owned).into(),
+        environment: cluster.environment(),
+        is_bridge: true,
+    })
+    .await;
+    owner_among(&[&worker]).await;
+    let row = json!({ "TableName": "parlance_consumers", "Item": {
+        "consumer": { "S": "#consumers" }, "item": { "S": "broken" }, "v": { "B": "/////w==" },
+    }});
+    let dynamodb = Http::new(cluster.dynamodb.direct_endpoint().replace("http://", ""));
+    let put = dynamodb.call(http::Method::POST, "/").body(row.to_string());
+    let put = put.header("content-type", "application/x-amz-json-1.0");
+    let put = put.header("x-amz-target", "DynamoDB_20120810.PutItem").answer().await;
+    assert_eq!(put.status, 200, "{:?}", put.body);
+    let listed = said(node, &["list"]).await;
+    let line = |name: &str| listed.lines().find(|line| line.starts_with(name)).expect("it is listed");
+    assert!(line("broken").contains("damaged") && line("broken").contains("consumer broken"), "{listed}");
+    assert!(line("hook-0").contains("not-configured"), "{listed}");
+    assert!(line("hook-0").contains("has its lease"), "{listed}");
+    let removed = said(node, &["remove", "broken"]).await;
+    assert!(removed.contains("removed broken"), "{removed}");
+    let why = refused(node, &["remove", "hook-0"]).await;
+    assert!(why.contains("runs the consumer hook-0"), "{why}");
+    // Its lease ends with it, after a while.
+    worker.kill().await;
+    said(node, &["remove", "hook-0"]).await;
+    assert_eq!(said(node, &["list"]).await.lines().count(), 1);
+    worker.start_again().await;
+    owner_among(&[&worker]).await;
 }
 
 /// Units of DynamoDB that a process has counted, by operation.

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Timeout of the brokers' answers about a topic: they take milliseconds, and an election of leaders seconds.
 pub(crate) const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long one look for a connected broker takes: a process that stops meanwhile waits for it.
+pub(crate) const BROKER_LOOK: Duration = Duration::from_millis(500);
+
 /// Retry interval while the producer's queue is full: brokers that keep up empty it sooner.
 pub(crate) const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(200);
 

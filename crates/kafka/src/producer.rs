@@ -1,5 +1,6 @@
 //! The producer, and its replacement after a failure.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,12 +10,17 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, metadata::Metadata};
+use tokio::time::Instant;
 
+use crate::limits::BROKER_LOOK;
 use crate::record::Record;
 
-/// Logs messages of librdkafka.
-#[derive(Clone)]
-pub(crate) struct Logged;
+/// Logs messages of librdkafka, and keeps what it says about the brokers.
+#[derive(Clone, Default)]
+pub(crate) struct Logged {
+    /// Whether none can be reached.
+    are_down: Arc<AtomicBool>,
+}
 
 impl ClientContext for Logged {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -28,6 +34,9 @@ impl ClientContext for Logged {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.are_down.store(true, Ordering::Relaxed);
+        }
         tracing::debug!(%error, reason, "librdkafka");
     }
 }
@@ -55,6 +64,7 @@ pub(crate) struct Queued {
 
 pub(crate) struct Producer {
     config: ClientConfig,
+    brokers: Logged,
     current: Mutex<Current>,
 }
 
@@ -65,8 +75,19 @@ struct Current {
 
 impl Producer {
     pub(crate) fn new(config: ClientConfig) -> Result<Self, KafkaError> {
-        let client = Arc::new(create(&config)?);
-        Ok(Self { config, current: Mutex::new(Current { client, generation: 0 }) })
+        let brokers = Logged::default();
+        let client = Arc::new(create(&config, &brokers)?);
+        Ok(Self { config, brokers, current: Mutex::new(Current { client, generation: 0 }) })
+    }
+
+    /// Whether no broker can be reached, as far as is known.
+    pub(crate) fn brokers_are_down(&self) -> bool {
+        self.brokers.are_down.load(Ordering::Relaxed)
+    }
+
+    /// A broker has answered.
+    pub(crate) fn answered(&self) {
+        self.brokers.are_down.store(false, Ordering::Relaxed);
     }
 
     /// Queues the records of a room, in order and in a single producer, up to the first one that is not accepted.
@@ -103,7 +124,7 @@ impl Producer {
             if current.generation != generation {
                 return;
             }
-            match create(&self.config) {
+            match create(&self.config, &self.brokers) {
                 Ok(client) => {
                     current.generation += 1;
                     std::mem::replace(&mut current.client, Arc::new(client))
@@ -127,9 +148,28 @@ impl Producer {
         patience: Duration,
     ) -> Result<Metadata, String> {
         let client = self.lock().client.clone();
-        let fetch = move || client.client().fetch_metadata(topic.as_deref(), patience);
+        let caller = Arc::new(());
+        let is_wanted = Arc::downgrade(&caller);
+        let fetch = move || {
+            let (deadline, mut within) = (Instant::now() + patience, BROKER_LOOK);
+            loop {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let fetched = client.client().fetch_metadata(topic.as_deref(), within.min(left));
+                let is_last = left <= within || is_wanted.strong_count() == 0;
+                match fetched.as_ref().err().and_then(KafkaError::rdkafka_error_code) {
+                    // No broker is connected: the call only waits for one, and a process that stops should not.
+                    Some(RDKafkaErrorCode::BrokerTransportFailure) if !is_last => {}
+                    // One is, and takes its time.
+                    Some(RDKafkaErrorCode::OperationTimedOut) if !is_last => within = patience,
+                    _ => return fetched,
+                }
+            }
+        };
         let fetched = tokio::task::spawn_blocking(fetch).await.map_err(|error| error.to_string())?;
-        fetched.map_err(|error| format!("cannot reach the brokers: {error}"))
+        drop(caller);
+        let metadata = fetched.map_err(|error| format!("cannot reach the brokers: {error}"))?;
+        self.answered();
+        Ok(metadata)
     }
 
     fn lock(&self) -> MutexGuard<'_, Current> {
@@ -137,6 +177,6 @@ impl Producer {
     }
 }
 
-fn create(config: &ClientConfig) -> Result<Client, KafkaError> {
-    Client::from_config_and_context(config, Logged)
+fn create(config: &ClientConfig, brokers: &Logged) -> Result<Client, KafkaError> {
+    Client::from_config_and_context(config, brokers.clone())
 }

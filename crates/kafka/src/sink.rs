@@ -100,7 +100,10 @@ impl KafkaSink {
         for (count, delivery) in queued.into_iter().enumerate() {
             let mut is_of_record = false;
             let reason = match timeout_at(deadline, delivery).await {
-                Ok(Ok(Ok(_))) => continue,
+                Ok(Ok(Ok(_))) => {
+                    self.producer.answered();
+                    continue;
+                }
                 Ok(Ok(Err((error, _)))) => {
                     is_of_record = suspects::is_of_record(&error);
                     error.to_string()
@@ -146,6 +149,10 @@ impl EventSink for KafkaSink {
         let turn = self.suspects.turn(room).await;
         let events = if turn.is_alone() { &events[..events.len().min(1)] } else { events };
         self.send(room, events, turn.is_alone()).await
+    }
+
+    fn is_away(&self) -> bool {
+        self.producer.brokers_are_down()
     }
 }
 

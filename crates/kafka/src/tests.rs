@@ -273,3 +273,26 @@ async fn rooms_that_wait_for_brokers_that_are_away_fail_together() {
         assert!(matches!(delivered.error, Some(SinkError::Unavailable { .. })), "{delivered:?}");
     }
 }
+
+/// A process that stops waits for no answer of brokers that are not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_knows_that_its_brokers_are_away() {
+    let cluster = cluster();
+    let sink = sink(options(&cluster));
+    send_all(&sink, &room(0), 3).await;
+    assert!(!sink.is_away());
+    cluster.broker_down(1).unwrap();
+    let waiting = async {
+        let mut seen = 3;
+        while !sink.is_away() {
+            seen += 1;
+            let (room, events) = (room(0), events(&room(0), seen, seen));
+            // It is abandoned, as at the end of a process.
+            let _ = tokio::time::timeout(Duration::from_millis(200), sink.deliver(&room, &events)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it finds out");
+    cluster.broker_up(1).unwrap();
+    send_all(&sink, &room(1), 3).await;
+    assert!(!sink.is_away());
+}

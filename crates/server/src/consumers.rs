@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use parlance_core::Clock;
-use parlance_store::consumers::{ConsumerTable, LeaseTable};
+use parlance_store::StoreError;
+use parlance_store::consumers::{ConsumerName, ConsumerTable, LeaseTable, Removed};
 use parlance_store::feed::ChangeFeed;
 use parlance_stream::consumer::OnRefused;
-use parlance_stream::leased::{LeaseTimes, Leased, Leasing, Reader};
+use parlance_stream::leased::{LeaseTimes, Leased, Leasing, NotFree, Reader, while_free};
 use parlance_stream::log::Log;
+use parlance_stream::sink::EventSink;
 use parlance_stream::webhook::Webhook;
 use parlance_stream::{Consumer, Options, Parts};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Seams;
@@ -83,7 +86,24 @@ pub(crate) struct Consumers {
     /// Decides which process reads the feed, where several can.
     reader: Option<Reader>,
     source: Option<Source>,
+    /// Name of this process, which no other process ever has.
+    owner: String,
+    /// Looks whether the sinks can be delivered to.
+    _checks: JoinSet<()>,
     end: CancellationToken,
+}
+
+/// Why a consumer is not removed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotRemoved {
+    #[error(
+        "this process is configured with the consumer {0}: take it out of its file and restart all processes that have it"
+    )]
+    Configured(ConsumerName),
+    #[error(transparent)]
+    NotFree(#[from] NotFree),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Consumers {
@@ -97,6 +117,7 @@ impl Consumers {
     ) -> anyhow::Result<Self> {
         let end = CancellationToken::new();
         let mut running = Vec::with_capacity(planned.len());
+        let mut checks = JoinSet::new();
         let leasing = source.leases.clone().filter(|_| !planned.is_empty()).map(|table| {
             let leasing = Leasing { table, owner: owner.to_owned(), times: LeaseTimes::PRODUCTION };
             let reader = Reader::start(leasing.clone(), end.clone());
@@ -104,6 +125,7 @@ impl Consumers {
         });
         for Planned { options, sink, shown } in planned {
             let name = options.name.clone();
+            checks.spawn(check(name.clone(), sink.clone()));
             // A restart with the consumer still configured re-enables it, unless it was paused by an operator.
             let options = Options { enable: true, ..options };
             let parts = (seams.events)(Parts {
@@ -125,7 +147,19 @@ impl Consumers {
             tracing::info!(consumer = %name, to = shown, "delivering the events of all rooms");
         }
         let reader = leasing.map(|(_, reader)| reader);
-        Ok(Self { running, reader, source: Some(source), end })
+        Ok(Self { running, reader, source: Some(source), owner: owner.to_owned(), _checks: checks, end })
+    }
+
+    /// Removes a consumer that no process is configured with, and returns what was stored of it.
+    pub(crate) async fn remove(&self, name: ConsumerName) -> Result<Option<Removed>, NotRemoved> {
+        let Some(source) = &self.source else { return Ok(None) };
+        if self.is_configured(name.as_str()) {
+            return Err(NotRemoved::Configured(name));
+        }
+        let removing = source.table.remove_consumer(&name);
+        let Some(table) = source.leases.clone() else { return Ok(removing.await?) };
+        let leasing = Leasing { table, owner: self.owner.clone(), times: LeaseTimes::PRODUCTION };
+        Ok(while_free(leasing, name.clone(), removing).await??)
     }
 
     /// The source of events, if the store has one.
@@ -174,6 +208,13 @@ impl Consumers {
         if tokio::time::timeout(deadline, ended).await.is_err() {
             tracing::warn!("consumers did not stop in time: deliveries in flight will be repeated");
         }
+    }
+}
+
+/// Logs what keeps events from leaving before the first one is due.
+async fn check(name: ConsumerName, sink: Arc<dyn EventSink>) {
+    if let Err(reason) = sink.check().await {
+        tracing::warn!(consumer = %name, reason, "events cannot be delivered now");
     }
 }
 

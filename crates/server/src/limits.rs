@@ -112,6 +112,9 @@ pub(crate) const MAX_CONNECTIONS: usize = 100_000;
 /// Concurrent admin connections, which are short-lived.
 pub(crate) const OPERATORS: usize = 64;
 
+/// How long blocking calls may take to end after everything else has.
+pub(crate) const LAST_CALLS: Duration = Duration::from_secs(1);
+
 /// How long admin connections may take to end after everything else has.
 pub(crate) const OPERATORS_DEADLINE: Duration = Duration::from_secs(1);
 

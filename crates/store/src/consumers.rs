@@ -53,6 +53,8 @@ pub struct ConsumerState {
     pub created_at: Timestamp,
     /// Since when nothing was accepted.
     pub failing_since: Option<Timestamp>,
+    /// Commit time of the oldest undelivered event when this was written, as far as it was known.
+    pub behind_since: Option<Timestamp>,
 }
 
 /// Progress of a walk over all rooms.
@@ -132,11 +134,34 @@ pub struct Fence {
     pub write: u64,
 }
 
+/// What was stored of a consumer that was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Removed {
+    /// Rooms with progress.
+    pub rooms: usize,
+    /// Those of them with undelivered events, parked ones included.
+    pub pending: usize,
+    /// Those of them that were parked.
+    pub parked: usize,
+}
+
+impl Removed {
+    /// Counts a room.
+    pub fn count(&mut self, progress: &RoomProgress) {
+        self.rooms += 1;
+        self.pending += usize::from(progress.pending || progress.parked.is_some());
+        self.parked += usize::from(progress.parked.is_some());
+    }
+}
+
+/// A consumer as listed; the error if its row is unreadable.
+pub type ListedConsumer = (ConsumerName, Result<ConsumerState, StoreError>);
+
 /// The consumers of a store.
 #[async_trait]
 pub trait ConsumerTable: Send + Sync + 'static {
-    /// All consumers, by name.
-    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError>;
+    /// All consumers, by name. A damaged one hides no other.
+    async fn consumers(&self) -> Result<Vec<ListedConsumer>, StoreError>;
 
     /// One consumer.
     async fn consumer(&self, name: &ConsumerName) -> Result<Option<ConsumerState>, StoreError>;
@@ -161,6 +186,10 @@ pub trait ConsumerTable: Send + Sync + 'static {
 
     /// Updates a consumer. Durable once it returns.
     async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError>;
+
+    /// Removes a consumer that runs nowhere, readable or not: its own row last, so that it stays listed if this fails,
+    /// and can be removed again. `None` if there is none.
+    async fn remove_consumer(&self, name: &ConsumerName) -> Result<Option<Removed>, StoreError>;
 }
 
 /// A filter of a consumer's rooms.
@@ -200,6 +229,13 @@ pub struct Lease {
     pub owner: String,
     /// Increases with each renewal.
     pub renewals: u64,
+}
+
+impl Lease {
+    /// Whether a process holds it, or held it when it died.
+    pub fn is_held(&self) -> bool {
+        !self.owner.is_empty()
+    }
 }
 
 /// The leases of a store.

@@ -63,6 +63,7 @@ pub(crate) fn encode_consumer(state: &ConsumerState) -> Vec<u8> {
         walked_room_id: state.walk.as_ref().map(walked),
         created_at_ms: state.created_at.0,
         failing_since_ms: state.failing_since.map_or(0, |since| since.0),
+        behind_since_ms: state.behind_since.map_or(0, |since| since.0),
     }
     .encode_to_vec()
 }
@@ -83,6 +84,7 @@ pub(crate) fn decode_consumer(name: &ConsumerName, bytes: &[u8]) -> Result<Consu
             walk,
             created_at: Timestamp(record.created_at_ms),
             failing_since: (record.failing_since_ms > 0).then_some(Timestamp(record.failing_since_ms)),
+            behind_since: (record.behind_since_ms > 0).then_some(Timestamp(record.behind_since_ms)),
         })
     };
     read().ok_or_else(|| damaged("the row", format_args!("consumer {name}")))
@@ -107,10 +109,7 @@ pub(crate) fn encode_progress(progress: &RoomProgress) -> Vec<u8> {
 /// A consumer's progress in a room. If it is unreadable, the room starts over with its first
 /// event.
 pub(crate) fn decode_progress(name: &ConsumerName, room: &RoomId, bytes: &[u8]) -> RoomProgress {
-    let Ok(record) = ConsumerRoomRecord::decode(bytes) else {
-        tracing::error!(consumer = %name, %room, "cannot read a consumer's progress in a room, starting over there");
-        return RoomProgress { pending: true, ..RoomProgress::default() };
-    };
+    let Ok(record) = ConsumerRoomRecord::decode(bytes) else { return unreadable_progress(name, room) };
     let parked = Parked { reason: record.parked_reason, since: Timestamp(record.parked_at_ms) };
     RoomProgress {
         done: EventKey { epoch: record.done_epoch, seq: record.done_seq },
@@ -121,6 +120,12 @@ pub(crate) fn decode_progress(name: &ConsumerName, room: &RoomId, bytes: &[u8]) 
             at: Timestamp(announced.at_ms),
         }),
     }
+}
+
+/// The progress of a room whose row is unreadable.
+pub(crate) fn unreadable_progress(name: &ConsumerName, room: &RoomId) -> RoomProgress {
+    tracing::error!(consumer = %name, %room, "cannot read a consumer's progress in a room, starting over there");
+    RoomProgress { pending: true, ..RoomProgress::default() }
 }
 
 #[cfg(test)]

@@ -129,6 +129,7 @@ async fn open(parts: &Parts, options: &Options) -> Result<ConsumerState, Error> 
         walk: from_beginning.then(Walk::default),
         created_at: if from_beginning { Timestamp(0) } else { parts.clock.now() },
         failing_since: None,
+        behind_since: None,
     };
     let write = ConsumerWrite { state: Some(state.clone()), ..ConsumerWrite::default() };
     parts.table.write_consumer(name, write).await?;

@@ -7,6 +7,7 @@
 //! then is refused ([`Fence`]).
 
 mod claim;
+mod free;
 mod guard;
 mod reader;
 
@@ -23,6 +24,7 @@ use self::reader::Standing;
 use crate::consumer::{Consumer, Error, Options, Parts};
 
 pub use self::claim::{LeaseTimes, Leasing};
+pub use self::free::{NotFree, while_free};
 pub use self::reader::Reader;
 
 /// A consumer that runs here while this process holds its lease.

@@ -25,6 +25,19 @@ pub(crate) const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How long work in progress may take on shutdown. What is given up is delivered again after the next start.
 pub(crate) const LAST_WORK: Duration = Duration::from_secs(5);
 
+/// The same while the sink is away: long enough for an answer that is on its way.
+pub(crate) const LAST_WORK_AWAY: Duration = Duration::from_millis(250);
+
+/// How long a lease is waited for that has to be free, in times after which it expires: one of a killed process, and
+/// calls that fail meanwhile.
+pub(crate) const FREE_EXPIRIES: u32 = 3;
+
+/// Interval of checks whether the sink is away meanwhile.
+pub(crate) const LAST_LOOK: Duration = Duration::from_millis(100);
+
+/// Interval of log entries about a sink that stays away: an operator who looks into today's log finds the reason.
+pub(crate) const AWAY_REMINDER: Duration = Duration::from_secs(3_600);
+
 /// Rooms per step of a walk, which is one write of some 25 KB.
 pub(crate) const WALK_PAGE: usize = 500;
 

@@ -69,4 +69,17 @@ pub trait EventSink: Send + Sync + 'static {
     fn batch(&self) -> usize {
         100
     }
+
+    /// Whether it is known that nothing can be delivered at the moment, as far as the sink can tell by itself.
+    fn is_away(&self) -> bool {
+        false
+    }
+
+    /// Looks, before anything is delivered, whether it can be.
+    ///
+    /// # Errors
+    /// Why not, for the operator.
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 }

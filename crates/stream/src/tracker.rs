@@ -10,13 +10,14 @@ mod flush;
 mod limits;
 mod operators;
 mod room;
+mod scan;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use parlance_core::{RoomId, Timestamp};
-use parlance_store::consumers::{Parked, RoomProgress};
+use parlance_store::consumers::Parked;
 use parlance_store::feed::{MovedHead, Position, Record};
 
 use self::availability::{Availability, Try};
@@ -97,12 +98,6 @@ impl Tracker {
         self.active < self.limits.max_rooms && self.positions.len() < MAX_UNWRITTEN
     }
 
-    /// Whether to scan for pending rooms that are not in memory.
-    pub(crate) fn wants_pending(&self) -> bool {
-        let may_work = !self.paused && (!self.is_away() || self.active == 0);
-        self.pending_elsewhere && may_work && self.active < self.limits.max_rooms.div_ceil(2)
-    }
-
     /// Adds a record of the feed.
     pub(crate) fn record(&mut self, record: &Record, now: Millis) {
         self.last_record += 1;
@@ -138,40 +133,16 @@ impl Tracker {
             room.origin.at = room.origin.at.min(at);
         }
         let is_saved = room.saved_pending && !room.is_unconfirmed;
-        if room.held.is_none() && !is_saved && room.phase != Phase::Parked {
+        if room.held.is_none() && !is_saved {
             room.held = Some(number);
             room.held_since = now;
             self.held.insert((number, head.room.clone()));
         }
-        if room.phase == Phase::Idle {
+        // A parked room is looked at again: the refused event may be gone, since the room was deleted.
+        if room.phase == Phase::Idle || (room.phase == Phase::Parked && !self.paused) {
             room.phase = Phase::Ready;
             self.active += 1;
             self.ready.push_back(head.room.clone());
-        }
-    }
-
-    /// Adds a page of pending rooms; `is_last` if there are no more.
-    pub(crate) fn pending(&mut self, rows: Vec<(RoomId, RoomProgress)>, is_last: bool) {
-        for (id, row) in rows {
-            if row.parked.is_some() || self.rooms.get(&id).is_some_and(|room| room.phase != Phase::Idle) {
-                continue;
-            }
-            let room = self.rooms.entry(id.clone()).or_default();
-            room.meet(&row);
-            room.saved_pending = true;
-            room.behind_since = behind::earlier(room.behind_since, self.elsewhere.since());
-            room.phase = Phase::Ready;
-            if self.is_first_scan {
-                room.is_unconfirmed = true;
-                self.unsaved.insert(id.clone());
-            }
-            self.active += 1;
-            self.ready.push_back(id);
-        }
-        if is_last {
-            self.is_first_scan = false;
-            self.pending_elsewhere = std::mem::take(&mut self.pending_again);
-            self.elsewhere.scanned();
         }
     }
 
@@ -223,19 +194,25 @@ impl Tracker {
 
     /// Where to start in a room; if that is unknown, what the feed reported about it.
     pub(crate) fn origin(&self, id: &RoomId) -> Option<Origin> {
-        self.rooms.get(id).map(|room| Origin { done: room.done, ..room.origin })
+        let origin =
+            |room: &Room| Origin { done: room.done, is_parked: room.parked.is_some(), ..room.origin };
+        self.rooms.get(id).map(origin)
     }
 
     /// Records the end of the work on a room.
     pub(crate) fn ended(&mut self, id: &RoomId, ended: Ended, now: Millis) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        let Ended { done, answered, was_pending, behind_since, outcome } = ended;
+        let Ended { done, answered, was_pending, resumed, behind_since, outcome } = ended;
         if answered {
             self.answered();
         }
         let Some(room) = self.rooms.get_mut(id) else { return };
         room.saved_pending |= was_pending;
         room.behind_since = behind_since.or(room.behind_since);
+        if resumed {
+            room.parked = None;
+            self.unsaved.insert(id.clone());
+        }
         if let Some(done) = done {
             if room.done.is_none_or(|before| done != before) {
                 (room.attempts, room.faults) = (0, 0);
@@ -272,6 +249,14 @@ impl Tracker {
                 self.wait(id, wait, now);
             }
             Outcome::Parked(parked) => self.park(id, parked),
+            Outcome::StillParked => match room.parked.clone() {
+                Some(parked) => self.park(id, parked),
+                // An operator has resumed it meanwhile.
+                None => {
+                    room.phase = Phase::Ready;
+                    self.ready.push_back(id.clone());
+                }
+            },
         }
     }
 

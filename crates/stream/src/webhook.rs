@@ -112,6 +112,10 @@ impl EventSink for Webhook {
     fn batch(&self) -> usize {
         1
     }
+
+    async fn check(&self) -> Result<(), String> {
+        self.client.addresses().await.map(drop)
+    }
 }
 
 #[cfg(test)]

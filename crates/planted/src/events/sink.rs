@@ -41,4 +41,8 @@ impl EventSink for PlantedSink {
     fn batch(&self) -> usize {
         self.inner.batch()
     }
+
+    fn is_away(&self) -> bool {
+        self.inner.is_away()
+    }
 }

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use parlance_core::RoomId;
 use parlance_store::StoreError;
 use parlance_store::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, RoomPage, RoomProgress, Wanted,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, ListedConsumer, Removed, RoomPage,
+    RoomProgress, Wanted,
 };
 use parlance_stream::log::Log;
 
@@ -42,7 +43,7 @@ impl PlantedTable {
 
 #[async_trait]
 impl ConsumerTable for PlantedTable {
-    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
+    async fn consumers(&self) -> Result<Vec<ListedConsumer>, StoreError> {
         self.inner.consumers().await
     }
 
@@ -88,5 +89,9 @@ impl ConsumerTable for PlantedTable {
             write.rooms = std::mem::replace(&mut *put_off, write.rooms);
         }
         self.inner.write_consumer(name, write).await
+    }
+
+    async fn remove_consumer(&self, name: &ConsumerName) -> Result<Option<Removed>, StoreError> {
+        self.inner.remove_consumer(name).await
     }
 }

@@ -10,11 +10,13 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use parlance_core::{RoomId, Timestamp};
-use parlance_store::consumers::{ConsumerName, ConsumerState, RoomProgress, Wanted};
+use parlance_store::StoreError;
+use parlance_store::consumers::{ConsumerName, ConsumerState, Removed, RoomProgress, Wanted};
 use parlance_stream::consumer::{Error, Status};
+use parlance_stream::leased::NotFree;
 use serde::{Deserialize, Serialize};
 
-use crate::consumers::{Consumers, Source};
+use crate::consumers::{Consumers, NotRemoved, Source};
 use crate::limits::PARKED_PAGE;
 
 /// One consumer.
@@ -43,6 +45,9 @@ pub(crate) struct Listed {
     /// Whether the answering process is configured with it.
     #[serde(default)]
     pub(crate) configured: bool,
+    /// Whether its row is unreadable: then the other fields say nothing.
+    #[serde(default)]
+    pub(crate) damaged: bool,
     /// Why events do not leave, or do not leave from here; empty if they do.
     #[serde(default)]
     pub(crate) why: String,
@@ -67,6 +72,17 @@ pub(crate) struct ParkedRooms {
     pub(crate) next: Option<String>,
 }
 
+/// What was lost with a removed consumer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RemovedConsumer {
+    /// Rooms of which it had stored how far it was.
+    pub(crate) rooms: usize,
+    /// Those of them with events that it did not get.
+    pub(crate) pending: usize,
+    /// Those of them that were parked.
+    pub(crate) parked: usize,
+}
+
 /// A command to a consumer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "do", deny_unknown_fields)]
@@ -82,6 +98,8 @@ pub(crate) enum Wish {
     },
     /// All parked rooms.
     RetryAll,
+    /// The consumer, which no process may be configured with.
+    Remove,
 }
 
 pub(crate) fn routes(consumers: Arc<Consumers>) -> Router {
@@ -111,9 +129,30 @@ async fn list(State(consumers): State<Arc<Consumers>>) -> Response {
     };
     let mut all = Vec::with_capacity(found.len());
     for (name, state) in found {
-        all.push(listed(&consumers, source, name, state).await);
+        all.push(match state {
+            Ok(state) => listed(&consumers, source, name, state).await,
+            Err(error) => damaged(&consumers, &name, &error),
+        });
     }
     json(&all)
+}
+
+fn damaged(consumers: &Consumers, name: &ConsumerName, error: &StoreError) -> Listed {
+    Listed {
+        name: name.to_string(),
+        target: String::new(),
+        here: false,
+        paused: false,
+        disabled: String::new(),
+        away: false,
+        rooms: 0,
+        lag_seconds: 0.0,
+        parked: 0,
+        parked_seconds: 0.0,
+        configured: consumers.is_configured(name.as_str()),
+        damaged: true,
+        why: error.to_string(),
+    }
 }
 
 async fn listed(consumers: &Consumers, source: &Source, name: ConsumerName, state: ConsumerState) -> Listed {
@@ -124,6 +163,7 @@ async fn listed(consumers: &Consumers, source: &Source, name: ConsumerName, stat
     let status = status.unwrap_or_else(|| Status {
         paused: state.paused,
         disabled: state.disabled.clone(),
+        behind_since: state.behind_since,
         ..Status::default()
     });
     let why = match (&status.disabled, &status.away_because) {
@@ -136,6 +176,7 @@ async fn listed(consumers: &Consumers, source: &Source, name: ConsumerName, stat
     };
     Listed {
         configured: consumers.is_configured(name.as_str()),
+        damaged: false,
         name: name.to_string(),
         target: state.target,
         here,
@@ -212,8 +253,13 @@ async fn steer(
         Ok(wish) => wish,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let Some(consumer) = consumers.running(&name) else { return unknown() };
+    let consumer = match (&wish, consumers.running(&name)) {
+        (Wish::Remove, _) => return remove(&consumers, &name).await,
+        (_, Some(consumer)) => consumer,
+        (_, None) => return unknown(),
+    };
     let done = match wish {
+        Wish::Remove => return unknown(),
         Wish::Pause => consumer.pause(true).await,
         Wish::Resume => consumer.pause(false).await,
         Wish::Replay => consumer.replay().await,
@@ -226,6 +272,23 @@ async fn steer(
     match done {
         Ok(()) => json(&()),
         Err(error @ Error::NotParked(_)) => refuse(StatusCode::CONFLICT, &error.to_string()),
+        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+async fn remove(consumers: &Consumers, name: &str) -> Response {
+    let missing = || refuse(StatusCode::NOT_FOUND, &format!("there is no consumer {name}"));
+    let Some(parsed) = ConsumerName::parse(name) else { return missing() };
+    match consumers.remove(parsed).await {
+        Ok(Some(removed)) => {
+            tracing::info!(consumer = name, ?removed, "a consumer was removed");
+            let Removed { rooms, pending, parked } = removed;
+            json(&RemovedConsumer { rooms, pending, parked })
+        }
+        Ok(None) => missing(),
+        Err(error @ (NotRemoved::Configured(_) | NotRemoved::NotFree(NotFree::Held { .. }))) => {
+            refuse(StatusCode::CONFLICT, &error.to_string())
+        }
         Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }

@@ -9,7 +9,7 @@ use http::{Method, Request, header};
 use parlance_api::identity::http::exchange;
 use serde::de::DeserializeOwned;
 
-use crate::admin::consumers::{Listed, ParkedRooms, Wish};
+use crate::admin::consumers::{Listed, ParkedRooms, RemovedConsumer, Wish};
 use crate::config::address;
 use crate::limits::{CONSUMERS_ANSWER, CONSUMERS_WITHIN};
 
@@ -55,6 +55,9 @@ enum Action {
         #[arg(long)]
         skip: bool,
     },
+    /// Remove a consumer that no process is configured with, with its position and its progress: a consumer of this
+    /// name that is configured later starts as a new one
+    Remove { name: String },
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -66,6 +69,7 @@ async fn act(admin: SocketAddr, action: Action) -> anyhow::Result<()> {
     let (name, wish) = match action {
         Action::List => return list(admin).await,
         Action::Parked { name } => return parked(admin, &name).await,
+        Action::Remove { name } => return remove(admin, &name).await,
         Action::Pause { name } => (name, Wish::Pause),
         Action::Resume { name } => (name, Wish::Resume),
         Action::Replay { name } => (name, Wish::Replay),
@@ -74,6 +78,19 @@ async fn act(admin: SocketAddr, action: Action) -> anyhow::Result<()> {
     };
     let body = serde_json::to_vec(&wish)?;
     call::<()>(admin, Method::POST, &format!("/consumers/{}", escaped(&name)), body).await
+}
+
+async fn remove(admin: SocketAddr, name: &str) -> anyhow::Result<()> {
+    let (path, body) = (format!("/consumers/{}", escaped(name)), serde_json::to_vec(&Wish::Remove)?);
+    let RemovedConsumer { rooms, pending, parked } = call(admin, Method::POST, &path, body).await?;
+    println!("removed {name}: its position, and how far it was in {rooms} rooms");
+    if pending > 0 {
+        println!(
+            "lost: that {pending} of these rooms had events that it did not get, {parked} of them parked"
+        );
+    }
+    println!("the events are still in their rooms; a new consumer gets them with start = \"beginning\"");
+    Ok(())
 }
 
 async fn list(admin: SocketAddr) -> anyhow::Result<()> {
@@ -91,6 +108,7 @@ async fn list(admin: SocketAddr) -> anyhow::Result<()> {
 /// The state of a consumer in one word.
 fn state_of(listed: &Listed) -> &'static str {
     match listed {
+        Listed { damaged: true, .. } => "damaged",
         Listed { disabled, .. } if !disabled.is_empty() => "disabled",
         Listed { paused: true, .. } => "paused",
         Listed { here: true, away: true, .. } => "away",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Config, Identity, Node, Options, Role, StoreConfig};
-use crate::limits::BLOCKING_THREADS;
+use crate::limits::{BLOCKING_THREADS, LAST_CALLS};
 use crate::{Seams, Server};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -56,6 +56,8 @@ pub(crate) fn run(arguments: Arguments, seams: Seams) -> anyhow::Result<()> {
     };
     let served = runtime.block_on(serve(&config, seams));
     drop(watchdog);
+    // A blocking call that does not end, as to brokers that do not answer, keeps no process.
+    runtime.shutdown_timeout(LAST_CALLS);
     served
 }
 

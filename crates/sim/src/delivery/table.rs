@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use parlance_core::RoomId;
 use parlance_store::StoreError;
 use parlance_store::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, RoomPage, RoomProgress, Wanted,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, ListedConsumer, Removed, RoomPage,
+    RoomProgress, Wanted,
 };
 use tokio::time::sleep;
 
@@ -30,7 +31,7 @@ impl LossyTable {
 
 #[async_trait]
 impl ConsumerTable for LossyTable {
-    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
+    async fn consumers(&self) -> Result<Vec<ListedConsumer>, StoreError> {
         self.go().await?;
         self.memory.consumers().await
     }
@@ -64,5 +65,10 @@ impl ConsumerTable for LossyTable {
         self.go().await?;
         self.memory.write_consumer(name, write).await?;
         if self.weather.answer_lost() { Err(StoreError::Overloaded) } else { Ok(()) }
+    }
+
+    async fn remove_consumer(&self, name: &ConsumerName) -> Result<Option<Removed>, StoreError> {
+        self.go().await?;
+        self.memory.remove_consumer(name).await
     }
 }

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use parlance_core::RoomId;
 use parlance_store::StoreError;
 use parlance_store::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, RoomPage, RoomProgress, Wanted,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, ListedConsumer, Removed, RoomPage,
+    RoomProgress, Wanted,
 };
 use parlance_store::feed::{ChangeFeed, FeedPage, Position};
 
@@ -53,9 +54,9 @@ impl ChangeFeed for MemoryStore {
 
 #[async_trait]
 impl ConsumerTable for MemoryStore {
-    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
+    async fn consumers(&self) -> Result<Vec<ListedConsumer>, StoreError> {
         let tables = self.tables();
-        Ok(tables.consumers.states.iter().map(|(name, state)| (name.clone(), state.clone())).collect())
+        Ok(tables.consumers.states.iter().map(|(name, state)| (name.clone(), Ok(state.clone()))).collect())
     }
 
     async fn consumer(&self, name: &ConsumerName) -> Result<Option<ConsumerState>, StoreError> {
@@ -98,5 +99,18 @@ impl ConsumerTable for MemoryStore {
         let rows = write.rooms.into_iter().map(|(room, progress)| ((name.clone(), room), progress));
         consumers.rooms.extend(rows);
         Ok(())
+    }
+
+    async fn remove_consumer(&self, name: &ConsumerName) -> Result<Option<Removed>, StoreError> {
+        let consumers = &mut self.tables().consumers;
+        let (mut removed, is_there) = (Removed::default(), consumers.states.remove(name).is_some());
+        consumers.rooms.retain(|(owner, _), progress| {
+            let is_other = owner != name;
+            if !is_other {
+                removed.count(progress);
+            }
+            is_other
+        });
+        Ok((is_there || removed.rooms > 0).then_some(removed))
     }
 }

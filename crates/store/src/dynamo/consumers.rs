@@ -9,7 +9,7 @@
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{PutRequest, ReturnConsumedCapacity, WriteRequest};
+use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, ReturnConsumedCapacity, WriteRequest};
 use futures::{StreamExt, stream};
 use parlance_core::RoomId;
 use parlance_proto::storage::v1::ConsumerRecord;
@@ -22,10 +22,12 @@ use super::limits::{BATCH_WRITE, MAX_CONFLICTS, PENDING_SCAN, ROWS_AT_ONCE};
 use super::{BEFORE_IDS, BEHIND_IDS, Dynamo, units};
 use crate::StoreError;
 use crate::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Fence, Lease, LeaseTable, RoomPage,
-    RoomProgress, Wanted,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Fence, Lease, LeaseTable, ListedConsumer,
+    Removed, RoomPage, RoomProgress, Wanted,
 };
-use crate::feed_record::{decode_consumer, decode_progress, encode_consumer, encode_progress};
+use crate::feed_record::{
+    decode_consumer, decode_progress, encode_consumer, encode_progress, unreadable_progress,
+};
 use crate::record::{carry_unknown, damaged};
 
 pub(super) const CONSUMER: &str = "consumer";
@@ -49,15 +51,21 @@ fn key(partition: &str, sort: &str) -> Item {
     item::item([(CONSUMER, text(partition)), (ITEM, text(sort))])
 }
 
-fn record(item: &Item) -> Result<&[u8], StoreError> {
-    get_bytes(item, RECORD).ok_or_else(|| damaged("an item", "consumers"))
+fn record<'a>(name: &ConsumerName, item: &'a Item) -> Result<&'a [u8], StoreError> {
+    get_bytes(item, RECORD).ok_or_else(|| damaged("the row", format_args!("consumer {name}")))
 }
 
-fn room_row(name: &ConsumerName, item: &Item) -> Result<(RoomId, RoomProgress), StoreError> {
-    let room = get_text(item, ITEM).and_then(|id| RoomId::parse(id).ok());
-    let room = room.ok_or_else(|| damaged("a key", "consumers"))?;
-    let progress = decode_progress(name, &room, record(item)?);
-    Ok((room, progress))
+/// The progress in a room. A row that names no room is left out: other rooms go on.
+fn room_row(name: &ConsumerName, item: &Item) -> Option<(RoomId, RoomProgress)> {
+    let Some(room) = get_text(item, ITEM).and_then(|id| RoomId::parse(id).ok()) else {
+        tracing::error!(consumer = %name, "a row of a consumer names no room");
+        return None;
+    };
+    let progress = match get_bytes(item, RECORD) {
+        Some(bytes) => decode_progress(name, &room, bytes),
+        None => unreadable_progress(name, &room),
+    };
+    Some((room, progress))
 }
 
 impl Dynamo {
@@ -101,12 +109,24 @@ impl Dynamo {
     }
 
     async fn put_rows(&self, rows: Vec<Item>) -> Result<(), StoreError> {
-        for batch in rows.chunks(BATCH_WRITE) {
-            let mut left = Vec::with_capacity(batch.len());
-            for row in batch {
-                let put = PutRequest::builder().set_item(Some(row.clone())).build().map_err(unbuilt)?;
-                left.push(WriteRequest::builder().put_request(put).build());
-            }
+        let put = |row| {
+            let put = PutRequest::builder().set_item(Some(row)).build().map_err(unbuilt)?;
+            Ok(WriteRequest::builder().put_request(put).build())
+        };
+        self.write_rows(rows.into_iter().map(put).collect::<Result<_, StoreError>>()?).await
+    }
+
+    async fn delete_rows(&self, keys: Vec<Item>) -> Result<(), StoreError> {
+        let delete = |key| {
+            let delete = DeleteRequest::builder().set_key(Some(key)).build().map_err(unbuilt)?;
+            Ok(WriteRequest::builder().delete_request(delete).build())
+        };
+        self.write_rows(keys.into_iter().map(delete).collect::<Result<_, StoreError>>()?).await
+    }
+
+    async fn write_rows(&self, requests: Vec<WriteRequest>) -> Result<(), StoreError> {
+        for batch in requests.chunks(BATCH_WRITE) {
+            let mut left = batch.to_vec();
             let mut attempt = 0;
             while !left.is_empty() {
                 if attempt > 0 {
@@ -132,20 +152,22 @@ impl Dynamo {
 
 #[async_trait]
 impl ConsumerTable for Dynamo {
-    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
+    async fn consumers(&self) -> Result<Vec<ListedConsumer>, StoreError> {
         let items = self.run(&self.range_of(CONSUMERS, None), usize::MAX).await?;
         let read = |item: &Item| {
-            let name = get_text(item, ITEM).and_then(ConsumerName::parse);
-            let name = name.ok_or_else(|| damaged("a key", "consumers"))?;
-            let state = decode_consumer(&name, record(item)?)?;
-            Ok((name, state))
+            let Some(name) = get_text(item, ITEM).and_then(ConsumerName::parse) else {
+                tracing::error!("a row of the table of consumers has no name of a consumer");
+                return None;
+            };
+            let state = record(&name, item).and_then(|bytes| decode_consumer(&name, bytes));
+            Some((name, state))
         };
-        items.iter().map(read).collect()
+        Ok(items.iter().filter_map(read).collect())
     }
 
     async fn consumer(&self, name: &ConsumerName) -> Result<Option<ConsumerState>, StoreError> {
         let item = self.get(READ, &self.tables.consumers, key(CONSUMERS, name.as_str())).await?;
-        item.map(|item| decode_consumer(name, record(&item)?)).transpose()
+        item.map(|item| decode_consumer(name, record(name, &item)?)).transpose()
     }
 
     async fn progress(
@@ -156,7 +178,7 @@ impl ConsumerTable for Dynamo {
         let mut keys: Vec<_> = rooms.iter().map(|room| key(name.as_str(), room.as_str())).collect();
         keys.dedup();
         let items = self.get_many(READ, &self.tables.consumers, keys).await?;
-        items.iter().map(|item| room_row(name, item)).collect()
+        Ok(items.iter().filter_map(|item| room_row(name, item)).collect())
     }
 
     async fn rooms(
@@ -171,7 +193,7 @@ impl ConsumerTable for Dynamo {
         let (items, next) = self.page(&range, PENDING_SCAN, None).await?;
         let mut page = RoomPage::default();
         for item in &items {
-            let (room, progress) = room_row(name, item)?;
+            let Some((room, progress)) = room_row(name, item) else { continue };
             if !wanted.matches(&progress) {
                 continue;
             }
@@ -210,11 +232,33 @@ impl ConsumerTable for Dynamo {
         let mut item = key(CONSUMERS, name.as_str());
         let stored = self.get(READ, &self.tables.consumers, item.clone()).await?;
         let encoded = match &stored {
-            Some(stored) => carry_unknown::<ConsumerRecord>(record(stored)?, encode_consumer(state)),
+            Some(stored) => carry_unknown::<ConsumerRecord>(record(name, stored)?, encode_consumer(state)),
             None => encode_consumer(state),
         };
         item.insert(RECORD.to_owned(), bytes(encoded));
         if self.put_fenced(item, write.fence).await? { Ok(()) } else { Err(fenced()) }
+    }
+
+    async fn remove_consumer(&self, name: &ConsumerName) -> Result<Option<Removed>, StoreError> {
+        let own = key(CONSUMERS, name.as_str());
+        let is_there = self.get(READ, &self.tables.consumers, own.clone()).await?.is_some();
+        let (mut removed, mut after) = (Removed::default(), None);
+        loop {
+            let range = self.range_of(name.as_str(), after.as_deref());
+            let (items, _) = self.page(&range, PENDING_SCAN, None).await?;
+            // What is unreadable is removed as well.
+            let rows: Vec<&str> = items.iter().filter_map(|item| get_text(item, ITEM)).collect();
+            let Some(last) = rows.last() else { break };
+            after = Some((*last).to_owned());
+            for item in &items {
+                removed.count(&room_row(name, item).map(|(_, progress)| progress).unwrap_or_default());
+            }
+            self.delete_rows(rows.into_iter().map(|row| key(name.as_str(), row)).collect()).await?;
+        }
+        if is_there {
+            self.delete_rows(vec![own]).await?;
+        }
+        Ok((is_there || removed.rooms > 0).then_some(removed))
     }
 }
 

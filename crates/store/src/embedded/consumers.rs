@@ -10,25 +10,23 @@ use super::tables::Table;
 use super::{Embedded, keys};
 use crate::StoreError;
 use crate::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, RoomPage, RoomProgress, Wanted,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, ListedConsumer, Removed, RoomPage,
+    RoomProgress, Wanted,
 };
 use crate::feed_record::{decode_consumer, decode_progress, encode_consumer, encode_progress};
 use crate::record::carry_unknown;
 
 #[async_trait]
 impl ConsumerTable for Embedded {
-    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
+    async fn consumers(&self) -> Result<Vec<ListedConsumer>, StoreError> {
         self.view(|view| {
             let (mut found, mut after) = (Vec::new(), None);
             // Skips the rows of a consumer's rooms to the next consumer.
             while let Some(name) = view.page(Table::Consumers, &[], after, 1, |key, _| name_of(key))?.pop() {
                 let bytes = view.get(Table::Consumers, &keys::id(name.as_str()))?;
-                if let Some(bytes) = bytes {
-                    match decode_consumer(&name, &bytes) {
-                        Ok(state) => found.push((name.clone(), state)),
-                        Err(error) => tracing::error!(consumer = %name, %error, "cannot read a consumer"),
-                    }
-                }
+                // Without a row of its own, what it has is what a removal that failed has left.
+                let state = bytes.map(|bytes| decode_consumer(&name, &bytes));
+                found.extend(state.map(|state| (name.clone(), state)));
                 let mut end = name.as_str().as_bytes().to_vec();
                 end.push(1);
                 after = Some(end);
@@ -136,6 +134,35 @@ impl ConsumerTable for Embedded {
                 Ok(())
             })
             .await?
+    }
+
+    async fn remove_consumer(&self, name: &ConsumerName) -> Result<Option<Removed>, StoreError> {
+        let own = keys::id(name.as_str());
+        let (mut removed, mut after) = (Removed::default(), own.clone());
+        loop {
+            let (prefix, from, of) = (own.clone(), after.clone(), name.clone());
+            let rows = self.view(move |view| {
+                view.page(Table::Consumers, &prefix, Some(from), CONSUMER_SCAN, |key, value| {
+                    let room = keys::last_id(key).and_then(|id| RoomId::parse(id).ok());
+                    // What is unreadable is removed as well.
+                    let progress = room.map(|room| decode_progress(&of, &room, value));
+                    Ok((key.to_vec(), progress.unwrap_or_default()))
+                })
+            });
+            let rows = rows.await?;
+            let Some((last, _)) = rows.last() else { break };
+            after.clone_from(last);
+            rows.iter().for_each(|(_, progress)| removed.count(progress));
+            let keys = rows.into_iter().map(|(key, _)| key);
+            self.committer.commit(move |txn| keys.for_each(|key| txn.remove(Table::Consumers, key))).await?;
+        }
+        let removing = self.committer.commit(move |txn| {
+            let is_there = txn.get(Table::Consumers, &own)?.is_some();
+            txn.remove(Table::Consumers, own);
+            Ok::<_, StoreError>(is_there)
+        });
+        let is_there = removing.await??;
+        Ok((is_there || removed.rooms > 0).then_some(removed))
     }
 }
 

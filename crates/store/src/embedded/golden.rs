@@ -317,8 +317,11 @@ fn consumer() {
         walk: Some(Walk { after: Some(room()) }),
         created_at: Timestamp(1_700_000_000_123),
         failing_since: Some(Timestamp(1_700_000_000_789)),
+        behind_since: None,
     };
-    check("consumer", state, encode_consumer, |bytes| decode_consumer(&name, bytes));
+    check("consumer", state.clone(), encode_consumer, |bytes| decode_consumer(&name, bytes));
+    let behind = ConsumerState { behind_since: Some(Timestamp(1_700_000_000_321)), ..state };
+    check("consumer-behind", behind, encode_consumer, |bytes| decode_consumer(&name, bytes));
     let parked = Parked { reason: "400".to_owned(), since: Timestamp(1_700_000_000_456) };
     let done = EventKey { epoch: 1_700_000_000, seq: 300 };
     let read = |bytes: &[u8]| Ok(decode_progress(&name, &room(), bytes));

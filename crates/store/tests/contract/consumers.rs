@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use parlance_core::{RoomId, Timestamp};
 use parlance_store::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, EventKey, Parked, RoomProgress, Walk, Wanted,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, EventKey, Parked, Removed, RoomProgress, Walk,
+    Wanted,
 };
 use parlance_store::feed::Position;
 
@@ -29,6 +30,7 @@ fn state(number: u64) -> ConsumerState {
         walk: None,
         created_at: NOW,
         failing_since: None,
+        behind_since: None,
     }
 }
 
@@ -43,7 +45,8 @@ pub(crate) async fn a_consumer_is_read_as_it_was_written(table: AnyConsumers) {
     for (number, walk) in walks.into_iter().enumerate() {
         let paused = number == 1;
         let disabled = if number == 2 { "answers 410" } else { "" }.to_owned();
-        let state = ConsumerState { walk, paused, disabled, ..state(number as u64) };
+        let behind_since = (number == 1).then_some(NOW);
+        let state = ConsumerState { walk, paused, disabled, behind_since, ..state(number as u64) };
         let write = ConsumerWrite { state: Some(state.clone()), ..ConsumerWrite::default() };
         table.write_consumer(&name, write).await.unwrap();
         assert_eq!(table.consumer(&name).await.unwrap(), Some(state));
@@ -61,11 +64,38 @@ pub(crate) async fn consumers_are_listed_without_their_rooms(table: AnyConsumers
     let listed = table.consumers().await.unwrap();
     let mut ours: Vec<_> = listed.iter().filter(|(name, _)| names.contains(name)).collect();
     assert!(ours.is_sorted_by(|(a, _), (b, _)| a < b));
-    ours.sort_by_key(|(_, state)| state.position.number_in("store"));
+    ours.sort_by_key(|(_, state)| state.clone().unwrap().position.number_in("store"));
     assert_eq!(ours.len(), names.len());
     for (number, (name, found)) in ours.into_iter().enumerate() {
-        assert_eq!((name, found), (&names[number], &state(number as u64)));
+        assert_eq!((name, found), (&names[number], &Ok(state(number as u64))));
     }
+}
+
+pub(crate) async fn a_removed_consumer_leaves_nothing_and_others_stay(table: AnyConsumers) {
+    let tag = unique();
+    let (gone, longer) = (name(tag, "a"), name(tag, "a-b"));
+    let parked = Some(Parked { reason: "refused".to_owned(), since: NOW });
+    let rooms: Vec<_> = (0..60)
+        .map(|number| {
+            let parked = parked.clone().filter(|_| number % 20 == 0);
+            (room(number), RoomProgress { parked, ..progress(number, number % 10 == 0) })
+        })
+        .collect();
+    assert_eq!(table.remove_consumer(&gone).await.unwrap(), None);
+    for name in [&gone, &longer] {
+        let write = ConsumerWrite { state: Some(state(1)), rooms: rooms.clone(), fence: None };
+        table.write_consumer(name, write).await.unwrap();
+    }
+    let removed = table.remove_consumer(&gone).await.unwrap();
+    assert_eq!(removed, Some(Removed { rooms: 60, pending: 6, parked: 3 }));
+    assert_eq!(table.consumer(&gone).await.unwrap(), None);
+    assert!(table.consumers().await.unwrap().iter().all(|(name, _)| *name != gone));
+    let all: Vec<_> = rooms.iter().map(|(room, _)| room.clone()).collect();
+    assert_eq!(table.progress(&gone, &all).await.unwrap(), []);
+    assert_eq!(table.rooms(&gone, Wanted::Pending, None, 100).await.unwrap().rooms, []);
+    assert_eq!(table.remove_consumer(&gone).await.unwrap(), None);
+    assert_eq!(table.consumer(&longer).await.unwrap(), Some(state(1)));
+    assert_eq!(table.progress(&longer, &all).await.unwrap().len(), 60);
 }
 
 pub(crate) async fn pending_rooms_are_paged(table: AnyConsumers) {

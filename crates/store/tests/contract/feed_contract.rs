@@ -27,6 +27,7 @@ macro_rules! feed_contract {
                 consumers_are_listed_without_their_rooms
                 pending_rooms_are_paged
                 a_row_is_replaced_and_others_stay
+                a_removed_consumer_leaves_nothing_and_others_stay
             );
         }
     };

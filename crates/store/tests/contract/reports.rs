@@ -14,7 +14,7 @@ fn later(millis: u64) -> Timestamp {
 }
 
 /// A report that `reporter` makes of `user`, unlike any other.
-fn report(reporter: &UserId, user: &UserId, at: Timestamp) -> Report {
+pub(crate) fn report(reporter: &UserId, user: &UserId, at: Timestamp) -> Report {
     let request = RequestId::parse(&format!("{:x}", unique())).unwrap();
     Report {
         id: ReportId::created(&RoomIdKey::new([7; RoomIdKey::BYTES]), reporter, &request),

@@ -12,11 +12,12 @@ mod feed_contract;
 mod revocation_contract;
 
 mod clock;
+mod damage;
 mod endpoint;
 mod faults;
 mod fleet;
-mod idle;
 mod identity;
+mod idle;
 mod later;
 mod marks;
 mod pages;

@@ -59,6 +59,7 @@ cases! {
         consumers_are_listed_without_their_rooms
         pending_rooms_are_paged
         a_row_is_replaced_and_others_stay
+        a_removed_consumer_leaves_nothing_and_others_stay
     ;
 }
 
@@ -81,8 +82,8 @@ mod of_the_feed {
 
 mod of_the_table {
     pub(crate) use super::consumers::{
-        a_consumer_is_read_as_it_was_written, a_row_is_replaced_and_others_stay,
-        consumers_are_listed_without_their_rooms, pending_rooms_are_paged,
+        a_consumer_is_read_as_it_was_written, a_removed_consumer_leaves_nothing_and_others_stay,
+        a_row_is_replaced_and_others_stay, consumers_are_listed_without_their_rooms, pending_rooms_are_paged,
     };
     use super::{AnyStore, Arc, ChangeFeed, ConsumerTable};
 
@@ -292,6 +293,7 @@ async fn a_process_whose_lease_was_taken_changes_nothing_of_its_successor() {
         walk: None,
         created_at: NOW,
         failing_since: None,
+        behind_since: None,
     };
     let done = |seq| EventKey { epoch: 1, seq };
     let row = |seq, pending| RoomProgress { done: done(seq), pending, ..RoomProgress::default() };

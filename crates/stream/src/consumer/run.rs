@@ -17,14 +17,17 @@ use parlance_store::consumers::{ConsumerState, Parked, Walk, Wanted};
 use parlance_store::feed::{ChangeFeed, FeedPage, Position};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use self::parked::ParkedRooms;
+use self::report::Reminder;
 use super::clock_jumps::ClockJumps;
 use super::work::Worked;
 use super::{Answer, Command, Shared, Status};
-use crate::limits::{LAST_WORK, PENDING_PAGE, RECORDS_PAGE, STORE_PAUSE, WALK_FAILURES};
+use crate::limits::{
+    LAST_LOOK, LAST_WORK, LAST_WORK_AWAY, PENDING_PAGE, RECORDS_PAGE, STORE_PAUSE, WALK_FAILURES,
+};
 use crate::sink::SinkError;
 use crate::tracker::{Ended, Millis, Outcome, Tracker};
 
@@ -55,6 +58,7 @@ pub(crate) struct Runner {
     parked: ParkedRooms,
     /// Why the sink is unavailable; empty if it is not.
     away_because: String,
+    reminder: Reminder,
 }
 
 impl Runner {
@@ -75,6 +79,7 @@ impl Runner {
             scan_after: None,
             parked: ParkedRooms::default(),
             away_because: String::new(),
+            reminder: Reminder::default(),
         }
     }
 
@@ -275,16 +280,25 @@ impl Runner {
         }
     }
 
+    /// Waits for deliveries in flight, and gives them up at once where the sink accepts nothing.
     async fn finish_work(&mut self) {
-        let finish = async {
-            while let Some(worked) = self.works.join_next_with_id().await {
-                self.worked(worked);
+        let begun = Instant::now();
+        loop {
+            let is_away = self.tracker.is_away() || self.shared.parts.sink.is_away();
+            let deadline = begun + if is_away { LAST_WORK_AWAY } else { LAST_WORK };
+            let look = deadline.min(Instant::now() + LAST_LOOK);
+            match timeout_at(look, self.works.join_next_with_id()).await {
+                Ok(Some(worked)) => self.worked(worked),
+                Ok(None) => return,
+                Err(_) if look < deadline => {}
+                Err(_) => {
+                    let name = &self.shared.options.name;
+                    tracing::warn!(consumer = %name, is_away, "deliveries in flight are given up and will be repeated");
+                    self.works.shutdown().await;
+                    self.working.clear();
+                    return;
+                }
             }
-        };
-        if timeout(LAST_WORK, finish).await.is_err() {
-            tracing::warn!(consumer = %self.shared.options.name, "deliveries in flight did not finish in time and will be repeated");
-            self.works.shutdown().await;
-            self.working.clear();
         }
     }
 
@@ -310,7 +324,7 @@ impl Runner {
 
 fn tracker_of(shared: &Shared, state: &ConsumerState) -> Tracker {
     let is_stopped = state.paused || !state.disabled.is_empty();
-    Tracker::new(state.position.clone(), is_stopped, None, shared.options.limits)
+    Tracker::new(state.position.clone(), is_stopped, state.behind_since, shared.options.limits)
 }
 
 /// The page after `from`, once there is one.

@@ -50,20 +50,34 @@ impl Shared {
         ended: &mut Ended,
         not_taken: &mut Option<(String, SinkError)>,
     ) -> Result<(), StoreError> {
-        let Some(head) = self.parts.log.room(room).await? else { return Ok(()) };
+        let Some(head) = self.parts.log.room(room).await? else {
+            if origin.is_parked {
+                (ended.done, ended.outcome) = (None, Outcome::StillParked);
+            }
+            return Ok(());
+        };
+        let mut parked = None;
         let done = match origin.done {
             Some(done) => done,
             None => {
                 let row = self.row(room).await?.unwrap_or_else(|| RoomProgress::unread(origin.announced()));
                 let row = self.started(room, &head, row).await?;
                 (ended.done, ended.was_pending) = (Some(row.done), row.pending);
-                if let Some(parked) = row.parked {
-                    ended.outcome = Outcome::Parked(parked);
-                    return Ok(());
-                }
+                parked = row.parked;
                 row.done
             }
         };
+        // With a room that is deleted, its refused event is gone: only the deletion is left to deliver.
+        let is_gone = done.epoch == head.epoch && done.seq + 1 < head.floor;
+        ended.resumed = is_gone && (origin.is_parked || parked.is_some());
+        if origin.is_parked && !is_gone {
+            (ended.done, ended.outcome) = (None, Outcome::StillParked);
+            return Ok(());
+        }
+        if let Some(parked) = parked.filter(|_| !is_gone) {
+            ended.outcome = Outcome::Parked(parked);
+            return Ok(());
+        }
         ended.outcome = Outcome::UpTo { head: head.head };
         let is_same = done.epoch == head.epoch;
         // A restored room has another history, even if it shares a prefix.

@@ -63,7 +63,7 @@ pub(super) struct Seen {
 impl Seen {
     /// When the lease became, or becomes, free to be taken.
     fn free_at(&self, expiry: Duration) -> Instant {
-        let is_held = self.lease.as_ref().is_some_and(|lease| !lease.owner.is_empty());
+        let is_held = self.lease.as_ref().is_some_and(Lease::is_held);
         if is_held { self.since + expiry } else { self.since }
     }
 }

@@ -9,7 +9,8 @@ use parlance_core::RoomId;
 use parlance_proto::events::v1::RoomEvent;
 use parlance_store::StoreError;
 use parlance_store::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Fence, RoomPage, RoomProgress, Wanted,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Fence, ListedConsumer, Removed, RoomPage,
+    RoomProgress, Wanted,
 };
 use tokio::time::Instant;
 
@@ -74,6 +75,10 @@ impl EventSink for GuardedSink {
     fn batch(&self) -> usize {
         self.inner.batch()
     }
+
+    fn is_away(&self) -> bool {
+        self.inner.is_away()
+    }
 }
 
 /// Adds the term and order of each write, so that the table refuses late writes of a suspended
@@ -87,7 +92,7 @@ struct GuardedTable {
 
 #[async_trait]
 impl ConsumerTable for GuardedTable {
-    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
+    async fn consumers(&self) -> Result<Vec<ListedConsumer>, StoreError> {
         self.inner.consumers().await
     }
 
@@ -120,5 +125,9 @@ impl ConsumerTable for GuardedTable {
         let number = self.writes.fetch_add(1, Ordering::Relaxed) + 1;
         let fence = Some(Fence { term: self.term, write: number });
         self.inner.write_consumer(name, ConsumerWrite { fence, ..write }).await
+    }
+
+    async fn remove_consumer(&self, name: &ConsumerName) -> Result<Option<Removed>, StoreError> {
+        self.inner.remove_consumer(name).await
     }
 }

@@ -10,7 +10,9 @@ impl Tracker {
     /// Resumes a parked room on an operator's command.
     pub(crate) fn unpark(&mut self, id: &RoomId, row: RoomProgress) {
         let room = self.rooms.entry(id.clone()).or_default();
-        if !matches!(room.phase, Phase::Idle | Phase::Parked) {
+        let is_active = room.phase.is_active();
+        // One that is parked and active is being looked at.
+        if is_active && room.parked.is_none() {
             return;
         }
         room.done = None;
@@ -18,19 +20,25 @@ impl Tracker {
         room.parked = None;
         (room.attempts, room.faults) = (0, 0);
         room.saved_pending = true;
-        room.phase = Phase::Ready;
-        self.active += 1;
         self.unsaved.insert(id.clone());
-        self.ready.push_back(id.clone());
+        if !is_active {
+            room.phase = Phase::Ready;
+            self.active += 1;
+            self.ready.push_back(id.clone());
+        }
     }
 
     /// Resumes parked rooms whose rows say so now, or will: a scan for pending rooms finds them.
     pub(crate) fn unparked(&mut self, rows: &[(RoomId, RoomProgress)]) {
         for (id, row) in rows {
             let is_unsaved = self.unsaved.contains(id);
-            match self.rooms.get(id).filter(|room| room.phase == Phase::Parked) {
+            let parked =
+                self.rooms.get(id).filter(|room| room.parked.is_some() || room.phase == Phase::Parked);
+            match parked {
                 // What is in memory would be written over it.
-                Some(room) if is_unsaved || room.held.is_some() => self.unpark(id, row.clone()),
+                Some(room) if is_unsaved || room.held.is_some() || room.phase.is_active() => {
+                    self.unpark(id, row.clone());
+                }
                 Some(_) => drop(self.rooms.remove(id)),
                 None => {}
             }

@@ -51,7 +51,7 @@ impl Room {
             None => self.done = Some(self.done.map_or(row.done, |done| done.max(row.done))),
             Some(Announced { first, at }) => {
                 self.is_unread = true;
-                self.origin = Origin { done: None, first: first.unwrap_or(u64::MAX), at };
+                self.origin = Origin { first: first.unwrap_or(u64::MAX), at, ..Origin::default() };
             }
         }
     }
@@ -73,11 +73,13 @@ pub(crate) struct Origin {
     pub(crate) first: u64,
     /// or earlier, according to the time of its record.
     pub(crate) at: Timestamp,
+    /// Whether the event after `done` was refused, and the room waits for an operator.
+    pub(crate) is_parked: bool,
 }
 
 impl Default for Origin {
     fn default() -> Self {
-        Self { done: None, first: u64::MAX, at: Timestamp(u64::MAX) }
+        Self { done: None, first: u64::MAX, at: Timestamp(u64::MAX), is_parked: false }
     }
 }
 
@@ -117,6 +119,8 @@ pub(crate) struct Ended {
     pub(crate) answered: bool,
     /// Whether its row, which was read, says that events are pending.
     pub(crate) was_pending: bool,
+    /// Whether it was parked, and goes on: the refused event is gone.
+    pub(crate) resumed: bool,
     /// Commit time of the first event that was not delivered, or earlier, if known.
     pub(crate) behind_since: Option<Timestamp>,
     pub(crate) outcome: Outcome,
@@ -140,6 +144,8 @@ pub(crate) enum Outcome {
     /// be retried, and does not count as an attempt.
     Postponed,
     Parked(Parked),
+    /// It was parked before, and the refused event is still there.
+    StillParked,
 }
 
 impl Ended {
@@ -148,6 +154,7 @@ impl Ended {
         done: None,
         answered: false,
         was_pending: false,
+        resumed: false,
         behind_since: None,
         outcome: Outcome::UpTo { head: 0 },
     };

@@ -96,20 +96,29 @@ impl Client {
         }
     }
 
-    async fn connect(&self) -> Result<Sender, String> {
+    /// The addresses that may be connected to; or why there is none.
+    pub(super) async fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
         let Url { host, port, .. } = &self.url;
         let found = lookup_host((host.as_str(), *port)).await;
         let found: Vec<SocketAddr> =
             found.map_err(|error| format!("cannot resolve {host}: {error}"))?.collect();
-        let allowed = found.iter().filter(|address| self.reach.allows(address.ip()));
-        let mut reason = match found.first() {
+        let allowed: Vec<SocketAddr> =
+            found.iter().copied().filter(|address| self.reach.allows(address.ip())).collect();
+        if !allowed.is_empty() {
+            return Ok(allowed);
+        }
+        Err(match found.first() {
             Some(address) => format!(
                 "{host} is at {}, which is no address of the internet: allow-private-addresses",
                 address.ip()
             ),
             None => format!("{host} has no address"),
-        };
-        for address in allowed {
+        })
+    }
+
+    async fn connect(&self) -> Result<Sender, String> {
+        let mut reason = String::new();
+        for address in self.addresses().await? {
             let stream = match timeout(WEBHOOK_CONNECT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(error)) => {
@@ -125,7 +134,7 @@ impl Client {
             if !self.url.is_tls {
                 return open(stream).await;
             }
-            return open(tls::connect(host, stream).await?).await;
+            return open(tls::connect(&self.url.host, stream).await?).await;
         }
         Err(reason)
     }

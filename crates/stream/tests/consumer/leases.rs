@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use parlance_core::RoomId;
 use parlance_store::StoreError;
 use parlance_store::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Fence, Lease, LeaseTable, RoomPage,
-    RoomProgress, Wanted,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Fence, Lease, LeaseTable, ListedConsumer,
+    Removed, RoomPage, RoomProgress, Wanted,
 };
 use parlance_stream::consumer::{Options, Parts, Start};
 use parlance_stream::leased::{LeaseTimes, Leased, Leasing, Reader};
@@ -33,7 +33,7 @@ pub(super) type Leases = Arc<Mutex<BTreeMap<ConsumerName, Lease>>>;
 pub(super) struct Way {
     world: Arc<World>,
     leases: Leases,
-    is_cut: AtomicBool,
+    pub(super) is_cut: AtomicBool,
     /// Its writes are carried out, but the answers are lost.
     loses_answers: AtomicBool,
     /// When it read a lease.
@@ -111,7 +111,7 @@ impl Suspended {
 
 #[async_trait]
 impl ConsumerTable for Suspended {
-    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
+    async fn consumers(&self) -> Result<Vec<ListedConsumer>, StoreError> {
         self.world.consumers().await
     }
 
@@ -145,16 +145,20 @@ impl ConsumerTable for Suspended {
         }
         self.world.write_consumer(name, write).await
     }
+
+    async fn remove_consumer(&self, name: &ConsumerName) -> Result<Option<Removed>, StoreError> {
+        self.world.remove_consumer(name).await
+    }
 }
 
-struct Worker {
+pub(super) struct Worker {
     _reader: Reader,
-    leased: Leased,
+    pub(super) leased: Leased,
     way: Arc<Way>,
     end: CancellationToken,
 }
 
-fn worker(world: &Arc<World>, leases: &Leases, owner: &str) -> Worker {
+pub(super) fn worker(world: &Arc<World>, leases: &Leases, owner: &str) -> Worker {
     worker_of(world, world.parts(), leases, owner)
 }
 

@@ -40,20 +40,6 @@ fn has_taken(world: &World, room: &RoomId, epoch: u64, seq: u64) -> bool {
     world.taken().contains(&(room.clone(), EventKey { epoch, seq }))
 }
 
-/// The refused event is gone with the room: only the event of the deletion is left, which nobody has refused.
-#[tokio::test(start_paused = true)]
-async fn a_skip_in_a_deleted_room_skips_nothing_else() {
-    let world = World::new(41, false);
-    let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
-    world.append(&room(1), 1);
-    world.poison(&room(1));
-    world.append(&room(1), 3);
-    wait("parked", || world.parked() == 1).await;
-    world.delete(&room(1));
-    unpark(&consumer, &room(1), true).await;
-    wait("the deletion is delivered", || has_taken(&world, &room(1), 1, 5)).await;
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_skip_after_a_restore_skips_nothing_of_the_new_history() {
     let world = World::new(42, false);

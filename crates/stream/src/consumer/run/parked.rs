@@ -33,6 +33,8 @@ impl ParkedRooms {
                 self.change(room);
                 self.add(room.clone(), parked.since);
             }
+            // Of these nothing is known, or nothing is new.
+            Outcome::Postponed | Outcome::StillParked => {}
             _ if self.rooms.contains_key(room) => self.resumed(room),
             _ => {}
         }

@@ -79,6 +79,10 @@ pub(super) struct World {
     pub(super) troubled: Mutex<BTreeMap<RoomId, Trouble>>,
     /// The sink never answers.
     pub(super) hangs: Mutex<bool>,
+    /// The sink says by itself that it can deliver nothing.
+    pub(super) says_away: Mutex<bool>,
+    /// How long the sink takes for each call, beside some milliseconds.
+    pub(super) takes: Mutex<Duration>,
     /// The sink takes what it is given, and says that it does not.
     pub(super) lies: Mutex<bool>,
     /// A room that is damaged.
@@ -111,6 +115,8 @@ impl World {
             stuck: Mutex::default(),
             troubled: Mutex::default(),
             hangs: Mutex::default(),
+            says_away: Mutex::default(),
+            takes: Mutex::default(),
             lies: Mutex::default(),
             damaged: Mutex::default(),
             unreadable: Mutex::default(),

@@ -25,7 +25,8 @@ impl World {
 impl EventSink for World {
     async fn deliver(&self, room: &RoomId, events: &[RoomEvent]) -> Delivered {
         let millis = lock(&self.dice).below(40);
-        tokio::time::sleep(Duration::from_millis(millis)).await;
+        let takes = *lock(&self.takes);
+        tokio::time::sleep(takes + Duration::from_millis(millis)).await;
         let unavailable = |count| {
             let reason = "not now".to_owned();
             Delivered { count, error: Some(SinkError::Unavailable { reason, retry_after: None }) }
@@ -77,5 +78,9 @@ impl EventSink for World {
 
     fn batch(&self) -> usize {
         3
+    }
+
+    fn is_away(&self) -> bool {
+        *lock(&self.says_away)
     }
 }

@@ -2,7 +2,8 @@ use async_trait::async_trait;
 use parlance_core::{Clock as _, RoomId};
 use parlance_store::StoreError;
 use parlance_store::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, RoomPage, RoomProgress, Wanted,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, ListedConsumer, Removed, RoomPage,
+    RoomProgress, Wanted,
 };
 use parlance_store::feed::Changes;
 
@@ -10,8 +11,9 @@ use super::{World, lock};
 
 #[async_trait]
 impl ConsumerTable for World {
-    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
-        Ok(lock(&self.state).states.clone().into_iter().collect())
+    async fn consumers(&self) -> Result<Vec<ListedConsumer>, StoreError> {
+        let states = lock(&self.state).states.clone();
+        Ok(states.into_iter().map(|(name, state)| (name, Ok(state))).collect())
     }
 
     async fn consumer(&self, name: &ConsumerName) -> Result<Option<ConsumerState>, StoreError> {
@@ -94,5 +96,18 @@ impl ConsumerTable for World {
         self.moved.notify_waiters();
         // The answer is lost.
         if self.chance(failing) { Err(StoreError::Overloaded) } else { Ok(()) }
+    }
+
+    async fn remove_consumer(&self, name: &ConsumerName) -> Result<Option<Removed>, StoreError> {
+        let state = &mut *lock(&self.state);
+        let (mut removed, is_there) = (Removed::default(), state.states.remove(name).is_some());
+        state.rows.retain(|(owner, _), progress| {
+            let is_other = owner != name;
+            if !is_other {
+                removed.count(progress);
+            }
+            is_other
+        });
+        Ok((is_there || removed.rooms > 0).then_some(removed))
     }
 }
