@@ -18,7 +18,7 @@ DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 
 # Stages run one after the other, in the given order, whatever -j says.
 .NOTPARALLEL:
-.PHONY: attack kafka-tls run release web cluster events test build lint unit shared doc-examples instructions openapi clients browser mobile firefox replay-few replay torture torture-events torture-few torture-planted fuzz simulate simulate-wide contract-moto fleet bench bench-quick clean help
+.PHONY: attack kafka-tls run release web cluster events test build lint unit shared doc-examples instructions openapi clients browser mobile api-reference firefox replay-few replay torture torture-events torture-few torture-planted fuzz simulate simulate-wide contract-moto fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -104,6 +104,9 @@ browser: build $(TOOLS)/ready clients/react/node_modules/.package-lock.json ## t
 # Not part of `make test`: a workspace of its own, whose first build takes minutes.
 mobile: build ## the client for mobile apps: its tests, conformance through Python, an example in Kotlin
 	tools/check-mobile $(DEBUG_SERVER)
+
+api-reference: clients/ts/src/gen/chat_pb.ts ## the reference of the TypeScript SDK as pages, in clients/ts/docs
+	cd clients/ts && npm run --silent docs
 
 firefox: build ## the main scenario of the web app, in firefox-esr (apt install firefox-esr)
 	cd $(WEB) && PARLANCE_BIN=$(DEBUG_SERVER) npm run --silent firefox

@@ -1,7 +1,6 @@
-import axe from "axe-core";
-import type { BrowserContextOptions, Page } from "playwright-core";
 import { beforeAll, expect, test } from "vitest";
 
+import { faults, LOOKS } from "./axe.js";
 import { composer, entry, message, open, say, until } from "./browser.js";
 import { people, server } from "./stage.js";
 
@@ -12,28 +11,6 @@ beforeAll(async () => {
   await say(zoe, "🎉");
   await message(zoe, "🎉").locator("[data-state=sent]").waitFor();
 });
-
-/** Violations found by axe of the rules of WCAG 2.2 AA and best practices. */
-async function faults(page: Page): Promise<string[]> {
-  // Not by a script element, which the page would not run.
-  await page.evaluate(axe.source.replace(/^/, "window.module = undefined;"));
-  const { violations } = await page.evaluate(() =>
-    (globalThis as unknown as { axe: typeof axe }).axe.run(document, {
-      // Otherwise it inspects style sheets by adding one, which the page does not allow.
-      preload: false,
-      // Menus are at the end of the page, outside of any landmark, and have the focus while they are open.
-      rules: { region: { enabled: false } },
-      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-    }),
-  );
-  return violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html}\n${failureSummary}`));
-}
-
-const LOOKS: [string, BrowserContextOptions][] = [
-  ["light", { colorScheme: "light" }],
-  ["dark", { colorScheme: "dark" }],
-  ["a phone", { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true }],
-];
 
 test.each(LOOKS)("axe finds nothing in %s", async (look, options) => {
   const context = await people.context({ reducedMotion: "reduce", ...options });

@@ -18,7 +18,7 @@ test("what someone writes who is blocked is hidden in shared rooms, and shown on
   await details(page);
   await page.getByRole("button", { name: "Manage Bela 1" }).click();
   // One who may not manage the room finds nothing else there.
-  expect(await page.getByRole("menuitem").allTextContents()).toEqual(["Block"]);
+  expect(await page.getByRole("menuitem").allTextContents()).toEqual(["Block", "Report"]);
   await page.getByRole("menuitem", { name: "Block", exact: true }).click();
   await confirm(page, "Block");
   await message(page, "a nuisance").waitFor({ state: "detached" });

@@ -1,4 +1,6 @@
-import { Client, type Command, type ConnectionState, IndexedDbStorage, type Room, UnauthenticatedError, v1 } from "@parlance/client";
+import { type ChatMessage, Client, type Command, type ConnectionState, IndexedDbStorage, type Room, UnauthenticatedError, v1 } from "@parlance/client";
+import type { Invitation } from "@parlance/client/invitations";
+import { invitations } from "@parlance/svelte";
 import { createContext } from "svelte";
 
 import { Drafts } from "./drafts";
@@ -24,6 +26,7 @@ export class Chat {
   readonly drafts: Drafts;
   readonly mentions: Mentions;
   readonly isLocal: boolean;
+  readonly #invitations: { readonly current: readonly Invitation[] };
   readonly #rooms: Rooms;
   /** The state of the connection. */
   state = $state.raw<ConnectionState>({ status: "idle" });
@@ -34,6 +37,12 @@ export class Chat {
   readonly #blockedKey: string;
   /** The last problem, to be shown. */
   problem = $state<string>();
+  /** What was done in another way than one may expect, to be shown. */
+  notice = $state<string>();
+  /** Whom the user is about to report: for a message, or as such. */
+  reporting = $state.raw<{ userId: string; message?: ChatMessage }>();
+  /** Whom the user is about to mute in a room. */
+  muting = $state.raw<{ room: Room; userId: string; done: (is: boolean) => void }>();
   /** The question to be confirmed. */
   question = $state.raw<{ text: string; action: string; answer: (is: boolean) => void }>();
 
@@ -66,6 +75,7 @@ export class Chat {
     this.people = new People(this.client, userId, () => this.state.status === "online");
     this.pictures = new Pictures(this.client);
     this.#rooms = new Rooms(this.client);
+    this.#invitations = invitations(this.client);
     this.drafts = new Drafts(userId);
     this.#blockedKey = `parlance:blocked:${userId}`;
     this.blocked = new Set(shared.get(this.#blockedKey)?.split(" "));
@@ -120,6 +130,11 @@ export class Chat {
   /** Rooms that the user has hidden: they can be found by search. */
   get hiddenRooms(): readonly Room[] {
     return this.#rooms.hidden;
+  }
+
+  /** Invitations that wait for the user's answer, latest first. */
+  get invitations(): readonly Invitation[] {
+    return this.#invitations.current;
   }
 
   /** Whether the rooms have been loaded. */

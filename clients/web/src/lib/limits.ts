@@ -5,10 +5,10 @@ const WARN_BYTES = 1_000;
 
 const encoder = new TextEncoder();
 
-/** How many more bytes a message may have, negative if it is too long; undefined while that is far off. */
-export function bytesLeft(text: string, max = MAX_TEXT_BYTES): number | undefined {
+/** How many more bytes a text may have, negative if it is too long; undefined while that is far off. */
+export function bytesLeft(text: string, max = MAX_TEXT_BYTES, warn = WARN_BYTES): number | undefined {
   // A UTF-16 unit has at most three bytes, so most texts need not be counted.
-  if (text.length * 3 < max - WARN_BYTES) return undefined;
+  if (text.length * 3 < max - warn) return undefined;
   const left = max - encoder.encode(text).length;
-  return left < WARN_BYTES ? left : undefined;
+  return left < warn ? left : undefined;
 }

@@ -1,6 +1,7 @@
 import { type Room, v1 } from "@parlance/client";
 
 import type { Chat } from "./chat.svelte";
+import { sayWhoWasAsked } from "./invitations";
 import { route } from "./route.svelte";
 import { texts } from "./texts";
 
@@ -39,8 +40,47 @@ export async function drop(event: DragEvent, room: Room, chat: Chat): Promise<vo
   await addMembers(chat, room, [userId]);
 }
 
+/** Adds people, and says whom the server has invited instead. */
 export async function addMembers(chat: Chat, room: Room, userIds: string[]): Promise<void> {
-  await chat.attempt(texts.failures.add, () => chat.client.call("addMembers", { roomId: room.id, userIds }));
+  sayWhoWasAsked(chat, await chat.attempt(texts.failures.add, () => room.addMembers(userIds)));
+}
+
+export function setRole(chat: Chat, room: Room, userId: string, role: v1.Role): void {
+  void chat.attempt(texts.failures.changeRole, () => chat.client.call("setRole", { roomId: room.id, userId, role }));
+}
+
+/** Makes somebody the owner, after a question. */
+export async function handOver(chat: Chat, room: Room, userId: string): Promise<void> {
+  if (await chat.confirm(texts.details.askOwner(chat.people.name(userId)), texts.details.makeOwner)) setRole(chat, room, userId, v1.Role.OWNER);
+}
+
+/** Removes a member, after a question. */
+export async function remove(chat: Chat, room: Room, userId: string): Promise<void> {
+  const question = texts.details.askRemove(chat.people.name(userId), chat.titleOf(room));
+  if (!(await chat.confirm(question, texts.details.remove))) return;
+  await chat.attempt(texts.failures.remove, () => chat.client.call("removeMember", { roomId: room.id, userId }));
+}
+
+/** Bans somebody, after a question. */
+export async function ban(chat: Chat, room: Room, userId: string): Promise<void> {
+  const question = texts.details.askBan(chat.people.name(userId), chat.titleOf(room));
+  if (!(await chat.confirm(question, texts.details.ban))) return;
+  await chat.attempt(texts.failures.ban, () => room.banMember(userId));
+}
+
+/** Mutes somebody, after asking for how long. */
+export function mute(chat: Chat, room: Room, userId: string): Promise<boolean> {
+  return new Promise((done) => (chat.muting = { room, userId, done }));
+}
+
+export async function unmute(chat: Chat, room: Room, userId: string): Promise<void> {
+  await chat.attempt(texts.failures.change, () => room.unmuteMember(userId));
+}
+
+/** Deletes a message of somebody else, after a question. */
+export async function removeMessage(chat: Chat, room: Room, seq: number): Promise<void> {
+  if (!(await chat.confirm(texts.message.deleteForEveryone, texts.message.delete))) return;
+  await chat.attempt(texts.failures.deleteMessage, () => room.delete(seq));
 }
 
 /** Leaves a room, after handing it over if a new owner is given, and navigates to the list. */

@@ -2,6 +2,9 @@ import { v1 } from "@parlance/client";
 
 import { texts } from "./texts";
 
+/** What happened to somebody. */
+type UserNote = "joined" | "added" | "left" | "removed" | "banned" | "unbanned" | "muted" | "unmuted" | "invited" | "declined" | "revoked";
+
 /** An event of a room other than a message. */
 export interface Note {
   readonly seq: number;
@@ -10,7 +13,7 @@ export interface Note {
   readonly what:
     | { readonly kind: "created" }
     | { readonly kind: "changed"; readonly title: string }
-    | { readonly kind: "joined" | "added" | "left" | "removed" | "banned" | "unbanned"; readonly userId: string }
+    | { readonly kind: UserNote; readonly userId: string }
     | { readonly kind: "owner" | "admin" | "member"; readonly userId: string };
 }
 
@@ -41,6 +44,14 @@ export function noteOf({ seq, at, actorId, body }: v1.Event): Note | undefined {
       return note({ kind: "banned", userId: body.value.userId });
     case "memberUnbanned":
       return note({ kind: "unbanned", userId: body.value.userId });
+    case "memberMuted":
+      return note({ kind: "muted", userId: body.value.userId });
+    case "memberUnmuted":
+      return note({ kind: "unmuted", userId: body.value.userId });
+    case "memberInvited":
+      return note({ kind: "invited", userId: body.value.userId });
+    case "invitationEnded":
+      return note({ kind: body.value.userId === actorId ? "declined" : "revoked", userId: body.value.userId });
     case "roleChanged": {
       const kind = ROLES[body.value.role];
       return kind && note({ kind, userId: body.value.userId });
@@ -72,8 +83,8 @@ export function linesOf(notes: readonly Note[], name: (userId: string) => string
 
 function continues(first: Note, next: Note): boolean {
   if (first.what.kind !== next.what.kind || !("userId" in first.what)) return false;
-  // Joins and leaves of many users are combined; everything else by one actor only.
-  return first.actorId === next.actorId || first.what.kind === "joined" || first.what.kind === "left";
+  // Joins, leaves and answers of many users are combined; everything else by one actor only.
+  return first.actorId === next.actorId || ["joined", "left", "declined"].includes(first.what.kind);
 }
 
 function lineOf(group: readonly Note[], name: (userId: string) => string): string {
@@ -99,6 +110,13 @@ function lineOf(group: readonly Note[], name: (userId: string) => string): strin
       return texts.notes.banned(actor, names);
     case "unbanned":
       return texts.notes.unbanned(actor, names);
+    case "muted":
+    case "unmuted":
+    case "invited":
+    case "revoked":
+      return texts.notes[what.kind](actor, names);
+    case "declined":
+      return texts.notes.declined(names);
     case "owner":
       return texts.notes.madeOwner(actor, names);
     case "admin":

@@ -1,5 +1,6 @@
 import type { MessageState, PendingChange } from "@parlance/client";
 
+import { invitations, moderationNotes, muting, reports } from "./en-moderation";
 import { grammar } from "./grammar";
 
 const { number, plural, list } = grammar("en");
@@ -159,10 +160,15 @@ export const en = {
       `${actor} made ${list(names)} ${names.length === 1 ? "a member" : "members"} again`,
     banned: (actor: string, names: readonly string[]) => `${actor} banned ${list(names)}`,
     unbanned: (actor: string, names: readonly string[]) => `${actor} lifted the ban of ${list(names)}`,
+    ...moderationNotes,
     /** Replaces names if there are too many. */
     others: (count: number) => plural(count, { one: "# other", other: "# others" }),
     more: (count: number) => plural(count, { one: "# more change", other: "# more changes" }),
   },
+
+  invitations,
+  reports,
+  muting,
 
   composer: {
     label: (to: string) => `Message ${to}`,
@@ -349,6 +355,15 @@ export const en = {
     copyNeedsHttps: "the browser only allows it on https pages",
     create: "Could not create it",
     add: "Could not add them",
+    invite: "Could not invite them",
+    accept: "Could not accept",
+    decline: "Could not decline",
+    loadInvitations: "Could not load who is invited",
+    mute: "Could not mute",
+    report: "The report was not sent",
+    loadReports: "Could not load the reports",
+    answerReport: "Could not answer the report",
+    deleteMessage: "Could not delete the message",
     lobby: "The lobby is closed",
     handOver: "Could not transfer ownership",
   },

@@ -1,0 +1,70 @@
+import type { ChatMessage, Room } from "@parlance/client";
+import { listReports, type Report, type ReportOutcome, resolveReport } from "@parlance/client/reports";
+
+import type { Chat } from "./chat.svelte";
+
+/** Reports that are read at once; the rest follows once these are answered. */
+const MOST = 100;
+/** No signal says that there is a new one. */
+const READ_EVERY_MS = 60_000;
+
+/** The open reports of one message. */
+export interface ReportedMessage {
+  readonly seq: number;
+  readonly userId: string;
+  /** As it was when it was last reported. */
+  readonly message: ChatMessage | undefined;
+  /** Latest first. */
+  readonly reports: readonly Report[];
+}
+
+/** The open reports of messages in a room, for its owner and admins. */
+export class Reports {
+  readonly #chat: Chat;
+  readonly #room: Room;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #reads = 0;
+  /** The message that was last reported first. */
+  messages = $state.raw<readonly ReportedMessage[]>([]);
+  /** Whether there are more. */
+  hasMore = $state(false);
+  isLoaded = $state(false);
+
+  constructor(chat: Chat, room: Room) {
+    [this.#chat, this.#room] = [chat, room];
+    this.#timer = setInterval(() => void this.load().catch(() => {}), READ_EVERY_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#reads += 1;
+  }
+
+  async load(): Promise<void> {
+    const turn = ++this.#reads;
+    const bySeq = new Map<number, Report[]>();
+    let count = 0;
+    for await (const report of listReports(this.#chat.client, { roomId: this.#room.id })) {
+      if (++count > MOST) break;
+      const { seq = 0 } = report;
+      const others = bySeq.get(seq);
+      if (others) others.push(report);
+      else bySeq.set(seq, [report]);
+    }
+    // A later one is more recent.
+    if (turn !== this.#reads) return;
+    this.messages = [...bySeq].map(([seq, reports]) => ({ seq, userId: reports[0]!.userId, message: reports[0]!.message, reports }));
+    this.hasMore = count > MOST;
+    this.isLoaded = true;
+  }
+
+  /** Answers all reports of a message in the same way. */
+  async resolve({ reports }: ReportedMessage, outcome: ReportOutcome): Promise<void> {
+    try {
+      for (const { id } of reports) await resolveReport(this.#chat.client, id, outcome);
+    } finally {
+      // What somebody else has answered meanwhile is gone, too.
+      await this.load();
+    }
+  }
+}
