@@ -186,6 +186,11 @@ async fn moderators_see_what_they_may_act_on_and_read() {
     assert_eq!(refused(&mut at_owner, request).await, "report_not_found");
     // A former member still reports what they may read, and reads no reports.
     owner.remove(&room, admin).await;
+    // Whom every admin may ban now.
+    assert_eq!(
+        ids(&mut peer.connect(Door::Grpc).await, &room).await,
+        [by_admin, by_member].map(Clone::clone)
+    );
     let mut at_admin = admin.connect(Door::Grpc).await;
     assert_eq!(refused(&mut at_admin, in_room(&room, ReportState::Open)).await, "not_member");
     at_admin.call(report_of(&room, of_member)).await.unwrap();
@@ -281,20 +286,34 @@ async fn reports_lose_the_words_of_deleted_users_and_are_exported_in_part() {
     let (his, hers) = (app.bob.say(&room, "of bob").await, app.alice.say(&room, "of alice").await);
     app.alice.chat().report_message(report_of(&room, his)).await.unwrap();
     app.bob.chat().report_message(report_of(&room, hers)).await.unwrap();
-
-    let export = v1::ExportUserRequest { user_id: "bob".to_owned(), page_token: String::new() };
-    let items = at_app.call(export).await.unwrap().items;
-    let reports: Vec<_> = items
-        .iter()
-        .filter_map(|item| match &item.item {
+    let id = listed(&mut at_app, &room, ReportState::Open).await[1].report_id.clone();
+    let warned = answer(&id, ReportOutcome::ActionTaken, "alice complained, see her ticket");
+    let mut at_alice = app.alice.connect(Door::Grpc).await;
+    at_alice.call(warned).await.unwrap();
+    let exported = async |at: &mut Conversation, user: &str| {
+        let export = v1::ExportUserRequest { user_id: user.to_owned(), page_token: String::new() };
+        let items = at.call(export).await.unwrap().items;
+        let reports = items.into_iter().filter_map(|item| match item.item {
             Some(Item::Report(report)) => Some(report),
             _ => None,
-        })
-        .collect();
+        });
+        reports.collect::<Vec<_>>()
+    };
+    // The note is its author's.
+    let reports = exported(&mut at_app, "alice").await;
+    let [_, _, noted] = reports.as_slice() else { panic!("{reports:?}") };
+    let note = noted.resolution.as_ref().unwrap().note.as_str();
+    assert_eq!((noted.seq, note), (his, "alice complained, see her ticket"));
+    assert_eq!((noted.reporter_id.as_str(), noted.text.as_str(), &noted.message), ("", "", &None));
+
+    let reports = exported(&mut at_app, "bob").await;
     let [made, about] = reports.as_slice() else { panic!("{reports:?}") };
     assert_eq!((made.reporter_id.as_str(), made.text.as_str(), made.seq), ("bob", "this is too much", hers));
     assert_eq!((&made.message, &made.resolution), (&None, &None), "nothing of others");
     assert_eq!((about.reporter_id.as_str(), about.text.as_str()), ("", ""));
+    let answered = about.resolution.as_ref().unwrap();
+    let said = (answered.outcome(), answered.user_id.as_str(), answered.note.as_str());
+    assert_eq!(said, (ReportOutcome::ActionTaken, "", ""), "a note is for other moderators");
     assert_eq!(text_of(about.message.as_ref().unwrap()), "of bob");
 
     let delete = v1::DeleteUserRequest {
@@ -304,7 +323,8 @@ async fn reports_lose_the_words_of_deleted_users_and_are_exported_in_part() {
         page_token: String::new(),
     };
     assert_eq!(at_app.call(delete).await.unwrap().next_page_token, "");
-    let reports = listed(&mut at_app, &room, ReportState::Open).await;
+    let mut reports = listed(&mut at_app, &room, ReportState::Open).await;
+    reports.extend(listed(&mut at_app, &room, ReportState::Resolved).await);
     let [made, about] = reports.as_slice() else { panic!("{reports:?}") };
     assert_eq!((made.text.as_str(), made.seq, made.reporter_id.as_str()), ("", hers, "bob"));
     assert_eq!(text_of(made.message.as_ref().unwrap()), "of alice", "whose account is there");

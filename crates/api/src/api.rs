@@ -123,7 +123,7 @@ pub struct Api {
     pub(crate) profiles: Arc<Profiles>,
     pub(crate) gate: Gate,
     pub(crate) room_quota: RoomQuota,
-    pub(crate) invitation_rate: RateLimit<UserId>,
+    pub(crate) invitation_rate: Arc<RateLimit<UserId>>,
     pub(crate) inbox: Arc<dyn InboxView>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) turns: Arc<Turns>,
@@ -188,7 +188,7 @@ impl Api {
         parts.auth.revocations().on_ended(move |user| forgetting.forget(user));
         let gate = Gate::new(parts.auth.clone(), accounts.clone(), &parts.limits, parts.clock.clone());
         let PeopleLimits { new_rooms, rooms: most_rooms, invitations, .. } = parts.limits;
-        let invitation_rate = RateLimit::new("invitations", invitations, INVITATIONS_BURST);
+        let invitation_rate = Arc::new(RateLimit::new("invitations", invitations, INVITATIONS_BURST));
         let room_quota = RoomQuota::new(
             new_rooms,
             most_rooms,

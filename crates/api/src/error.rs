@@ -78,14 +78,9 @@ pub enum Error {
     /// Somebody else has answered the report.
     #[error("the report was answered already")]
     ReportResolved,
-    /// The caller has made many reports, or many are open in the room.
-    #[error("too many reports")]
-    TooManyReports {
-        /// How many may be made or open.
-        limit: usize,
-        /// The room with so many.
-        room: Option<RoomId>,
-    },
+    /// The caller has made this many reports.
+    #[error("{0} reports made already")]
+    TooManyReports(usize),
     /// The screen refused the message.
     #[error("the message was refused")]
     MessageRefused,
@@ -233,12 +228,8 @@ impl From<Error> for Failure {
             Error::RequestIdReused => failure(Code::AlreadyExists, "request_id_reused"),
             Error::ReportNotFound => failure(NotFound, "report_not_found"),
             Error::ReportResolved => failure(FailedPrecondition, "report_resolved"),
-            Error::TooManyReports { limit, room } => {
-                let failure = failure(ResourceExhausted, "too_many_reports").with("limit", limit);
-                match room {
-                    Some(room) => failure.with("room_id", room),
-                    None => failure,
-                }
+            Error::TooManyReports(limit) => {
+                failure(ResourceExhausted, "too_many_reports").with("limit", limit)
             }
             Error::MessageRefused => failure(PermissionDenied, "message_refused"),
             Error::ScreenAway => failure(Unavailable, "screen_unavailable").retry_after(SCREEN_AGAIN),

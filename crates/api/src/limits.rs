@@ -29,6 +29,9 @@ pub struct Sizes {
     pub rooms_page: usize,
     /// Invitations that one user may have at the same time: more than anyone answers, and a call lists them all.
     pub invitations: usize,
+    /// Rooms of each of two users that are searched for one they share, and once more as many behind direct rooms: what a
+    /// few pages list. Beyond, they count as strangers, and an invitation does no harm.
+    pub consent_rooms: usize,
     /// Cache of users known to exist, 100 bytes each. Others are looked up in the store.
     pub known_users: usize,
 }
@@ -46,6 +49,7 @@ impl Sizes {
         inbox_concurrency: 8,
         rooms_page: 200,
         invitations: 100,
+        consent_rooms: 1_000,
         known_users: 100_000,
     };
 
@@ -61,6 +65,7 @@ impl Sizes {
         inbox_concurrency: 3,
         rooms_page: 3,
         invitations: 3,
+        consent_rooms: 30,
         known_users: 3,
     };
 }
@@ -118,15 +123,18 @@ pub(crate) const NEW_ROOMS_BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
 /// A burst of invitations, seconds of the rate: two requests that add as many members as may be.
 pub(crate) const INVITATIONS_BURST: NonZeroU32 = NonZeroU32::new(80).unwrap();
 
-/// Rooms of each of two users that are searched for one they share: what a few pages list. Beyond, they count as
-/// strangers, and an invitation does no harm.
-pub(crate) const CONSENT_ROOMS: usize = 1_000;
-
-/// Shared rooms that are read to find a group among them. Most are groups.
-pub(crate) const CONSENT_GROUPS: usize = 20;
+/// Rooms that two users share and that are read to find a group among them. Each is read once for a request.
+pub(crate) const CONSENT_GROUPS: usize = 200;
 
 /// Last events of a direct room that are searched for an answer: one page.
 pub(crate) const CONSENT_EVENTS: usize = 200;
+
+/// First events of a direct room that are searched for the message it was opened with: it comes after three others, and
+/// may have been edited at once.
+pub(crate) const CONSENT_FIRST_EVENTS: usize = 8;
+
+/// Pages of a user's list of invitations that are read to count them: some may be over, or hidden.
+pub(crate) const INVITED_PAGES: usize = 10;
 
 /// How long the deleted rooms of a user with too many rooms are not counted again, which reads up to 5,000 of them.
 pub(crate) const DELETED_COUNTED_FOR: Duration = Duration::from_secs(60);
@@ -201,8 +209,11 @@ pub(crate) const MAX_REPORTS_A_DAY: usize = 50;
 /// The time in which a user's reports are counted, milliseconds: a day.
 pub(crate) const REPORT_WINDOW_MS: u64 = 24 * 3600 * 1000;
 
-/// Open reports of messages in one room, which are counted for each new one: some 50 KB to read on DynamoDB, and more than
-/// those who moderate it can be expected to have left unread.
+/// Last reports of a user that are searched for one of the same message: those of two days.
+pub(crate) const OWN_REPORTS_SEARCHED: usize = 2 * MAX_REPORTS_A_DAY;
+
+/// Open reports of messages in one room that its moderators see, which are counted for each new one: some 50 KB to read on
+/// DynamoDB, and more than they can be expected to have left unread. Further ones are for the app only.
 pub(crate) const MAX_OPEN_REPORTS: usize = 500;
 
 /// Attempts to change a report that others change at the same moment.

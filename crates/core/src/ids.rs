@@ -126,6 +126,11 @@ impl RoomId {
         self.is_made() && self.0.starts_with('d')
     }
 
+    /// The last id of direct rooms in the order of ids.
+    pub fn last_direct() -> Self {
+        Self(format!("d{}", "f".repeat(32)).into())
+    }
+
     /// Whether it has the form of generated ids.
     fn is_made(&self) -> bool {
         self.0.strip_prefix(['d', 'r']).is_some_and(|hash| {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::{Timestamp, UserId};
+use crate::{Member, Timestamp, UserId};
 
 /// Someone may become a member of a room, if they accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,12 @@ impl Invitation {
     /// Whether it can be accepted at `at`.
     pub fn is_open_at(&self, at: Timestamp) -> bool {
         at < self.until
+    }
+
+    /// Whether it can be accepted at `at` by its user, whose row in the room is `row`. Versions without invitations end
+    /// none by adding or removing somebody.
+    pub fn is_open_for(&self, row: Option<&Member>, at: Timestamp) -> bool {
+        self.is_open_at(at) && row.is_none_or(|row| self.seq > row.changed_at())
     }
 }
 
@@ -77,5 +83,10 @@ impl Invitations {
         if self.of.remove(user).is_some() {
             self.changed = seq;
         }
+    }
+
+    /// Ends all of them by the event at `seq`.
+    pub(crate) fn end_all(&mut self, seq: u64) {
+        (self.changed, self.of) = (seq, BTreeMap::new());
     }
 }

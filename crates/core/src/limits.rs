@@ -49,6 +49,10 @@ pub const MAX_INVITATIONS: usize = 100;
 /// Longest time for which an invitation can be accepted, and the usual one: 30 days.
 pub const MAX_INVITATION_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Time within which inviting the same users again changes nothing, milliseconds: 10 minutes. Each invitation is an event
+/// for all members, and a signal.
+pub const REINVITE_MS: u64 = 10 * 60 * 1000;
+
 /// Members of one room.
 pub const MAX_MEMBERS: u64 = 100_000;
 

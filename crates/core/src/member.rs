@@ -118,6 +118,11 @@ impl Member {
         other.role < self.role || (self.role == Role::Owner && !other.is_active())
     }
 
+    /// Whether an owner or admin may ban `other`: anyone who has left, and those whom they outrank.
+    pub fn may_ban(&self, other: &Self) -> bool {
+        !other.is_active() || self.outranks(other)
+    }
+
     /// Whether they are banned at `at`.
     pub fn is_banned_at(&self, at: Timestamp) -> bool {
         self.standing == Standing::Banned && self.ban_ends.is_none_or(|ends| at < ends)

@@ -26,8 +26,10 @@ pub enum ReportCategory {
     Illegal,
     /// Someone pretends to be somebody else.
     Impersonation,
-    /// Something else, or of a later version.
+    /// Something else.
     Other,
+    /// One of a later version, by its stored number.
+    Later(u32),
 }
 
 /// How a report was answered.
@@ -35,8 +37,10 @@ pub enum ReportCategory {
 pub enum ReportOutcome {
     /// There was nothing to do.
     Dismissed,
-    /// Something was done about it; also an outcome of a later version.
+    /// Something was done about it.
     ActionTaken,
+    /// One of a later version, by its stored number.
+    Later(u32),
 }
 
 /// The answer to a report.
@@ -105,6 +109,8 @@ pub struct Report {
     pub message: Option<ReportedMessage>,
     /// The answer.
     pub resolution: Option<Resolution>,
+    /// Whether moderators of the room do not see it: they had too many open ones when it was made.
+    pub for_app_only: bool,
     /// Whether the reporter's account was deleted, and their words with it.
     pub reporter_erased: bool,
     /// Whether the account of the reported user was deleted, and the copy of the message with it.
@@ -121,7 +127,7 @@ impl Report {
     pub fn lists(&self) -> Vec<ReportList> {
         let is_open = self.resolution.is_none();
         let mut lists = vec![ReportList::All { is_open }];
-        if let Some(message) = &self.message {
+        if let Some(message) = self.message.as_ref().filter(|_| !self.for_app_only) {
             lists.push(ReportList::Room { room: message.room.clone(), is_open });
         }
         if !self.reporter_erased {
@@ -129,6 +135,9 @@ impl Report {
         }
         if !self.user_erased {
             lists.push(ReportList::About(self.user.clone()));
+        }
+        if let Some(resolution) = &self.resolution {
+            lists.push(ReportList::AnsweredBy(resolution.by.clone()));
         }
         lists
     }
@@ -178,6 +187,8 @@ pub enum ReportList {
     By(UserId),
     /// Those about a user or their messages.
     About(UserId),
+    /// Those that a user has answered, as the last one.
+    AnsweredBy(UserId),
 }
 
 /// The stored name of a list. No id contains a space.
@@ -189,6 +200,7 @@ impl fmt::Display for ReportList {
             Self::Room { room, is_open } => write!(out, "{} {room}", state(is_open)),
             Self::By(user) => write!(out, "by {user}"),
             Self::About(user) => write!(out, "about {user}"),
+            Self::AnsweredBy(user) => write!(out, "answered {user}"),
         }
     }
 }
@@ -260,6 +272,7 @@ mod tests {
             user: user("bob"),
             message: Some(ReportedMessage::of(&room, &Entry { event, overlay })),
             resolution: None,
+            for_app_only: false,
             reporter_erased: false,
             user_erased: false,
         }
@@ -284,6 +297,23 @@ mod tests {
         let erased = erased.without_words_of(&user("alice")).unwrap();
         assert_eq!((erased.text.as_str(), erased.lists().len()), ("", 2));
         assert_eq!(erased.without_words_of(&user("alice")), None, "once more");
+    }
+
+    #[test]
+    fn a_report_is_in_the_lists_of_those_who_see_it() {
+        let resolution = Resolution {
+            at: Timestamp(9),
+            by: user("carol"),
+            outcome: ReportOutcome::Dismissed,
+            note: Reason::default(),
+        };
+        let answered = Report { resolution: Some(resolution), ..report() };
+        assert!(answered.lists().contains(&ReportList::AnsweredBy(user("carol"))));
+        let (room, is_open) = (RoomId::parse("room").unwrap(), true);
+        assert!(report().lists().contains(&ReportList::Room { room: room.clone(), is_open }));
+        let for_app_only = Report { for_app_only: true, ..report() };
+        assert!(!for_app_only.lists().contains(&ReportList::Room { room, is_open }));
+        assert!(for_app_only.lists().contains(&ReportList::All { is_open }));
     }
 
     #[test]

@@ -44,12 +44,29 @@ impl Bucket {
     /// # Errors
     /// The time until one is.
     pub fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
-        let wait = self.wait(rate, now);
+        self.take_many(rate, 1, now)
+    }
+
+    /// Takes as many permits of `rate` if all are available at `now`; more than a burst once that is.
+    ///
+    /// # Errors
+    /// The time until they are.
+    pub fn take_many(&mut self, rate: Rate, count: u32, now: Instant) -> Result<(), Duration> {
+        if count == 0 {
+            return Ok(());
+        }
+        let ahead = rate.ahead.saturating_sub(rate.each.saturating_mul(count - 1));
+        let wait = self.wait(Rate { ahead, ..rate }, now);
         if !wait.is_zero() {
             return Err(wait);
         }
-        self.spend(rate, now);
+        self.spend(Rate { each: rate.each.saturating_mul(count), ..rate }, now);
         Ok(())
+    }
+
+    /// Gives permits of `rate` back that were taken for nothing.
+    pub fn give_back(&mut self, rate: Rate, count: u32) {
+        self.full_at = self.full_at.and_then(|at| at.checked_sub(rate.each.saturating_mul(count)));
     }
 
     /// Takes the next permit, and returns the time until it is due.
@@ -123,11 +140,26 @@ impl<K: Clone + Eq + Hash> Keyed<K> {
     /// # Errors
     /// The time until one is.
     pub fn take(&self, key: &K) -> Result<(), Duration> {
+        self.take_many(key, 1)
+    }
+
+    /// Takes as many permits of `key` if all are available now.
+    ///
+    /// # Errors
+    /// The time until they are.
+    pub fn take_many(&self, key: &K, count: u32) -> Result<(), Duration> {
         let now = Instant::now();
         if let Some(mut bucket) = self.buckets.get_mut(key) {
-            return bucket.take(self.rate, now);
+            return bucket.take_many(self.rate, count, now);
         }
-        self.buckets.entry(key.clone()).or_default().take(self.rate, now)
+        self.buckets.entry(key.clone()).or_default().take_many(self.rate, count, now)
+    }
+
+    /// Gives permits of `key` back that were taken for nothing.
+    pub fn give_back(&self, key: &K, count: u32) {
+        if let Some(mut bucket) = self.buckets.get_mut(key) {
+            bucket.give_back(self.rate, count);
+        }
     }
 
     /// Forgets keys whose whole burst is available.
@@ -159,6 +191,27 @@ mod tests {
         assert!(!bucket.is_full(after(23.5)));
         assert!(bucket.is_full(after(24.0)));
         assert_eq!(take_all(&mut bucket, rate, after(1e6)), 20);
+    }
+
+    #[test]
+    fn several_permits_are_taken_all_or_none() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let rate = Rate::every(Duration::from_secs(1), 20);
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.take_many(rate, 15, start), Ok(()));
+        assert_eq!(bucket.take_many(rate, 10, start), Err(Duration::from_secs(5)));
+        assert_eq!(bucket.take_many(rate, 0, start), Ok(()));
+        assert_eq!(bucket.take_many(rate, 10, after(5)), Ok(()), "nothing was taken for the attempt");
+        assert_eq!(bucket.take(rate, after(5)), Err(Duration::from_secs(1)));
+        bucket.give_back(rate, 10);
+        assert_eq!(bucket.take_many(rate, 10, after(5)), Ok(()));
+        // More than ever are there at once.
+        assert_eq!(bucket.take_many(rate, 30, after(10)), Err(Duration::from_secs(15)));
+        assert_eq!(bucket.take_many(rate, 30, after(25)), Ok(()));
+        assert_eq!(bucket.take(rate, after(25)), Err(Duration::from_secs(11)));
+        bucket.give_back(rate, 1_000_000);
+        assert!(bucket.is_full(start));
     }
 
     #[test]

@@ -26,12 +26,14 @@ const CATEGORIES: [ReportCategory; 10] = [
 ];
 
 fn category_number(category: ReportCategory) -> u32 {
-    CATEGORIES.iter().zip(0..).find(|(of, _)| **of == category).map_or(0, |(_, number)| number)
+    match category {
+        ReportCategory::Later(number) => number,
+        _ => CATEGORIES.iter().zip(0..).find(|(of, _)| **of == category).map_or(0, |(_, number)| number),
+    }
 }
 
-/// A category of a later version is another one than those that are known.
 fn category_from(number: u32) -> ReportCategory {
-    CATEGORIES.get(number as usize).copied().unwrap_or(ReportCategory::Other)
+    CATEGORIES.get(number as usize).copied().unwrap_or(ReportCategory::Later(number))
 }
 
 pub(crate) fn encode_report(report: &Report) -> Vec<u8> {
@@ -47,6 +49,7 @@ pub(crate) fn encode_report(report: &Report) -> Vec<u8> {
         outcome: match resolution.outcome {
             ReportOutcome::Dismissed => 1,
             ReportOutcome::ActionTaken => 2,
+            ReportOutcome::Later(number) => number,
         },
         note: resolution.note.as_str().to_owned(),
     });
@@ -60,6 +63,7 @@ pub(crate) fn encode_report(report: &Report) -> Vec<u8> {
         resolution,
         reporter_erased: report.reporter_erased,
         user_erased: report.user_erased,
+        for_app_only: report.for_app_only,
     }
     .encode_to_vec()
 }
@@ -86,7 +90,8 @@ pub(crate) fn decode_report(id: &ReportId, bytes: &[u8]) -> Result<Report, Store
                 by: UserId::parse(&resolution.by_id).ok()?,
                 outcome: match resolution.outcome {
                     1 => ReportOutcome::Dismissed,
-                    _ => ReportOutcome::ActionTaken,
+                    2 => ReportOutcome::ActionTaken,
+                    number => ReportOutcome::Later(number),
                 },
                 note: Reason::stored(&resolution.note),
             }),
@@ -102,6 +107,7 @@ pub(crate) fn decode_report(id: &ReportId, bytes: &[u8]) -> Result<Report, Store
             resolution,
             reporter_erased: record.reporter_erased,
             user_erased: record.user_erased,
+            for_app_only: record.for_app_only,
         })
     };
     read().ok_or_else(|| damaged("the report", id))

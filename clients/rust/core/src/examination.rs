@@ -49,9 +49,9 @@ impl Examination {
             let own = event.request_id == id && event.actor_id == user;
             match &mut self.done {
                 // The events of one request are consecutive.
-                Some(done) if own => done.last_seq = event.seq,
+                Some(done) if own => done.extend(&event),
                 Some(done) => return Finding::Done(done.clone()),
-                None if own => self.done = Some(Done { last_seq: event.seq, first: event.into() }),
+                None if own => self.done = Some(Done::starting_with(event)),
                 None => {}
             }
         }
@@ -99,6 +99,8 @@ pub(crate) enum Finding {
 
 #[cfg(test)]
 mod tests {
+    use parlance_proto::v1::event::Body;
+
     use super::*;
 
     fn event(seq: u64) -> v1::Event {
@@ -120,7 +122,7 @@ mod tests {
     }
 
     fn done(seq: u64, last_seq: u64) -> Finding {
-        Finding::Done(Done { first: event(seq).into(), last_seq })
+        Finding::Done(Done { first: event(seq).into(), last_seq, invited: Vec::new() })
     }
 
     #[test]
@@ -136,6 +138,19 @@ mod tests {
         assert_eq!(fresh().read(page(5..=14, 0), "ann", "r12"), Finding::Absent { up_to: 14 });
         // A page that makes no progress is the last.
         assert_eq!(fresh().read(page(5..=5, 5), "ann", "r10"), Finding::Absent { up_to: 14 });
+    }
+
+    #[test]
+    fn it_says_who_was_invited_by_a_request() {
+        let invited = |user: &str| {
+            Some(Body::MemberInvited(v1::MemberInvited { user_id: user.to_owned(), ..Default::default() }))
+        };
+        let mut page = page(5..=14, 0);
+        page.events[5].body = invited("cid");
+        page.events[6].body = invited("dan");
+        page.events[7].body = invited("eve");
+        let Finding::Done(done) = fresh().read(page, "ann", "r10") else { panic!("not found") };
+        assert_eq!(done.invited, ["cid", "dan"]);
     }
 
     #[test]

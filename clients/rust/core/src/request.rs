@@ -366,11 +366,34 @@ pub(crate) struct Done {
     /// Its first event.
     pub(crate) first: Box<v1::Event>,
     pub(crate) last_seq: u64,
+    /// Those whom it invited.
+    pub(crate) invited: Vec<String>,
+}
+
+impl Done {
+    pub(crate) fn starting_with(event: v1::Event) -> Self {
+        let last_seq = event.seq;
+        let invited = invited(&event).into_iter().collect();
+        Self { first: event.into(), last_seq, invited }
+    }
+
+    /// Adds its next event.
+    pub(crate) fn extend(&mut self, event: &v1::Event) {
+        self.last_seq = event.seq;
+        self.invited.extend(invited(event));
+    }
+}
+
+fn invited(event: &v1::Event) -> Option<String> {
+    match &event.body {
+        Some(v1::event::Body::MemberInvited(invited)) => Some(invited.user_id.clone()),
+        _ => None,
+    }
 }
 
 /// The server's answer to a repeat of `operation`; `None` for operations that are in no log.
 pub(crate) fn repeated(operation: &Operation, done: Done) -> Option<Answer> {
-    let Done { first, last_seq } = done;
+    let Done { first, last_seq, invited: invited_user_ids } = done;
     let v1::Event { room_id, seq, at, message_count, .. } = *first;
     let is_repeat = true;
     macro_rules! outcome_of {
@@ -380,10 +403,8 @@ pub(crate) fn repeated(operation: &Operation, done: Done) -> Option<Answer> {
                     let response = v1::SendMessageResponse { room_id, seq, at, message_count, is_repeat };
                     Some(Answer::SendMessage(response))
                 }
-                // Who was invited instead is not known here.
                 Operation::AddMembers(_) => {
                     let outcome = Some(v1::Outcome { seq, last_seq, is_repeat, at });
-                    let invited_user_ids = Vec::new();
                     Some(Answer::AddMembers(v1::AddMembersResponse { outcome, invited_user_ids }))
                 }
                 $(Operation::$kind(_) => {

@@ -36,7 +36,7 @@ use self::audit::Audited;
 pub(crate) use self::calls::Call;
 use self::calls::Operation;
 use self::failed_tokens::FailedTokens;
-pub(crate) use self::rate::{RateLimit, count};
+pub(crate) use self::rate::{Permits, RateLimit, count};
 pub(crate) use self::stream::Refresh;
 use crate::Error;
 use crate::accounts::Accounts;

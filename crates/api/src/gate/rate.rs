@@ -1,5 +1,6 @@
 use std::hash::Hash;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_runtime::rate::{Keyed, Rate};
@@ -32,11 +33,61 @@ impl<K: Clone + Eq + Hash> RateLimit<K> {
         keyed.take(key).inspect_err(|_| count(self.label))
     }
 
+    /// Takes as many permits of `key`, all or none. They are given back unless they are spent.
+    ///
+    /// # Errors
+    /// When so many are there.
+    pub(crate) fn take(self: &Arc<Self>, key: &K, count: usize) -> Result<Permits<K>, Duration> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let Some(keyed) = &self.keyed else { return Ok(Permits::none()) };
+        keyed.take_many(key, count).inspect_err(|_| self::count(self.label))?;
+        Ok(Permits { of: Some((self.clone(), key.clone())), count })
+    }
+
+    fn give_back(&self, key: &K, count: u32) {
+        if let Some(keyed) = &self.keyed {
+            keyed.give_back(key, count);
+        }
+    }
+
     /// Forgets keys that were not used for a while.
     pub(crate) fn trim(&self) {
         if let Some(keyed) = &self.keyed {
             keyed.trim();
         }
+    }
+}
+
+/// Permits that were taken, and are given back when this is dropped, but those that are spent.
+pub(crate) struct Permits<K: Clone + Eq + Hash> {
+    of: Option<(Arc<RateLimit<K>>, K)>,
+    count: u32,
+}
+
+impl<K: Clone + Eq + Hash> Permits<K> {
+    /// For who is not limited.
+    pub(crate) fn none() -> Self {
+        Self { of: None, count: 0 }
+    }
+
+    /// Spends all.
+    pub(crate) fn spend(mut self) {
+        self.count = 0;
+    }
+
+    /// Keeps as many of them, and gives the others back.
+    pub(crate) fn shrink(&mut self, count: usize) {
+        let kept = self.count.min(u32::try_from(count).unwrap_or(u32::MAX));
+        let rest = std::mem::replace(&mut self.count, kept) - kept;
+        if let Some((limit, key)) = &self.of {
+            limit.give_back(key, rest);
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Drop for Permits<K> {
+    fn drop(&mut self) {
+        self.shrink(0);
     }
 }
 

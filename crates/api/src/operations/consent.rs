@@ -1,16 +1,21 @@
 //! Who may add whom to a room at once: with [`Additions::Invite`] people who are strangers to each other take the
 //! consent of who is added.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use parlance_core::{Body, Event, RoomId, RoomKind, SeqRange, UserId};
+use parlance_core::limits::MAX_INVITATION_AGE;
+use parlance_core::{Action, Body, Event, RoomId, RoomKind, SeqRange, UserId};
+use parlance_proto::v1;
 use parlance_store::rooms;
 
+use super::parse;
+use super::rooms::Asked;
 use crate::api::Additions;
-use crate::gate::Admitted;
-use crate::limits::{CONSENT_EVENTS, CONSENT_GROUPS, CONSENT_ROOMS};
+use crate::gate::{Admitted, Permits};
+use crate::limits::{CONSENT_EVENTS, CONSENT_FIRST_EVENTS, CONSENT_GROUPS};
 use crate::{Api, Error};
 
 /// Users to be added to a room.
@@ -22,25 +27,75 @@ pub(super) struct Named {
     pub(super) invited: Vec<UserId>,
 }
 
+/// Whether rooms are groups, as far as they were read for a request.
+type Groups = Mutex<BTreeMap<RoomId, bool>>;
+
 impl Api {
     /// Whether additions by `caller` may become invitations.
     pub(super) fn takes_consent(&self, caller: &Admitted) -> bool {
         self.parts.additions == Additions::Invite && !caller.is_service
     }
 
-    /// Which of `users` the caller adds to a room, and which they only invite.
-    pub(super) async fn by_consent(&self, caller: &Admitted, users: &[UserId]) -> Result<Named, Error> {
-        if !self.takes_consent(caller) {
-            return Ok(Named { added: users.to_vec(), invited: Vec::new() });
-        }
-        let own = self.rooms_in_common_with(&caller.user, None).await?;
-        let known: Vec<bool> = stream::iter(users.to_vec())
+    /// Adds `users` to a room, or invites them if they are strangers to the caller. The room refuses first who may not
+    /// add anybody, since it takes many reads to find out who knows whom.
+    pub(super) async fn add_by_consent(
+        &self,
+        caller: &Admitted,
+        asked: Asked<'_>,
+        users: Vec<UserId>,
+    ) -> Result<v1::AddMembersResponse, Error> {
+        let room = parse::room_id(asked.room)?;
+        let turn = self.turns.take(&caller.user, &room).await;
+        self.existing_users(&users).await?;
+        let (Named { added, invited }, permits) =
+            if self.is_repeat(caller, &asked, Action::Add { users: users.clone() }).await? {
+                // The room knows what it was.
+                (Named { added: Vec::new(), invited: users }, Permits::none())
+            } else {
+                let rows = self.store().members_by_id(&room, &users).await?;
+                let is_member = |user: &UserId| rows.iter().any(|row| row.user == *user && row.is_active());
+                let (members, others): (Vec<UserId>, Vec<UserId>) = users.into_iter().partition(is_member);
+                let (mut named, permits) = self.by_consent(caller, &others, &room).await?;
+                named.added.extend(members);
+                (named, permits)
+            };
+        let action = if invited.is_empty() {
+            Action::Add { users: added }
+        } else {
+            Action::Invite { users: invited.clone(), added, lasts: MAX_INVITATION_AGE }
+        };
+        let of = (invited.clone(), permits);
+        let outcome = self.change_invitations(Some(turn), caller, asked, action, of).await?;
+        let invited_user_ids = if outcome.seq == 0 {
+            // They were invited a moment ago.
+            invited.iter().map(ToString::to_string).collect()
+        } else {
+            self.invited_by_events(&room, outcome.seq, outcome.last_seq).await?
+        };
+        Ok(v1::AddMembersResponse { outcome: Some(outcome), invited_user_ids })
+    }
+
+    /// Which of `users` the caller adds to `room`, and which they only invite, with the permits for that.
+    ///
+    /// # Errors
+    /// The caller invites too fast, or a stranger has too many invitations.
+    pub(super) async fn by_consent(
+        &self,
+        caller: &Admitted,
+        users: &[UserId],
+        room: &RoomId,
+    ) -> Result<(Named, Permits<UserId>), Error> {
+        let users: BTreeSet<UserId> = users.iter().filter(|user| **user != caller.user).cloned().collect();
+        // As if all were strangers: a caller without permits does not have the store searched.
+        let mut permits = self.take_invitations(caller, users.len())?;
+        let own = self.shared_rooms(&caller.user, None).await?;
+        let groups = Groups::default();
+        let known: Vec<bool> = stream::iter(users.clone())
             .map(|user| {
-                let own = &own;
+                let (own, groups) = (&own, &groups);
                 async move {
-                    let is_known = user == caller.user
-                        || self.has_answered(&user, &caller.user).await?
-                        || self.share_a_group(&user, own).await?;
+                    let is_known = self.has_answered(&user, &caller.user).await?
+                        || self.share_a_group(&user, own, groups).await?;
                     Ok::<_, Error>(is_known)
                 }
             })
@@ -48,59 +103,92 @@ impl Api {
             .try_collect()
             .await?;
         let mut named = Named::default();
-        for (user, is_known) in users.iter().zip(known) {
+        for (user, is_known) in users.into_iter().zip(known) {
             let of = if is_known { &mut named.added } else { &mut named.invited };
-            if !of.contains(user) {
-                of.push(user.clone());
-            }
+            of.push(user);
         }
-        Ok(named)
+        permits.shrink(named.invited.len());
+        self.check_invitations_of(&named.invited, room).await?;
+        Ok((named, permits))
     }
 
     /// Rooms that `user` is a member of, but direct ones: the first of them, and of `others` if given.
-    async fn rooms_in_common_with(
+    async fn shared_rooms(
         &self,
         user: &UserId,
         others: Option<&BTreeSet<RoomId>>,
     ) -> Result<BTreeSet<RoomId>, Error> {
-        let rows = rooms::active(self.store(), user, self.sizes().rooms_page).take(CONSENT_ROOMS);
-        let mut rows = pin!(rows);
         let mut found = BTreeSet::new();
-        while let Some(row) = rows.try_next().await? {
-            if !row.room.is_direct() && others.is_none_or(|others| others.contains(&row.room)) {
-                found.insert(row.room);
+        let behind_direct = RoomId::last_direct();
+        // Whoever has very many direct rooms has them in one place.
+        for after in [None, Some(behind_direct.clone())] {
+            let rows = rooms::active_after(self.store(), user, after, self.sizes().rooms_page);
+            let mut rows = pin!(rows.take(self.sizes().consent_rooms));
+            let (mut count, mut has_passed) = (0, false);
+            while let Some(row) = rows.try_next().await? {
+                count += 1;
+                has_passed = row.room > behind_direct;
+                if !row.room.is_direct() && others.is_none_or(|others| others.contains(&row.room)) {
+                    found.insert(row.room);
+                }
+            }
+            if has_passed || count < self.sizes().consent_rooms {
+                break;
             }
         }
         Ok(found)
     }
 
     /// Whether `user` is in a group among `rooms`. Anyone joins a channel, so sharing one says nothing.
-    async fn share_a_group(&self, user: &UserId, rooms: &BTreeSet<RoomId>) -> Result<bool, Error> {
+    async fn share_a_group(
+        &self,
+        user: &UserId,
+        rooms: &BTreeSet<RoomId>,
+        groups: &Groups,
+    ) -> Result<bool, Error> {
         if rooms.is_empty() {
             return Ok(false);
         }
-        for id in self.rooms_in_common_with(user, Some(rooms)).await?.iter().take(CONSENT_GROUPS) {
-            let room = self.store().room(id).await?;
-            if room.is_some_and(|room| room.info.kind == RoomKind::Group && !room.info.deleted) {
+        let shared = self.shared_rooms(user, Some(rooms)).await?;
+        let mut is_group = stream::iter(shared.into_iter().take(CONSENT_GROUPS))
+            .map(|id| async move { self.is_group(id, groups).await })
+            .buffer_unordered(self.sizes().inbox_concurrency);
+        while let Some(is_group) = is_group.try_next().await? {
+            if is_group {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Whether `user` has written in the direct room with `other`, as far back as its last events.
+    /// Whether a room is a group that was not deleted. Each is read once for a request.
+    async fn is_group(&self, id: RoomId, groups: &Groups) -> Result<bool, Error> {
+        let known = groups.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        if let Some(is_group) = known {
+            return Ok(is_group);
+        }
+        let room = self.store().room(&id).await?;
+        let is_group = room.is_some_and(|room| room.info.kind == RoomKind::Group && !room.info.deleted);
+        groups.lock().unwrap_or_else(PoisonError::into_inner).insert(id, is_group);
+        Ok(is_group)
+    }
+
+    /// Whether `user` has written in the direct room with `other`: in its last events, or the message it was opened with.
     async fn has_answered(&self, user: &UserId, other: &UserId) -> Result<bool, Error> {
         let id = RoomId::direct(user, other);
         let Some(room) = self.store().room(&id).await?.filter(|room| !room.info.deleted) else {
             return Ok(false);
         };
-        if room.info.created_by == *user {
-            return Ok(true);
-        }
         let range = SeqRange { from: room.info.floor.max(1), to: room.head().seq() };
-        let last = self.store().read(&id, range, CONSENT_EVENTS, true).await?;
         let says = |event: &Event| event.actor == *user && matches!(event.body, Body::Message(_));
-        Ok(last.iter().any(|entry| says(&entry.event)))
+        let last = self.store().read(&id, range, CONSENT_EVENTS, true).await?;
+        let is_there = last.iter().any(|entry| says(&entry.event));
+        if is_there || room.info.created_by != *user || last.len() < CONSENT_EVENTS {
+            return Ok(is_there);
+        }
+        // Opening a room says nothing.
+        let first = self.store().read(&id, range, CONSENT_FIRST_EVENTS, false).await?;
+        Ok(first.iter().any(|entry| says(&entry.event)))
     }
 
     /// Whom the events from `first` to `last` of `room` invited.

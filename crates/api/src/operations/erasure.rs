@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep};
 
 use super::parse;
 use super::views::user_to_proto;
-use super::walk::{Place, Visit, Walked};
-use super::{only_the_app, random_request};
+use super::walk::{Place, Visit, Walked, is_of_one_room};
+use super::{left_out, only_the_app, random_request};
 use crate::gate::Admitted;
 use crate::limits::{ERASED_AT_ONCE, WALK_TIME};
 use crate::{Api, Error};
@@ -47,13 +47,10 @@ impl Api {
         let until = Instant::now() + WALK_TIME;
         let removes = messages == ErasedMessages::Remove;
         let mut eraser = Eraser { api: self, caller, user: &id, removes, until };
-        if place.is_none() && has_rooms {
-            for invitation in self.invitations_of(&id).await? {
-                let command = eraser.by_user(Action::Decline);
-                eraser.submit(&parse::room_id(&invitation.room_id)?, command).await?;
-            }
-        }
+        let mut unreadable =
+            if place.is_none() && has_rooms { eraser.decline_all().await? } else { Vec::new() };
         let walked = if has_rooms { self.walk(&id, place, &mut eraser).await? } else { Walked::default() };
+        unreadable.extend(walked.unreadable);
         // Last, so that nothing is reported any more that is still to be erased.
         let next_page_token = match &walked.next {
             None if !self.erase_from_reports(&id, until).await? => REPORTS.to_owned(),
@@ -62,7 +59,7 @@ impl Api {
         Ok(v1::DeleteUserResponse {
             user: Some(user_to_proto(&user)),
             next_page_token,
-            unreadable_room_ids: walked.unreadable,
+            unreadable_room_ids: unreadable,
         })
     }
 
@@ -124,6 +121,22 @@ impl Visit for Eraser<'_> {
 impl Eraser<'_> {
     fn is_late(&self) -> bool {
         Instant::now() >= self.until
+    }
+
+    /// Declines all invitations, also those that nobody is shown. Returns the rooms where that failed.
+    async fn decline_all(&self) -> Result<Vec<String>, Error> {
+        let invited = self.api.all_invited(self.user).await?;
+        let mut unreadable = invited.unreadable;
+        for room in &invited.rooms {
+            match self.submit(room, self.by_user(Action::Decline)).await {
+                Ok(()) | Err(Error::RoomNotFound) => {}
+                Err(error) if is_of_one_room(&error) => unreadable.push(left_out(room, error)?),
+                Err(error) => return Err(error),
+            }
+        }
+        unreadable.sort();
+        unreadable.dedup();
+        Ok(unreadable)
     }
 
     async fn erase(&self, row: &UserRoom, seq: u64) -> Result<Option<u64>, Error> {

@@ -30,6 +30,7 @@ impl Api {
         let user = self.store().user(&id).await?.ok_or_else(|| Error::UserNotFound(id.to_string()))?;
         let until = Instant::now() + WALK_TIME;
         let mut page = Page { api: self, user: &id, items: Vec::new(), bytes: 0, scanned: 0, until };
+        let mut unreadable_room_ids = Vec::new();
         if matches!(section, Section::Rooms(None)) {
             page.push(Item::User(user_to_proto(&user)));
             let blocks = self.store().blocks(&id).await?;
@@ -37,20 +38,22 @@ impl Api {
                 let since = Some(convert::timestamp(since));
                 page.push(Item::Block(v1::Block { user_id: other.to_string(), since }));
             }
-            for invitation in self.invitations_of(&id).await? {
+            let invited = self.all_invited(&id).await?;
+            unreadable_room_ids.extend(invited.unreadable);
+            for invitation in invited.invitations {
                 page.push(Item::Invitation(invitation));
             }
         }
-        let (mut section, mut unreadable_room_ids) = (Some(section), Vec::new());
+        let mut section = Some(section);
         if let Some(Section::Rooms(place)) = section {
             let walked = self.walk(&id, place, &mut page).await?;
-            unreadable_room_ids = walked.unreadable;
+            unreadable_room_ids.extend(walked.unreadable);
             section = Some(match walked.next {
                 Some(place) => Section::Rooms(Some(place)),
                 None => Section::Made(None),
             });
         }
-        while let Some(Section::Made(_) | Section::About(_)) = section
+        while let Some(Section::Made(_) | Section::About(_) | Section::Answered(_)) = section
             && !page.is_full()
         {
             section = page.reports(section).await?;
@@ -69,15 +72,19 @@ enum Section {
     Made(Option<ReportPlace>),
     /// In those about the user.
     About(Option<ReportPlace>),
+    /// In those that the user answered.
+    Answered(Option<ReportPlace>),
 }
 
 /// What the tokens of reports begin with: no id of a room does.
 const MADE: &str = "#made";
 const ABOUT: &str = "#about";
+const ANSWERED: &str = "#answered";
 
 impl Section {
     fn parse(token: &str) -> Result<Self, Error> {
-        for (name, section) in [(MADE, Self::Made as fn(_) -> _), (ABOUT, Self::About)] {
+        let of_reports = [(MADE, Self::Made as fn(_) -> _), (ABOUT, Self::About), (ANSWERED, Self::Answered)];
+        for (name, section) in of_reports {
             if let Some(place) = token.strip_prefix(name) {
                 let place = place.strip_prefix(TOKEN_SPACE).unwrap_or(place);
                 let place = parse::page_token(place, |place| ReportPlace::parse(place).ok_or(()))?;
@@ -96,6 +103,7 @@ impl Section {
             Self::Rooms(place) => Place::token(place.as_ref()),
             Self::Made(place) => of_reports(MADE, place),
             Self::About(place) => of_reports(ABOUT, place),
+            Self::Answered(place) => of_reports(ANSWERED, place),
         }
     }
 }
@@ -168,6 +176,9 @@ impl Page<'_> {
         let (list, reader, after) = match &section {
             Some(Section::Made(after)) => (ReportList::By(self.user.clone()), Reader::Reporter, after),
             Some(Section::About(after)) => (ReportList::About(self.user.clone()), Reader::Reported, after),
+            Some(Section::Answered(after)) => {
+                (ReportList::AnsweredBy(self.user.clone()), Reader::Answerer, after)
+            }
             Some(Section::Rooms(_)) | None => return Ok(section),
         };
         let found = self.api.store().reports(&list, after.as_ref(), self.api.sizes().page_read).await?;
@@ -175,11 +186,13 @@ impl Page<'_> {
         for report in &found.reports {
             self.push(Item::Report(report_to_proto(report, reader)));
         }
-        Ok(match (found.next, reader) {
-            (Some(next), Reader::Reporter) => Some(Section::Made(Some(next))),
-            (Some(next), _) => Some(Section::About(Some(next))),
-            (None, Reader::Reporter) => Some(Section::About(None)),
-            (None, _) => None,
+        let next = found.next;
+        Ok(match section {
+            Some(Section::Made(_)) if next.is_some() => Some(Section::Made(next)),
+            Some(Section::Made(_)) => Some(Section::About(None)),
+            Some(Section::About(_)) if next.is_some() => Some(Section::About(next)),
+            Some(Section::About(_)) => Some(Section::Answered(None)),
+            _ => next.map(|next| Section::Answered(Some(next))),
         })
     }
 
@@ -210,7 +223,9 @@ mod tests {
             Section::Made(None),
             Section::Made(Some(place.clone())),
             Section::About(None),
-            Section::About(Some(place)),
+            Section::About(Some(place.clone())),
+            Section::Answered(None),
+            Section::Answered(Some(place)),
         ] {
             assert_eq!(Section::parse(&section.token()), Ok(section));
         }

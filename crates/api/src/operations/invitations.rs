@@ -1,26 +1,16 @@
 //! Invitations from person to person.
 
-use futures::{StreamExt, TryStreamExt, stream};
-use parlance_cluster::Cluster;
-use parlance_core::{Action, Clock, Invitation, Invitations, Permission, RoomId, Timestamp, UserId};
-use parlance_delivery::SharedFrame;
+use futures::{StreamExt, stream};
+use parlance_core::{Action, Command, Permission, RoomId, UserId};
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
-use parlance_store::{Invited, Store, StoreError, StoredRoom};
-use v1::signal::Signal;
 
-use super::rooms::Asked;
+use super::invited::{Found, to_proto};
+use super::rooms::{Asked, hidden};
 use super::{Access, left_out, parse};
-use crate::gate::Admitted;
+use crate::gate::{Admitted, Permits};
+use crate::turns::{Turn, in_line};
 use crate::{Api, Error};
-
-/// What a room says about an entry of a user's list.
-enum Found {
-    Open(Box<v1::Invitation>),
-    /// It cannot be accepted while the room has no members.
-    Waiting,
-    Gone,
-}
 
 impl Api {
     pub(crate) async fn invite_member(
@@ -34,13 +24,17 @@ impl Api {
         let users = vec![user];
         let turn = self.turns.take(&caller.user, &room).await;
         self.existing_users(&users).await?;
-        self.charge_invitations(caller, &room, &users).await?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         let action = Action::Invite { users: users.clone(), added: Vec::new(), lasts };
-        let outcome = self.change_in_turn(Some(turn), caller, asked, action).await?;
-        if outcome.seq > 0 {
-            self.tell_invited(&room, users).await;
-        }
+        // Who may not invite does not learn how many invitations others have.
+        let permits = if self.is_repeat(caller, &asked, action.clone()).await? {
+            Permits::none()
+        } else {
+            let permits = self.take_invitations(caller, users.len())?;
+            self.check_invitations_of(&users, &room).await?;
+            permits
+        };
+        let outcome = self.change_invitations(Some(turn), caller, asked, action, (users, permits)).await?;
         Ok(v1::InviteMemberResponse { outcome: Some(outcome) })
     }
 
@@ -53,10 +47,8 @@ impl Api {
         let turn = self.turn_as_user(caller, &room).await?;
         let turn = self.charge_joining(turn, caller, &room).await?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: None };
-        let outcome = self.change_in_turn(turn, caller, asked, Action::Accept).await?;
-        if outcome.seq > 0 {
-            self.tell_invited(&room, vec![caller.user.clone()]).await;
-        }
+        let of = (vec![caller.user.clone()], Permits::none());
+        let outcome = self.change_invitations(turn, caller, asked, Action::Accept, of).await?;
         Ok(v1::AcceptInvitationResponse { outcome: Some(outcome) })
     }
 
@@ -65,12 +57,9 @@ impl Api {
         caller: &Admitted,
         request: v1::DeclineInvitationRequest,
     ) -> Result<v1::DeclineInvitationResponse, Error> {
-        let room = parse::room_id(&request.room_id)?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: None };
-        let outcome = self.change(caller, asked, Action::Decline).await?;
-        if outcome.seq > 0 {
-            self.tell_invited(&room, vec![caller.user.clone()]).await;
-        }
+        let of = (vec![caller.user.clone()], Permits::none());
+        self.change_invitations(None, caller, asked, Action::Decline, of).await?;
         Ok(v1::DeclineInvitationResponse {})
     }
 
@@ -79,13 +68,10 @@ impl Api {
         caller: &Admitted,
         request: v1::RevokeInvitationRequest,
     ) -> Result<v1::RevokeInvitationResponse, Error> {
-        let room = parse::room_id(&request.room_id)?;
         let user = parse::user_id("user_id", &request.user_id)?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
-        let outcome = self.change(caller, asked, Action::Revoke { user: user.clone() }).await?;
-        if outcome.seq > 0 {
-            self.tell_invited(&room, vec![user]).await;
-        }
+        let (action, of) = (Action::Revoke { user: user.clone() }, (vec![user], Permits::none()));
+        let outcome = self.change_invitations(None, caller, asked, action, of).await?;
         Ok(v1::RevokeInvitationResponse { outcome: Some(outcome) })
     }
 
@@ -98,17 +84,21 @@ impl Api {
         let after = parse::page_token(&request.page_token, RoomId::parse)?;
         let listed = self.store().invited_to(&caller.user, after.as_ref(), size).await?;
         let next_page_token = parse::next_page_token(&listed, size, |last| last.room.as_str());
+        let blocks = self.cluster().blocks_of(&caller.user).await?;
         let (mut invitations, mut unreadable_room_ids) = (Vec::new(), Vec::new());
         let mut looked_up = stream::iter(listed)
-            .map(|entry| async move {
-                let found = self.look_up(&caller.user, &entry).await;
-                (entry.room, found)
+            .map(|entry| {
+                let blocks = &blocks;
+                async move {
+                    let found = self.look_up(&caller.user, &entry, blocks).await;
+                    (entry.room, found)
+                }
             })
             .buffered(self.sizes().inbox_concurrency);
         while let Some((room, found)) = looked_up.next().await {
             match found {
                 Ok(Found::Open(invitation)) => invitations.push(*invitation),
-                Ok(Found::Waiting | Found::Gone) => {}
+                Ok(Found::Hidden(_) | Found::Gone) => {}
                 Err(error) => unreadable_room_ids.push(left_out(&room, error.into())?),
             }
         }
@@ -133,150 +123,83 @@ impl Api {
         Ok(v1::ListRoomInvitationsResponse { invitations: page, next_page_token })
     }
 
-    /// Charges the caller with inviting `users` to `room`. The app's own backend is not limited, except by how many
-    /// invitations a user may have.
+    /// Takes the permits for inviting `count` users. The app's own backend is not limited.
     ///
     /// # Errors
-    /// The caller invites too fast, or a user has too many invitations.
-    pub(super) async fn charge_invitations(
+    /// The caller invites too fast.
+    pub(super) fn take_invitations(&self, caller: &Admitted, count: usize) -> Result<Permits<UserId>, Error> {
+        if caller.is_app() {
+            return Ok(Permits::none());
+        }
+        self.invitation_rate.take(&caller.user, count).map_err(Error::RateLimited)
+    }
+
+    /// Whether `action` is a repeat, and costs nothing.
+    ///
+    /// # Errors
+    /// Why the room would refuse it.
+    pub(super) async fn is_repeat(
         &self,
         caller: &Admitted,
-        room: &RoomId,
-        users: &[UserId],
-    ) -> Result<(), Error> {
-        self.charge_invitation_rate(caller, users.len())?;
-        // The room refuses a caller who may not invite, and who must not learn here how many invitations others have.
-        if self.access(caller, room).await.and_then(|access| may_invite(&access)).is_err() {
-            return Ok(());
-        }
-        self.check_invitations_of(users, room).await
+        asked: &Asked<'_>,
+        action: Action,
+    ) -> Result<bool, Error> {
+        let room = parse::room_id(asked.room)?;
+        let command = command(caller, asked, action)?;
+        self.rooms().is_repeat(&room, command, None).await.map_err(|error| hidden(&room, error))
     }
 
-    /// Charges the caller with inviting as many users.
-    pub(super) fn charge_invitation_rate(&self, caller: &Admitted, users: usize) -> Result<(), Error> {
-        let charged = if caller.is_app() { 0 } else { users };
-        (0..charged).try_for_each(|_| self.invitation_rate.check(&caller.user)).map_err(Error::RateLimited)
-    }
-
-    /// Fails if one of `users` has too many invitations already. One to `room` does not count, since it is replaced. Two
-    /// nodes that check at the same time may exceed the limit by a few.
-    pub(super) async fn check_invitations_of(&self, users: &[UserId], room: &RoomId) -> Result<(), Error> {
-        let most = self.sizes().invitations;
-        stream::iter(users.to_vec())
-            .map(|user| async move {
-                let listed = self.store().invited_to(&user, None, most).await?;
-                if listed.len() < most || listed.iter().any(|entry| entry.room == *room) {
-                    return Ok(());
-                }
-                for entry in &listed {
-                    if matches!(self.look_up(&user, entry).await?, Found::Gone) {
-                        return Ok(());
-                    }
-                }
-                Err(Error::TooManyInvitations { user, most })
-            })
-            .buffered(self.sizes().inbox_concurrency)
-            .try_collect()
-            .await
-    }
-
-    /// What an entry in the list of `user` stands for. If for nothing, it is removed.
-    async fn look_up(&self, user: &UserId, entry: &Invited) -> Result<Found, StoreError> {
-        let found = found(self.store(), self.clock().now(), user, &entry.room).await?;
-        if matches!(found, Found::Gone) {
-            self.store().forget_invited(user, entry).await?;
-        }
-        Ok(found)
-    }
-
-    /// The invitations of `user` that wait for an answer.
-    pub(super) async fn invitations_of(&self, user: &UserId) -> Result<Vec<v1::Invitation>, Error> {
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let size = self.sizes().rooms_page;
-            let listed = self.store().invited_to(user, after.as_ref(), size).await?;
-            for entry in &listed {
-                if let Found::Open(invitation) = self.look_up(user, entry).await? {
-                    all.push(*invitation);
-                }
-            }
-            match listed.last() {
-                Some(last) if listed.len() == size => after = Some(last.room.clone()),
-                _ => return Ok(all),
-            }
-        }
-    }
-
-    /// Signals to `users` what has become of their invitations to `room`, even if the caller is dropped. Best effort:
-    /// their lists say the same.
-    pub(super) async fn tell_invited(&self, room: &RoomId, users: Vec<UserId>) {
-        let (store, cluster, clock) =
-            (self.parts.store.clone(), self.cluster.clone(), self.parts.clock.clone());
-        let room = room.clone();
-        run_to_end(self.tasks(), async move {
-            if let Err(error) = tell(store.as_ref(), &cluster, clock.as_ref(), &room, &users).await {
-                tracing::debug!(%room, %error, "cannot signal invitations");
-            }
-        })
-        .await;
-    }
-}
-
-async fn tell(
-    store: &dyn Store,
-    cluster: &Cluster,
-    clock: &dyn Clock,
-    room: &RoomId,
-    users: &[UserId],
-) -> Result<(), StoreError> {
-    let read = read(store, room).await?;
-    let now = clock.now();
-    for user in users {
-        let invitation = match found_in(read.as_ref(), now, user) {
-            Found::Open(invitation) => Some(*invitation),
-            Found::Waiting | Found::Gone => None,
+    /// Carries out a change of the invitations of `users`, and signals it to them, even if the caller is dropped. Spends
+    /// `permits` if it was carried out now.
+    pub(super) async fn change_invitations(
+        &self,
+        turn: Option<Turn>,
+        caller: &Admitted,
+        asked: Asked<'_>,
+        action: Action,
+        (users, permits): (Vec<UserId>, Permits<UserId>),
+    ) -> Result<v1::Outcome, Error> {
+        let room = parse::room_id(asked.room)?;
+        let command = command(caller, &asked, action)?;
+        // The command is queued in a task, and later ones of the caller must not overtake it.
+        let turn = match turn {
+            Some(turn) => turn,
+            None => self.turns.take(&caller.user, &room).await,
         };
-        let changed = v1::InvitationChanged { room_id: room.to_string(), invitation };
-        cluster.signal_user(user, &SharedFrame::signal(Signal::InvitationChanged(changed))).await;
-    }
-    Ok(())
-}
-
-/// A room that was not deleted, and the invitations to it.
-async fn read(store: &dyn Store, room: &RoomId) -> Result<Option<(StoredRoom, Invitations)>, StoreError> {
-    match store.room(room).await? {
-        Some(stored) if !stored.info.deleted => Ok(Some((stored, store.invitations(room).await?))),
-        _ => Ok(None),
-    }
-}
-
-async fn found(store: &dyn Store, now: Timestamp, user: &UserId, room: &RoomId) -> Result<Found, StoreError> {
-    Ok(found_in(read(store, room).await?.as_ref(), now, user))
-}
-
-fn found_in(read: Option<&(StoredRoom, Invitations)>, now: Timestamp, user: &UserId) -> Found {
-    let Some((room, invitations)) = read else { return Found::Gone };
-    match invitations.get(user).filter(|invitation| invitation.is_open_at(now)) {
-        None => Found::Gone,
-        Some(_) if room.head().member_count() == 0 => Found::Waiting,
-        Some(invitation) => Found::Open(Box::new(v1::Invitation {
-            kind: convert::room_kind(room.info.kind).into(),
-            title: room.info.settings.title.as_str().to_owned(),
-            member_count: room.head().member_count(),
-            ..to_proto(&room.info.id, user, invitation)
-        })),
+        let (rooms, signals) = (self.rooms.clone(), self.invitation_signals());
+        let changing = async move {
+            let done = in_line(Some(turn), rooms.submit(&room, command)).await;
+            if may_be_new(&done, |outcome| outcome.is_repeat) {
+                permits.spend();
+                if done.as_ref().is_ok_and(|outcome| outcome.first > 0) || done.is_err() {
+                    signals.send(&room, &users).await;
+                }
+            }
+            done.map_err(|error| hidden(&room, error))
+        };
+        Ok(convert::outcome(&run_to_end(self.tasks(), changing).await?))
     }
 }
 
-fn to_proto(room: &RoomId, user: &UserId, invitation: &Invitation) -> v1::Invitation {
-    v1::Invitation {
-        room_id: room.to_string(),
-        user_id: user.to_string(),
-        invited_by: invitation.by.to_string(),
-        at: Some(convert::timestamp(invitation.at)),
-        until: Some(convert::timestamp(invitation.until)),
-        ..Default::default()
+/// Whether something may have been stored just now: also after an error of the store.
+pub(super) fn may_be_new<T>(
+    done: &Result<T, parlance_rooms::Error>,
+    is_repeat: impl FnOnce(&T) -> bool,
+) -> bool {
+    match done {
+        Ok(done) => !is_repeat(done),
+        Err(error) => matches!(error, parlance_rooms::Error::Store(_)),
     }
+}
+
+fn command(caller: &Admitted, asked: &Asked<'_>, action: Action) -> Result<Command, Error> {
+    Ok(Command {
+        actor: caller.user.clone(),
+        authority: caller.authority(),
+        request: parse::request_id("request_id", asked.request)?,
+        after: asked.after,
+        action,
+    })
 }
 
 /// Refuses who may not invite, as the room does.

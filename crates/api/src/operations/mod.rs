@@ -9,6 +9,7 @@ mod export;
 mod history;
 mod inbox;
 mod invitations;
+mod invited;
 mod messages;
 mod moderation;
 mod new_room;

@@ -6,14 +6,16 @@ use parlance_core::{
     Body, Chunk, Creation, NewRoom, RequestId, RoomId, RoomKind, Settings, Timestamp, UserId, Visibility,
 };
 use parlance_proto::{convert, v1};
+use parlance_runtime::own_task::run_to_end;
 use parlance_runtime::random;
-use parlance_store::StoredRoom;
+use parlance_store::{Created, StoredRoom};
 
 use super::consent::{Named, invited};
+use super::invitations::may_be_new;
 use super::parse;
 use super::rooms::visibility;
 use super::views::{room_to_proto, seen_by};
-use crate::gate::Admitted;
+use crate::gate::{Admitted, Permits};
 use crate::turns::Turn;
 use crate::{Api, Error};
 
@@ -42,6 +44,7 @@ impl Api {
         let first = owner.as_ref().unwrap_or(&caller.user);
         let asked = others.iter().chain([first]).cloned().collect::<BTreeSet<_>>();
         let service = caller.service.as_ref();
+        let mut permits = Permits::none();
         let creation = if kind == RoomKind::Direct {
             let [other] = others.as_slice() else {
                 return Err(parse::field("member_ids", "a direct room has exactly one other member"));
@@ -61,8 +64,17 @@ impl Api {
                 None => self.id_of_new_room(&caller.user, &request_id).await?,
             };
             let (creator, owner) = (&caller.user, owner.as_ref());
+            let Named { added, invited } = if !self.takes_consent(caller) {
+                Named { added: others.clone(), invited: Vec::new() }
+            } else if self.store().room(&id).await?.is_some() {
+                // A repeat invites nobody.
+                Named::default()
+            } else {
+                let (named, taken) = Box::pin(self.by_consent(caller, &others, &id)).await?;
+                permits = taken;
+                named
+            };
             let new = NewRoom { id, creator, service, owner, request: &request_id, kind, settings };
-            let Named { added, invited } = Box::pin(self.by_consent(caller, &others)).await?;
             let until = Timestamp(now.0 + MAX_INVITATION_AGE.as_millis() as u64);
             Creation::shared(new, &added, random::nonce(), now).inviting(&invited, until)
         };
@@ -70,9 +82,7 @@ impl Api {
         self.charge_new_room(caller, &creation.info.id).await?;
         let invited = creation.append.chunk.events().iter().filter_map(invited).cloned();
         let invited: Vec<UserId> = invited.collect();
-        self.charge_invitation_rate(caller, invited.len())?;
-        Box::pin(self.check_invitations_of(&invited, &creation.info.id)).await?;
-        let (room, is_repeat) = self.rooms().create(creation).await?.into_parts();
+        let (room, is_repeat) = self.create_and_signal(creation, &invited, permits).await?.into_parts();
         let room = if is_repeat {
             self.check_repeat(&room, own_id.as_ref(), kind, &asked).await?;
             if caller.is_service {
@@ -83,7 +93,6 @@ impl Api {
                 seen_by(&room, &member.ok_or(Error::RoomNotFound)?)
             }
         } else {
-            self.tell_invited(&room.info.id, invited.clone()).await;
             room_to_proto(&room)
         };
         let invited_user_ids = match (is_repeat, self.takes_consent(caller)) {
@@ -91,6 +100,30 @@ impl Api {
             _ => invited.iter().map(ToString::to_string).collect(),
         };
         Ok(v1::CreateRoomResponse { room: Some(room), is_repeat, invited_user_ids })
+    }
+
+    /// Creates a room, and signals to `invited` that they are invited, even if the caller is dropped. Spends `permits`
+    /// unless the room is there already.
+    async fn create_and_signal(
+        &self,
+        creation: Creation,
+        invited: &[UserId],
+        permits: Permits<UserId>,
+    ) -> Result<Created<StoredRoom>, Error> {
+        if invited.is_empty() {
+            return Ok(self.rooms().create(creation).await?);
+        }
+        let (rooms, signals) = (self.rooms.clone(), self.invitation_signals());
+        let (id, invited) = (creation.info.id.clone(), invited.to_vec());
+        let creating = async move {
+            let created = rooms.create(creation).await;
+            if may_be_new(&created, |created| matches!(created, Created::Existing(_))) {
+                permits.spend();
+                signals.send(&id, &invited).await;
+            }
+            created
+        };
+        Ok(run_to_end(self.tasks(), creating).await?)
     }
 
     /// Charges the caller with the new room `id`, unless it is there already.

@@ -14,27 +14,31 @@ pub(super) enum Reader {
     Reporter,
     /// The reported user, in an export of theirs.
     Reported,
+    /// Who answered it, in an export of theirs.
+    Answerer,
 }
 
 pub(super) fn report_to_proto(report: &Report, reader: Reader) -> v1::Report {
     let message = report.message.as_ref();
     let room_id = message.map(|message| message.room.as_str().to_owned()).unwrap_or_default();
+    let shows_copy = !matches!(reader, Reader::Reporter | Reader::Answerer);
     let copy = message.and_then(ReportedMessage::entry);
-    let copy =
-        copy.filter(|entry| reader != Reader::Reporter && matches!(entry.event.body, Body::Message(_)));
+    let copy = copy.filter(|entry| shows_copy && matches!(entry.event.body, Body::Message(_)));
     let resolution = report.resolution.as_ref().filter(|_| reader != Reader::Reporter);
+    // A note is for other moderators, and may say who reported.
+    let is_private = reader == Reader::Reported;
     let state = if report.resolution.is_some() { v1::ReportState::Resolved } else { v1::ReportState::Open };
     v1::Report {
         report_id: report.id.as_str().to_owned(),
         at: Some(convert::timestamp(report.at)),
         category: category_to_proto(report.category).into(),
         text: match reader {
-            Reader::Reported => String::new(),
+            Reader::Reported | Reader::Answerer => String::new(),
             _ => report.text.as_str().to_owned(),
         },
         reporter_id: match reader {
             Reader::App | Reader::Reporter => report.reporter.as_str().to_owned(),
-            Reader::Moderator | Reader::Reported => String::new(),
+            Reader::Moderator | Reader::Reported | Reader::Answerer => String::new(),
         },
         user_id: report.user.as_str().to_owned(),
         seq: message.map_or(0, |message| message.seq),
@@ -43,13 +47,13 @@ pub(super) fn report_to_proto(report: &Report, reader: Reader) -> v1::Report {
         state: state.into(),
         resolution: resolution.map(|resolution| v1::ReportResolution {
             at: Some(convert::timestamp(resolution.at)),
-            user_id: resolution.by.as_str().to_owned(),
+            user_id: if is_private { String::new() } else { resolution.by.as_str().to_owned() },
             outcome: match resolution.outcome {
                 ReportOutcome::Dismissed => v1::ReportOutcome::Dismissed,
-                ReportOutcome::ActionTaken => v1::ReportOutcome::ActionTaken,
+                ReportOutcome::ActionTaken | ReportOutcome::Later(_) => v1::ReportOutcome::ActionTaken,
             }
             .into(),
-            note: resolution.note.as_str().to_owned(),
+            note: if is_private { String::new() } else { resolution.note.as_str().to_owned() },
         }),
     }
 }

@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use super::report_view::{Reader, category_from, report_to_proto};
 use super::{Access, only_the_app, parse};
 use crate::gate::Admitted;
-use crate::limits::{MAX_OPEN_REPORTS, MAX_PAGE_BYTES, MAX_REPORTS_A_DAY, REPORT_TRIES, REPORT_WINDOW_MS};
+use crate::limits::{
+    MAX_OPEN_REPORTS, MAX_PAGE_BYTES, MAX_REPORTS_A_DAY, OWN_REPORTS_SEARCHED, REPORT_TRIES, REPORT_WINDOW_MS,
+};
 use crate::{Api, Error};
 
 /// What a report says, and the caller's id for it.
@@ -22,6 +24,14 @@ struct Claim {
     category: ReportCategory,
     text: Reason,
     request: RequestId,
+}
+
+/// Whom and what a report is about.
+struct Target {
+    user: UserId,
+    message: Option<ReportedMessage>,
+    /// Whether moderators of the room do not see it.
+    for_app_only: bool,
 }
 
 impl Claim {
@@ -61,15 +71,16 @@ impl Api {
         if author == caller.user {
             return Err(parse::field("seq", "is a message of the caller"));
         }
-        if !caller.is_app() {
-            let list = ReportList::Room { room: room.clone(), is_open: true };
-            let open = self.store().count_reports(&list, Timestamp::default(), MAX_OPEN_REPORTS).await?;
-            if open >= MAX_OPEN_REPORTS {
-                return Err(Error::TooManyReports { limit: MAX_OPEN_REPORTS, room: Some(room) });
-            }
+        if let Some(first) = self.open_report_of(caller, &room, seq).await? {
+            return Ok(v1::ReportMessageResponse { report_id: first.to_string(), is_repeat: true });
         }
-        let message = ReportedMessage::of(&room, &entry);
-        let is_repeat = self.file(caller, id.clone(), claim, author, Some(message)).await?;
+        let list = ReportList::Room { room: room.clone(), is_open: true };
+        let open = self.store().count_reports(&list, Timestamp::default(), MAX_OPEN_REPORTS).await?;
+        // Nobody keeps others from reporting by many reports: the app sees them all.
+        let for_app_only = !caller.is_app() && open >= MAX_OPEN_REPORTS;
+        let message = Some(ReportedMessage::of(&room, &entry));
+        let is_repeat =
+            self.file(caller, id.clone(), claim, Target { user: author, message, for_app_only }).await?;
         Ok(v1::ReportMessageResponse { report_id: id.to_string(), is_repeat })
     }
 
@@ -91,7 +102,8 @@ impl Api {
             };
         }
         self.existing_users(std::slice::from_ref(&user)).await?;
-        let is_repeat = self.file(caller, id.clone(), claim, user, None).await?;
+        let target = Target { user, message: None, for_app_only: false };
+        let is_repeat = self.file(caller, id.clone(), claim, target).await?;
         Ok(v1::ReportUserResponse { report_id: id.to_string(), is_repeat })
     }
 
@@ -100,15 +112,44 @@ impl Api {
         Ok(ReportId::created(&self.room_ids().key, &caller.user, &claim.request))
     }
 
+    /// The open report that the caller has made of a message, among their last ones. The app makes any number.
+    async fn open_report_of(
+        &self,
+        caller: &Admitted,
+        room: &RoomId,
+        seq: u64,
+    ) -> Result<Option<ReportId>, Error> {
+        if caller.is_app() {
+            return Ok(None);
+        }
+        let (list, mut after) = (ReportList::By(caller.user.clone()), None);
+        let is_of = |message: &ReportedMessage| message.room == *room && message.seq == seq;
+        let mut searched = 0;
+        while searched < OWN_REPORTS_SEARCHED {
+            let size = self.sizes().page_read;
+            let found = self.store().reports(&list, after.as_ref(), size).await?;
+            let open = found.reports.into_iter().filter(|report| report.resolution.is_none());
+            if let Some(first) = open.filter(|report| report.message.as_ref().is_some_and(is_of)).next() {
+                return Ok(Some(first.id));
+            }
+            searched += size;
+            after = found.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
     /// Stores a report. Returns whether that was done before.
     async fn file(
         &self,
         caller: &Admitted,
         id: ReportId,
         claim: Claim,
-        user: UserId,
-        message: Option<ReportedMessage>,
+        target: Target,
     ) -> Result<bool, Error> {
+        let Target { user, message, for_app_only } = target;
         let at = self.clock().now();
         // The app is not bound: it may report by a program.
         if !caller.is_app() {
@@ -116,7 +157,7 @@ impl Api {
             let since = Timestamp(at.0.saturating_sub(REPORT_WINDOW_MS));
             let made = self.store().count_reports(&list, since, MAX_REPORTS_A_DAY).await?;
             if made >= MAX_REPORTS_A_DAY {
-                return Err(Error::TooManyReports { limit: MAX_REPORTS_A_DAY, room: None });
+                return Err(Error::TooManyReports(MAX_REPORTS_A_DAY));
             }
         }
         let mut report = Report {
@@ -128,18 +169,29 @@ impl Api {
             user: user.clone(),
             message,
             resolution: None,
+            for_app_only,
             reporter_erased: false,
             user_erased: false,
         };
         // No copy of what an account left that was deleted.
-        if self.store().user(&user).await?.is_some_and(|user| user.state == UserState::Deleted) {
+        if self.is_deleted(&user).await? {
             report = report.without_words_of(&user).unwrap_or(report);
         }
         let (stored, is_repeat) = self.store().create_report(report.clone()).await?.into_parts();
         if is_repeat && !stored.has_target_of(&report) {
             return Err(Error::RequestIdReused);
         }
+        // An account that was deleted meanwhile was perhaps erased from the reports before this one was among them.
+        for account in [stored.user.clone(), stored.reporter.clone()] {
+            if self.is_deleted(&account).await? {
+                self.erase_from_report(stored.clone(), &account).await?;
+            }
+        }
         Ok(is_repeat)
+    }
+
+    async fn is_deleted(&self, user: &UserId) -> Result<bool, Error> {
+        Ok(self.store().user(user).await?.is_some_and(|user| user.state == UserState::Deleted))
     }
 
     pub(crate) async fn list_reports(
@@ -224,8 +276,8 @@ impl Api {
         for report in reports {
             let Some(message) = &report.message else { continue };
             let may_ban =
-                report.user != caller.user && rows.get(&report.user).is_none_or(|row| own.outranks(row));
-            if may_ban && access.shows(message.seq)? {
+                report.user != caller.user && rows.get(&report.user).is_none_or(|row| own.may_ban(row));
+            if may_ban && !report.for_app_only && access.shows(message.seq)? {
                 shown.push(report);
             }
         }

@@ -1,13 +1,12 @@
 use futures::StreamExt;
 use parlance_core::Caller;
-use parlance_core::limits::{MAX_INVITATION_AGE, MAX_MEMBERS_PER_REQUEST};
+use parlance_core::limits::MAX_MEMBERS_PER_REQUEST;
 use parlance_core::{
     Action, Command, Outcome, Permissions, RoomId, RoomKind, SettingsChange, UserId, Visibility,
 };
 use parlance_proto::{convert, v1};
 use parlance_store::{StoreError, UserRoom};
 
-use super::consent::Named;
 use super::only_the_app;
 use super::parse;
 use super::views::{room_to_proto, seen_by};
@@ -166,33 +165,20 @@ impl Api {
         }
         let users: Vec<UserId> =
             request.user_ids.iter().map(|id| parse::user_id("user_ids", id)).collect::<Result<_, _>>()?;
-        let room = parse::room_id(&request.room_id)?;
-        let takes_consent = self.takes_consent(caller);
-        let turn = if !takes_consent && users.iter().all(|user| self.is_known(user)) {
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        if self.takes_consent(caller) {
+            return Box::pin(self.add_by_consent(caller, asked, users)).await;
+        }
+        let turn = if users.iter().all(|user| self.is_known(user)) {
             None
         } else {
+            let room = parse::room_id(&request.room_id)?;
             let turn = self.turns.take(&caller.user, &room).await;
             self.existing_users(&users).await?;
             Some(turn)
         };
-        let Named { added, invited } = Box::pin(self.by_consent(caller, &users)).await?;
-        let action = if invited.is_empty() {
-            Action::Add { users: added }
-        } else {
-            Box::pin(self.charge_invitations(caller, &room, &invited)).await?;
-            Action::Invite { users: invited.clone(), added, lasts: MAX_INVITATION_AGE }
-        };
-        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
-        let outcome = self.change_in_turn(turn, caller, asked, action).await?;
-        let invited_user_ids = if takes_consent {
-            Box::pin(self.invited_by_events(&room, outcome.seq, outcome.last_seq)).await?
-        } else {
-            Vec::new()
-        };
-        if !invited_user_ids.is_empty() {
-            Box::pin(self.tell_invited(&room, invited)).await;
-        }
-        Ok(v1::AddMembersResponse { outcome: Some(outcome), invited_user_ids })
+        let outcome = self.change_in_turn(turn, caller, asked, Action::Add { users }).await?;
+        Ok(v1::AddMembersResponse { outcome: Some(outcome), invited_user_ids: Vec::new() })
     }
 
     pub(crate) async fn remove_member(

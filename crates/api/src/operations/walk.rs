@@ -29,6 +29,11 @@ impl Place {
     }
 }
 
+/// Whether a room cannot be read, or refuses, and others may not.
+pub(super) fn is_of_one_room(error: &Error) -> bool {
+    matches!(error, Error::Store(StoreError::Damaged(_)) | Error::Refused { .. })
+}
+
 /// What is done in each room of a walk.
 pub(super) trait Visit: Send {
     /// Works on a room from `seq` on, 0 for its beginning. Returns the seq at which it has to continue another time.
@@ -89,9 +94,7 @@ impl Api {
             Ok(None) => {}
             Ok(Some(seq)) => walked.next = Some(Place { room: row.room.clone(), seq }),
             // A room that refuses does not keep the others from being visited.
-            Err(error @ (Error::Store(StoreError::Damaged(_)) | Error::Refused { .. })) => {
-                walked.unreadable.push(left_out(&row.room, error)?)
-            }
+            Err(error) if is_of_one_room(&error) => walked.unreadable.push(left_out(&row.room, error)?),
             Err(error) => return Err(error),
         }
         Ok(walked.next.is_some())

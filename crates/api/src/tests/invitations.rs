@@ -1,16 +1,20 @@
-//! Invitations, and what becomes of additions that take consent.
+//! Invitations.
 
-use parlance_core::RoomId;
+use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
+
+use parlance_core::{Action, Caller, Command, RequestId, RoomId};
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
-use v1::send_message_request::Target;
+use v1::exported_item::Item;
 use v1::server_frame::Frame;
 use v1::signal::Signal;
 
-use crate::testing::{Conversation, TestNode, add, caller, remove, user};
-use crate::{Additions, Parts};
+use crate::gate::Admitted;
+use crate::testing::{Conversation, TestNode, add, caller, remove, user, user_caller};
+use crate::{Parts, PeopleLimits};
 
-async fn invite(node: &TestNode, by: &str, room: &str, whom: &str) -> Result<(), Failure> {
+pub(super) async fn invite(node: &TestNode, by: &str, room: &str, whom: &str) -> Result<(), Failure> {
     let request = v1::InviteMemberRequest {
         room_id: room.to_owned(),
         user_id: whom.to_owned(),
@@ -20,7 +24,7 @@ async fn invite(node: &TestNode, by: &str, room: &str, whom: &str) -> Result<(),
     Ok(node.api.invite_member(&caller(by), request).await.map(drop)?)
 }
 
-async fn accept(node: &TestNode, whom: &str, room: &str) -> Result<(), Failure> {
+pub(super) async fn accept(node: &TestNode, whom: &str, room: &str) -> Result<(), Failure> {
     let request =
         v1::AcceptInvitationRequest { room_id: room.to_owned(), request_id: format!("accept-{whom}") };
     Ok(node.api.accept_invitation(&caller(whom), request).await.map(drop)?)
@@ -32,7 +36,7 @@ async fn decline(node: &TestNode, whom: &str, room: &str) {
 }
 
 /// The ids of the rooms that `whom` is invited to, in pages of two.
-async fn rooms_of(node: &TestNode, whom: &str) -> Vec<String> {
+pub(super) async fn rooms_of(node: &TestNode, whom: &str) -> Vec<String> {
     let (mut rooms, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = v1::ListInvitationsRequest { page_size: 2, page_token };
@@ -52,7 +56,7 @@ async fn listed(node: &TestNode, whom: &str) -> usize {
         .len()
 }
 
-async fn group(node: &TestNode, by: &str, others: &[&str], id: &str) -> v1::CreateRoomResponse {
+pub(super) async fn group(node: &TestNode, by: &str, others: &[&str], id: &str) -> v1::CreateRoomResponse {
     let request = v1::CreateRoomRequest {
         kind: v1::RoomKind::Group.into(),
         member_ids: others.iter().map(|&other| other.to_owned()).collect(),
@@ -143,66 +147,180 @@ async fn a_user_has_only_so_many_invitations() {
     assert_eq!(invite(&node, "alice", &rooms[3], "nobody").await.unwrap_err().reason, "user_not_found");
 }
 
-/// A node that takes consent, with a group of alice and bob, and carol and dora.
-async fn consenting() -> (TestNode, String) {
-    let (node, room) =
-        TestNode::with_group_from(|parts| Parts { additions: Additions::Invite, ..parts }).await;
-    node.api.ensure_user(&caller("dora")).await.unwrap();
-    (node, room.to_string())
+fn backend() -> Admitted {
+    Caller { is_service: true, is_admin: true, ..user_caller("backend") }.into()
 }
 
-async fn adds(node: &TestNode, room: &str, users: &[&str], id: &str) -> v1::AddMembersResponse {
-    let request = v1::AddMembersRequest {
-        room_id: room.to_owned(),
-        user_ids: users.iter().map(|&user| user.to_owned()).collect(),
-        request_id: id.to_owned(),
-        ..Default::default()
-    };
-    node.api.add_members(&caller("alice"), request).await.unwrap()
+async fn leave(node: &TestNode, who: &str, room: &str) {
+    let (room_id, request_id) = (room.to_owned(), format!("leave-{room}"));
+    let request = v1::LeaveRoomRequest { room_id, request_id, ..Default::default() };
+    node.api.leave_room(&caller(who), request).await.unwrap();
 }
 
-async fn writes(node: &TestNode, by: &str, to: &str) {
-    let request = v1::SendMessageRequest {
-        text: "hello".to_owned(),
-        client_message_id: format!("{by}-{to}"),
-        target: Some(Target::ToUser(to.to_owned())),
-        ..Default::default()
-    };
-    node.api.send_message(&caller(by), request).await.unwrap();
+async fn block(node: &TestNode, by: &str, whom: &str) {
+    let request = v1::BlockUserRequest { user_id: whom.to_owned(), request_id: "block".into() };
+    node.api.block_user(&caller(by), request).await.unwrap();
+}
+
+async fn made(node: &TestNode, by: &str, id: &str) -> String {
+    group(node, by, &[], id).await.room.unwrap().room_id
+}
+
+/// A stranger made users uninvitable: create a group, invite them, leave it.
+#[tokio::test]
+async fn invitations_to_rooms_that_all_have_left_count_for_nothing() {
+    let (node, _) = TestNode::with_group().await;
+    for number in 0..6 {
+        let room = made(&node, "alice", &number.to_string()).await;
+        invite(&node, "alice", &room, "carol").await.unwrap();
+        leave(&node, "alice", &room).await;
+        let store: &dyn parlance_store::InvitationStore = node.store.as_ref();
+        assert!(store.invitations(&RoomId::parse(&room).unwrap()).await.unwrap().is_empty());
+    }
+    let room = made(&node, "bob", "of bob").await;
+    invite(&node, "bob", &room, "carol").await.unwrap();
+    assert_eq!(rooms_of(&node, "carol").await, [room]);
+    assert_eq!(listed(&node, "carol").await, 1);
+}
+
+/// Only the app invites to a room without members.
+#[tokio::test]
+async fn what_nobody_is_shown_is_exported_and_erased_and_counts_for_nothing() {
+    let (node, _) = TestNode::with_group().await;
+    let mut hidden = Vec::new();
+    for number in 0..4 {
+        let room = made(&node, "alice", &number.to_string()).await;
+        leave(&node, "alice", &room).await;
+        let command = Command {
+            actor: user("backend"),
+            authority: backend().authority(),
+            request: RequestId::parse("invite").unwrap(),
+            after: None,
+            action: Action::Invite {
+                users: vec![user("carol")],
+                added: Vec::new(),
+                lasts: std::time::Duration::from_secs(60),
+            },
+        };
+        let id = RoomId::parse(&room).unwrap();
+        node.api.rooms().submit(&id, command).await.unwrap();
+        hidden.push(id);
+    }
+    assert!(rooms_of(&node, "carol").await.is_empty());
+    let room = made(&node, "bob", "of bob").await;
+    invite(&node, "bob", &room, "carol").await.unwrap();
+    decline(&node, "carol", hidden[0].as_str()).await;
+
+    let export = v1::ExportUserRequest { user_id: "carol".into(), page_token: String::new() };
+    let items = node.api.export_user(&backend(), export).await.unwrap().items;
+    let exported = items.iter().filter(|item| matches!(item.item, Some(Item::Invitation(_)))).count();
+    assert_eq!(exported, 4);
+    let delete = v1::DeleteUserRequest { user_id: "carol".into(), ..Default::default() };
+    node.api.delete_user(&backend(), delete).await.unwrap();
+    for room in hidden.iter().chain([&RoomId::parse(&room).unwrap()]) {
+        let store: &dyn parlance_store::InvitationStore = node.store.as_ref();
+        assert!(store.invitations(room).await.unwrap().is_empty(), "{room}");
+    }
+    assert_eq!(listed(&node, "carol").await, 0);
 }
 
 #[tokio::test]
-async fn strangers_are_invited_and_those_who_know_each_other_are_added() {
-    let (node, first) = consenting().await;
-    let created = group(&node, "alice", &["bob", "carol"], "second").await;
-    let room = created.room.unwrap();
-    assert_eq!((created.invited_user_ids.clone(), room.member_count), (vec!["carol".to_owned()], 2));
-    let again = group(&node, "alice", &["bob", "carol"], "second").await;
-    assert!(again.is_repeat);
-    assert_eq!(again.invited_user_ids, created.invited_user_ids);
-    assert_eq!(rooms_of(&node, "carol").await, std::slice::from_ref(&room.room_id));
+async fn whoever_is_blocked_has_no_invitation_shown_or_counted() {
+    let (node, room) = TestNode::with_group().await;
+    for number in 0..3 {
+        let room = made(&node, "alice", &number.to_string()).await;
+        invite(&node, "alice", &room, "carol").await.unwrap();
+    }
+    assert_eq!(rooms_of(&node, "carol").await.len(), 3);
+    block(&node, "carol", "alice").await;
+    assert!(rooms_of(&node, "carol").await.is_empty());
+    let of_bob = made(&node, "bob", "of bob").await;
+    invite(&node, "bob", &of_bob, "carol").await.unwrap();
+    assert_eq!(rooms_of(&node, "carol").await, [of_bob]);
+    assert_eq!(invite(&node, "alice", room.as_str(), "carol").await.unwrap_err().reason, "not_accepted");
+}
 
-    // A message that nobody has answered makes nobody known, an answer does.
-    writes(&node, "alice", "dora").await;
-    let mixed = adds(&node, &first, &["bob", "carol", "dora"], "mixed").await;
-    assert_eq!(mixed.invited_user_ids, ["carol", "dora"]);
-    writes(&node, "dora", "alice").await;
-    let repeated = adds(&node, &first, &["bob", "carol", "dora"], "mixed").await;
-    assert!(repeated.outcome.unwrap().is_repeat);
-    assert_eq!(repeated.invited_user_ids, mixed.invited_user_ids, "the first answer");
-    assert!(adds(&node, &room.room_id, &["dora"], "dora").await.invited_user_ids.is_empty());
+#[tokio::test]
+async fn invited_again_at_once_a_user_is_not_told_again() {
+    let (node, room) = TestNode::with_group().await;
+    let room = room.to_string();
+    let mut at_carol = Conversation::open(&node.api, caller("carol")).await;
+    for _ in 0..5 {
+        invite(&node, "alice", &room, "carol").await.unwrap();
+    }
+    let other = made(&node, "alice", "other").await;
+    invite(&node, "alice", &other, "carol").await.unwrap();
+    assert_eq!(next_signal(&mut at_carol).await, (room, true));
+    assert_eq!(next_signal(&mut at_carol).await, (other, true));
+}
 
-    // Whoever shares a group is known; a channel, which anyone joins, is none.
-    accept(&node, "carol", &first).await.unwrap();
-    assert!(adds(&node, &room.room_id, &["carol"], "carol").await.invited_user_ids.is_empty());
-    node.api.ensure_user(&caller("eve")).await.unwrap();
-    let channel = v1::CreateRoomRequest {
-        kind: v1::RoomKind::Channel.into(),
-        request_id: "channel".into(),
+#[tokio::test]
+async fn a_caller_who_vanishes_keeps_nobody_from_being_told() {
+    let (node, room) = TestNode::with_group().await;
+    let room = room.to_string();
+    let mut at_carol = Conversation::open(&node.api, caller("carol")).await;
+    node.store.answer_none();
+    {
+        let mut inviting = Box::pin(invite(&node, "alice", &room, "carol"));
+        tokio::select! {
+            _ = &mut inviting => panic!("it is not answered"),
+            permit = node.store.committed.acquire() => permit.unwrap().forget(),
+        }
+    }
+    node.store.answer_all();
+    assert_eq!(next_signal(&mut at_carol).await, (room, true));
+}
+
+#[tokio::test]
+async fn an_unreadable_room_keeps_no_user_from_being_deleted() {
+    let (node, room) = TestNode::with_group().await;
+    invite(&node, "alice", room.as_str(), "carol").await.unwrap();
+    let other = made(&node, "alice", "other").await;
+    invite(&node, "alice", &other, "carol").await.unwrap();
+    // It is not among the rooms that are kept in memory.
+    let other_node = node.other();
+    node.store.damaged.lock().unwrap().insert(room.clone());
+    let export = v1::ExportUserRequest { user_id: "carol".into(), page_token: String::new() };
+    let page = other_node.export_user(&backend(), export).await.unwrap();
+    assert_eq!(page.unreadable_room_ids, [room.to_string()]);
+    let delete = v1::DeleteUserRequest { user_id: "carol".into(), ..Default::default() };
+    let page = other_node.delete_user(&backend(), delete).await.unwrap();
+    assert_eq!(page.unreadable_room_ids, [room.to_string()]);
+    assert_eq!(page.next_page_token, "");
+    let store: &dyn parlance_store::InvitationStore = node.store.as_ref();
+    assert!(store.invitations(&RoomId::parse(&other).unwrap()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_mended_is_read_all_the_same() {
+    let (node, room) = TestNode::with_group().await;
+    invite(&node, "alice", room.as_str(), "carol").await.unwrap();
+    let other = made(&node, "alice", "other").await;
+    invite(&node, "alice", &other, "carol").await.unwrap();
+    add(&node.api, &room, "carol").await;
+    node.store.keeps_invited.store(true, Ordering::SeqCst);
+    assert_eq!(rooms_of(&node, "carol").await, [other]);
+    assert_eq!(listed(&node, "carol").await, 2);
+}
+
+#[tokio::test]
+async fn a_refused_invitation_costs_no_permit() {
+    let limits = PeopleLimits { invitations: NonZeroU32::new(1), ..PeopleLimits::NONE };
+    let (node, room) = TestNode::with_group_from(|parts| Parts { limits, ..parts }).await;
+    // None of them is carried out.
+    for _ in 0..200 {
+        assert_eq!(invite(&node, "bob", room.as_str(), "carol").await.unwrap_err().reason, "needs_role");
+    }
+    let of_bob = made(&node, "bob", "of bob").await;
+    let request = v1::InviteMemberRequest {
+        room_id: of_bob.clone(),
+        user_id: "carol".into(),
+        request_id: "once".into(),
         ..Default::default()
     };
-    let channel = node.api.create_room(&caller("alice"), channel).await.unwrap().room.unwrap().room_id;
-    let join = v1::JoinRoomRequest { room_id: channel, request_id: "join".into(), ..Default::default() };
-    node.api.join_room(&caller("eve"), join).await.unwrap();
-    assert_eq!(adds(&node, &first, &["eve"], "eve").await.invited_user_ids, ["eve"]);
+    // Nor a repeat.
+    for number in 0..200 {
+        let invited = node.api.invite_member(&caller("bob"), request.clone()).await.unwrap();
+        assert_eq!(invited.outcome.unwrap().is_repeat, number > 0);
+    }
 }

@@ -4,6 +4,7 @@ mod app;
 mod blocks;
 mod catch_up;
 mod comebacks;
+mod consent;
 mod deleted;
 mod half_visible;
 mod hanging;

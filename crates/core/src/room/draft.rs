@@ -264,6 +264,9 @@ impl Draft {
             }
             Body::MemberRemoved { user } => {
                 self.member_count -= 1;
+                let invitations = self.room.invitations.as_ref();
+                self.invitations_changed |=
+                    self.member_count == 0 && invitations.is_some_and(|all| !all.is_empty());
                 self.changed_members.insert(user.clone());
             }
             Body::MemberBanned { user, .. }
@@ -289,7 +292,7 @@ impl Draft {
             body,
             unknown: Unknown::default(),
         };
-        self.room.fold(&event);
+        self.room.fold(&event, self.member_count);
         self.events.push(event);
     }
 }

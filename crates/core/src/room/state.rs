@@ -100,9 +100,8 @@ impl Room {
             blocks: BTreeMap::new(),
             sizes: &RoomSizes::PRODUCTION,
         };
-        for event in tail.events() {
-            room.fold(event);
-        }
+        // Without a whole log no invitations are loaded, which is all that the count of members is for.
+        room.fold_all(tail.events(), 0);
         room
     }
 
@@ -143,16 +142,14 @@ impl Room {
     }
 
     fn apply_if(&mut self, chunk: &Chunk, follows: bool) -> Result<(), Hole> {
-        let head = self.head.seq();
+        let (head, head_members) = (self.head.seq(), self.head.member_count());
         if chunk.head().seq() <= head {
             return Ok(());
         }
         if !follows || chunk.changes_unknown() {
             return Err(Hole { head, first: chunk.first_seq() });
         }
-        for event in chunk.events() {
-            self.fold(event);
-        }
+        self.fold_all(chunk.events(), head_members);
         self.head = chunk.head();
         Ok(())
     }
@@ -254,6 +251,15 @@ impl Room {
         }
     }
 
+    /// Ends all invitations, if they are loaded and there are any.
+    fn end_invitations(&mut self, seq: u64) {
+        if let Some(invitations) = &mut self.invitations
+            && !invitations.is_empty()
+        {
+            Arc::make_mut(invitations).end_all(seq);
+        }
+    }
+
     /// Ends the invitation of `user`, if they are loaded and there is one.
     fn end_invitation(&mut self, user: &UserId, seq: u64) {
         if let Some(invitations) = &mut self.invitations
@@ -263,8 +269,21 @@ impl Room {
         }
     }
 
-    /// Folds one event into the state; `apply` moves the head by whole chunks.
-    pub(super) fn fold(&mut self, event: &Event) {
+    /// Folds events after a state with `members` members.
+    fn fold_all(&mut self, events: &[Event], mut members: u64) {
+        for event in events {
+            match &event.body {
+                Body::MemberAdded { .. } => members += 1,
+                Body::MemberRemoved { .. } => members = members.saturating_sub(1),
+                _ => {}
+            }
+            self.fold(event, members);
+        }
+    }
+
+    /// Folds one event into the state, after which the room has `members` members; `apply` moves the head by whole
+    /// chunks.
+    pub(super) fn fold(&mut self, event: &Event, members: u64) {
         self.last_at = self.last_at.max(event.at);
         match &event.body {
             Body::RoomCreated { kind, settings } => {
@@ -287,6 +306,9 @@ impl Room {
                 if let Some(Some(member)) = self.members.get_mut(user) {
                     let standing = if event.actor == *user { Standing::Free } else { Standing::Removed };
                     member.leave(event.seq, standing, &self.info.settings);
+                }
+                if members == 0 {
+                    self.end_invitations(event.seq);
                 }
             }
             Body::MemberBanned { user, until, .. } => {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use parlance_core::limits::{MAX_INVITATION_AGE, MAX_INVITATIONS};
+use parlance_core::limits::{MAX_INVITATION_AGE, MAX_INVITATIONS, REINVITE_MS};
 use parlance_core::{
-    Action, Authority, Body, Command, Invitations, Member, Reason, Refusal, Role, SettingsChange, Timestamp,
-    UserId,
+    Action, Authority, Body, Chunk, Command, Invitations, Member, Reason, Refusal, Role, SettingsChange,
+    Timestamp, UserId,
 };
 
 use crate::solo::Solo;
@@ -179,16 +179,114 @@ fn frozen_deleted_and_abandoned_rooms_let_nobody_in() {
     assert_eq!(answers(&mut solo, "dan", Action::Accept), Err(Refusal::Frozen));
     assert_eq!(answers(&mut solo, "eve", Action::Accept), Err(Refusal::NotInvited), "nothing about the room");
     solo.app("backend", frozen(false)).unwrap();
-    for id in ["ann", "bob", "cat"] {
-        solo.does(id, Action::Leave).unwrap();
-    }
-    assert_eq!(answers(&mut solo, "dan", Action::Accept), Err(Refusal::NotInvited));
-    solo.app("backend", add(&["bob"])).unwrap();
     answers(&mut solo, "dan", Action::Accept).unwrap();
-    solo.does("bob", invite(&["eve"])).unwrap();
+    solo.does("ann", invite(&["eve"])).unwrap();
+    solo.does("ann", Action::SetRole { user: user("bob"), role: Role::Owner }).unwrap();
     solo.does("bob", Action::DeleteRoom).unwrap();
     assert_eq!(answers(&mut solo, "eve", Action::Accept), Err(Refusal::NotInvited));
     assert_eq!(answers(&mut solo, "eve", Action::Decline), Ok(0));
+}
+
+/// Anyone could otherwise leave invitations behind that nobody sees, and that count.
+#[test]
+fn the_last_member_who_leaves_ends_all_invitations() {
+    let everyone = ["ann", "bob", "cat"];
+    for is_loaded_again in [false, true] {
+        let mut solo = Solo::group();
+        solo.does("ann", invite(&["dan", "eve"])).unwrap();
+        for id in everyone {
+            assert_eq!(open(&solo), ["dan", "eve"]);
+            solo.does(id, Action::Leave).unwrap();
+        }
+        assert!(open(&solo).is_empty());
+        if is_loaded_again {
+            solo.reload();
+        }
+        assert_eq!(answers(&mut solo, "dan", Action::Accept), Err(Refusal::NotInvited));
+        // Nor does one from before come back with new members.
+        solo.app("backend", add(&["bob"])).unwrap();
+        assert_eq!(answers(&mut solo, "dan", Action::Accept), Err(Refusal::NotInvited));
+        assert_eq!(answers(&mut solo, "dan", Action::Decline), Ok(0));
+        solo.does("bob", invite(&["dan"])).unwrap();
+        answers(&mut solo, "dan", Action::Accept).unwrap();
+    }
+}
+
+/// Another node follows the log: the room gets its next member in the same chunk in which it was empty.
+#[test]
+fn a_node_that_follows_the_log_ends_them_too() {
+    let mut solo = Solo::group();
+    solo.does("ann", invite(&["dan"])).unwrap();
+    let mut follower = solo.room.clone();
+    assert!(follower.load_invitations(solo.store.invitations.clone()));
+    let before = solo.head();
+    for id in ["ann", "bob", "cat"] {
+        solo.does(id, Action::Leave).unwrap();
+    }
+    solo.app("backend", add(&["bob"])).unwrap();
+    let events: Vec<_> =
+        (before + 1..=solo.head()).map(|seq| solo.store.event(seq).unwrap().clone()).collect();
+    let count = events.last().unwrap().message_count;
+    follower.apply(&Chunk::new([9; 16], events, count, 1).unwrap()).unwrap();
+    let mut draft = follower.draft();
+    let late = answer("dan", "late", Action::Accept);
+    draft.room_mut().load_member(user("dan"), None);
+    assert_eq!(draft.decide(&late, Timestamp(solo.now)), Err(Refusal::NotInvited));
+}
+
+/// Only the app invites to a room without members. Who is invited is rid of it all the same.
+#[test]
+fn an_invitation_to_a_room_without_members_is_declined_and_revoked() {
+    let mut solo = Solo::group();
+    for id in ["ann", "bob", "cat"] {
+        solo.does(id, Action::Leave).unwrap();
+    }
+    solo.app("backend", invite(&["cat", "dan", "eve"])).unwrap();
+    assert_eq!(answers(&mut solo, "dan", Action::Accept), Err(Refusal::NotInvited));
+    for id in ["cat", "dan"] {
+        let ended = answers(&mut solo, id, Action::Decline).unwrap();
+        assert_eq!(body(&solo, ended), &Body::InvitationEnded { user: user(id) });
+    }
+    solo.app("backend", revoke("eve")).unwrap();
+    assert_eq!((open(&solo).len(), listed(&solo).len()), (0, 0));
+}
+
+#[test]
+fn inviting_the_same_again_at_once_changes_nothing() {
+    let mut solo = Solo::group();
+    solo.does("ann", invite(&["dan"])).unwrap();
+    let until = solo.store.invitations.get(&user("dan")).unwrap().until;
+    solo.now += REINVITE_MS - 1;
+    assert_eq!(solo.does("ann", invite(&["dan"])).unwrap().first, 0);
+    assert_eq!(solo.store.invitations.get(&user("dan")).unwrap().until, until);
+    // Together with somebody new it is a new request, and its repeat one of the same users.
+    let both = command("ann", "both", None, invite(&["dan", "eve"]));
+    let first = solo.ask(&both).unwrap();
+    assert_eq!(first.last - first.first, 1);
+    assert!(solo.ask(&both).unwrap().is_repeat);
+    // By somebody else, and later, it replaces the other one.
+    assert_ne!(solo.app("backend", invite(&["dan"])).unwrap().first, 0);
+    solo.now += REINVITE_MS;
+    assert_ne!(solo.app("backend", invite(&["dan"])).unwrap().first, 0);
+    // Whoever has declined, or was let go, may be invited again.
+    answers(&mut solo, "dan", Action::Decline).unwrap();
+    assert_ne!(solo.app("backend", invite(&["dan"])).unwrap().first, 0);
+}
+
+/// Older versions end no invitation by adding somebody.
+#[test]
+fn whoever_was_added_and_removed_by_an_older_version_is_rid_of_the_invitation() {
+    let mut solo = Solo::group();
+    solo.does("ann", invite(&["dan"])).unwrap();
+    let kept = solo.store.invitations.clone();
+    solo.does("ann", add(&["dan"])).unwrap();
+    solo.does("ann", remove("dan")).unwrap();
+    solo.store.invitations =
+        Invitations::new(solo.head(), kept.iter().map(|(u, i)| (u.clone(), i.clone())).collect());
+    solo.reload();
+    assert_eq!(answers(&mut solo, "dan", Action::Accept), Err(Refusal::NotInvited));
+    assert_ne!(answers(&mut solo, "dan", Action::Decline), Ok(0));
+    assert!(open(&solo).is_empty());
 }
 
 #[test]

@@ -46,6 +46,10 @@ pub struct ControlledStore {
     pub after_list: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Runs right after the next room was read.
     pub after_room: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// Runs right before the next report is stored.
+    pub before_report: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// Whether no room can be taken off a list of invitations.
+    pub keeps_invited: AtomicBool,
     /// Reads of rooms, logs and rows so far.
     reads: AtomicUsize,
     /// Whether users are neither stored nor answered.
@@ -81,6 +85,8 @@ impl ControlledStore {
             after_page: Mutex::default(),
             after_list: Mutex::default(),
             after_room: Mutex::default(),
+            before_report: Mutex::default(),
+            keeps_invited: AtomicBool::new(false),
             committed: Semaphore::new(0),
             answers: Semaphore::new(0),
             reads: AtomicUsize::new(0),
@@ -174,5 +180,11 @@ impl ControlledStore {
     /// Answers all writes at once.
     pub fn answer_all(&self) {
         self.answers.add_permits(1_000);
+    }
+
+    /// Answers no write from now on.
+    pub fn answer_none(&self) {
+        self.answers.forget_permits(usize::MAX);
+        self.committed.forget_permits(usize::MAX);
     }
 }

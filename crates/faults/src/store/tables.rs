@@ -254,6 +254,10 @@ impl BlockStore for ControlledStore {
 #[async_trait]
 impl ReportStore for ControlledStore {
     async fn create_report(&self, report: Report) -> Result<Created<Report>, StoreError> {
+        let work = self.before_report.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(work) = work {
+            work.await;
+        }
         self.inner.create_report(report).await
     }
 
@@ -302,6 +306,9 @@ impl InvitationStore for ControlledStore {
     }
 
     async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {
+        if self.keeps_invited.load(Ordering::SeqCst) {
+            return Err(StoreError::Overloaded);
+        }
         self.inner.forget_invited(user, old).await
     }
 }

@@ -163,7 +163,8 @@ pub struct Options {
 
     /// Where the web app loads pictures of users and rooms from: an origin such as
     /// `https://pictures.example.org`, or `https:` for any with TLS. Whoever serves a picture learns
-    /// who looks at it. Several times, or comma-separated [default: none, initials are shown]
+    /// who looks at it. Set it on nodes and bridges alike. Several times, or comma-separated
+    /// [default: none, initials are shown]
     #[arg(long, help_heading = LISTEN, env = "PARLANCE_IMAGE_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     #[serde(alias = "image_origin")]
     pub image_origin: Option<Vec<String>>,

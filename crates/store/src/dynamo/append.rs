@@ -26,7 +26,7 @@ impl Dynamo {
         transaction.create(&self.tables.rooms, rooms::room_item(&info), rooms::ITEM)?;
         self.add_members(&mut transaction, &info.id, &append)?;
         if let Some(change) = &append.invitations {
-            self.add_invitations(&mut transaction, &info.id, change)?;
+            self.add_invitations(&mut transaction, &info.id, change, None)?;
         }
         let id = info.id.clone();
         let new = StoredRoom { info, tail: append.chunk };
@@ -112,7 +112,8 @@ impl Dynamo {
             transaction.replace(&self.tables.messages, item, messages::CHANGED, append.expected.seq())?;
         }
         if let Some(change) = &append.invitations {
-            self.add_invitations(&mut transaction, room, change)?;
+            let stored = self.stored_invitations(room).await?;
+            self.add_invitations(&mut transaction, room, change, stored.as_ref())?;
         }
         if let Some(info) = &append.info {
             let key = rooms::room_key(room);

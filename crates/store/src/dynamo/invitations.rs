@@ -14,13 +14,14 @@
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use parlance_core::{Invitations, InvitationsChange, RoomId, UserId};
+use parlance_proto::storage::v1::InvitationsRecord;
 
 use super::calls::Range;
 use super::error::store_error;
 use super::item::{self, Item, bytes, get_bytes, get_number, get_text, number, text};
 use super::transaction::Transaction;
 use super::{BEFORE_IDS, BEHIND_IDS, Dynamo, rooms, units, user_rooms};
-use crate::record::{damaged, decode_invitations, encode_invitations};
+use crate::record::{carry_unknown, damaged, decode_invitations, encode_invitations};
 use crate::{Invited, StoreError};
 
 const ITEM: &str = "i#";
@@ -50,15 +51,26 @@ fn invited(user: &UserId, item: &Item) -> Result<Invited, StoreError> {
     read().ok_or_else(|| damaged("the invitations", user))
 }
 
+fn record<'a>(room: &RoomId, item: &'a Item) -> Result<&'a [u8], StoreError> {
+    get_bytes(item, INVITATIONS).ok_or_else(|| damaged("the invitations", room))
+}
+
 impl Dynamo {
+    /// `stored` are the invitations before the change, if there are any: see [`Self::stored_invitations`].
     pub(super) fn add_invitations(
         &self,
         transaction: &mut Transaction,
         room: &RoomId,
         change: &InvitationsChange,
+        stored: Option<&Item>,
     ) -> Result<(), StoreError> {
-        let mut item = key(room);
-        item.insert(INVITATIONS.to_owned(), bytes(encode_invitations(&change.all)));
+        let all = encode_invitations(&change.all);
+        let all = match stored {
+            Some(stored) => carry_unknown::<InvitationsRecord>(record(room, stored)?, all),
+            None => all,
+        };
+        let mut item = stored.cloned().unwrap_or_else(|| key(room));
+        item.insert(INVITATIONS.to_owned(), bytes(all));
         transaction.put(&self.tables.rooms, item)?;
         for (user, seq) in &change.rooms {
             let mut item = invited_key(user, room);
@@ -74,10 +86,14 @@ impl Dynamo {
     }
 
     pub(super) async fn invitations_to(&self, room: &RoomId) -> Result<Invitations, StoreError> {
-        let item = self.get_settled("invitations", &self.tables.rooms, key(room)).await?;
-        let Some(item) = item else { return Ok(Invitations::default()) };
-        let bytes = get_bytes(&item, INVITATIONS).ok_or_else(|| damaged("the invitations", room))?;
-        decode_invitations(room, bytes)
+        let Some(item) = self.stored_invitations(room).await? else { return Ok(Invitations::default()) };
+        decode_invitations(room, record(room, &item)?)
+    }
+
+    /// The item of a room's invitations. Only an append changes it, so it is the one that an append replaces if that
+    /// succeeds.
+    pub(super) async fn stored_invitations(&self, room: &RoomId) -> Result<Option<Item>, StoreError> {
+        self.get_settled("invitations", &self.tables.rooms, key(room)).await
     }
 
     pub(super) async fn list_of_invited(

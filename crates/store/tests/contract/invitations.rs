@@ -85,6 +85,7 @@ pub(crate) async fn a_forgotten_room_stays_if_the_user_was_invited_again(store: 
     let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
     let mut node = Node::create(&store, group(&alice, &[])).await;
     let first = node.write(&[(&alice, invite(&[&bob]))]).await;
+    node.write(&[(&bob, Action::Decline)]).await;
     let again = node.write(&[(&alice, invite(&[&bob]))]).await;
     let forget = async |seq| {
         let old = Invited { room: node.id().clone(), seq };

@@ -25,6 +25,7 @@ pub(crate) fn report(reporter: &UserId, user: &UserId, at: Timestamp) -> Report 
         user: user.clone(),
         message: None,
         resolution: None,
+        for_app_only: false,
         reporter_erased: false,
         user_erased: false,
     }

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use parlance_core::{Action, Cursors, Name, SettingsChange, Title, UserId};
 
 use crate::AnyStore;
-use crate::contract::fixture::{NOW, Node, add, group, profile, unique, user};
+use crate::contract::fixture::{NOW, Node, add, group, invite, profile, unique, user};
 use crate::endpoint::faulty_dynamo;
 use crate::tables::client;
 
@@ -70,6 +70,37 @@ async fn unknown_attributes_survive_all_changes() {
     }
     assert_eq!(node.stored().await.info.settings.title.as_str(), "Team");
     assert_eq!(store.member(node.id(), &bob).await.unwrap().unwrap().intervals.len(), 2);
+}
+
+#[tokio::test]
+async fn unknown_parts_of_invitations_survive_the_next_one() {
+    // Field 99, with the value 1.
+    const LATER: [u8; 3] = [0x98, 0x06, 1];
+    let (store, dynamodb) = faulty_dynamo().await;
+    let store: AnyStore = Arc::new(store);
+    let client = client(&dynamodb).await;
+    let tag = unique();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| user(tag, name));
+    let mut node = Node::create(&store, group(&alice, &[])).await;
+    node.write(&[(&alice, invite(&[&bob]))]).await;
+    let row: Row = ("parlance_rooms", vec![("room_id", node.id().to_string()), ("item", "i#".to_owned())]);
+    set(&client, &row, "later", "kept").await;
+    let Some(AttributeValue::B(record)) = get(&client, &row, "invitations").await else {
+        panic!("no record")
+    };
+    let record = [record.as_ref(), &LATER].concat();
+    let mut update = client.update_item().table_name(row.0).update_expression("SET invitations = :v");
+    for (key, id) in &row.1 {
+        update = update.key(*key, text(id));
+    }
+    update.expression_attribute_values(":v", AttributeValue::B(record.into())).send().await.unwrap();
+    node.write(&[(&alice, invite(&[&carol]))]).await;
+    assert_eq!(get(&client, &row, "later").await, Some(text("kept")));
+    let Some(AttributeValue::B(record)) = get(&client, &row, "invitations").await else {
+        panic!("no record")
+    };
+    assert!(record.as_ref().windows(LATER.len()).any(|part| part == LATER));
+    assert_eq!(store.invitations(node.id()).await.unwrap().len(), 2);
 }
 
 /// A later version may allow longer texts.

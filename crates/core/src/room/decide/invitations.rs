@@ -7,9 +7,9 @@ use super::members::add;
 use super::moderation::end;
 use super::stop::Stop;
 use super::view::{View, at_least};
-use crate::limits::{MAX_INVITATIONS, MAX_MEMBERS, MAX_MEMBERS_PER_REQUEST};
+use crate::limits::{MAX_INVITATIONS, MAX_MEMBERS, MAX_MEMBERS_PER_REQUEST, REINVITE_MS};
 use crate::room::command::{Authority, Refusal};
-use crate::{Body, Member, Role, UserId};
+use crate::{Body, Invitation, Member, Role, UserId};
 
 // One request may invite as many as it may add.
 const _: () = assert!(MAX_MEMBERS_PER_REQUEST <= MAX_INVITATIONS);
@@ -35,13 +35,20 @@ pub(super) fn invite(
             invited.insert(user);
         }
     }
-    if invited.is_empty() {
+    let known = view.invitations()?;
+    let was_invited_lately = |user: &&UserId| {
+        let is_recent = |it: &Invitation| it.by == actor.user && view.at.since(it.at) < REINVITE_MS;
+        let row = view.row(user).ok().flatten();
+        known.get(user).is_some_and(|it| it.is_open_for(row, view.at) && is_recent(it))
+    };
+    // All or none: a repeat of the request is recognised by whom its events name.
+    if invited.is_empty() || bodies.is_empty() && invited.iter().all(was_invited_lately) {
         return Ok(bodies);
     }
     if view.member_count >= MAX_MEMBERS {
         return Err(Refusal::RoomFull.into());
     }
-    let others = view.invitations()?.open_at(view.at).filter(|(user, _)| !invited.contains(user));
+    let others = known.open_at(view.at).filter(|(user, _)| !invited.contains(user));
     let others = others.filter(|(user, _)| !added.contains(user)).count();
     if others + invited.len() > MAX_INVITATIONS {
         return Err(Refusal::TooManyInvitations(others).into());
@@ -59,7 +66,7 @@ pub(super) fn accept(view: View<'_>, user: &UserId, actor: Option<&Member>) -> R
     if actor.is_some_and(Member::is_active) {
         return Ok(Vec::new());
     }
-    if view.invitation(user, actor)?.is_none() {
+    if !view.may_accept(user, actor)? {
         return Err(Refusal::NotInvited.into());
     }
     if let Some(banned) = actor.filter(|actor| actor.is_banned_at(view.at)) {
@@ -71,9 +78,9 @@ pub(super) fn accept(view: View<'_>, user: &UserId, actor: Option<&Member>) -> R
     Ok(vec![Body::MemberAdded { user: user.clone(), role: Role::Member }])
 }
 
-/// Ends the invitation of `user`, whose row is `actor`, if there is one.
+/// Ends the invitation of `user`, whose row is `actor`, if there is one: also one that could not be accepted.
 pub(super) fn decline(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
-    let is_invited = view.invitation(user, actor)?.is_some();
+    let is_invited = !actor.is_some_and(Member::is_active) && view.invitation(user)?.is_some();
     Ok(if is_invited { vec![Body::InvitationEnded { user: user.clone() }] } else { Vec::new() })
 }
 

@@ -160,6 +160,10 @@ fn set_owner(view: View<'_>, user: &UserId) -> Result<Vec<Body>, Stop> {
 /// Ends the membership of `actor`; an owner hands the room over first.
 pub(super) fn leave(view: View<'_>, actor: &Member) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
+    if view.member_count <= 1 {
+        // Nobody is left to invite anybody: that ends the invitations.
+        view.invitations()?;
+    }
     let mut bodies = Vec::with_capacity(3);
     if actor.role == Role::Owner && view.member_count > 1 {
         let next = successor(view, actor)?;

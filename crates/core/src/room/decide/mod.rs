@@ -40,7 +40,11 @@ pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Re
     let for_app = is_for_app(command);
     if actor.is_none() && !joins && !for_app {
         // Who is invited may answer.
-        let is_invited = answers(command) && view.invitation(&command.actor, None)?.is_some();
+        let is_invited = match command.action {
+            Action::Accept => view.may_accept(&command.actor, None)?,
+            Action::Decline => view.invitation(&command.actor)?.is_some(),
+            _ => false,
+        };
         match command.action {
             _ if is_invited => {}
             Action::Decline if room.info.kind != RoomKind::Direct => return Ok(Verdict::Change(Vec::new())),

@@ -55,13 +55,13 @@ pub(super) fn ban(
     let member = target(view, actor, authority, user)?;
     // A ban ends an invitation.
     view.invitations()?;
-    // Any admin keeps out those who have left.
-    if member.is_active() {
-        outranks(actor, authority, member)?;
+    let is_app = matches!(authority, Authority::App { .. });
+    if !is_app && !actor.may_ban(member) {
+        return Err(Refusal::NeedsRole("owner").into());
     }
     let mut bodies = Vec::with_capacity(2);
     if member.is_active() {
-        if matches!(authority, Authority::App { .. }) {
+        if is_app {
             bodies = leave(view, member)?;
         } else {
             bodies.push(Body::MemberRemoved { user: user.clone() });

@@ -43,19 +43,18 @@ impl<'r> View<'r> {
         self.room.invitations.as_deref().ok_or_else(|| Need::Invitations.into())
     }
 
-    /// The invitation that `user`, whose row is `row`, may accept now. None opens a room that everyone has left.
-    pub(super) fn invitation(
-        &self,
-        user: &UserId,
-        row: Option<&Member>,
-    ) -> Result<Option<&'r Invitation>, Stop> {
-        if self.room.info.deleted || self.room.info.kind == RoomKind::Direct || self.member_count == 0 {
+    /// The invitation of `user` that waits for an answer.
+    pub(super) fn invitation(&self, user: &UserId) -> Result<Option<&'r Invitation>, Stop> {
+        if self.room.info.deleted || self.room.info.kind == RoomKind::Direct {
             return Ok(None);
         }
-        // Versions without invitations end none by adding or removing somebody.
-        let is_later = |invitation: &&Invitation| row.is_none_or(|row| invitation.seq > row.changed_at());
-        let found = self.invitations()?.get(user);
-        Ok(found.filter(|invitation| invitation.is_open_at(self.at)).filter(is_later))
+        Ok(self.invitations()?.get(user).filter(|invitation| invitation.is_open_at(self.at)))
+    }
+
+    /// Whether `user`, whose row is `row`, becomes a member by accepting. Nobody opens a room that everyone has left.
+    pub(super) fn may_accept(&self, user: &UserId, row: Option<&Member>) -> Result<bool, Stop> {
+        let invitation = self.invitation(user)?.filter(|_| self.member_count > 0);
+        Ok(invitation.is_some_and(|invitation| invitation.is_open_for(row, self.at)))
     }
 
     /// The message at `seq`, which must be loaded, if `actor` may see it.

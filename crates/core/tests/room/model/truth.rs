@@ -251,6 +251,9 @@ impl Truth {
                 let interval = member.intervals.last_mut().unwrap();
                 interval.left = Some(event.seq);
                 interval.visibility = self.settings.as_ref().map(|settings| settings.visibility);
+                if self.active().count() == 0 {
+                    self.invitations.clear();
+                }
             }
             Body::MemberBanned { user, .. } => {
                 self.invitations.remove(user);

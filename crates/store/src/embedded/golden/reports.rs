@@ -40,6 +40,7 @@ fn report() -> Report {
             outcome: ReportOutcome::Dismissed,
             note: reason(),
         }),
+        for_app_only: false,
         reporter_erased: false,
         user_erased: false,
     }
@@ -51,6 +52,8 @@ fn reports() {
     check("report", report(), encode_report, read);
     let erased = report().without_words_of(&user("alice")).unwrap().without_words_of(&user("bob")).unwrap();
     check("report-erased", erased, encode_report, read);
+    let for_app_only = Report { for_app_only: true, resolution: None, ..report() };
+    check("report-for-app-only", for_app_only, encode_report, read);
     let open = Report { category: ReportCategory::Other, message: None, resolution: None, ..report() };
     check("report-open", open, encode_report, read);
     check_bytes("key-report", &keys::report(&id()));
@@ -62,7 +65,7 @@ fn reports() {
 }
 
 #[test]
-fn values_of_a_later_version_are_read() {
+fn values_of_a_later_version_are_kept() {
     use parlance_proto::storage::v1::{ReportRecord, ReportResolutionRecord};
 
     let record = ReportRecord {
@@ -77,6 +80,7 @@ fn values_of_a_later_version_are_read() {
         ..Default::default()
     };
     let read = decode_report(&id(), &record.encode_to_vec()).unwrap();
-    assert_eq!(read.category, ReportCategory::Other);
-    assert_eq!(read.resolution.unwrap().outcome, ReportOutcome::ActionTaken);
+    assert_eq!(read.category, ReportCategory::Later(1_000));
+    assert_eq!(read.resolution.as_ref().unwrap().outcome, ReportOutcome::Later(1_000));
+    assert_eq!(encode_report(&read), record.encode_to_vec());
 }

@@ -1,0 +1,218 @@
+//! What users are invited to: their lists, which the rooms correct, and signals.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use parlance_cluster::Cluster;
+use parlance_core::{Blocks, Clock, Invitation, Invitations, Member, RoomId, Timestamp, UserId};
+use parlance_delivery::SharedFrame;
+use parlance_proto::{convert, v1};
+use parlance_store::{Invited, Store, StoreError, StoredRoom};
+use v1::signal::Signal;
+
+use super::left_out;
+use crate::limits::INVITED_PAGES;
+use crate::{Api, Error};
+
+/// What a room says about an entry of a user's list.
+pub(super) enum Found {
+    /// It waits for an answer.
+    Open(Box<v1::Invitation>),
+    /// It waits, and is neither shown nor counted: the room has no members, or the user blocks who has invited them.
+    Hidden(Box<v1::Invitation>),
+    /// It is over.
+    Gone,
+}
+
+/// All that a user is invited to.
+#[derive(Default)]
+pub(super) struct AllInvited {
+    /// Rooms of the list, also those where the invitation is over.
+    pub(super) rooms: Vec<RoomId>,
+    pub(super) invitations: Vec<v1::Invitation>,
+    /// Rooms that could not be read.
+    pub(super) unreadable: Vec<String>,
+}
+
+impl Api {
+    /// Fails if one of `users` has too many invitations already. One to `room` does not count, since it is replaced. Two
+    /// nodes that check at the same time may exceed the limit by a few.
+    pub(super) async fn check_invitations_of(&self, users: &[UserId], room: &RoomId) -> Result<(), Error> {
+        stream::iter(users.to_vec())
+            .map(|user| async move {
+                let most = self.sizes().invitations;
+                if !self.has_invitations(&user, most).await? || self.is_invited(&user, room).await? {
+                    return Ok(());
+                }
+                Err(Error::TooManyInvitations { user, most })
+            })
+            .buffered(self.sizes().inbox_concurrency)
+            .try_collect()
+            .await
+    }
+
+    /// Whether `user` has as many invitations as `most`.
+    async fn has_invitations(&self, user: &UserId, most: usize) -> Result<bool, StoreError> {
+        let (mut open, mut after) = (0, None);
+        for _ in 0..INVITED_PAGES {
+            let listed = self.store().invited_to(user, after.as_ref(), most).await?;
+            if open + listed.len() < most {
+                return Ok(false);
+            }
+            let blocks = self.cluster().blocks_of(user).await?;
+            after = listed.last().map(|last| last.room.clone());
+            let mut found = stream::iter(listed)
+                .map(|entry| {
+                    let blocks = &blocks;
+                    async move { self.look_up(user, &entry, blocks).await }
+                })
+                .buffered(self.sizes().inbox_concurrency);
+            while let Some(found) = found.next().await {
+                match found {
+                    Ok(Found::Open(_)) => open += 1,
+                    Ok(Found::Hidden(_) | Found::Gone) | Err(StoreError::Damaged(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if open >= most {
+                return Ok(true);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether `user` is invited to `room`.
+    async fn is_invited(&self, user: &UserId, room: &RoomId) -> Result<bool, StoreError> {
+        let (all, now) = (self.store().invitations(room).await?, self.clock().now());
+        Ok(all.get(user).is_some_and(|invitation| invitation.is_open_at(now)))
+    }
+
+    /// What an entry in the list of `user`, who blocks `blocks`, stands for. If for nothing, it is removed.
+    pub(super) async fn look_up(
+        &self,
+        user: &UserId,
+        entry: &Invited,
+        blocks: &Blocks,
+    ) -> Result<Found, StoreError> {
+        let read = Read::of(self.store(), &entry.room, std::slice::from_ref(user)).await?;
+        let found = read.map_or(Found::Gone, |read| read.found(self.clock().now(), user, blocks));
+        if matches!(found, Found::Gone)
+            && let Err(error) = self.store().forget_invited(user, entry).await
+        {
+            // The next reader tries again.
+            tracing::debug!(room = %entry.room, %error, "cannot remove an invitation that is over from a list");
+        }
+        Ok(found)
+    }
+
+    /// All that `user` is invited to, also what they are not shown.
+    pub(super) async fn all_invited(&self, user: &UserId) -> Result<AllInvited, Error> {
+        let (mut all, mut after) = (AllInvited::default(), None);
+        let blocks = self.cluster().blocks_of(user).await?;
+        loop {
+            let size = self.sizes().rooms_page;
+            let listed = self.store().invited_to(user, after.as_ref(), size).await?;
+            for entry in &listed {
+                match self.look_up(user, entry, &blocks).await {
+                    Ok(Found::Open(invitation) | Found::Hidden(invitation)) => {
+                        all.invitations.push(*invitation);
+                    }
+                    Ok(Found::Gone) => {}
+                    Err(error) => all.unreadable.push(left_out(&entry.room, error.into())?),
+                }
+            }
+            all.rooms.extend(listed.iter().map(|entry| entry.room.clone()));
+            match listed.last() {
+                Some(last) if listed.len() == size => after = Some(last.room.clone()),
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    /// What signals invitations, to be moved into the task that changes them.
+    pub(super) fn invitation_signals(&self) -> InvitationSignals {
+        InvitationSignals {
+            store: self.parts.store.clone(),
+            cluster: self.cluster.clone(),
+            clock: self.parts.clock.clone(),
+        }
+    }
+}
+
+/// Signals to users what has become of their invitations.
+pub(super) struct InvitationSignals {
+    store: Arc<dyn Store>,
+    cluster: Arc<Cluster>,
+    clock: Arc<dyn Clock>,
+}
+
+impl InvitationSignals {
+    /// Signals to `users` what their invitations to `room` are now. Best effort: their lists say the same.
+    pub(super) async fn send(&self, room: &RoomId, users: &[UserId]) {
+        if let Err(error) = self.try_send(room, users).await {
+            tracing::debug!(%room, %error, "cannot signal invitations");
+        }
+    }
+
+    async fn try_send(&self, room: &RoomId, users: &[UserId]) -> Result<(), StoreError> {
+        let read = Read::of(self.store.as_ref(), room, users).await?;
+        let now = self.clock.now();
+        for user in users {
+            let blocks = self.cluster.blocks_of(user).await?;
+            let invitation = match read.as_ref().map(|read| read.found(now, user, &blocks)) {
+                Some(Found::Open(invitation)) => Some(*invitation),
+                Some(Found::Hidden(_) | Found::Gone) | None => None,
+            };
+            let changed = v1::InvitationChanged { room_id: room.to_string(), invitation };
+            self.cluster.signal_user(user, &SharedFrame::signal(Signal::InvitationChanged(changed))).await;
+        }
+        Ok(())
+    }
+}
+
+/// A room that was not deleted, the invitations to it, and the rows of some users.
+struct Read {
+    room: StoredRoom,
+    invitations: Invitations,
+    members: BTreeMap<UserId, Member>,
+}
+
+impl Read {
+    async fn of(store: &dyn Store, id: &RoomId, users: &[UserId]) -> Result<Option<Self>, StoreError> {
+        let Some(room) = store.room(id).await?.filter(|room| !room.info.deleted) else { return Ok(None) };
+        let invitations = store.invitations(id).await?;
+        let rows = store.members_by_id(id, users).await?;
+        let members = rows.into_iter().map(|row| (row.user.clone(), row)).collect();
+        Ok(Some(Self { room, invitations, members }))
+    }
+
+    fn found(&self, now: Timestamp, user: &UserId, blocks: &Blocks) -> Found {
+        let row = self.members.get(user);
+        let invitation = self.invitations.get(user).filter(|invitation| invitation.is_open_for(row, now));
+        let Some(invitation) = invitation else { return Found::Gone };
+        let (room, members) = (&self.room, self.room.head().member_count());
+        let shown = Box::new(v1::Invitation {
+            kind: convert::room_kind(room.info.kind).into(),
+            title: room.info.settings.title.as_str().to_owned(),
+            member_count: members,
+            ..to_proto(&room.info.id, user, invitation)
+        });
+        if members == 0 || blocks.contains(&invitation.by) {
+            Found::Hidden(shown)
+        } else {
+            Found::Open(shown)
+        }
+    }
+}
+
+pub(super) fn to_proto(room: &RoomId, user: &UserId, invitation: &Invitation) -> v1::Invitation {
+    v1::Invitation {
+        room_id: room.to_string(),
+        user_id: user.to_string(),
+        invited_by: invitation.by.to_string(),
+        at: Some(convert::timestamp(invitation.at)),
+        until: Some(convert::timestamp(invitation.until)),
+        ..Default::default()
+    }
+}
