@@ -93,7 +93,9 @@ pub static OPERATIONS: [Operation; 60] = [
 
 /// Variants of those calls with other permissions.
 #[rustfmt::skip]
-pub static VARIANTS: [(&str, Operation); 3] = [
+pub static VARIANTS: [(&str, Operation); 5] = [
+    ("UserService/GetUser of a member", operation("UserService/GetUser", Method::GET, "/v1/users/bob", r#"{"userId": "bob"}"#)),
+    ("UserService/GetUser of a stranger", operation("UserService/GetUser", Method::GET, "/v1/users/mallory", r#"{"userId": "mallory"}"#)),
     ("UserService/ListReports of a room", operation("UserService/ListReports", Method::GET, "/v1/reports?roomId=ROOM", "{}")),
     ("RoomService/SetRole to owner", operation("RoomService/SetRole", Method::PATCH, "/v1/rooms/ROOM/members/bob", r#"{"userId": "bob", "role": "ROLE_OWNER", "requestId": "op"}"#)),
     ("RoomService/GetDirectRoom of others", operation("RoomService/GetDirectRoom", Method::GET, "/v1/users/mallory/direct/nobody", r#"{"userId": "mallory", "peerId": "nobody"}"#)),

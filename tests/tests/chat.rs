@@ -153,6 +153,7 @@ async fn read_marks_reach_the_users_other_devices() {
 async fn someone_is_online_until_their_last_session_ends() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    alice.group(&[&bob]).await;
     let sessions = [alice.connect(DOORS[0]).await, alice.connect(DOORS[1]).await];
     let online = async || {
         let asked = v1::GetPresenceRequest { user_ids: vec!["alice".to_owned()] };

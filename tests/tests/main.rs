@@ -37,6 +37,7 @@ mod load_balancers;
 mod moderation;
 mod never_reads;
 mod origins;
+mod people;
 mod people_limits;
 mod permissions;
 mod preferences;

@@ -21,6 +21,7 @@ use crate::gate::{Gate, RateLimit};
 use crate::limits::{INVITATIONS_BURST, PeopleLimits, Sizes, TRIM_EVERY};
 use crate::profiles::Profiles;
 use crate::room_quota::RoomQuota;
+use crate::rules::{ProfileRules, ShownTo};
 use crate::screen::Screen;
 use crate::turns::Turns;
 use parlance_identity::Auth;
@@ -56,7 +57,7 @@ pub struct Parts {
     /// How long a user stays online after their last session has ended; [`crate::PRESENCE_GRACE`] except
     /// in tests.
     pub presence_grace: Duration,
-    /// What users may do with profiles.
+    /// What users may do with profiles, and whom they are shown to.
     pub profiles: ProfileRules,
     /// Where the web app shows pictures from, for clients.
     pub image_origins: Vec<String>,
@@ -76,21 +77,6 @@ pub enum Additions {
     Direct,
     /// They are invited.
     Invite,
-}
-
-/// What users may do with profiles, and where these come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProfileRules {
-    /// Whether all users search others by name. Otherwise only the app does, and in local mode everyone.
-    pub all_search: bool,
-    /// Whether users change their own name and picture. Otherwise only the app does.
-    pub own_changes: bool,
-}
-
-impl Default for ProfileRules {
-    fn default() -> Self {
-        Self { all_search: false, own_changes: true }
-    }
 }
 
 /// Resources held for sessions and callers. Returns to its initial value once all sessions have ended,
@@ -147,10 +133,12 @@ impl Api {
         let (reads_per_second, isolation) = (parts.recovery_reads, parts.isolation);
         let presence_grace = parts.presence_grace;
         let pace = Pace { reads_per_second, isolation, reconnect_spread, presence_grace };
-        let cluster =
-            Arc::new(Cluster::new(registry.clone(), store.clone(), hub.clone(), pace, &sizes.cluster));
+        let rules = parts.profiles;
+        let cluster = Cluster::new(registry.clone(), store.clone(), hub.clone(), pace, &sizes.cluster);
+        let cluster = Arc::new(cluster.hiding_presence(rules.presence == ShownTo::SharedRooms));
         let clock = parts.clock.clone();
-        let profiles = Profiles::new(store.clone(), cluster.clone(), tasks.clone(), end.clone(), sizes);
+        let profiles =
+            Profiles::new(store.clone(), cluster.clone(), tasks.clone(), end.clone(), rules, sizes);
         let profiles = Arc::new(profiles);
         let sessions = Sessions::new(parlance_sessions::Parts {
             store: store.clone(),

@@ -4,6 +4,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use parlance_store::contacts::Reach;
+
 /// Sizes of pages, caches and concurrent work. Parameters, so that tests and the simulation reach
 /// every boundary with a handful of rows.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +29,9 @@ pub struct Sizes {
     pub inbox_concurrency: usize,
     /// Rooms of a user that are read at once.
     pub rooms_page: usize,
+    /// Rooms of each of two users that are searched for one where they see each other: what a few pages list. Beyond, they
+    /// may count as strangers.
+    pub contact_rooms: usize,
     /// Invitations that one user may have at the same time: more than anyone answers, and a call lists them all.
     pub invitations: usize,
     /// Rooms of each of two users that are searched for one they share, and once more as many behind direct rooms: what a
@@ -48,10 +53,15 @@ impl Sizes {
         max_scan: 2_000,
         inbox_concurrency: 8,
         rooms_page: 200,
+        contact_rooms: 1_000,
         invitations: 100,
         consent_rooms: 1_000,
         known_users: 100_000,
     };
+
+    pub(crate) fn reach(&self) -> Reach {
+        Reach { rooms: self.contact_rooms, page: self.rooms_page }
+    }
 
     /// Three of everything, for tests.
     pub const SMALL: Self = Self {
@@ -64,6 +74,7 @@ impl Sizes {
         max_scan: 9,
         inbox_concurrency: 3,
         rooms_page: 3,
+        contact_rooms: 6,
         invitations: 3,
         consent_rooms: 30,
         known_users: 3,

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::Sizes;
 use crate::limits::{MAX_PROFILE_ROOMS, PROFILE_EVERY};
 use crate::operations::views::user_to_proto;
+use crate::rules::ProfileRules;
 
 /// Announces changed profiles, in one task per user.
 pub(crate) struct Profiles {
@@ -23,6 +24,7 @@ pub(crate) struct Profiles {
     cluster: Arc<Cluster>,
     tasks: TaskTracker,
     end: CancellationToken,
+    rules: ProfileRules,
     sizes: &'static Sizes,
     /// Users with a running task, and whether their profile has changed again since the task read it.
     changed: Map<UserId, bool>,
@@ -34,9 +36,10 @@ impl Profiles {
         cluster: Arc<Cluster>,
         tasks: TaskTracker,
         end: CancellationToken,
+        rules: ProfileRules,
         sizes: &'static Sizes,
     ) -> Self {
-        Self { store, cluster, tasks, end, sizes, changed: Map::default() }
+        Self { store, cluster, tasks, end, rules, sizes, changed: Map::default() }
     }
 
     /// Announces a changed profile of `user` immediately; further changes within [`PROFILE_EVERY`] are announced
@@ -75,7 +78,11 @@ impl Profiles {
         let Some(profile) = self.store.user(user).await? else { return Ok(()) };
         let rooms = rooms::active(self.store.as_ref(), user, self.sizes.rooms_page);
         let rooms = rooms.map_ok(|row| row.room).take(MAX_PROFILE_ROOMS);
-        let rooms: Vec<RoomId> = rooms.try_collect().await?;
+        let mut rooms: Vec<RoomId> = rooms.try_collect().await?;
+        if !self.rules.are_open() {
+            let unanswered = self.cluster.unanswered(user, &rooms).await;
+            rooms.retain(|room| !unanswered.contains(room));
+        }
         let frame = SharedFrame::signal(Signal::UserUpdated(user_to_proto(&profile)));
         self.cluster.signal_contacts(user, &rooms, &frame).await;
         Ok(())

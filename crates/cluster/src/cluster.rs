@@ -19,6 +19,7 @@ use crate::limits::{LOST_NODE_SLACK, MAX_UNANNOUNCED_USERS, RECOVERY_BURST, Size
 use crate::missed::Missed;
 use crate::places::Places;
 use crate::signal_room::SignalRoom;
+use crate::strangers::Answers;
 use crate::unsettled::Unsettled;
 use crate::written::Written;
 
@@ -42,6 +43,9 @@ pub struct Cluster {
     pub(crate) announcing: Places,
     pub(crate) missed: Missed,
     pub(crate) blocks: KnownBlocks,
+    /// Whether presence and receipts are kept from strangers.
+    pub(crate) hides_presence: bool,
+    pub(crate) answers: Answers,
     /// Users whose presence changed while the registry was unreachable.
     pub(crate) unreported: Mutex<BTreeSet<UserId>>,
     pub(crate) unsettled: Unsettled,
@@ -93,6 +97,8 @@ impl Cluster {
             announcing: Places::new(sizes.recovery_concurrency, sizes.stalled_hints),
             missed: Missed::default(),
             blocks: KnownBlocks::default(),
+            hides_presence: false,
+            answers: Answers::default(),
             unreported: Mutex::default(),
             unsettled: Unsettled::default(),
             alone: watch::Sender::new(false),
@@ -131,6 +137,7 @@ impl Cluster {
     pub fn trim(&self) {
         self.audiences.trim();
         self.blocks.trim();
+        self.answers.trim();
         self.written
             .retain(|_, written| written.unannounced.is_some() || written.at.elapsed() < WRITTEN_KEPT);
     }

@@ -26,6 +26,7 @@ mod presence;
 mod publish;
 mod recovery;
 mod signal_room;
+mod strangers;
 mod uncompared;
 mod unsettled;
 mod written;

@@ -130,6 +130,13 @@ pub const PRESENCE_GRACE: Duration = Duration::from_secs(5);
 /// Rooms that are notified of one user's presence.
 pub const PRESENCE_ROOMS: usize = 50;
 
+/// Direct rooms that are read at once to find whether a user has answered there, of those not known yet: for one who
+/// comes online, all that are notified.
+pub(crate) const ANSWERS_READ: usize = 200;
+
+/// Direct rooms and users known to have answered there: some 10 MB.
+pub(crate) const KNOWN_ANSWERS: usize = 100_000;
+
 /// Users of lost nodes whose rooms are read concurrently to notify those rooms: as much of the recovery budget as
 /// a few rooms take, which matter more.
 pub(crate) const GONE_AT_ONCE: usize = 8;

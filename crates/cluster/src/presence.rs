@@ -33,6 +33,11 @@ impl Cluster {
 
     async fn signal_once(&self, user: &UserId, online: bool, rooms: &[SignalRoom]) {
         let frame = presence(user, online);
+        let mut rooms = rooms.to_vec();
+        if self.hides_presence {
+            let unanswered = self.unanswered(user, rooms.iter().map(|room| &room.room)).await;
+            rooms.retain(|room| !unanswered.contains(&room.room));
+        }
         let blocks = match self.blocks_of(user).await {
             Ok(blocks) => blocks,
             // A signal may be lost, and must not reach those who are blocked.
@@ -40,7 +45,7 @@ impl Cluster {
         };
         let mut except = vec![user.clone()];
         except.extend(blocks.iter().map(|(blocked, _)| blocked.clone()));
-        self.signal(rooms, &frame, &except).await;
+        self.signal(&rooms, &frame, &except).await;
         if !online {
             return;
         }
@@ -84,7 +89,8 @@ impl Cluster {
         let mut shared = pin!(rooms_of(user).try_filter(|room| ready(theirs.contains(room))));
         while let Some(room) = shared.try_next().await? {
             let stored = store.room(&room).await?.filter(|stored| !stored.info.deleted);
-            if stored.is_some_and(|stored| stored.head().member_count() <= MAX_SIGNAL_MEMBERS) {
+            let is_told = stored.is_some_and(|stored| stored.head().member_count() <= MAX_SIGNAL_MEMBERS);
+            if is_told && !self.hides_in(user, &room).await {
                 return Ok(true);
             }
         }

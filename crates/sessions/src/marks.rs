@@ -108,9 +108,10 @@ impl Marks {
             return;
         }
         let frame = SharedFrame::signal(v1::signal::Signal::Receipt(receipt));
-        // Receipts that cannot be checked are lost, and do not reach those who are blocked.
+        // Receipts that cannot be checked are lost, and reach neither those who are blocked nor strangers.
         let is_own = room.head.member_count() > MAX_SIGNAL_MEMBERS
-            || self.cluster.has_block_in(user, &room).await.unwrap_or(true);
+            || self.cluster.has_block_in(user, &room).await.unwrap_or(true)
+            || self.cluster.hides_in(user, &room.room).await;
         if is_own {
             if read.is_some() {
                 self.cluster.signal_user(user, &frame).await;

@@ -7,6 +7,7 @@
 
 mod block_store;
 pub mod consumers;
+pub mod contacts;
 mod created;
 #[cfg(feature = "dynamodb")]
 mod dynamo;

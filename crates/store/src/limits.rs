@@ -12,3 +12,13 @@ pub(crate) const MAX_CONSUMER_NAME_BYTES: usize = 64;
 
 /// Longest accepted position in the feed, in bytes: that of a feed with many shards.
 pub(crate) const MAX_POSITION_BYTES: usize = 64 * 1024;
+
+/// Rooms in which one of two users is looked up, where the other has more than are read: an agent with thousands
+/// of customers meets people who have a few rooms.
+pub(crate) const CONTACT_LOOKUPS: usize = 100;
+
+/// Rooms that two users may share which are read to find one that counts. Most do.
+pub(crate) const CONTACT_READS: usize = 20;
+
+/// Last events of a direct room that are searched for an answer: one page.
+pub(crate) const CONTACT_EVENTS: usize = 200;

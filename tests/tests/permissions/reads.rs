@@ -26,8 +26,10 @@ async fn everyone_reads_what_is_theirs_and_no_more() {
     // "banned", "newcomer" and "removed" were added in this order, by id.
     let visible = [
         ("outsider", None),
+        ("invited", None),
         ("service", Some((1, head))),
         ("bob", Some((1, head))),
+        ("muted", Some((1, head))),
         ("admin", Some((1, head))),
         ("owner", Some((1, head))),
         ("banned", Some((scene.added, scene.banned))),
@@ -57,7 +59,7 @@ async fn everyone_reads_what_is_theirs_and_no_more() {
                 let of = |receipts: v1::ListReceiptsResponse| -> Vec<String> {
                     receipts.receipts.into_iter().map(|receipt| receipt.user_id).collect()
                 };
-                let members = ["admin", "bob", "newcomer", "owner"].map(ToOwned::to_owned).to_vec();
+                let members = ["admin", "bob", "muted", "newcomer", "owner"].map(ToOwned::to_owned).to_vec();
                 let is_told = is_member || name == "service";
                 let expected = if is_told { Ok(members) } else { Err(NO.to_owned()) };
                 assert_eq!(receipts.map(of).map_err(|failure| failure.reason), expected, "{who}");

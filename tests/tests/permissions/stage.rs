@@ -19,12 +19,14 @@ const SCENES: usize = 16;
 
 const SECRET: &[u8] = b"a secret of more than 32 bytes: 0123456789";
 
-/// Whoever calls. The room is bob's from its beginning, as it is the owner's and the admin's; the
-/// newcomer was added after the message that operations are about.
-pub(super) const ACTORS: [&str; 10] = [
+/// Whoever calls. The room is bob's from its beginning, as it is the owner's, the admin's and that of the muted; the
+/// newcomer was added after the message that operations are about. The invited have not answered.
+pub(super) const ACTORS: [&str; 12] = [
     "anonymous",
     "outsider",
+    "invited",
     "bob",
+    "muted",
     "newcomer",
     "removed",
     "banned",
@@ -130,7 +132,7 @@ impl Stage {
         let request = v1::CreateRoomRequest {
             kind: kind.into(),
             settings: Some(settings),
-            member_ids: vec!["bob".to_owned(), "admin".to_owned()],
+            member_ids: ["bob", "admin", "muted"].map(ToOwned::to_owned).into(),
             request_id: fresh("room"),
             ..Default::default()
         };
@@ -160,6 +162,20 @@ impl Stage {
             ..Default::default()
         };
         let banned = owner.rooms().ban_member(request).await.unwrap().into_inner().outcome.unwrap().seq;
+        let request = v1::MuteMemberRequest {
+            room_id: room.clone(),
+            user_id: "muted".to_owned(),
+            request_id: fresh("mute"),
+            ..Default::default()
+        };
+        owner.rooms().mute_member(request).await.unwrap();
+        let request = v1::InviteMemberRequest {
+            room_id: room.clone(),
+            user_id: "invited".to_owned(),
+            request_id: fresh("invite"),
+            ..Default::default()
+        };
+        owner.rooms().invite_member(request).await.unwrap();
         owner.say(&room, "without them").await;
         Scene { room, message, added, removed, banned }
     }
@@ -219,6 +235,18 @@ impl Stage {
         }
     }
 
+    /// A user may have only so many invitations.
+    async fn end_invitation(&self, room: &str) {
+        let request = v1::RevokeInvitationRequest {
+            room_id: room.to_owned(),
+            user_id: "invited".to_owned(),
+            request_id: fresh("revoke"),
+            ..Default::default()
+        };
+        // The room may have been deleted.
+        let _ = self.person("service").rooms().revoke_invitation(request).await;
+    }
+
     /// Calls what the rows say in rooms of a kind, and compares.
     pub(super) async fn check(&self, kind: RoomKind, rows: &[Row]) {
         let mut streams = HashMap::new();
@@ -247,6 +275,9 @@ impl Stage {
                 let got = self.call(operation, scene, actor, way, &mut streams).await;
                 if got != expected {
                     wrong.push(format!("{method} by {actor} through {way:?}: {got}, not {expected}"));
+                }
+                if own.is_some() {
+                    self.end_invitation(&scene.room).await;
                 }
             }
         }

@@ -11,10 +11,10 @@ use super::{NO_TOKEN, OK, Row, SCOPE};
 /// How opening each stream ends.
 #[rustfmt::skip]
 pub(super) const STREAMS: [Row; 3] = [
-    // Service/Method             anonymous  outsider bob    newcomer removed banned admin  owner  service moderator
-    ("ChatService/Chat",          [NO_TOKEN, OK,      OK,    OK,      OK,     OK,    OK,    OK,    OK,     OK]),
-    ("ChatService/Subscribe",     [NO_TOKEN, OK,      OK,    OK,      OK,     OK,    OK,    OK,    OK,     OK]),
-    ("EventService/StreamEvents", [NO_TOKEN, SCOPE,   SCOPE, SCOPE,   SCOPE,  SCOPE, SCOPE, SCOPE, OK,     OK]),
+    // Service/Method              anonymous outsider invited bob    muted  newcomer removed banned admin  owner  service moderator
+    ("ChatService/Chat",          [NO_TOKEN, OK,      OK,     OK,    OK,    OK,      OK,     OK,    OK,    OK,    OK,     OK]),
+    ("ChatService/Subscribe",     [NO_TOKEN, OK,      OK,     OK,    OK,    OK,      OK,     OK,    OK,    OK,    OK,     OK]),
+    ("EventService/StreamEvents", [NO_TOKEN, SCOPE,   SCOPE,  SCOPE, SCOPE, SCOPE,   SCOPE,  SCOPE, SCOPE, SCOPE, OK,     OK]),
 ];
 
 /// The path of a stream, and what opens it.

@@ -118,11 +118,16 @@ export class People {
     return this.#isConnected() && this.#online.has(userId);
   }
 
-  /** Whether a user with this id exists. */
-  async exists(userId: string): Promise<boolean> {
+  /** Whether a user with this id may exist: where strangers see no profiles, only writing to them tells. */
+  async mayExist(userId: string): Promise<boolean> {
     await this.#ask(userId);
     this.#take();
-    return this.#names.has(userId);
+    if (this.#names.has(userId)) return true;
+    try {
+      return !(await this.#client.call("getServer", {})).openProfiles;
+    } catch {
+      return false;
+    }
   }
 
   /** Users whose name begins with this, where the server offers that to everyone; otherwise none. */

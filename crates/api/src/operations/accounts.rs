@@ -20,7 +20,7 @@ impl Api {
         caller: &Admitted,
         request: v1::SearchUsersRequest,
     ) -> Result<v1::SearchUsersResponse, Error> {
-        if !self.parts.profiles.all_search && !self.auth().is_local() {
+        if !self.parts.profiles.all_search && !self.is_open_to_all() {
             only_the_app(caller)?;
         }
         let prefix = parse::name_prefix("name_prefix", &request.name_prefix)?;

@@ -184,11 +184,15 @@ impl Api {
         }
         let page = self.store().members(&id, after.as_ref(), size).await?;
         let next_page_token = parse::next_page_token(&page, size, |last| last.user.as_str());
-        let has_block = match &access.room.info.direct_pair {
-            Some((one, other)) if !caller.is_service => self.cluster().has_block_between(one, other).await?,
+        let is_own_only = match &access.room.info.direct_pair {
+            Some((one, other)) if !caller.is_service => {
+                let peer = if *one == caller.user { other } else { one };
+                self.cluster().has_block_between(one, other).await?
+                    || self.cluster().hides_in(peer, &id).await
+            }
             _ => false,
         };
-        let is_shown = |member: &Member| member.is_active() && (!has_block || member.user == caller.user);
+        let is_shown = |member: &Member| member.is_active() && (!is_own_only || member.user == caller.user);
         let active = page.into_iter().filter(is_shown);
         let receipts = futures::stream::iter(active)
             .map(|member| self.receipt(&id, member))

@@ -14,6 +14,7 @@ mod messages;
 mod moderation;
 mod new_room;
 pub(crate) mod parse;
+mod people;
 mod preferences;
 mod report_view;
 mod reports;

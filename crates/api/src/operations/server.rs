@@ -3,6 +3,7 @@ use parlance_proto::v1;
 use parlance_sessions::contract_limits;
 
 use crate::Api;
+use crate::rules::ShownTo;
 
 impl Api {
     /// Public information about the server.
@@ -14,6 +15,8 @@ impl Api {
             limits: Some(contract_limits()),
             server_time: Some(parlance_proto::convert::timestamp(self.clock().now())),
             image_origins: self.parts.image_origins.clone(),
+            open_profiles: self.parts.profiles.are_open(),
+            open_presence: self.parts.profiles.presence == ShownTo::Everyone,
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use futures::{StreamExt, TryStreamExt};
 use parlance_core::Caller;
 use parlance_core::limits::MAX_PRESENCE_USERS;
@@ -70,6 +72,8 @@ impl Api {
         let id = parse::user_or_me(&caller.user, &request.user_id)?;
         if id == caller.user {
             self.ensure_user(caller).await?;
+        } else if self.shown_profiles(caller, std::slice::from_ref(&id)).await? != [true] {
+            return Err(Error::UserNotFound(id.to_string()));
         }
         let user = self.store().user(&id).await?.ok_or_else(|| Error::UserNotFound(id.to_string()))?;
         Ok(v1::GetUserResponse { user: Some(user_to_proto(&user)) })
@@ -80,7 +84,7 @@ impl Api {
         caller: &Admitted,
         request: v1::ListUsersRequest,
     ) -> Result<v1::ListUsersResponse, Error> {
-        if !self.auth().is_local() {
+        if !self.is_open_to_all() {
             only_the_app(caller)?;
         }
         let size = parse::page_size(request.page_size)?;
@@ -155,6 +159,9 @@ impl Api {
         }
         let ids = request.user_ids.iter().map(|id| parse::user_or_me(&caller.user, id));
         let ids: Vec<UserId> = ids.collect::<Result<_, _>>()?;
+        let shown = self.shown_profiles(caller, &ids).await?;
+        let ids: Vec<UserId> =
+            ids.into_iter().zip(shown).filter_map(|(id, shown)| shown.then_some(id)).collect();
         let found: Vec<Option<User>> = futures::stream::iter(ids)
             .map(|id| async move { self.store().user(&id).await })
             .buffered(self.sizes().inbox_concurrency)
@@ -188,11 +195,21 @@ impl Api {
             request.user_ids.iter().map(|id| parse::user_id("user_ids", id)).collect::<Result<_, _>>()?;
         let online = self.registry().online(&users).await.map_err(|_| Error::RegistryAway)?;
         let hidden = self.blockers(caller, &users).await?;
-        let presences = users.iter().zip(online).zip(hidden).map(|((user, online), hidden)| v1::Presence {
-            user_id: user.as_str().to_owned(),
-            online: online && !hidden,
-        });
+        // Most of a long list are offline, and those have nothing to hide.
+        let online = users.iter().zip(online).zip(hidden).filter(|((_, online), hidden)| *online && !hidden);
+        let online: Vec<UserId> = online.map(|((user, _), _)| user.clone()).collect();
+        let shown = self.shown_presence(caller, &online).await?;
+        let online: BTreeSet<UserId> =
+            online.into_iter().zip(shown).filter_map(|(user, shown)| shown.then_some(user)).collect();
+        let presences = users
+            .into_iter()
+            .map(|user| v1::Presence { online: online.contains(&user), user_id: user.as_str().to_owned() });
         Ok(v1::GetPresenceResponse { presences: presences.collect() })
+    }
+
+    /// Whether all users may list and search users.
+    pub(super) fn is_open_to_all(&self) -> bool {
+        self.auth().is_local() && self.parts.profiles.are_open()
     }
 
     /// Creates the user on the first call with a valid token: the app's own backend decides who exists.

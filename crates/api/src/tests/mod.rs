@@ -18,6 +18,7 @@ mod once;
 mod online;
 mod outage;
 mod past;
+mod people;
 mod recovery;
 mod refresh;
 mod reports;

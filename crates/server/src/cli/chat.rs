@@ -203,7 +203,10 @@ async fn find(session: &Session, server: &str, target: &str) -> anyhow::Result<T
             match session.call(v1::GetUserRequest { user_id: id.clone() }).await {
                 Ok(_) => {}
                 Err(ClientError::Status(failure)) if failure.code == Code::NotFound => {
-                    bail!("no room or user named {target}")
+                    // Where strangers see no profiles, the first message tells whether there is one.
+                    if session.call(v1::GetServerRequest {}).await?.open_profiles {
+                        bail!("no room or user named {target}");
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }

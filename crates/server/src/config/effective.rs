@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use parlance_api::{Additions, PeopleLimits, ProfileRules};
+use parlance_api::{Additions, PeopleLimits, ProfileRules, ShownTo};
 
 use crate::limits::MIB;
 
@@ -97,9 +97,16 @@ impl Lines {
             self.number(name, limit.map_or(0, NonZeroU32::get));
         }
         self.number("room-memory-mib", node.room_memory / MIB);
-        let ProfileRules { all_search, own_changes } = node.profiles;
+        let ProfileRules { all_search, own_changes, profiles, presence } = node.profiles;
         for (name, is_on) in [("user-search", all_search), ("own-profile", own_changes)] {
             self.text(name, if is_on { "on" } else { "off" });
+        }
+        for (name, shown) in [("profiles", profiles), ("presence", presence)] {
+            let shown = match shown {
+                ShownTo::Everyone => "everyone",
+                ShownTo::SharedRooms => "shared-rooms",
+            };
+            self.text(name, shown);
         }
         let additions = match node.additions {
             Additions::Direct => "direct",
@@ -220,6 +227,7 @@ mod tests {
              jwt-audience = 'chat'\njwt-skew-seconds = 5\njwt-scope-claim = 'realm_access.roles'",
             "user-rate = 0\nuser-rooms = 7\nhello-rate = 0\nfailed-token-rate = 0",
             "user-search = 'on'\nown-profile = 'off'",
+            "profiles = 'shared-rooms'\npresence = 'everyone'",
             "image-origin = ['https:', 'http://127.0.0.1:8000']",
             "room-memory-mib = 7\nsync = 'off'\nlog = 'debug'\nmax-connections = 5\ntrusted-proxies = ['10.0.0.0/8', '::1']",
             cluster,

@@ -28,7 +28,7 @@ use crate::origin::Origin;
 pub use images::ImageOrigins;
 pub(crate) use kafka::Topic;
 pub use node::{Identity, Keys, Node, RedisConfig, StoreConfig};
-pub use options::{AdditionsName, OnOff, Options, RoleName, StoreName, TABLE_PREFIX};
+pub use options::{AdditionsName, OnOff, Options, RoleName, ShownName, StoreName, TABLE_PREFIX};
 pub use tls_files::TlsFiles;
 pub(crate) use webhooks::{Endpoint, Webhooks};
 

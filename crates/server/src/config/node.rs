@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use parlance_api::identity::JwksUrl;
-use parlance_api::{Additions, PeopleLimits, ProfileRules, ROOM_MEMORY};
+use parlance_api::{Additions, PeopleLimits, ProfileRules, ROOM_MEMORY, ShownTo};
 use parlance_core::limits::CLOCK_SKEW;
 
 use super::ImageOrigins;
-use super::options::{AdditionsName, OnOff, Options, StoreName, TABLE_PREFIX};
+use super::options::{AdditionsName, OnOff, Options, ShownName, StoreName, TABLE_PREFIX};
 use crate::features::require_cluster;
 use crate::limits::{
     FAILED_TOKEN_RATE, HELLO_RATE, INVITATION_RATE, MAX_SKEW, MIB, NEW_ROOM_RATE, USER_RATE, USER_ROOMS,
@@ -33,7 +33,7 @@ pub struct Node {
     pub identity: Identity,
     /// Limits on each user and each address.
     pub limits: PeopleLimits,
-    /// What users may do with profiles.
+    /// What users may do with profiles, and who sees them.
     pub profiles: ProfileRules,
     /// Origins of the pictures that the web app shows.
     pub image_origins: ImageOrigins,
@@ -119,10 +119,7 @@ impl Node {
         let store = StoreConfig::new(&options)?;
         let redis = RedisConfig::new(&options)?;
         let limits = people_limits(&options);
-        let profiles = ProfileRules {
-            all_search: options.user_search == Some(OnOff::On),
-            own_changes: options.own_profile != Some(OnOff::Off),
-        };
+        let profiles = profile_rules(&options, matches!(identity, Identity::Local))?;
         let additions = match options.additions {
             None | Some(AdditionsName::Direct) => Additions::Direct,
             Some(AdditionsName::Invite) => Additions::Invite,
@@ -166,6 +163,27 @@ impl Node {
             ),
         }
     }
+}
+
+/// Profiles and presence are private, except on a machine of one's own.
+fn profile_rules(options: &Options, is_local: bool) -> anyhow::Result<ProfileRules> {
+    let all_search = options.user_search == Some(OnOff::On);
+    ensure!(
+        !all_search || options.profiles != Some(ShownName::SharedRooms),
+        "--user-search on shows the profiles of all users to everyone: leave out --profiles shared-rooms"
+    );
+    let shown = |given: Option<ShownName>, is_open: bool| match given {
+        Some(ShownName::Everyone) => ShownTo::Everyone,
+        Some(ShownName::SharedRooms) => ShownTo::SharedRooms,
+        None if is_open => ShownTo::Everyone,
+        None => ShownTo::SharedRooms,
+    };
+    Ok(ProfileRules {
+        all_search,
+        own_changes: options.own_profile != Some(OnOff::Off),
+        profiles: shown(options.profiles, is_local || all_search),
+        presence: shown(options.presence, is_local),
+    })
 }
 
 /// The configured limits, else the defaults. A user rate of 0 disables all limits of users.

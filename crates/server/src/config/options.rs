@@ -220,6 +220,16 @@ pub struct Options {
     #[serde(alias = "own_profile")]
     pub own_profile: Option<OnOff>,
 
+    /// Who sees the profile of a user, besides the app's backend: everyone, or those who share a
+    /// room [default: shared-rooms; everyone in local mode and with --user-search on]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_PROFILES", value_name = "everyone|shared-rooms")]
+    pub profiles: Option<ShownName>,
+
+    /// Who sees whether a user is online, besides the app's backend: everyone, or those who share a
+    /// room [default: shared-rooms; everyone in local mode]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_PRESENCE", value_name = "everyone|shared-rooms")]
+    pub presence: Option<ShownName>,
+
     /// What becomes of users whom strangers add to rooms: they become members at once, or are
     /// invited. The app's backend always adds [default: direct]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_ADDITIONS", value_name = "direct|invite")]
@@ -297,6 +307,16 @@ pub enum OnOff {
     On,
     /// No.
     Off,
+}
+
+/// Who sees profiles or presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShownName {
+    /// Every user.
+    Everyone,
+    /// Those who share a room.
+    SharedRooms,
 }
 
 /// What becomes of users whom strangers add to rooms.
