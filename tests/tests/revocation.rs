@@ -7,8 +7,8 @@ use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_proto::v1::server_frame::Frame;
 use parlance_tests::{
-    Cluster, Conversation, DOORS, Http, Person, Server, Signer, claims, eventually, fresh, now, run_to_end,
-    within,
+    Cluster, Conversation, DOORS, Door, Http, Person, Server, Signer, claims, eventually, fresh, now,
+    run_to_end, within,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,10 +26,15 @@ const GRACE: i64 = 15;
 const SOON: Duration = Duration::from_secs(5);
 
 async fn keyed() -> (Server, Signer, TempDir) {
+    keyed_with(&[]).await
+}
+
+async fn keyed_with(options: &[&str]) -> (Server, Signer, TempDir) {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("key");
     std::fs::write(&file, SECRET).unwrap();
-    let server = Server::start_with(&["--jwt-secret-file", file.to_str().unwrap()]).await;
+    let keys = ["--jwt-secret-file", file.to_str().unwrap()];
+    let server = Server::start_with(&[&keys[..], options].concat()).await;
     (server, Signer::Hs256(SECRET.to_vec()), dir)
 }
 
@@ -39,10 +44,14 @@ async fn revoke(server: &Server, what: &[&str]) {
 }
 
 async fn open(server: &Server, user: &str, token: &str) -> Vec<Conversation> {
+    open_through(server, user, token, &DOORS).await
+}
+
+async fn open_through(server: &Server, user: &str, token: &str, doors: &[Door]) -> Vec<Conversation> {
     let person: Person = server.person_with(user, token);
     let mut conversations = Vec::new();
-    for door in DOORS {
-        conversations.push(person.connect(door).await);
+    for door in doors {
+        conversations.push(person.connect(*door).await);
     }
     conversations
 }
@@ -108,20 +117,45 @@ async fn only_streams_of_revoked_tokens_end() {
 #[tokio::test]
 async fn with_a_grace_sessions_go_on_with_another_token_or_end_after_it() {
     let (server, signer, _dir) = keyed().await;
-    let token = |id: &str| {
-        let mut claims = claims("alice", now() + 3_600);
-        claims["jti"] = id.into();
-        signer.token(&claims)
-    };
-    let (first, second) = (token("first"), token("second"));
-    let (mut refreshed, mut left) =
-        (open(&server, "alice", &first).await, open(&server, "alice", &first).await);
+    let first = signer.token(&alice("first"));
     let hello = v1::SubscribeRequest { hello: Some(v1::Hello::default()) };
     let listening = server.person_with("alice", &first).chat().subscribe(hello).await;
     let mut listening = listening.unwrap().into_inner();
+    grace_holds(&server, &server, &signer, &DOORS).await;
+    // It could not send another token, and is not told.
+    let end = loop {
+        match within("it ends", listening.message()).await {
+            Ok(frame) => assert!(!matches!(frame.unwrap().frame, Some(Frame::TokenExpiring(_)))),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(Failure::from_status(&end).reason, "token_revoked");
 
-    revoke(&server, &["--token-id", "first", "--grace", &GRACE.to_string()]).await;
-    assert_eq!(whoami(&server, &first).await, revoked(), "new calls are refused at once");
+    let output = run_to_end(&["revoke", "--admin", &server.admin(), "--everyone", "--grace", "3601"]).await;
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("grace_seconds: must be at most 3600"));
+}
+
+#[tokio::test]
+async fn a_grace_reaches_sessions_through_a_bridge() {
+    let (node, signer, _dir) = keyed_with(&["--edge-listen", "127.0.0.1:0"]).await;
+    let bridge = Server::start_bridge(&[&node.bridges()]).await;
+    grace_holds(&node, &bridge, &signer, &[Door::WebSocketJson, Door::WebSocketBinary]).await;
+}
+
+fn alice(token_id: &str) -> Value {
+    let mut claims = claims("alice", now() + 3_600);
+    claims["jti"] = token_id.into();
+    claims
+}
+
+/// A grace given to `node` holds for sessions through `door`, which is that node or a bridge in front of it.
+async fn grace_holds(node: &Server, door: &Server, signer: &Signer, doors: &[Door]) {
+    let (first, second) = (signer.token(&alice("first")), signer.token(&alice("second")));
+    let mut refreshed = open_through(door, "alice", &first, doors).await;
+    let mut left = open_through(door, "alice", &first, doors).await;
+    revoke(node, &["--token-id", "first", "--grace", &GRACE.to_string()]).await;
+    assert_eq!(whoami(door, &first).await, revoked(), "new calls are refused at once");
     for conversation in refreshed.iter_mut().chain(&mut left) {
         let expiring = conversation.expiring().await;
         assert!(expiring.expires_after.unwrap().seconds <= GRACE, "{expiring:?}");
@@ -133,23 +167,61 @@ async fn with_a_grace_sessions_go_on_with_another_token_or_end_after_it() {
         let end = within("it ends", conversation.end()).await;
         assert_eq!(end.failure.unwrap().reason, "token_revoked");
     }
-    // It could not send another token, and is not told.
-    let end = loop {
-        match within("it ends", listening.message()).await {
-            Ok(frame) => assert!(!matches!(frame.unwrap().frame, Some(Frame::TokenExpiring(_)))),
-            Err(status) => break status,
-        }
-    };
-    assert_eq!(Failure::from_status(&end).reason, "token_revoked");
     for conversation in &mut refreshed {
         conversation.call(v1::ListRoomsRequest::default()).await.unwrap();
     }
-    revoke(&server, &["--token-id", "second"]).await;
+    revoke(node, &["--token-id", "second"]).await;
     all_end(refreshed).await;
+}
 
-    let output = run_to_end(&["revoke", "--admin", &server.admin(), "--everyone", "--grace", "3601"]).await;
-    assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("grace_seconds: must be at most 3600"));
+/// A node without others needs no entry for a user whose state changes: it reads their row.
+#[tokio::test]
+async fn deactivations_do_not_fill_the_list_of_a_single_node() {
+    let (server, signer, _dir) = keyed().await;
+    let mut of_backend = claims("backend", now() + 3_600);
+    of_backend["scope"] = "service".into();
+    let backend = server.person_with("backend", &signer.token(&of_backend));
+    let user = v1::CreateUserRequest { user_id: "bob".to_owned(), ..Default::default() };
+    backend.users().create_user(user).await.unwrap();
+    let token = signer.token(&claims("bob", now() + 3_600));
+    let of_bob = open(&server, "bob", &token).await;
+    let request = v1::DeactivateUserRequest { user_id: "bob".to_owned(), request_id: fresh("off") };
+    backend.users().deactivate_user(request).await.unwrap();
+    all_end(of_bob).await;
+    assert_eq!(
+        whoami(&server, &token).await.map_err(|(_, reason)| reason),
+        Err("user_deactivated".to_owned())
+    );
+    assert!(!server.data().join("revocations").exists());
+}
+
+#[tokio::test]
+async fn revocations_are_removed_where_tokens_live_shortly() {
+    let (mut server, signer, _dir) = keyed_with(&["--jwt-max-lifetime-seconds", "3600"]).await;
+    let token = |id: &str, issued_at: u64, lasts: u64| {
+        let mut claims = claims("alice", issued_at + lasts);
+        claims["jti"] = id.into();
+        claims["iat"] = issued_at.into();
+        signer.token(&claims)
+    };
+    let invalid = Err((401, "token_invalid".to_owned()));
+    assert_eq!(whoami(&server, &token("long", now(), 3_601)).await, invalid);
+    let mut undated = alice("undated");
+    undated.as_object_mut().unwrap().remove("iat");
+    assert_eq!(whoami(&server, &signer.token(&undated)).await, invalid);
+    let known = token("known", now(), 3_600);
+    assert_eq!(whoami(&server, &known).await, Ok(()));
+    revoke(&server, &["--token-id", "known"]).await;
+    revoke(&server, &["--user", "bob", "--issued-until", "1000"]).await;
+    revoke(&server, &["--everyone", "--issued-until", "1000"]).await;
+    server.stop().await;
+    server.start_again().await;
+    eventually("the list is trimmed", async || {
+        let lines = std::fs::read_to_string(server.data().join("revocations")).ok()?;
+        (lines.lines().count() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(whoami(&server, &known).await, revoked());
 }
 
 /// A frame of the conversation with `as_user`.

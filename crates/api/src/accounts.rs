@@ -106,10 +106,13 @@ impl Accounts {
         self.known.len()
     }
 
-    /// Reads the row again next time: its state has changed.
-    pub(crate) fn forget(&self, user: &UserId) {
+    /// Reads the row of a user again next time, or of all: its state has changed.
+    pub(crate) fn forget(&self, user: Option<&UserId>) {
         self.changes.fetch_add(1, Ordering::SeqCst);
-        self.known.remove(user);
+        match user {
+            Some(user) => drop(self.known.remove(user)),
+            None => self.known.clear(),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use parlance_store::Store;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::answers::Answers;
 use crate::audience::Audiences;
 use crate::departure;
 use crate::follow_ups::FollowUps;
@@ -19,7 +20,6 @@ use crate::limits::{LOST_NODE_SLACK, MAX_UNANNOUNCED_USERS, RECOVERY_BURST, Size
 use crate::missed::Missed;
 use crate::places::Places;
 use crate::signal_room::SignalRoom;
-use crate::strangers::Answers;
 use crate::unsettled::Unsettled;
 use crate::written::Written;
 

@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 mod announce;
+mod answers;
 mod audience;
 mod blocks;
 mod cluster;

@@ -4,22 +4,10 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
 use parlance_core::{RoomId, UserId};
-use parlance_runtime::map::Map;
 use parlance_store::contacts;
 
 use crate::cluster::Cluster;
-use crate::limits::{ANSWERS_READ, KNOWN_ANSWERS};
-
-/// Direct rooms, and users who have answered there. That does not change any more.
-#[derive(Default)]
-pub(crate) struct Answers(Map<(RoomId, UserId), ()>);
-
-impl Answers {
-    /// Evicts a part of an oversized cache.
-    pub(crate) fn trim(&self) {
-        self.0.evict(KNOWN_ANSWERS);
-    }
-}
+use crate::limits::ANSWERS_READ;
 
 impl Cluster {
     /// Sets whether presence and receipts are kept from strangers.

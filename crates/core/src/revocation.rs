@@ -23,11 +23,24 @@ pub struct RevocationEntry {
     /// Open sessions last until this second since the Unix epoch, in which they may send another token. `None`: they
     /// end at once.
     pub sessions_until: Option<u64>,
+    /// The second since the Unix epoch in which it was made; `None` in entries of older versions.
+    pub at: Option<u64>,
+}
+
+impl RevocationEntry {
+    /// The last second in which a token that it refuses was issued; `None` if that is not known, or if it refuses none.
+    pub fn issued_until(&self) -> Option<u64> {
+        match &self.revocation {
+            Revocation::Token(_) => self.at,
+            Revocation::User(_, until) | Revocation::Everyone(until) => Some(*until),
+            Revocation::Ended(_) => None,
+        }
+    }
 }
 
 impl From<Revocation> for RevocationEntry {
     fn from(revocation: Revocation) -> Self {
-        Self { revocation, sessions_until: None }
+        Self { revocation, sessions_until: None, at: None }
     }
 }
 

@@ -18,10 +18,12 @@ use ring::hmac;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::claims::{self, Expectations, Rejected, TokenProblem};
+use crate::claims::{self, Rejected};
+use crate::expectations::Expectations;
 use crate::jwks::Jwks;
 use crate::key::{Key, KeyError, VerifyingKey};
 use crate::limits::{KEY_FINGERPRINT_BYTES, MAX_TOKEN_BYTES, REFUSED_TOKENS_LOGGED};
+use crate::problem::TokenProblem;
 use crate::provider;
 use crate::revocations::Revocations;
 

@@ -2,76 +2,11 @@
 //! as variants of common issuers (`scp`, lists).
 use std::sync::Arc;
 
-use parlance_core::limits::CLOCK_SKEW;
-use parlance_core::{Caller, IdError, TokenId, UserId};
+use parlance_core::{Caller, TokenId, UserId};
 use serde_json::{Map, Value};
 
-/// The id that refers to the caller.
-pub const ME: &str = "me";
-
-/// Requirements on a token besides its signature.
-#[derive(Debug, Clone)]
-pub struct Expectations {
-    /// The required audience.
-    pub audience: Option<String>,
-    /// The required issuer, compared byte by byte.
-    pub issuer: Option<String>,
-    /// Allowed clock skew, seconds.
-    pub skew: u64,
-    /// The claim with scopes, in addition to `scope` and `scp`: a name, or a dotted path into
-    /// nested claims.
-    pub scope_claim: Option<String>,
-}
-
-impl Default for Expectations {
-    fn default() -> Self {
-        Self { audience: None, issuer: None, skew: CLOCK_SKEW, scope_claim: None }
-    }
-}
-
-/// Why a token is refused. Contains nothing of the token's signature or key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenProblem {
-    /// The header value is not `Bearer` followed by a token.
-    #[error("authorization: want Bearer and a token")]
-    NotBearer,
-    /// The token exceeds this size in bytes.
-    #[error("longer than {0} bytes")]
-    TooLong(usize),
-    /// Not three parts of base64url and JSON.
-    #[error("not a JSON web token")]
-    Malformed,
-    /// The algorithm does not match the key.
-    #[error("alg: want {0}")]
-    Algorithm(String),
-    /// The signature was not made with a key of this server.
-    #[error("the signature does not match a key of this server")]
-    Signature,
-    /// The issuer publishes no key with this id.
-    #[error("kid: no such key")]
-    UnknownKey,
-    /// The token requires extensions that are not implemented.
-    #[error("crit: names extensions that are not supported")]
-    Critical,
-    /// A claim is missing.
-    #[error("{0}: missing")]
-    Missing(&'static str),
-    /// A claim does not have the type required by the standard.
-    #[error("{0}: must be {1}")]
-    Type(&'static str, &'static str),
-    /// A claim does not have the configured value.
-    #[error("{0}: want {1}")]
-    Want(&'static str, String),
-    /// The token is not valid yet.
-    #[error("nbf: lies in the future")]
-    NotYet,
-    /// The subject is not a valid user id.
-    #[error("sub: {0}")]
-    Subject(IdError),
-    /// The subject is the reserved word for the caller.
-    #[error("sub: \"{ME}\" stands for the caller and is nobody's id")]
-    SubjectMe,
-}
+use crate::expectations::Expectations;
+use crate::problem::{ME, TokenProblem};
 
 /// Why the claims of a token are rejected.
 #[derive(Debug, PartialEq, Eq)]
@@ -93,8 +28,8 @@ pub(crate) fn check(
     expectations: &Expectations,
     now: u64,
 ) -> Result<Caller, Rejected> {
-    let expires_at = date(claims, "exp")?.ok_or(TokenProblem::Missing("exp"))?;
-    let expires_at = expires_at.saturating_add(expectations.skew);
+    let expires = date(claims, "exp")?.ok_or(TokenProblem::Missing("exp"))?;
+    let expires_at = expires.saturating_add(expectations.skew);
     if expires_at < now {
         return Err(Rejected::Expired);
     }
@@ -118,6 +53,7 @@ pub(crate) fn check(
         scopes(claim(claims, path), "the claim of scopes")?.for_each(&mut allow);
     }
     let issued_at = date(claims, "iat")?;
+    expectations.check_lifetime(issued_at, expires, now)?;
     let token = token_id(claims.get("jti"))?.map(Arc::new);
     let (service, client) = (None, None);
     Ok(Caller { user, is_service, is_admin, service, client, expires_at, token, issued_at })
@@ -210,6 +146,7 @@ fn scopes<'c>(
 
 #[cfg(test)]
 mod tests {
+    use parlance_core::limits::CLOCK_SKEW;
     use serde_json::json;
 
     use super::*;
@@ -250,6 +187,16 @@ mod tests {
         refused(json!({"exp": "1800000060"}), "exp: must be a number of seconds since 1970-01-01");
         refused(json!({ "exp": null }), "exp: must be a number of seconds since 1970-01-01");
         refused(json!({ "nbf": [1] }), "nbf: must be a number of seconds since 1970-01-01");
+        let limited = Expectations { max_lifetime: Some(100), ..Expectations::default() };
+        let read_limited = |change: Value| read(&change, &limited).map(|caller| caller.expires_at);
+        assert_eq!(read_limited(json!({"iat": NOW - 40})), Ok(NOW + 60 + CLOCK_SKEW));
+        for (change, problem) in [
+            (json!({}), "iat: missing"),
+            (json!({"iat": NOW - 41}), "exp: more than 100 seconds after iat"),
+            (json!({"iat": NOW + CLOCK_SKEW + 1}), "iat: lies in the future"),
+        ] {
+            assert_eq!(read_limited(change), Err(problem.to_owned()));
+        }
         let claims = json!({"sub": "alice"});
         let missing = check(claims.as_object().unwrap(), &Expectations::default(), NOW);
         assert_eq!(missing, Err(TokenProblem::Missing("exp").into()));

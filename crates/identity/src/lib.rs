@@ -7,6 +7,7 @@
 
 mod auth;
 mod claims;
+mod expectations;
 #[cfg(test)]
 mod fuzz;
 pub mod http;
@@ -15,13 +16,15 @@ mod jwks;
 mod key;
 mod limits;
 mod live;
+mod problem;
 mod provider;
 mod revocations;
 
 pub use auth::{Auth, Refused};
-pub use claims::{Expectations, ME, TokenProblem};
+pub use expectations::Expectations;
 pub use jwks::{Jwks, JwksUrl, JwksUrlError};
 pub use key::{Key, KeyError};
 pub use limits::Pace;
 pub use live::{Ending, Live};
+pub use problem::{ME, TokenProblem};
 pub use revocations::Revocations;

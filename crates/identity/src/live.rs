@@ -1,18 +1,19 @@
 //! Sessions and streams that last as long as the token that they were opened with is not refused.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use parlance_core::{Caller, Revocation, TokenId, UserId};
+use parlance_core::{Caller, Revocation, RevocationEntry, TokenId, UserId};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 /// Tokens that are refused.
 #[derive(Default)]
 pub(crate) struct Revoked {
-    tokens: HashSet<TokenId>,
+    /// With the last second in which each was issued, if that is known.
+    tokens: HashMap<TokenId, Option<u64>>,
     users: HashMap<UserId, u64>,
     everyone: Option<u64>,
 }
@@ -21,14 +22,14 @@ impl Revoked {
     pub(crate) fn has(&self, caller: &Caller) -> bool {
         // A token without an issue time counts as issued before any revocation.
         let is_until = |until: u64| caller.issued_at.is_none_or(|issued| issued <= until);
-        caller.token.as_ref().is_some_and(|token| self.tokens.contains(token.as_ref()))
+        caller.token.as_ref().is_some_and(|token| self.tokens.contains_key(token.as_ref()))
             || self.users.get(caller.subject()).is_some_and(|until| is_until(*until))
             || self.everyone.is_some_and(is_until)
     }
 
-    pub(crate) fn add(&mut self, revocation: &Revocation) {
-        match revocation {
-            Revocation::Token(token) => drop(self.tokens.insert(token.clone())),
+    pub(crate) fn add(&mut self, entry: &RevocationEntry) {
+        match &entry.revocation {
+            Revocation::Token(token) => drop(self.tokens.insert(token.clone(), entry.issued_until())),
             Revocation::User(user, until) => {
                 let known = self.users.entry(user.clone()).or_default();
                 *known = (*known).max(*until);
@@ -37,6 +38,12 @@ impl Revoked {
             // Nothing to remember: the user's row says what they may do.
             Revocation::Ended(_) => {}
         }
+    }
+
+    /// Forgets tokens that were issued before this second.
+    pub(crate) fn forget(&mut self, before: u64) {
+        self.tokens.retain(|_, issued| issued.is_none_or(|issued| issued >= before));
+        self.users.retain(|_, issued| *issued >= before);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -59,9 +66,14 @@ impl Streams {
     }
 
     /// Refuses these tokens from now on.
-    pub(crate) fn refuse<'r>(&self, revocations: impl Iterator<Item = &'r Revocation>) {
+    pub(crate) fn refuse(&self, entries: &[RevocationEntry]) {
         let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
-        revocations.for_each(|revocation| revoked.add(revocation));
+        entries.iter().for_each(|entry| revoked.add(entry));
+    }
+
+    /// Forgets refused tokens that were issued before this second.
+    pub(crate) fn forget_refused(&self, before: u64) {
+        self.revoked.write().unwrap_or_else(PoisonError::into_inner).forget(before);
     }
 
     /// Ends what was opened by such callers, at `until` or now. Returns how much that is.

@@ -14,11 +14,11 @@ use crate::live::{Live, Revoked, Streams};
 #[derive(Default)]
 pub struct Revocations {
     streams: Arc<Streams>,
-    /// Called for each user whose state has changed, before their sessions end.
+    /// Called for each user whose state has changed, before their sessions end; without one if that may be anybody.
     on_ended: OnceLock<OnEnded>,
 }
 
-type OnEnded = Box<dyn Fn(&UserId) + Send + Sync>;
+type OnEnded = Box<dyn Fn(Option<&UserId>) + Send + Sync>;
 
 impl Revocations {
     /// Whether the caller's token was revoked.
@@ -37,10 +37,10 @@ impl Revocations {
         if entries.is_empty() {
             return 0;
         }
-        self.streams.refuse(entries.iter().map(|entry| &entry.revocation));
+        self.streams.refuse(entries);
         let gone: HashSet<&UserId> = entries.iter().filter_map(|entry| entry.revocation.ended()).collect();
         if let Some(on_ended) = self.on_ended.get() {
-            gone.iter().for_each(|user| on_ended(user));
+            gone.iter().for_each(|user| on_ended(Some(user)));
         }
         let is_gone =
             |caller: &Caller| [&caller.user, caller.subject()].iter().any(|user| gone.contains(user));
@@ -48,7 +48,7 @@ impl Revocations {
         // Only the new ones: what was revoked before, and has time left, keeps it.
         let mut by_end: BTreeMap<Option<u64>, Revoked> = BTreeMap::new();
         for entry in entries {
-            by_end.entry(entry.sessions_until).or_default().add(&entry.revocation);
+            by_end.entry(entry.sessions_until).or_default().add(entry);
         }
         for (until, revoked) in by_end {
             let left =
@@ -64,8 +64,22 @@ impl Revocations {
         self.apply(&[Revocation::Ended(user.clone()).into()], Timestamp(0));
     }
 
-    /// Has `on_ended` called for each user whose state has changed. Only the first call has an effect.
-    pub fn on_ended(&self, on_ended: impl Fn(&UserId) + Send + Sync + 'static) {
+    /// Ends all sessions and streams: the state of any user may have changed. Returns their number.
+    pub fn end_all(&self) -> usize {
+        if let Some(on_ended) = self.on_ended.get() {
+            on_ended(None);
+        }
+        self.streams.end(None, |_| true)
+    }
+
+    /// Forgets revocations of tokens that were issued before this second, since these have expired.
+    pub fn forget(&self, before: u64) {
+        self.streams.forget_refused(before);
+    }
+
+    /// Has `on_ended` called for each user whose state has changed, and without one if that may be anybody. Only the
+    /// first call has an effect.
+    pub fn on_ended(&self, on_ended: impl Fn(Option<&UserId>) + Send + Sync + 'static) {
         let _ = self.on_ended.set(Box::new(on_ended));
     }
 
@@ -135,6 +149,33 @@ mod tests {
         assert!(!revocations.has(&caller("bob", None, Some(61))));
     }
 
+    #[test]
+    fn what_was_issued_long_ago_is_forgotten() {
+        let revocations = Revocations::default();
+        let user = |name: &str| UserId::parse(name).unwrap();
+        let token = |id: &str| Revocation::Token(TokenId::parse(id).unwrap());
+        let entry = |revocation, at| RevocationEntry { revocation, sessions_until: None, at };
+        let entries = [
+            entry(token("old"), Some(99)),
+            entry(token("new"), Some(100)),
+            entry(token("undated"), None),
+            entry(Revocation::User(user("alice"), 99), None),
+            entry(Revocation::User(user("bob"), 100), Some(50)),
+        ];
+        revocations.apply(&entries, NOW);
+        revocations.forget(100);
+        for (name, id, is_refused) in [
+            ("carol", "old", false),
+            ("carol", "new", true),
+            ("carol", "undated", true),
+            ("alice", "other", false),
+            ("bob", "other", true),
+        ] {
+            assert_eq!(revocations.has(&caller(name, Some(id), Some(90))), is_refused, "{name} {id}");
+        }
+        assert_eq!(revocations.streams.revoked().len(), 3);
+    }
+
     /// Revoking a user's tokens affects the user's own tokens, not those of services that act as the user.
     #[tokio::test]
     async fn streams_on_behalf_of_a_user_end_with_the_tokens_of_the_service() {
@@ -156,7 +197,7 @@ mod tests {
         let revocations = Arc::new(Revocations::default());
         let told = Arc::new(Mutex::new(Vec::new()));
         let heard = told.clone();
-        revocations.on_ended(move |user| heard.lock().unwrap().push(user.to_string()));
+        revocations.on_ended(move |user| heard.lock().unwrap().push(user.map(ToString::to_string)));
         let (alice, backend) = (caller("alice", None, Some(100)), caller("backend", None, Some(100)));
         let as_alice = backend.clone().acting_as(alice.user.clone());
         let (mut own, mut by_app, app) =
@@ -164,8 +205,9 @@ mod tests {
         assert_eq!(apply(&revocations, [Revocation::Ended(alice.user.clone())]), 2);
         own.revoked().await;
         by_app.revoked().await;
-        assert_eq!(*told.lock().unwrap(), ["alice"]);
+        assert_eq!(*told.lock().unwrap(), [Some("alice".to_owned())]);
         assert!(!revocations.has(&alice) && !revocations.has(&as_alice));
+        assert_eq!((revocations.end_all(), told.lock().unwrap().last()), (1, Some(&None)));
         drop((own, by_app, app));
         assert!(revocations.streams.is_empty(), "nothing is left behind");
     }
@@ -229,7 +271,8 @@ mod tests {
     /// Revokes a token, with a grace of this many seconds. Returns how many streams end.
     fn revoke(revocations: &Revocations, token: &str, grace: Option<u64>) -> usize {
         let revocation = Revocation::Token(TokenId::parse(token).unwrap());
-        let entry = RevocationEntry { revocation, sessions_until: grace.map(|grace| SECOND + grace) };
+        let sessions_until = grace.map(|grace| SECOND + grace);
+        let entry = RevocationEntry { revocation, sessions_until, at: Some(SECOND) };
         revocations.apply(&[entry], NOW)
     }
 

@@ -114,6 +114,7 @@ pub(crate) fn configured(identity: &Identity) -> anyhow::Result<Option<Auth>> {
         audience: configured.audience.clone(),
         issuer: configured.issuer.clone(),
         skew: configured.skew.into(),
+        max_lifetime: configured.max_lifetime.map(Into::into),
         scope_claim: configured.scope_claim.clone(),
     };
     Ok(Some(Auth::new(&keys, configured.jwks.clone().map(Jwks::new), expectations)?))

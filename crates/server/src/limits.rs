@@ -192,6 +192,13 @@ pub(crate) const REVOCATIONS_LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long until every node has read one: the interval, and the store's time for an answer, twice.
 pub(crate) const ENDED_EVERYWHERE: Duration = Duration::from_secs(5);
 
+/// How long the change of a user's state stays in the list of revocations. A node that has not read the list for half of
+/// that ends all of its sessions.
+pub(crate) const CHANGES_KEPT: Duration = Duration::from_secs(3_600);
+
+/// Interval of removing revocations that are over.
+pub(crate) const REVOCATIONS_TRIMMED_EVERY: Duration = Duration::from_secs(1_800);
+
 /// Maximum number of revocations per read: 300 bytes each.
 pub(crate) const REVOCATIONS_PAGE: usize = 1_000;
 

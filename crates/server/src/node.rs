@@ -59,9 +59,11 @@ impl Node {
         let (watches, end) = (TaskTracker::new(), CancellationToken::new());
         let Opened { store, embedded, claim, source, revocations } =
             open_store(config, &monitor, &clock).await?;
-        let revoking = Revoking::new(revocations, auth.revocations().clone(), end_elsewhere(&config.store));
+        let (refused, others) = (auth.revocations().clone(), end_elsewhere(&config.store));
+        let revoking = Revoking::new(revocations, refused, others, config.identity.tokens_last());
         revoking.catch_up().await.context("cannot read the revoked tokens")?;
         watches.spawn(end.clone().run_until_cancelled_owned(revoking.clone().follow()));
+        watches.spawn(end.clone().run_until_cancelled_owned(revoking.clone().keep_trimmed()));
         if let Identity::Keys(files) = &config.identity {
             let follow = keys::follow(files.as_ref().clone(), auth.clone());
             watches.spawn(end.clone().run_until_cancelled_owned(follow));

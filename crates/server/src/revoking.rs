@@ -1,6 +1,9 @@
 //! Revoked tokens: revoked by operators, kept in the store, read by every node.
 
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,23 +16,36 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlance_api::EndSessions;
 use parlance_api::identity::Revocations;
-use parlance_core::{Clock as _, Revocation, RevocationEntry, SystemClock, TokenId, UserId};
+use parlance_core::{Clock as _, Revocation, RevocationEntry, SystemClock, Timestamp, TokenId, UserId};
 use parlance_store::StoreError;
 use parlance_store::revocations::RevocationList;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::limits::{MAX_GRACE, MAX_REVOCATION_ORDER, REVOCATIONS_LOOK_EVERY, REVOCATIONS_PAGE};
+use crate::limits::{
+    CHANGES_KEPT, MAX_GRACE, MAX_REVOCATION_ORDER, REVOCATIONS_LOOK_EVERY, REVOCATIONS_PAGE,
+    REVOCATIONS_TRIMMED_EVERY,
+};
 
 /// Follows the store's list of revocations.
 pub(crate) struct Revoking {
     list: Arc<dyn RevocationList>,
     revocations: Arc<Revocations>,
-    /// The place up to which the list was read.
-    place: Mutex<u64>,
-    /// How long other nodes may take to read an entry.
+    read: Mutex<Read>,
+    /// The place up to which the list was read first, and when.
+    begun: OnceLock<Read>,
+    /// How long other nodes may take to read an entry. Zero: there are none.
     longest: Duration,
+    /// For how long after its issue a token may be accepted, seconds, if there is a limit.
+    tokens_last: Option<u64>,
+}
+
+/// Up to which place the list was read, and in which second.
+#[derive(Debug, Clone, Copy, Default)]
+struct Read {
+    place: u64,
+    at: u64,
 }
 
 impl Revoking {
@@ -37,26 +53,74 @@ impl Revoking {
         list: Arc<dyn RevocationList>,
         revocations: Arc<Revocations>,
         longest: Duration,
+        tokens_last: Option<u64>,
     ) -> Arc<Self> {
         metrics::describe_counter!(
             "parlance_revoked_streams_total",
             "sessions ended since their token was revoked, or told that they end after a grace"
         );
-        Arc::new(Self { list, revocations, place: Mutex::default(), longest })
+        Arc::new(Self {
+            list,
+            revocations,
+            read: Mutex::default(),
+            begun: OnceLock::new(),
+            longest,
+            tokens_last,
+        })
     }
 
     /// Reads new entries.
     pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
-        let mut place = self.place.lock().await;
+        self.catch_up_at(seconds(SystemClock.now())).await
+    }
+
+    async fn catch_up_at(&self, now: u64) -> Result<(), StoreError> {
+        let mut read = self.read.lock().await;
         loop {
-            let (found, last) = self.list.revoked_after(*place, REVOCATIONS_PAGE).await?;
-            let ended = self.revocations.apply(&found, SystemClock.now());
-            metrics::counter!("parlance_revoked_streams_total").increment(ended as u64);
-            *place = last;
+            let (found, last) = self.list.revoked_after(read.place, REVOCATIONS_PAGE).await?;
+            let ended = self.revocations.apply(&found, Timestamp(now * 1_000));
+            count(ended);
+            read.place = last;
             if found.len() < REVOCATIONS_PAGE {
-                return Ok(());
+                break;
             }
         }
+        // Whose state has changed may have been removed unread.
+        if read.at != 0 && now.saturating_sub(read.at) > CHANGES_KEPT.as_secs() / 2 {
+            tracing::warn!("the revoked tokens could not be read for long, all sessions begin anew");
+            count(self.revocations.end_all());
+        }
+        read.at = now;
+        self.begun.get_or_init(|| *read);
+        Ok(())
+    }
+
+    /// Removes entries that mean nothing any more: tokens that have expired, and changes of users' states that all nodes
+    /// know of.
+    pub(crate) async fn trim(&self) -> Result<(), StoreError> {
+        self.trim_at(seconds(SystemClock.now())).await
+    }
+
+    async fn trim_at(&self, now: u64) -> Result<(), StoreError> {
+        let issued_before = self.tokens_last.map(|last| now.saturating_sub(last));
+        if let Some(before) = issued_before {
+            self.revocations.forget(before);
+        }
+        let begun = self.begun.get().copied().unwrap_or_default();
+        let is_over = |place: u64, entry: &RevocationEntry| match entry.revocation {
+            Revocation::Ended(_) if self.longest.is_zero() => true,
+            // An entry without a time is at least as old as this process, if it was read at its start.
+            Revocation::Ended(_) => {
+                let at = entry.at.or((place <= begun.place).then_some(begun.at));
+                at.is_some_and(|at| now.saturating_sub(at) > CHANGES_KEPT.as_secs())
+            }
+            _ => entry.issued_until().zip(issued_before).is_some_and(|(issued, before)| issued < before),
+        };
+        let removed = self.list.trim(&is_over).await?;
+        if removed > 0 {
+            tracing::info!(removed, "removed revocations that are over");
+        }
+        Ok(())
     }
 
     /// Reads repeatedly. Never returns.
@@ -74,18 +138,43 @@ impl Revoking {
         }
     }
 
+    /// Trims repeatedly. Never returns.
+    pub(crate) async fn keep_trimmed(self: Arc<Self>) {
+        let mut tick = interval(REVOCATIONS_TRIMMED_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if let Err(error) = self.trim().await {
+                tracing::warn!(%error, "cannot remove revocations that are over, retrying later");
+            }
+        }
+    }
+
     async fn revoke(&self, entry: &RevocationEntry) -> Result<(), StoreError> {
         self.list.revoke(entry).await?;
-        let RevocationEntry { revocation, sessions_until } = entry;
+        let RevocationEntry { revocation, sessions_until, .. } = entry;
         tracing::info!(target: "parlance::audit", operation = "Revoke", ?revocation, sessions_until);
         self.catch_up().await
     }
 }
 
+fn seconds(at: Timestamp) -> u64 {
+    at.0 / 1_000
+}
+
+fn count(ended: usize) {
+    metrics::counter!("parlance_revoked_streams_total").increment(ended as u64);
+}
+
 impl EndSessions for Revoking {
     fn end<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
-            self.list.revoke(&Revocation::Ended(user.clone()).into()).await?;
+            if self.longest.is_zero() {
+                return Ok(());
+            }
+            let at = Some(seconds(SystemClock.now()));
+            let revocation = Revocation::Ended(user.clone());
+            self.list.revoke(&RevocationEntry { revocation, sessions_until: None, at }).await?;
             // So that a session that is opened after a reactivation is not ended for it.
             self.catch_up().await
         }
@@ -126,7 +215,7 @@ impl Order {
             return Err(format!("grace_seconds: must be at most {}", MAX_GRACE.as_secs()));
         }
         let sessions_until = grace.map(|seconds| now + seconds);
-        Ok(RevocationEntry { revocation: self.revocation(now)?, sessions_until })
+        Ok(RevocationEntry { revocation: self.revocation(now)?, sessions_until, at: Some(now) })
     }
 
     fn revocation(&self, now: u64) -> Result<Revocation, String> {
@@ -175,40 +264,5 @@ async fn revoke(State(revoking): State<Arc<Revoking>>, headers: HeaderMap, body:
     match revoking.revoke(&entry).await {
         Ok(()) => (StatusCode::OK, "revoked\n").into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_order_names_one_thing() {
-        let read = |json: &str| {
-            let order = serde_json::from_str::<Order>(json).map_err(|error| error.to_string())?;
-            order.entry(100)
-        };
-        let at_once = |revocation: Revocation| Ok(RevocationEntry::from(revocation));
-        let alice = UserId::parse("alice").unwrap();
-        assert_eq!(read(r#"{"user_id":"alice"}"#), at_once(Revocation::User(alice.clone(), 100)));
-        assert_eq!(read(r#"{"user_id":"alice","issued_until":5}"#), at_once(Revocation::User(alice, 5)));
-        assert_eq!(read(r#"{"everyone":true}"#), at_once(Revocation::Everyone(100)));
-        assert_eq!(read(r#"{"everyone":true,"grace_seconds":0}"#), at_once(Revocation::Everyone(100)));
-        let later = RevocationEntry { revocation: Revocation::Everyone(100), sessions_until: Some(160) };
-        assert_eq!(read(r#"{"everyone":true,"grace_seconds":60}"#), Ok(later));
-        assert!(read(r#"{"token_id":"t"}"#).is_ok());
-        for wrong in [
-            "{}",
-            r#"{"user_id":"a/b"}"#,
-            r#"{"token_id":""}"#,
-            r#"{"token_id":"t","issued_until":5}"#,
-            r#"{"token_id":"t","user_id":"alice"}"#,
-            r#"{"user_id":"alice","everyone":true}"#,
-            r#"{"user":"alice"}"#,
-            r#"{"everyone":true,"grace_seconds":3601}"#,
-            r#"{"everyone":true,"grace_seconds":-1}"#,
-        ] {
-            assert!(read(wrong).is_err(), "{wrong}");
-        }
     }
 }

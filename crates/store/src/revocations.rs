@@ -1,4 +1,5 @@
-//! Revoked tokens, shared by all nodes on a store: an append-only list with numbered places.
+//! Revoked tokens, shared by all nodes on a store: a list with numbered places that is appended to. What means nothing
+//! any more is removed from it.
 
 use async_trait::async_trait;
 use parlance_core::{Revocation, RevocationEntry, TokenId, UserId};
@@ -19,9 +20,17 @@ pub trait RevocationList: Send + Sync + 'static {
         place: u64,
         limit: usize,
     ) -> Result<(Vec<RevocationEntry>, u64), StoreError>;
+
+    /// Removes entries that are over, by their place, or some of them. Returns how many. A reader who continues after a
+    /// place misses none of those that are left, and may read some again.
+    async fn trim(&self, is_over: &IsOver<'_>) -> Result<usize, StoreError>;
 }
 
-/// The stored form: JSON on one line. Versions that do not know `sessions_until` end sessions at once.
+/// Whether the entry at a place is over.
+pub type IsOver<'a> = dyn Fn(u64, &RevocationEntry) -> bool + Send + Sync + 'a;
+
+/// The stored form: JSON on one line. Versions that do not know `sessions_until` end sessions at once; those that do not
+/// know `at` keep entries.
 pub(crate) fn encode(entry: &RevocationEntry) -> String {
     let mut json = match &entry.revocation {
         Revocation::Token(token) => json!({"token": token.as_str()}),
@@ -31,6 +40,9 @@ pub(crate) fn encode(entry: &RevocationEntry) -> String {
     };
     if let Some(until) = entry.sessions_until {
         json["sessions_until"] = until.into();
+    }
+    if let Some(at) = entry.at {
+        json["at"] = at.into();
     }
     json.to_string()
 }
@@ -51,11 +63,12 @@ pub(crate) fn decode(text: &str) -> Result<RevocationEntry, StoreError> {
     };
     let read = || {
         let json: Value = serde_json::from_str(text).ok()?;
-        let sessions_until = match json.get("sessions_until") {
-            Some(until) => Some(until.as_u64()?),
-            None => None,
+        let time = |name: &str| match json.get(name) {
+            Some(time) => time.as_u64().map(Some),
+            None => Some(None),
         };
-        Some(RevocationEntry { revocation: what(&json)?, sessions_until })
+        let (sessions_until, at) = (time("sessions_until")?, time("at")?);
+        Some(RevocationEntry { revocation: what(&json)?, sessions_until, at })
     };
     read().ok_or_else(|| damaged("an entry", "the revoked tokens"))
 }
@@ -76,9 +89,10 @@ mod tests {
             assert_eq!(encode(&entry), text);
             assert_eq!(decode(text), Ok(entry));
         }
-        let with_grace = RevocationEntry { revocation: Revocation::Everyone(6), sessions_until: Some(9) };
-        assert_eq!(encode(&with_grace), r#"{"issued_until":6,"sessions_until":9}"#);
-        assert_eq!(decode(&encode(&with_grace)), Ok(with_grace));
+        let with_times =
+            RevocationEntry { revocation: Revocation::Everyone(6), sessions_until: Some(9), at: Some(7) };
+        assert_eq!(encode(&with_times), r#"{"at":7,"issued_until":6,"sessions_until":9}"#);
+        assert_eq!(decode(&encode(&with_times)), Ok(with_times));
         // An entry that is not understood must be an error, or a revocation would be ignored.
         for wrong in [
             "",
@@ -87,6 +101,7 @@ mod tests {
             r#"{"user":"alice"}"#,
             r#"{"token":""}"#,
             r#"{"token":"a","sessions_until":-1}"#,
+            r#"{"token":"a","at":"x"}"#,
         ] {
             assert!(decode(wrong).is_err(), "{wrong}");
         }

@@ -58,6 +58,18 @@ async fn revoked_tokens_are_listed() {
 }
 
 #[tokio::test]
+async fn revocations_that_are_over_are_removed() {
+    let dir = TempDir::new().unwrap();
+    let store = open_in(dir.path()).unwrap();
+    revocations::readers_miss_nothing_of_a_trimmed_list(&store).await;
+    revocations::readers_miss_nothing_of_a_trimmed_list(&store).await;
+    let before = store.revoked_after(0, 100).await.unwrap().0;
+    store.close().await;
+    drop(store);
+    assert_eq!(open_in(dir.path()).unwrap().revoked_after(0, 100).await.unwrap().0, before);
+}
+
+#[tokio::test]
 async fn a_restart_keeps_everything() {
     let dir = TempDir::new().unwrap();
     let tag = unique();

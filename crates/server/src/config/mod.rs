@@ -7,6 +7,7 @@ mod files;
 mod images;
 #[cfg_attr(not(feature = "kafka"), path = "no_kafka.rs")]
 mod kafka;
+mod names;
 mod node;
 mod options;
 mod tls_files;
@@ -27,8 +28,9 @@ use crate::origin::Origin;
 
 pub use images::ImageOrigins;
 pub(crate) use kafka::Topic;
+pub use names::{AdditionsName, OnOff, RoleName, ShownName, StoreName};
 pub use node::{Identity, Keys, Node, RedisConfig, StoreConfig};
-pub use options::{AdditionsName, OnOff, Options, RoleName, ShownName, StoreName, TABLE_PREFIX};
+pub use options::{Options, TABLE_PREFIX};
 pub use tls_files::TlsFiles;
 pub(crate) use webhooks::{Endpoint, Webhooks};
 

@@ -9,7 +9,8 @@ use parlance_api::{Additions, PeopleLimits, ProfileRules, ROOM_MEMORY, ShownTo};
 use parlance_core::limits::CLOCK_SKEW;
 
 use super::ImageOrigins;
-use super::options::{AdditionsName, OnOff, Options, ShownName, StoreName, TABLE_PREFIX};
+use super::names::{AdditionsName, OnOff, ShownName, StoreName};
+use super::options::{Options, TABLE_PREFIX};
 use crate::features::require_cluster;
 use crate::limits::{
     FAILED_TOKEN_RATE, HELLO_RATE, INVITATION_RATE, MAX_SKEW, MIB, NEW_ROOM_RATE, USER_RATE, USER_ROOMS,
@@ -105,6 +106,8 @@ pub struct Keys {
     pub issuer: Option<String>,
     /// Allowed clock difference, in seconds.
     pub skew: u32,
+    /// Longest life of a token, in seconds.
+    pub max_lifetime: Option<u32>,
     /// The claim that lists the scopes, in addition to the usual ones.
     pub scope_claim: Option<String>,
 }
@@ -248,14 +251,16 @@ impl Identity {
                     ("jwt-audience", audience.is_some()),
                     ("jwt-issuer", issuer.is_some()),
                     ("jwt-skew-seconds", options.jwt_skew_seconds.is_some()),
+                    ("jwt-max-lifetime-seconds", options.jwt_max_lifetime_seconds.is_some()),
                     ("jwt-scope-claim", scope_claim.is_some()),
                 ] {
                     ensure!(!given, "{name} goes with jwt-secret-file, jwt-public-key or jwt-jwks-url");
                 }
                 return Ok(Self::Local);
             }
-            let skew = skew(options)?;
-            let keys = Keys { secrets, public_keys, jwks: None, audience, issuer, skew, scope_claim };
+            let (skew, max_lifetime) = (skew(options)?, max_lifetime(options)?);
+            let jwks = None;
+            let keys = Keys { secrets, public_keys, jwks, audience, issuer, skew, max_lifetime, scope_claim };
             return Ok(Self::Keys(Box::new(keys)));
         };
         ensure!(
@@ -263,10 +268,22 @@ impl Identity {
             "jwt-jwks-url needs jwt-audience or jwt-issuer: an issuer may sign for other apps with the same keys"
         );
         let jwks = Some(jwks_url.parse().with_context(|| format!("jwt-jwks-url {jwks_url:?}"))?);
-        let skew = skew(options)?;
-        let keys = Keys { secrets, public_keys, jwks, audience, issuer, skew, scope_claim };
+        let (skew, max_lifetime) = (skew(options)?, max_lifetime(options)?);
+        let keys = Keys { secrets, public_keys, jwks, audience, issuer, skew, max_lifetime, scope_claim };
         Ok(Self::Keys(Box::new(keys)))
     }
+
+    /// For how many seconds after its issue a token may be accepted, if there is a limit.
+    pub(crate) fn tokens_last(&self) -> Option<u64> {
+        let Self::Keys(keys) = self else { return None };
+        // The clock of the issuer may be ahead, and expiry is tolerant as well.
+        keys.max_lifetime.map(|lifetime| u64::from(lifetime) + 2 * u64::from(keys.skew))
+    }
+}
+
+fn max_lifetime(options: &Options) -> anyhow::Result<Option<u32>> {
+    ensure!(options.jwt_max_lifetime_seconds != Some(0), "jwt-max-lifetime-seconds must be at least 1");
+    Ok(options.jwt_max_lifetime_seconds)
 }
 
 fn skew(options: &Options) -> anyhow::Result<u32> {

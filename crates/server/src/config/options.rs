@@ -2,9 +2,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::names::{AdditionsName, OnOff, RoleName, ShownName, StoreName};
 use super::{address, files};
 
 // Groups of `--help`.
@@ -147,6 +148,12 @@ pub struct Options {
     #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_SKEW_SECONDS", value_name = "N")]
     #[serde(alias = "jwt_skew_seconds")]
     pub jwt_skew_seconds: Option<u32>,
+
+    /// Longest life of a token in seconds, from `iat` to `exp`: others are refused. Revocations of
+    /// tokens that have expired are removed then [default: any, and revocations are kept for good]
+    #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_MAX_LIFETIME_SECONDS", value_name = "N")]
+    #[serde(alias = "jwt_max_lifetime_seconds")]
+    pub jwt_max_lifetime_seconds: Option<u32>,
 
     /// Claim that names the scopes, beside `scope` and `scp`: a name, or a path with dots
     /// such as realm_access.roles
@@ -297,60 +304,6 @@ pub struct Options {
     /// Log filter: a level, or directives such as info,parlance_api=debug [default: info]
     #[arg(long, help_heading = OPERATION, env = "PARLANCE_LOG", value_name = "FILTER")]
     pub log: Option<String>,
-}
-
-/// On or off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnOff {
-    /// Yes.
-    On,
-    /// No.
-    Off,
-}
-
-/// Who sees profiles or presence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ShownName {
-    /// Every user.
-    Everyone,
-    /// Those who share a room.
-    SharedRooms,
-}
-
-/// What becomes of users whom strangers add to rooms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AdditionsName {
-    /// They become members.
-    Direct,
-    /// They are invited.
-    Invite,
-}
-
-/// The role of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RoleName {
-    /// A node with every transport.
-    All,
-    /// A node behind bridges: gRPC and grpc-web only.
-    Api,
-    /// A bridge: WebSocket, REST and the web page, in front of nodes.
-    Bridge,
-    /// Delivers events to webhooks and Kafka, and serves no clients.
-    Worker,
-}
-
-/// The storage of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StoreName {
-    /// The data directory.
-    Embedded,
-    /// DynamoDB tables.
-    Dynamodb,
 }
 
 impl Options {

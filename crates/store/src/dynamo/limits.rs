@@ -129,3 +129,12 @@ pub(crate) const PENDING_SCAN: usize = 1_000;
 
 /// Attempts to append to the list of revoked tokens, whose next place other nodes may take first.
 pub(crate) const REVOKE_TRIES: usize = 20;
+
+/// Revocations read at once to find those that are over: 300 bytes each.
+pub(crate) const TRIMMED_PAGE: usize = 1_000;
+
+/// Revocations removed at the same time.
+pub(crate) const TRIMMED_AT_ONCE: usize = 8;
+
+/// Revocations after which removing them goes on the next time: a minute or two.
+pub(crate) const TRIMMED: usize = 100_000;

@@ -1,4 +1,4 @@
-//! Revoked tokens: numbered items of the table `rooms` under a key that no room has. Items are never removed,
+//! Revoked tokens: numbered items of the table `rooms` under a key that no room has. The last item is never removed,
 //! so a reader that has read up to a place finds new items after it.
 //!
 //! | attribute | | |
@@ -7,15 +7,18 @@
 //! | `revocation` | S | see [`crate::revocations`] |
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use futures::{StreamExt, stream};
 use parlance_core::RevocationEntry;
 
 use super::calls::Range;
+use super::error::store_error;
 use super::item::{self, Item, get_text, text};
-use super::limits::REVOKE_TRIES;
-use super::{Dynamo, rooms};
+use super::limits::{REVOKE_TRIES, TRIMMED, TRIMMED_AT_ONCE, TRIMMED_PAGE};
+use super::{Dynamo, rooms, units};
 use crate::StoreError;
 use crate::record::damaged;
-use crate::revocations::{RevocationList, decode, encode};
+use crate::revocations::{IsOver, RevocationList, decode, encode};
 
 const OPERATION: &str = "revocations";
 /// Not a valid room id.
@@ -58,9 +61,48 @@ impl RevocationList for Dynamo {
         }
         Ok((found, last))
     }
+
+    async fn trim(&self, is_over: &IsOver<'_>) -> Result<usize, StoreError> {
+        let newest = self.run(&self.behind(0, true), 1).await?.first().map(place).transpose()?;
+        let Some(newest) = newest else { return Ok(0) };
+        let (mut after, mut removed) = (0, 0);
+        loop {
+            let page = self.run(&self.behind(after, false), TRIMMED_PAGE).await?;
+            let mut over = Vec::new();
+            for item in &page {
+                after = place(item)?;
+                let entry = decode(get_text(item, REVOCATION).unwrap_or_default())?;
+                if after < newest && is_over(after, &entry) {
+                    over.push(after);
+                }
+            }
+            removed += over.len();
+            let mut removing = stream::iter(over.into_iter().map(|place| self.remove_revocation(place)))
+                .buffer_unordered(TRIMMED_AT_ONCE);
+            while let Some(done) = removing.next().await {
+                done?;
+            }
+            if page.len() < TRIMMED_PAGE || removed >= TRIMMED {
+                return Ok(removed);
+            }
+        }
+    }
 }
 
 impl Dynamo {
+    async fn remove_revocation(&self, place: u64) -> Result<(), StoreError> {
+        let key = item::item([(rooms::ROOM, text(KEY)), (rooms::ITEM, text(&sort_key(place)))]);
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.tables.rooms)
+            .set_key(Some(key))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let answer = delete.send().await.map_err(|error| store_error(OPERATION, error))?;
+        units::written(OPERATION, answer.consumed_capacity());
+        Ok(())
+    }
+
     fn behind(&self, after: u64, backwards: bool) -> Range<'_> {
         Range {
             operation: OPERATION,

@@ -23,6 +23,7 @@ mod opened;
 mod options;
 mod recovery;
 mod reports;
+mod revocation_file;
 mod revocations;
 mod room_ids;
 mod tables;
@@ -56,7 +57,7 @@ pub struct Embedded {
     readers: Arc<Semaphore>,
     dir: PathBuf,
     /// Serialises access to the file of revocations.
-    revoking: tokio::sync::Mutex<()>,
+    revoking: tokio::sync::Mutex<revocation_file::Known>,
     identity: Identity,
     room_ids: RoomIds,
 }

@@ -13,6 +13,7 @@ pub(crate) async fn revocations_are_read_in_order_from_any_place(list: &dyn Revo
         RevocationEntry {
             revocation: Revocation::Token(TokenId::parse(&format!("token \n {tag}")).unwrap()),
             sessions_until: Some(200),
+            at: Some(150),
         },
         RevocationEntry::from(Revocation::Everyone(7)),
     ];
@@ -36,4 +37,32 @@ pub(crate) async fn concurrent_revocations_are_all_stored(list: &dyn RevocationL
     for entry in entries {
         assert!(found.contains(&entry), "{entry:?}");
     }
+}
+
+pub(crate) async fn readers_miss_nothing_of_a_trimmed_list(list: &dyn RevocationList) {
+    let (_, before) = list.revoked_after(0, usize::MAX).await.unwrap();
+    let until = |until| RevocationEntry::from(Revocation::Everyone(until));
+    for seconds in 0..5 {
+        list.revoke(&until(seconds)).await.unwrap();
+    }
+    let (_, middle) = list.revoked_after(before, 3).await.unwrap();
+    let (_, last) = list.revoked_after(middle, 100).await.unwrap();
+    assert_eq!(list.trim(&|_, _| false).await, Ok(0));
+    let kept = [until(1), until(3)];
+    let removed = list.trim(&|place, entry| place > before && !kept.contains(entry)).await.unwrap();
+    // The last one may have to stay, and an entry that was written twice counts twice.
+    assert!(removed >= 2, "{removed}");
+    assert_eq!(list.revoked_after(last, 100).await.unwrap(), (Vec::new(), last));
+    list.revoke(&until(9)).await.unwrap();
+    let (found, end) = list.revoked_after(last, 100).await.unwrap();
+    assert!(!found.is_empty() && found.iter().all(|entry| *entry == until(9)) && end > last, "{found:?}");
+    for (place, expected) in [(middle, &[until(3), until(9)][..]), (before, &[until(1), until(3), until(9)])]
+    {
+        let (found, _) = list.revoked_after(place, 100).await.unwrap();
+        assert!(expected.iter().all(|entry| found.contains(entry)), "{found:?}");
+        assert!(!found.contains(&until(0)) && !found.contains(&until(2)), "{found:?}");
+    }
+    assert!(list.trim(&|place, _| place > before).await.unwrap() >= 2);
+    list.revoke(&until(10)).await.unwrap();
+    assert!(list.revoked_after(end, 100).await.unwrap().0.contains(&until(10)));
 }

@@ -1,0 +1,44 @@
+//! What is expected of a token besides its signature.
+
+use parlance_core::limits::CLOCK_SKEW;
+
+use crate::problem::TokenProblem;
+
+/// Requirements on a token besides its signature.
+#[derive(Debug, Clone)]
+pub struct Expectations {
+    /// The required audience.
+    pub audience: Option<String>,
+    /// The required issuer, compared byte by byte.
+    pub issuer: Option<String>,
+    /// Allowed clock skew, seconds.
+    pub skew: u64,
+    /// Longest time from issue to expiry, seconds; `None`: any.
+    pub max_lifetime: Option<u64>,
+    /// The claim with scopes, in addition to `scope` and `scp`: a name, or a dotted path into
+    /// nested claims.
+    pub scope_claim: Option<String>,
+}
+
+impl Default for Expectations {
+    fn default() -> Self {
+        Self { audience: None, issuer: None, skew: CLOCK_SKEW, max_lifetime: None, scope_claim: None }
+    }
+}
+
+impl Expectations {
+    /// Revocations are kept for the longest life of a token, so none may live longer.
+    pub(crate) fn check_lifetime(
+        &self,
+        issued: Option<u64>,
+        expires: u64,
+        now: u64,
+    ) -> Result<(), TokenProblem> {
+        let Some(most) = self.max_lifetime else { return Ok(()) };
+        match issued.ok_or(TokenProblem::Missing("iat"))? {
+            issued if issued > now.saturating_add(self.skew) => Err(TokenProblem::NotIssued),
+            issued if expires.saturating_sub(issued) > most => Err(TokenProblem::LivesLong(most)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+use parlance_core::Caller;
+use parlance_store::revocations::IsOver;
+
+use super::*;
+
+/// A list as that of several nodes: its last entry stays.
+#[derive(Default)]
+struct List(Mutex<Vec<(u64, RevocationEntry)>>);
+
+#[async_trait::async_trait]
+impl RevocationList for List {
+    async fn revoke(&self, entry: &RevocationEntry) -> Result<(), StoreError> {
+        let mut list = self.0.lock().await;
+        let place = list.last().map_or(1, |(place, _)| place + 1);
+        list.push((place, entry.clone()));
+        Ok(())
+    }
+
+    async fn revoked_after(
+        &self,
+        place: u64,
+        limit: usize,
+    ) -> Result<(Vec<RevocationEntry>, u64), StoreError> {
+        let list = self.0.lock().await;
+        let found: Vec<_> = list.iter().filter(|(at, _)| *at > place).take(limit).cloned().collect();
+        let last = found.last().map_or(place, |(place, _)| *place);
+        Ok((found.into_iter().map(|(_, entry)| entry).collect(), last))
+    }
+
+    async fn trim(&self, is_over: &IsOver<'_>) -> Result<usize, StoreError> {
+        let mut list = self.0.lock().await;
+        let (before, last) = (list.len(), list.last().map_or(0, |(place, _)| *place));
+        list.retain(|(place, entry)| *place == last || !is_over(*place, entry));
+        Ok(before - list.len())
+    }
+}
+
+fn entry(revocation: Revocation, at: Option<u64>) -> RevocationEntry {
+    RevocationEntry { revocation, sessions_until: None, at }
+}
+
+fn ended(user: &str) -> Revocation {
+    Revocation::Ended(UserId::parse(user).unwrap())
+}
+
+fn token(id: &str) -> Revocation {
+    Revocation::Token(TokenId::parse(id).unwrap())
+}
+
+const KEPT: u64 = CHANGES_KEPT.as_secs();
+const BEGIN: u64 = 1_000_000;
+
+/// What is left of these entries, by their places, a while after a node has read them.
+async fn left(
+    entries: &[RevocationEntry],
+    tokens_last: Option<u64>,
+    others: Duration,
+    later: u64,
+) -> Vec<u64> {
+    let list = Arc::new(List::default());
+    for entry in entries {
+        list.revoke(entry).await.unwrap();
+    }
+    let revoking = Revoking::new(list.clone(), Arc::default(), others, tokens_last);
+    revoking.catch_up_at(BEGIN).await.unwrap();
+    list.revoke(&entry(Revocation::Everyone(1), None)).await.unwrap();
+    revoking.trim_at(BEGIN + later).await.unwrap();
+    let left = list.0.lock().await.iter().map(|(place, _)| *place).collect::<Vec<_>>();
+    left[..left.len() - 1].to_vec()
+}
+
+#[tokio::test]
+async fn entries_that_are_over_are_removed() {
+    let entries = [
+        entry(ended("alice"), None),
+        entry(ended("alice"), Some(BEGIN)),
+        entry(ended("alice"), Some(BEGIN + 10)),
+        entry(token("undated"), None),
+        entry(token("dated"), Some(BEGIN)),
+        entry(Revocation::User(UserId::parse("alice").unwrap(), BEGIN), None),
+        entry(Revocation::Everyone(BEGIN + 10), None),
+    ];
+    let several = Duration::from_secs(5);
+    let all: Vec<u64> = (1..=7).collect();
+    assert_eq!(left(&entries, None, several, KEPT).await, all);
+    assert_eq!(left(&entries, None, several, KEPT + 1).await, all[2..]);
+    assert_eq!(left(&entries, None, Duration::ZERO, 0).await, all[3..], "no other node reads them");
+    assert_eq!(left(&entries, Some(100), several, 100).await, all);
+    assert_eq!(left(&entries, Some(100), several, 101).await, [1, 2, 3, 4, 7]);
+}
+
+#[tokio::test]
+async fn a_node_that_has_read_nothing_for_long_ends_all_sessions() {
+    let (list, revocations) = (Arc::new(List::default()), Arc::new(Revocations::default()));
+    let revoking = Revoking::new(list, revocations.clone(), Duration::from_secs(5), None);
+    let caller = Caller {
+        user: UserId::parse("alice").unwrap(),
+        is_service: false,
+        is_admin: false,
+        service: None,
+        client: None,
+        expires_at: u64::MAX,
+        token: None,
+        issued_at: None,
+    };
+    revoking.catch_up_at(BEGIN).await.unwrap();
+    let mut live = revocations.begin(&caller);
+    revoking.catch_up_at(BEGIN + KEPT / 2).await.unwrap();
+    assert!(revocations.renew(live.number(), &caller), "it lasts");
+    revoking.catch_up_at(BEGIN + KEPT + 2).await.unwrap();
+    live.revoked().await;
+}
+
+#[test]
+fn an_order_names_one_thing() {
+    let read = |json: &str| {
+        let order = serde_json::from_str::<Order>(json).map_err(|error| error.to_string())?;
+        order.entry(100)
+    };
+    let entry =
+        |revocation, sessions_until| Ok(RevocationEntry { revocation, sessions_until, at: Some(100) });
+    let at_once = |revocation| entry(revocation, None);
+    let alice = UserId::parse("alice").unwrap();
+    assert_eq!(read(r#"{"user_id":"alice"}"#), at_once(Revocation::User(alice.clone(), 100)));
+    assert_eq!(read(r#"{"user_id":"alice","issued_until":5}"#), at_once(Revocation::User(alice, 5)));
+    assert_eq!(read(r#"{"everyone":true}"#), at_once(Revocation::Everyone(100)));
+    assert_eq!(read(r#"{"everyone":true,"grace_seconds":0}"#), at_once(Revocation::Everyone(100)));
+    assert_eq!(read(r#"{"everyone":true,"grace_seconds":60}"#), entry(Revocation::Everyone(100), Some(160)));
+    assert!(read(r#"{"token_id":"t"}"#).is_ok());
+    for wrong in [
+        "{}",
+        r#"{"user_id":"a/b"}"#,
+        r#"{"token_id":""}"#,
+        r#"{"token_id":"t","issued_until":5}"#,
+        r#"{"token_id":"t","user_id":"alice"}"#,
+        r#"{"user_id":"alice","everyone":true}"#,
+        r#"{"user":"alice"}"#,
+        r#"{"everyone":true,"grace_seconds":3601}"#,
+        r#"{"everyone":true,"grace_seconds":-1}"#,
+    ] {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
+}
