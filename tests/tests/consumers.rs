@@ -92,6 +92,7 @@ async fn a_consumer_is_removed_once_it_is_out_of_the_file_and_a_later_one_of_its
     let (mut server, dir) = server(&[&endpoint], PRIVATE).await;
     let alice = server.person(&fresh("alice")).await;
     let (parked, done) = (alice.group(&[]).await, alice.group(&[]).await);
+    let head = alice.say(&done, "hello").await;
     eventually("both rooms are parked", async || {
         let listed = said(&server, &["parked", "hook-0"]).await;
         (listed.contains(&parked) && listed.contains(&done)).then_some(())
@@ -99,7 +100,7 @@ async fn a_consumer_is_removed_once_it_is_out_of_the_file_and_a_later_one_of_its
     .await;
     endpoint.set(Mode::Accept);
     said(&server, &["retry", "hook-0", &done]).await;
-    endpoint.has_all(&done, 1).await;
+    endpoint.has_all(&done, head).await;
     let why = refused(&server, &["remove", "hook-0"]).await;
     assert!(why.contains("this process is configured with the consumer hook-0"), "{why}");
     server.restart_with(&["--user-rate", "0"]).await;

@@ -2,6 +2,7 @@
 
 mod commands;
 mod parked;
+mod reminder;
 mod report;
 mod save;
 
@@ -21,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 use tokio_util::sync::CancellationToken;
 
 use self::parked::ParkedRooms;
-use self::report::Reminder;
+use self::reminder::Reminder;
 use super::clock_jumps::ClockJumps;
 use super::work::Worked;
 use super::{Answer, Command, Shared, Status};
