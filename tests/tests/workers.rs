@@ -160,6 +160,12 @@ async fn a_damaged_consumer_is_listed_and_removed_and_one_that_runs_is_not() {
     let dynamodb = Http::new(cluster.dynamodb.direct_endpoint().replace("http://", ""));
     let put = dynamodb.call(http::Method::POST, "/").body(row.to_string());
     let put = put.header("content-type", "application/x-amz-json-1.0");
+    // The emulator requires a signature, but does not verify it.
+    let put = put.header("x-amz-date", "20260101T000000Z").header(
+        "authorization",
+        "AWS4-HMAC-SHA256 Credential=local/20260101/local/dynamodb/aws4_request, \
+         SignedHeaders=host;x-amz-date;x-amz-target, Signature=0",
+    );
     let put = put.header("x-amz-target", "DynamoDB_20120810.PutItem").answer().await;
     assert_eq!(put.status, 200, "{:?}", put.body);
     let listed = said(node, &["list"]).await;
