@@ -3,7 +3,9 @@
 
 use parlance_proto::v1::send_message_request::Target;
 use parlance_proto::v1::{self, RoomKind};
-use parlance_tests::{Conversation, DOORS, Server, eventually, fresh, refused};
+use parlance_tests::{
+    Cluster, Conversation, DOORS, Http, Server, Setup, eventually, fresh, refused,
+};
 use tonic::Code;
 
 const FULL: Code = Code::ResourceExhausted;
@@ -124,4 +126,92 @@ async fn tokens_of_an_address_with_too_many_bad_ones_are_not_examined() {
     open.call(v1::ListInboxRequest::default()).await.unwrap();
     eventually("alice is let in again", async || (status(&alice.token).await.status == 200).then_some(()))
         .await;
+}
+
+/// Nodes with these options.
+async fn nodes(count: usize, options: &[&str]) -> Cluster {
+    let options = options.iter().map(ToString::to_string).collect();
+    Cluster::start_with(count, Setup { options, ..Setup::default() }).await
+}
+
+/// How many rooms alice creates on the nodes in turn before she is refused.
+async fn created(cluster: &Cluster, nodes: &[usize]) -> usize {
+    for number in 0.. {
+        let alice = cluster.person(nodes[number % nodes.len()], "alice");
+        let created = alice.rooms().create_room(creation(RoomKind::Group, &fresh("room"))).await;
+        if created.is_err() {
+            assert_eq!(refused(created), (FULL, "rate_limited".to_owned()));
+            return number;
+        }
+    }
+    unreachable!()
+}
+
+/// The number of `outcome` at a node.
+async fn outcomes(cluster: &Cluster, node: usize, outcome: &str) -> u64 {
+    let page = Http::new(cluster.nodes[node].admin()).get("/metrics").answer().await;
+    let name = format!("parlance_shared_limits_total{{limit=\"new_rooms\",outcome=\"{outcome}\"}} ");
+    let page = String::from_utf8_lossy(&page.body).into_owned();
+    page.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
+}
+
+/// Half of these are spread evenly over the time that the test takes.
+const BURST: usize = 200;
+
+#[tokio::test]
+async fn a_user_has_one_rate_on_all_nodes() {
+    let cluster = nodes(2, &["--new-room-rate", "1"]).await;
+    let rooms = created(&cluster, &[0, 1]).await;
+    assert!((BURST..BURST * 3 / 2).contains(&rooms), "{rooms} on two nodes");
+    assert!(outcomes(&cluster, 0, "taken").await + outcomes(&cluster, 1, "taken").await >= BURST as u64);
+    assert!(outcomes(&cluster, 0, "refused").await + outcomes(&cluster, 1, "refused").await > 0);
+}
+
+#[tokio::test]
+async fn nodes_limit_by_themselves_without_redis() {
+    let mut cluster = nodes(2, &["--new-room-rate", "1"]).await;
+    cluster.person(0, "alice").rooms().create_room(creation(RoomKind::Group, "first")).await.unwrap();
+    cluster.redis.kill().await.unwrap();
+    for node in [0, 1] {
+        let rooms = created(&cluster, &[node]).await;
+        assert!((BURST - 1..BURST * 3 / 2).contains(&rooms), "{rooms} on node {node}");
+        assert!(outcomes(&cluster, node, "unavailable").await > 0, "that is counted");
+    }
+    cluster.redis.restart().await.unwrap();
+    eventually("they share it again", async || {
+        let bob = cluster.person(0, "bob");
+        bob.rooms().create_room(creation(RoomKind::Group, &fresh("room"))).await.unwrap();
+        (outcomes(&cluster, 0, "taken").await > 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn invalid_tokens_of_an_address_count_on_all_nodes() {
+    let cluster = nodes(2, &["--failed-token-rate", "1"]).await;
+    let doors = [cluster.nodes[0].http(), cluster.nodes[1].http()];
+    let mut failed = 0;
+    for number in 0..80 {
+        let answer = doors[number % 2].get("/v1/inbox").bearer("not.a.token").answer().await;
+        match answer.refused().1.as_str() {
+            "token_invalid" => failed += 1,
+            reason => assert_eq!(reason, "too_many_failed_tokens"),
+        }
+    }
+    assert!((20..36).contains(&failed), "{failed}: each node alone lets 21 through");
+}
+
+#[tokio::test]
+async fn sessions_of_a_user_open_at_one_rate_on_all_nodes() {
+    let cluster = nodes(2, &["--hello-rate", "1"]).await;
+    let people = [cluster.person(0, "alice"), cluster.person(1, "alice")];
+    let mut opened = 0;
+    for number in 0..80 {
+        let person = &people[number % 2];
+        match Conversation::open(&cluster.nodes[number % 2].address(), &person.token, DOORS[0], &[]).await {
+            Ok(_) => opened += 1,
+            Err(failure) => assert_eq!(failure.reason, "rate_limited"),
+        }
+    }
+    assert!((20..36).contains(&opened), "{opened}: each node alone lets 20 open");
 }

@@ -5,7 +5,7 @@ use parlance_cluster::{Cluster, Departure, Pace, Recovery};
 use parlance_core::{Clock, UserId};
 use parlance_hub::Hub;
 use parlance_inbox::{InboxView, LogInbox};
-use parlance_registry::Registry;
+use parlance_registry::{Rates, Registry};
 use parlance_rooms::Rooms;
 use parlance_runtime::memory::Budget;
 use parlance_sessions::Sessions;
@@ -17,8 +17,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::accounts::{Accounts, EndSessions};
 use crate::event_streams::EventStreams;
-use crate::gate::{Gate, RateLimit};
-use crate::limits::{INVITATIONS_BURST, PeopleLimits, Sizes, TRIM_EVERY};
+use crate::gate::{Gate, RateLimit, SharedRate};
+use crate::limits::{INVITATIONS_BURST, NEW_ROOMS_BURST, PeopleLimits, Sizes, TRIM_EVERY};
 use crate::profiles::Profiles;
 use crate::room_quota::RoomQuota;
 use crate::rules::{ProfileRules, ShownTo};
@@ -174,11 +174,14 @@ impl Api {
         let accounts = Arc::new(Accounts::new(parts.store.clone(), sizes.known_users));
         let forgetting = accounts.clone();
         parts.auth.revocations().on_ended(move |user| forgetting.forget(user));
-        let gate = Gate::new(parts.auth.clone(), accounts.clone(), &parts.limits, parts.clock.clone());
+        let rates: Option<Arc<dyn Rates>> =
+            parts.registry.is_shared().then(|| parts.registry.clone() as Arc<dyn Rates>);
+        let rates = rates.as_ref();
+        let gate = Gate::new(parts.auth.clone(), accounts.clone(), &parts.limits, rates, parts.clock.clone());
         let PeopleLimits { new_rooms, rooms: most_rooms, invitations, .. } = parts.limits;
         let invitation_rate = Arc::new(RateLimit::new("invitations", invitations, INVITATIONS_BURST));
         let room_quota = RoomQuota::new(
-            new_rooms,
+            SharedRate::new("new_rooms", new_rooms, NEW_ROOMS_BURST, rates),
             most_rooms,
             sizes.known_users,
             sizes.rooms_page,

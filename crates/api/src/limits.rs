@@ -90,7 +90,8 @@ pub const SCREEN_TIMEOUT: Duration = Duration::from_secs(3);
 /// When a message that could not be screened is sent again.
 pub(crate) const SCREEN_AGAIN: Duration = Duration::from_secs(1);
 
-/// Limits on one user, and on one address, of this node; `None` is no limit.
+/// Limits on one user, and on one address; `None` is no limit. Those of sessions opened, new rooms, invitations and failed
+/// tokens hold for all nodes together, the others for each node.
 #[derive(Debug, Clone, Copy)]
 pub struct PeopleLimits {
     /// Operations a second of one user, and bursts of twice as many.
@@ -152,6 +153,12 @@ pub(crate) const DELETED_COUNTED_FOR: Duration = Duration::from_secs(60);
 
 /// How long a count of a user's rooms is trusted. Other nodes may add some.
 pub(crate) const ROOMS_COUNTED_FOR: Duration = Duration::from_secs(600);
+
+/// Timeout of a question to the registry about a shared rate: a hundred times what it takes.
+pub(crate) const SHARED_RATE_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// How long the registry is not asked about a rate after it did not answer. Meanwhile each node limits it by itself.
+pub(crate) const SHARED_RATE_AGAIN: Duration = Duration::from_secs(1);
 
 /// A burst of failed tokens, seconds of the rate: an office behind one address after a change of keys.
 pub(crate) const FAILED_TOKENS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();

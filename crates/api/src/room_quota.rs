@@ -11,12 +11,12 @@ use parlance_store::{Store, StoreError, UserRoom, rooms};
 use tokio::time::Instant;
 
 use crate::Error;
-use crate::gate::{RateLimit, count};
-use crate::limits::{DELETED_COUNTED_FOR, NEW_ROOMS_BURST, ROOMS_COUNTED_FOR};
+use crate::gate::{SharedRate, count};
+use crate::limits::{DELETED_COUNTED_FOR, ROOMS_COUNTED_FOR};
 
 /// See the [module](self) documentation.
 pub(crate) struct RoomQuota {
-    created: RateLimit<UserId>,
+    created: SharedRate<UserId>,
     /// Most rooms of one user.
     most: Option<NonZeroU32>,
     counted: Map<UserId, Counted>,
@@ -48,13 +48,12 @@ struct Deleted {
 
 impl RoomQuota {
     pub(crate) fn new(
-        per_second: Option<NonZeroU32>,
+        created: SharedRate<UserId>,
         most: Option<NonZeroU32>,
         remembered: usize,
         page: usize,
         concurrency: usize,
     ) -> Self {
-        let created = RateLimit::new("new_rooms", per_second, NEW_ROOMS_BURST);
         let (counted, deleted, direct) = (Map::default(), Map::default(), Map::default());
         Self { created, most, counted, deleted, direct, remembered, page, concurrency }
     }
@@ -73,7 +72,7 @@ impl RoomQuota {
             return Ok(());
         }
         self.join(store, caller).await?;
-        self.created.check(&caller.user).map_err(Error::RateLimited)
+        self.created.check(&caller.user).await.map_err(Error::RateLimited)
     }
 
     /// Charges `caller` with a room more.

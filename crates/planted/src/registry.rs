@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parlance_core::{RoomId, UserId};
-use parlance_registry::{Health, NodeId, Notice, Registry, RegistryError, To};
+use parlance_registry::{Health, NodeId, Notice, Rates, Registry, RegistryError, Taken, To};
 use parlance_runtime::random;
+use parlance_runtime::rate::Rate;
 use tokio::sync::{mpsc, watch};
 
 use crate::plant::Plant;
@@ -56,6 +57,13 @@ impl Sessions {
 impl PlantedRegistry {
     pub(crate) fn new(inner: Arc<dyn Registry>, bug: Plant) -> Self {
         Self { inner, bug, sessions: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl Rates for PlantedRegistry {
+    async fn take(&self, key: &str, permits: u32, rate: Rate) -> Result<Taken, RegistryError> {
+        self.inner.take(key, permits, rate).await
     }
 }
 

@@ -17,4 +17,4 @@ pub use fleet::{FleetKey, FleetTag, Seal};
 pub use local::Local;
 #[cfg(feature = "redis")]
 pub use redis::{ConnectError, Difference, Redis, RedisOptions, TokenKeys};
-pub use registry::{Health, NodeId, Notice, Registry, RegistryError, To};
+pub use registry::{Health, NodeId, Notice, Rates, Registry, RegistryError, Taken, To};

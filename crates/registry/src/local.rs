@@ -5,7 +5,7 @@ use dashmap::mapref::entry::Entry;
 use parlance_core::{RoomId, UserId};
 use tokio::sync::{mpsc, watch};
 
-use crate::{Health, NodeId, Notice, Registry, RegistryError, To};
+use crate::{Health, NodeId, Notice, Rates, Registry, RegistryError, To};
 
 /// The registry of a single node: counters in memory, and nobody to publish to.
 #[derive(Debug)]
@@ -21,6 +21,9 @@ impl Local {
         Self { node, sessions: DashMap::new(), health: watch::Sender::new(Health::Connected) }
     }
 }
+
+/// There is nobody to share with.
+impl Rates for Local {}
 
 #[async_trait]
 impl Registry for Local {

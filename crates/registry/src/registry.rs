@@ -1,9 +1,11 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parlance_core::{RoomId, UserId};
+use parlance_runtime::rate::Rate;
 use tokio::sync::{mpsc, watch};
 
 /// A node of the fleet: an id that is new at every start. Short, since Redis stores it for every online user.
@@ -81,12 +83,28 @@ pub enum Health {
     Away,
 }
 
-/// Presence, and delivery between nodes.
+/// Whether permits were taken, or the time until they are available.
+pub type Taken = Result<(), Duration>;
+
+/// Rates that all nodes share.
+#[async_trait]
+pub trait Rates: Send + Sync + 'static {
+    /// Takes `permits` of `key` at `rate`, which is the same on every node: all of them, or none. Never waits for
+    /// permits; may wait for the registry.
+    ///
+    /// # Errors
+    /// It is not known. They may have been taken.
+    async fn take(&self, _key: &str, _permits: u32, _rate: Rate) -> Result<Taken, RegistryError> {
+        Err(RegistryError::Unavailable)
+    }
+}
+
+/// Presence, delivery between nodes, and shared [`Rates`].
 ///
 /// Sessions are counted on each node, so closing an old one while a new one opens never makes a user seem offline.
 /// Calls for one user may overlap; they take effect in the order in which they were made.
 #[async_trait]
-pub trait Registry: Send + Sync + 'static {
+pub trait Registry: Rates {
     /// This node.
     fn node(&self) -> &NodeId;
 

@@ -27,6 +27,16 @@ impl Rate {
         let permits = if permits == 0 { 1 } else { permits };
         Self::every(Duration::from_nanos(1_000_000_000 / permits as u64), burst)
     }
+
+    /// The interval of permits.
+    pub const fn interval(&self) -> Duration {
+        self.each
+    }
+
+    /// How far ahead of an even spacing permits may be taken.
+    pub const fn ahead(&self) -> Duration {
+        self.ahead
+    }
 }
 
 /// The used part of a [`Rate`].

@@ -38,7 +38,7 @@ impl Session {
     /// Continues with the token that the client has sent. Like hello, it waits: for the keys of the issuer, if the
     /// token's key is unknown.
     pub(crate) async fn refresh(&mut self, refresh: v1::Refresh) -> Result<Reply, Failure> {
-        self.operations.check_hello(&self.caller)?;
+        self.operations.check_hello(&self.caller).await?;
         let fresh = self.operations.refresh(&self.caller, self.number, refresh).await?;
         self.caller = Caller { client: self.caller.client, ..fresh };
         if self.stage == Stage::Serving {

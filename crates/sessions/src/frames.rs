@@ -19,9 +19,8 @@ use crate::session::{Session, Stage};
 impl Session {
     pub(crate) async fn frame(&mut self, frame: Box<v1::ClientFrame>) -> Result<(), Status> {
         let v1::ClientFrame { mut request_id, as_user, operation } = *frame;
-        if let (Some(Operation::Hello(_)), None) = (&operation, &self.open)
-            && let Err(failure) = self.operations.check_hello(&self.caller)
-        {
+        let opens = matches!(operation, Some(Operation::Hello(_))) && self.open.is_none();
+        if opens && let Err(failure) = self.operations.check_hello(&self.caller).await {
             if self.subscribe_only {
                 return Err(failure.into());
             }

@@ -22,7 +22,7 @@ pub trait Operations: Send + Sync + 'static {
     ///
     /// # Errors
     /// A rate was exceeded.
-    fn check_hello(&self, caller: &Caller) -> Result<(), Failure>;
+    fn check_hello<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>>;
 
     /// The caller of the stream `number` of `caller` by a new token, which it lasts as long as from now on. Counted as
     /// an operation.

@@ -111,8 +111,8 @@ impl Operations for Few {
         Ok(())
     }
 
-    fn check_hello(&self, _: &Caller) -> Result<(), Failure> {
-        Ok(())
+    fn check_hello<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, Result<(), Failure>> {
+        async { Ok(()) }.boxed()
     }
 
     fn refresh<'a>(

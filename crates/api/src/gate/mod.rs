@@ -10,6 +10,7 @@ mod audit;
 mod calls;
 mod failed_tokens;
 mod rate;
+mod shared_rate;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use parlance_identity::{Auth, Live, ME, Refused};
 use parlance_peers::settled_client;
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
+use parlance_registry::Rates;
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tracing::{Instrument, Span};
@@ -37,6 +39,7 @@ pub(crate) use self::calls::Call;
 use self::calls::Operation;
 use self::failed_tokens::FailedTokens;
 pub(crate) use self::rate::{Permits, RateLimit, count};
+pub(crate) use self::shared_rate::SharedRate;
 pub(crate) use self::stream::Refresh;
 use crate::Error;
 use crate::accounts::Accounts;
@@ -49,7 +52,7 @@ pub(crate) struct Gate {
     operations: RateLimit<UserId>,
     /// Calls before their bodies are read, by the same rate: those that cannot be decoded come to no operation.
     calls: RateLimit<UserId>,
-    hellos: RateLimit<UserId>,
+    hellos: SharedRate<UserId>,
     failed_tokens: FailedTokens,
     clock: Arc<dyn Clock>,
 }
@@ -87,18 +90,19 @@ impl Gate {
         auth: Arc<Auth>,
         accounts: Arc<Accounts>,
         limits: &PeopleLimits,
+        rates: Option<&Arc<dyn Rates>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let operations = RateLimit::new("operations", limits.operations, OPERATIONS_BURST);
         let calls = RateLimit::new("calls", limits.operations, OPERATIONS_BURST);
-        let hellos = RateLimit::new("hellos", limits.hellos, HELLOS_BURST);
+        let hellos = SharedRate::new("hellos", limits.hellos, HELLOS_BURST, rates);
         Self {
             auth,
             accounts,
             operations,
             calls,
             hellos,
-            failed_tokens: FailedTokens::new(limits.failed_tokens),
+            failed_tokens: FailedTokens::new(limits.failed_tokens, rates),
             clock,
         }
     }
@@ -126,7 +130,7 @@ impl Gate {
         }
         let identified = self.auth.identify(authorization, self.clock.now()).await;
         if let Err(Refused::Invalid(_)) = &identified {
-            self.failed_tokens.failed(client);
+            self.failed_tokens.failed(client).await;
         }
         Ok(Caller { client, ..identified? })
     }
@@ -215,9 +219,9 @@ impl Gate {
     }
 
     /// Like [`Self::check_rate`] for opening a session, which costs more than other operations.
-    pub(crate) fn check_hello(&self, caller: &Caller) -> Result<(), Error> {
+    pub(crate) async fn check_hello(&self, caller: &Caller) -> Result<(), Error> {
         self.check_rate(caller)?;
-        self.hellos.check(caller.subject()).map_err(Error::RateLimited)
+        self.hellos.check(caller.subject()).await.map_err(Error::RateLimited)
     }
 
     /// Drops the limiters of users and addresses that have not called for a while.

@@ -60,8 +60,8 @@ impl Operations for Api {
         Ok(self.gate.check_rate(caller)?)
     }
 
-    fn check_hello(&self, caller: &Caller) -> Result<(), Failure> {
-        Ok(self.gate.check_hello(caller)?)
+    fn check_hello<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>> {
+        async move { Ok(self.gate.check_hello(caller).await?) }.boxed()
     }
 
     fn refresh<'a>(

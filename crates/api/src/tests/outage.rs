@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parlance_core::{RoomId, UserId};
-use parlance_registry::{Health, Local, NodeId, Notice, Registry, RegistryError, To};
+use parlance_registry::{Health, Local, NodeId, Notice, Rates, Registry, RegistryError, To};
 use tokio::sync::{mpsc, watch};
 
 use super::online::{next_presence, with_bob};
@@ -37,6 +37,8 @@ impl Outage {
         }
     }
 }
+
+impl Rates for Outage {}
 
 #[async_trait]
 impl Registry for Outage {

@@ -13,6 +13,7 @@ use crate::NodeId;
 /// | `layout` | how many buckets and shards there are, for nodes of earlier versions |
 /// | `sweep:<lease>` | held by the node that cleans up after that lease |
 /// | `u:{<tag>}:<bucket>` | hash: user -> the leases of the nodes where they are online |
+/// | `rate:<limit>:<user or address>` | when the whole burst of a rate is available again, see `lua/take.lua` |
 /// | `node:<id>` | channel: messages for that node |
 /// | `beats` | channel: each node's last sent numbers, every second |
 /// | `room:<id>` | channel: messages for nodes that follow that room |
@@ -46,6 +47,11 @@ impl Keys {
 
     pub(super) fn sweep(&self, lease: &str) -> String {
         format!("{}sweep:{lease}", self.prefix)
+    }
+
+    /// The bucket of a rate.
+    pub(super) fn rate(&self, key: &str) -> String {
+        format!("{}rate:{key}", self.prefix)
     }
 
     pub(super) fn node_channel(&self, node: &NodeId) -> String {

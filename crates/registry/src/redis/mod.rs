@@ -17,6 +17,7 @@ mod link;
 mod nodes;
 mod notices;
 mod options;
+mod rates;
 mod record;
 mod recovery;
 mod registrations;

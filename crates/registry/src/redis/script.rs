@@ -27,6 +27,7 @@ pub(super) struct Scripts {
     pub(super) lookup: Script,
     pub(super) lease: Script,
     pub(super) sweep: Script,
+    pub(super) take: Script,
 }
 
 impl Scripts {
@@ -36,6 +37,7 @@ impl Scripts {
             lookup: Script::new("lookup", include_str!("lua/lookup.lua"), false),
             lease: Script::new("lease", include_str!("lua/lease.lua"), true),
             sweep: Script::new("sweep", include_str!("lua/sweep.lua"), true),
+            take: Script::new("take", include_str!("lua/take.lua"), false),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Contract of three nodes that share a registry.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use parlance_core::UserId;
 use parlance_registry::{Notice, To};
+use parlance_runtime::rate::Rate;
 
 use crate::support::{
-    AnyRegistry, notice, payload, room, taken_until_now, to_room, to_user, until, user, users,
+    AnyRegistry, DEADLINE, notice, payload, room, taken_until_now, to_room, to_user, until, user, users,
 };
 
 async fn online(node: &AnyRegistry, user: &UserId) -> bool {
@@ -147,4 +150,29 @@ pub(crate) async fn a_node_that_closes_is_gone_with_its_users(nodes: &[AnyRegist
     until("a knows that b is gone", async || !a.nodes().contains(b.node())).await;
     let lost = Notice::NodeLost(b.node().clone());
     assert!(!crate::support::taken(&mut at_a).contains(&lost), "it said goodbye");
+}
+
+pub(crate) async fn permits_are_shared(nodes: &[AnyRegistry]) {
+    // The test takes less time than a permit.
+    let (rate, key, other) = (Rate::every(DEADLINE * 10, 5), user().to_string(), user().to_string());
+    for node in nodes.iter().cycle().take(5) {
+        assert_eq!(node.take(&key, 1, rate).await, Ok(Ok(())));
+    }
+    for node in nodes {
+        let wait = node.take(&key, 1, rate).await.unwrap().unwrap_err();
+        assert!(DEADLINE * 9 < wait && wait <= DEADLINE * 10, "{wait:?}");
+    }
+    // All of them or none.
+    assert!(nodes[0].take(&other, 6, rate).await.unwrap().is_err());
+    assert_eq!(nodes[1].take(&other, 3, rate).await, Ok(Ok(())));
+    assert!(nodes[2].take(&other, 3, rate).await.unwrap().is_err());
+    assert_eq!(nodes[0].take(&other, 2, rate).await, Ok(Ok(())));
+    // They come back.
+    let (fast, key) = (Rate::every(Duration::from_millis(20), 2), user().to_string());
+    let mut taken = 0;
+    until("as many were taken as there are in a while", async || {
+        taken += usize::from(nodes[taken % nodes.len()].take(&key, 1, fast).await.unwrap().is_ok());
+        taken == 20
+    })
+    .await;
 }

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use parlance_faults::TcpProxy;
 use parlance_faults::redis::RedisServer;
-use parlance_registry::{Health, Notice, RedisOptions, Registry, RegistryError};
+use parlance_registry::{Health, Notice, Rates, RedisOptions, Registry, RegistryError};
+use parlance_runtime::rate::Rate;
 
 use crate::fixture::{Node, all_recover, options, started};
 use crate::metrics::{commands, connected, recoveries};
@@ -123,6 +124,34 @@ async fn redis_is_restarted() {
         nodes[0].registry.publish(to_room(&room), payload.clone()).await.unwrap();
         nodes[2].says(Notice::Payload(payload)).await;
     }
+}
+
+/// Whoever limits must know at once that it does so alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn permits_are_not_waited_for_without_redis() {
+    let mut server = RedisServer::start().await.unwrap();
+    let options = options(server.url());
+    let node = Node::start(&options).await;
+    let rate = Rate::every(DEADLINE, 2);
+    assert_eq!(node.registry.take("limit:alice", 1, rate).await, Ok(Ok(())));
+    // Somebody else's value limits nobody, and neither does a clock that was ahead.
+    server.command(&["DEL", "parlance:rate:limit:alice"]).await.unwrap();
+    server.command(&["LPUSH", "parlance:rate:limit:alice", "x"]).await.unwrap();
+    assert_eq!(node.registry.take("limit:alice", 1, rate).await, Ok(Ok(())));
+    server.command(&["SET", "parlance:rate:limit:alice", "99999999999999999"]).await.unwrap();
+    let wait = node.registry.take("limit:alice", 1, rate).await.unwrap().unwrap_err();
+    assert!(wait <= DEADLINE * 2, "{wait:?}");
+    let begun = Instant::now();
+    server.pause().await.unwrap();
+    assert_eq!(node.registry.take("limit:alice", 1, rate).await, Err(RegistryError::Unavailable));
+    assert!(begun.elapsed() < options.command_timeout * 3, "took {:?}", begun.elapsed());
+    server.resume().await.unwrap();
+    server.kill().await.unwrap();
+    node.becomes(Health::Away).await;
+    assert_eq!(node.registry.take("limit:alice", 1, rate).await, Err(RegistryError::Unavailable));
+    server.restart().await.unwrap();
+    node.becomes(Health::Connected).await;
+    assert_eq!(node.registry.take("limit:alice", 1, rate).await, Ok(Ok(())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parlance_core::{RoomId, UserId};
 use parlance_planted::Plant;
-use parlance_registry::{Health, NodeId, Notice, Registry, RegistryError, To};
+use parlance_registry::{Health, NodeId, Notice, Rates, Registry, RegistryError, To};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
@@ -101,6 +101,8 @@ impl NodeRegistry {
         .await
     }
 }
+
+impl Rates for NodeRegistry {}
 
 #[async_trait]
 impl Registry for NodeRegistry {
