@@ -4,7 +4,7 @@
 use parlance_proto::v1::send_message_request::Target;
 use parlance_proto::v1::{self, RoomKind};
 use parlance_tests::{
-    Cluster, Conversation, DOORS, Http, Server, Setup, eventually, fresh, refused,
+    Cluster, Conversation, DOORS, GrpcWeb, Http, Server, Setup, eventually, fresh, refused,
 };
 use tonic::Code;
 
@@ -214,4 +214,44 @@ async fn sessions_of_a_user_open_at_one_rate_on_all_nodes() {
         }
     }
     assert!((20..36).contains(&opened), "{opened}: each node alone lets 20 open");
+}
+
+/// What belongs to no caller has a rate for each address, whatever the protocol.
+#[tokio::test]
+async fn requests_without_a_caller_have_a_rate() {
+    let server = Server::start_with(&["--anonymous-rate", "1"]).await;
+    let alice = server.person("alice").await;
+    let http = server.http();
+    let mut limited = 0;
+    for number in 0..60 {
+        let path = ["/v1/nothing", "/nothing", "/openapi.json", "/v1/server"][number % 4];
+        let answer = http.get(path).answer().await;
+        if answer.status == 429 {
+            assert!(answer.headers.contains_key("retry-after"), "{path}");
+            limited += 1;
+        }
+    }
+    assert!(limited >= 20, "{limited}: a burst of 20 is allowed");
+    for path in ["/v1/nothing", "/nothing", "/openapi.json", "/v1/server"] {
+        // Kept up, so that none is due.
+        let statuses = [http.get(path).answer().await.status, http.get(path).answer().await.status];
+        assert!(statuses.contains(&429), "{path}: {statuses:?}");
+    }
+    let web = "/parlance.v1.ServerService/GetServer";
+    let mut refusals = Vec::new();
+    for _ in 0..3 {
+        let mut call = GrpcWeb::call(&http, None, web, &v1::GetServerRequest::default()).await;
+        refusals.push(call.status().await.code());
+        let mut unknown =
+            GrpcWeb::call(&http, None, "/nothing.Service/Call", &v1::GetServerRequest::default()).await;
+        refusals.push(unknown.status().await.code());
+    }
+    assert!(refusals.iter().filter(|code| **code == FULL).count() >= 4, "{refusals:?}");
+    // Probes, the web page and calls with a token are not limited by that.
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(http.get(path).answer().await.status, 200, "{path}");
+    }
+    for _ in 0..30 {
+        assert_eq!(http.get("/v1/inbox").bearer(&alice.token).answer().await.status, 200);
+    }
 }

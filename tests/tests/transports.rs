@@ -77,6 +77,61 @@ async fn every_answer_says_what_browsers_may_not_do_with_it() {
     assert_eq!(header(&metrics, "x-content-type-options"), Some("nosniff"));
 }
 
+/// Requests that cannot be read, whose answers the HTTP library makes; and what a listener for bridges says to others.
+#[tokio::test]
+async fn refusals_before_the_app_have_the_same_headers() {
+    let (server, _dir) = keyed(&["--edge-listen", "127.0.0.1:0"]).await;
+    let long = format!("GET / HTTP/1.1\r\nHost: a\r\nx-long: {}\r\n\r\n", "x".repeat(64 * 1024));
+    let (clients, admin, bridges) = (server.address(), server.admin(), server.bridges());
+    for (address, request, expected) in [
+        (&clients, "GET / HTTP/1.1\r\nno header\r\n\r\n", "400"),
+        (&clients, &*long, "431"),
+        (&admin, "no request\r\n\r\n", "400"),
+        (&bridges, "GET / HTTP/1.1\r\nno header\r\n\r\n", "400"),
+        (&bridges, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404"),
+        (&bridges, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "400"),
+    ] {
+        let answer = exchange("127.0.0.1", address, request.as_bytes()).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {expected}")), "{head}");
+        for name in ["x-content-type-options", "referrer-policy", "content-security-policy", "cache-control"]
+        {
+            assert_eq!(head.matches(&format!("\r\n{name}: ")).count(), 1, "{name}: {head}");
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        assert_eq!(length.unwrap().parse(), Ok(body.len()), "{answer}");
+    }
+}
+
+/// A body that is not read would end the connection before its client has the answer.
+#[tokio::test]
+async fn grpc_web_over_http_1_is_read_when_it_is_refused_for_its_rate() {
+    let (server, _dir) = keyed(&["--user-rate", "1"]).await;
+    let head = "POST /parlance.v1.ChatService/SendMessage HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web\r\n";
+    let token = Signer::Hs256(SECRET.to_vec()).token(&claims("alice", now() + 60));
+    let mut io = TcpStream::connect(server.address()).await.unwrap();
+    let mut refused = 0;
+    for _ in 0..8 {
+        let request = format!("{head}Authorization: Bearer {token}\r\nContent-Length: 100000\r\n\r\n");
+        io.write_all(request.as_bytes()).await.unwrap();
+        // The rest comes when the server has decided already.
+        let message = [&[0][..], &99_995_u32.to_be_bytes(), &[0; 99_995]].concat();
+        io.write_all(&message).await.unwrap();
+        let mut answer = Vec::new();
+        let status = within("an answer", async {
+            loop {
+                assert!(io.read_buf(&mut answer).await.unwrap() > 0, "the connection ends");
+                let text = String::from_utf8_lossy(&answer).into_owned();
+                if let Some((_, status)) = text.split_once("grpc-status: ") {
+                    break status.chars().take_while(char::is_ascii_digit).collect::<String>();
+                }
+            }
+        });
+        refused += usize::from(status.await == "8");
+    }
+    assert!(refused >= 4, "{refused}");
+}
+
 #[tokio::test]
 async fn tls_is_asked_for_only_where_it_is_known() {
     let (server, _dir) = keyed(&[]).await;

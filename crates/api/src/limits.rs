@@ -90,8 +90,8 @@ pub const SCREEN_TIMEOUT: Duration = Duration::from_secs(3);
 /// When a message that could not be screened is sent again.
 pub(crate) const SCREEN_AGAIN: Duration = Duration::from_secs(1);
 
-/// Limits on one user, and on one address; `None` is no limit. Those of sessions opened, new rooms, invitations and failed
-/// tokens hold for all nodes together, the others for each node.
+/// Limits on one user, and on one address; `None` is no limit. Those of sessions opened, new rooms and failed tokens
+/// hold for all nodes together, the others for each node.
 #[derive(Debug, Clone, Copy)]
 pub struct PeopleLimits {
     /// Operations a second of one user, and bursts of twice as many.

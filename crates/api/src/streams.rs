@@ -1,12 +1,15 @@
 //! `Chat` and `Subscribe`: opened by plain HTTP routes and by the bridge in this process. The bodies that send them
 //! are `parlance_delivery::grpc`'s.
 
+use std::sync::Arc;
+
 use futures::{Stream, StreamExt, TryStreamExt};
 use http::{HeaderMap, Request};
 use http_body::Body;
 use parlance_core::Caller;
 use parlance_core::limits::MAX_FRAME_BYTES;
 use parlance_delivery::{Deliveries, Outlet, grpc};
+use parlance_peers::{Budget, Peer};
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_sessions::Inbound;
@@ -14,6 +17,7 @@ use tonic::{Code, Status};
 
 use crate::Error;
 use crate::gate::{Call, Identified, Refresh};
+use crate::operations::streams::Transport;
 use crate::services::{AS_USER, Services};
 
 impl Services {
@@ -27,9 +31,11 @@ impl Services {
         B: Body + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let answers = request.extensions().get::<Arc<Peer>>().and_then(|peer| peer.answers());
         let (caller, outlet, request) = self.stream_caller::<Inbound, _>(request).await?;
         let inbound = grpc::messages(request, MAX_FRAME_BYTES)?.boxed();
-        let open = |caller, inbound, number| self.0.chat(caller, number, inbound, outlet);
+        let open =
+            |caller, inbound, number| self.0.chat(caller, number, inbound, Transport { outlet, answers });
         Ok(self.0.gate.open(caller, inbound, Refresh::Possible, open))
     }
 
@@ -50,7 +56,8 @@ impl Services {
         Ok(self.0.gate.open(caller, request, Refresh::Impossible, open))
     }
 
-    /// Opens a `Chat` stream for the caller that `headers` identify. Events may be pushed past it, through `outlet`.
+    /// Opens a `Chat` stream for the caller that `headers` identify. Events may be pushed past it, through `outlet`, and
+    /// large answers are made as far as `answers` has room.
     ///
     /// # Errors
     /// UNAUTHENTICATED.
@@ -59,10 +66,12 @@ impl Services {
         headers: &HeaderMap,
         inbound: impl Stream<Item = Result<v1::ClientFrame, Status>> + Send + 'static,
         outlet: Option<Outlet>,
+        answers: Option<Arc<Budget>>,
     ) -> Result<Deliveries, Status> {
         let caller = self.0.gate.identify(headers).await?;
         self.refuse_as_user::<Inbound>(&caller, headers)?;
-        let open = |caller, inbound, number| self.0.chat(caller, number, inbound, outlet);
+        let open =
+            |caller, inbound, number| self.0.chat(caller, number, inbound, Transport { outlet, answers });
         Ok(self.0.gate.open(caller, inbound.boxed(), Refresh::Possible, open))
     }
 

@@ -20,6 +20,7 @@ use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
 use crate::gate::Admitted;
+use crate::operations::streams::Transport;
 use crate::{Additions, Api, Parts, PeopleLimits, ProfileRules, Sizes};
 use parlance_identity::Auth;
 
@@ -195,7 +196,7 @@ impl Conversation {
     pub(crate) async fn begin(api: &Arc<Api>, caller: Admitted) -> Self {
         let (requests, inbound) = mpsc::channel(8);
         let inbound = ReceiverStream::new(inbound).boxed();
-        let deliveries: Deliveries = api.chat(caller, 0, inbound, None).boxed();
+        let deliveries: Deliveries = api.chat(caller, 0, inbound, Transport::default()).boxed();
         let conversation = Self { requests, frames: deliveries.into(), heads: Vec::new() };
         conversation.send(Operation::Hello(v1::Hello::default())).await;
         conversation

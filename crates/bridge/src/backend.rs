@@ -1,8 +1,11 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::HeaderMap;
 use parlance_delivery::{Delivery, Outlet};
+use parlance_peers::Budget;
 use parlance_proto::v1;
 use tonic::Status;
 
@@ -14,7 +17,8 @@ use tonic::Status;
 pub trait ChatBackend: Send + Sync + 'static {
     /// Opens a `Chat` stream. The response is polled only while the client keeps up, and `inbound` only
     /// while the backend does, so both sides apply back pressure. Events may also be pushed through
-    /// `outlet`, in order with the response.
+    /// `outlet`, in order with the response. Large answers are made as far as `answers` has room for them; `None` if
+    /// it is not known what their connection holds.
     ///
     /// # Errors
     /// The status of a refused stream, such as UNAUTHENTICATED.
@@ -23,6 +27,7 @@ pub trait ChatBackend: Send + Sync + 'static {
         headers: HeaderMap,
         inbound: BoxStream<'static, v1::ClientFrame>,
         outlet: Outlet,
+        answers: Option<Arc<Budget>>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status>;
 
     /// Authenticates a call from its headers, before its body is read. A backend that cannot do so yet

@@ -5,6 +5,7 @@
 //! of a call: rest -> routes -> request -> backend -> answer.
 #![warn(missing_docs)]
 
+pub mod anonymous;
 mod answer;
 mod backend;
 mod bridge;

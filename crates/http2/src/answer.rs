@@ -10,7 +10,7 @@ use http::{HeaderName, Request, header};
 use http_body::Body as _;
 use parlance_delivery::grpc::is_native;
 use parlance_delivery::{Outlet, Push};
-use parlance_peers::Peer;
+use parlance_peers::{Peer, Reservation};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt;
 
@@ -44,8 +44,8 @@ where
     async move {
         let begun = call.await;
         let sent = match begun {
-            Some(Ok((stream, Some(body)))) => {
-                let response = Response::new(stream, body, counted, peer);
+            Some(Ok((stream, Some((body, reserved))))) => {
+                let response = Response::new(stream, body, counted, peer, reserved);
                 if let Some(outlet) = outlet {
                     outlet.connect(Arc::downgrade(&response) as Weak<dyn Push>);
                 }
@@ -60,6 +60,9 @@ where
     }
 }
 
+/// A body, and the room that was reserved for it.
+type Sized = (Body, Option<Reservation>);
+
 /// Calls the app, if the peer still wants the response, and sends the headers; a body may follow.
 async fn call(
     request: Request<RecvStream>,
@@ -67,7 +70,7 @@ async fn call(
     app: Router,
     outlet: Option<Outlet>,
     peer: Arc<Peer>,
-) -> Option<Result<(SendStream<Bytes>, Option<Body>), Error>> {
+) -> Option<Result<(SendStream<Bytes>, Option<Sized>), Error>> {
     let mut request = request.map(|body| Body::new(Incoming::from(body)));
     request.extensions_mut().insert(peer);
     if let Some(outlet) = outlet {
@@ -83,7 +86,8 @@ async fn call(
     for name in OF_CONNECTIONS {
         head.headers.remove(name);
     }
-    let body = (!body.is_end_stream()).then_some(body);
+    let reserved = head.extensions.remove::<Reservation>();
+    let body = (!body.is_end_stream()).then_some((body, reserved));
     let stream = respond.send_response(http::Response::from_parts(head, ()), body.is_none());
     Some(stream.map(|stream| (stream, body)))
 }

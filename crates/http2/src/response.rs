@@ -8,7 +8,7 @@ use bytes::Bytes;
 use h2::{Error, Reason, SendStream};
 use http_body::Body as _;
 use parlance_delivery::{Push, Source};
-use parlance_peers::Peer;
+use parlance_peers::{Peer, Reservation};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::link::Counted;
@@ -30,6 +30,11 @@ struct Ends {
     waiting: Option<Bytes>,
     /// Charged for waiting data.
     peer: Arc<Peer>,
+    /// Room for data that the body has made already. That is charged until it is written, whether or not the window
+    /// accepts it: many of them could wait in the buffers of their streams.
+    reserved: Option<Reservation>,
+    /// Whether the waiting data is charged in this way.
+    charges_itself: bool,
     stall: Stall,
     /// The body has no data now, and everything was sent.
     is_idle: bool,
@@ -37,11 +42,27 @@ struct Ends {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Response<S> {
-    pub(crate) fn new(stream: SendStream<Bytes>, body: Body, link: Counted<S>, peer: Arc<Peer>) -> Arc<Self> {
+    pub(crate) fn new(
+        stream: SendStream<Bytes>,
+        body: Body,
+        link: Counted<S>,
+        peer: Arc<Peer>,
+        reserved: Option<Reservation>,
+    ) -> Arc<Self> {
         let wakeups = Arc::new(SuppressibleWaker::default());
         let waker = Waker::from(wakeups.clone());
         let stall = Stall::new(peer.clone());
-        let ends = Ends { stream, body, waiting: None, peer, stall, is_idle: false, waker };
+        let ends = Ends {
+            stream,
+            body,
+            waiting: None,
+            peer,
+            reserved,
+            charges_itself: false,
+            stall,
+            is_idle: false,
+            waker,
+        };
         Arc::new(Self { ends: Mutex::new(ends), link, wakeups })
     }
 
@@ -107,8 +128,23 @@ impl Ends {
     }
 
     fn wait_with(&mut self, bytes: Bytes) {
-        self.peer.held().add(bytes.len());
+        // Dropped once it is charged.
+        let reserved = self.reserved.take();
+        self.charges_itself = reserved.is_some();
+        let bytes = if self.charges_itself {
+            self.peer.charge(bytes)
+        } else {
+            self.peer.held().add(bytes.len());
+            bytes
+        };
         self.waiting = Some(bytes);
+    }
+
+    /// The peer's window has accepted `bytes`, or they are given up.
+    fn waits_no_more(&self, bytes: usize) {
+        if !self.charges_itself {
+            self.peer.held().remove(bytes);
+        }
     }
 
     /// Gives the stream as much as the peer's window accepts: HTTP/2 would buffer all of it.
@@ -131,7 +167,7 @@ impl Ends {
             if bytes.is_empty() {
                 self.waiting = None;
             }
-            self.peer.held().remove(piece.len());
+            self.waits_no_more(piece.len());
             self.stall.taken(piece.len());
             self.stream.send_data(piece, false)?;
         }
@@ -153,7 +189,7 @@ impl Ends {
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        self.peer.held().remove(self.waiting.as_ref().map_or(0, Bytes::len));
+        self.waits_no_more(self.waiting.as_ref().map_or(0, Bytes::len));
     }
 }
 

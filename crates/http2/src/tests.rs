@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Connection, KeepAlive, Opened, Trust};
 
+mod answers;
 mod fuzz;
 mod hostile;
 

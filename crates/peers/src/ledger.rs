@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parlance_runtime::rate::Keyed;
+
+use crate::budget::Budget;
 use crate::limits::{IPV6_PREFIX, Limits};
 use crate::proxies::Proxies;
 
@@ -17,6 +20,8 @@ pub struct Ledger {
     /// Unauthenticated connections, without those of proxies.
     anonymous: AtomicUsize,
     addresses: Mutex<HashMap<IpAddr, Address>>,
+    /// Answers that belong to no caller, by address.
+    answers: Option<Keyed<IpAddr>>,
 }
 
 /// The connections of one address.
@@ -49,7 +54,8 @@ impl Ledger {
     /// An empty ledger. Connections of `proxies` carry many clients and have no limit per address.
     pub fn new(limits: Limits, proxies: Proxies) -> Arc<Self> {
         let (held, anonymous) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { limits, proxies, held, anonymous, addresses: Mutex::default() })
+        let answers = limits.anonymous_answers.map(Keyed::new);
+        Arc::new(Self { limits, proxies, held, anonymous, addresses: Mutex::default(), answers })
     }
 
     /// The limits.
@@ -91,6 +97,24 @@ impl Ledger {
     /// arrived by then. Zero: its time is over.
     pub fn anonymous_rest(&self, elapsed: Duration) -> Duration {
         self.anonymous_age().saturating_sub(elapsed).min(self.crowded_age())
+    }
+
+    /// Counts an answer to `address` that belongs to no caller.
+    ///
+    /// # Errors
+    /// When the next one is allowed.
+    pub fn answer(&self, address: IpAddr) -> Result<(), Duration> {
+        let Some(answers) = &self.answers else { return Ok(()) };
+        answers.take(&counted_as(address)).inspect_err(|_| {
+            metrics::counter!("parlance_limited_total", "limit" => "anonymous_answers").increment(1);
+        })
+    }
+
+    /// Forgets addresses that were not answered for a while.
+    pub fn trim(&self) {
+        if let Some(answers) = &self.answers {
+            answers.trim();
+        }
     }
 
     /// The number of addresses with connections.
@@ -191,29 +215,34 @@ impl Drop for Place {
 #[derive(Debug)]
 pub struct Held {
     ledger: Arc<Ledger>,
-    bytes: AtomicUsize,
+    budget: Arc<Budget>,
 }
 
 impl Held {
     pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
-        Self { ledger, bytes: AtomicUsize::new(0) }
+        let budget = Budget::new(ledger.limits.held_by_connection);
+        Self { ledger, budget }
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// Adds bytes that wait.
     pub fn add(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.budget.add(bytes);
         self.ledger.held.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Removes bytes that were sent or dropped.
     pub fn remove(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.ledger.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.remove(bytes);
     }
 
     /// Bytes waiting.
     pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.budget.held()
     }
 
     /// Whether the connection holds so much that new requests are refused.
@@ -226,7 +255,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.ledger.held.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
+        self.ledger.held.fetch_sub(self.budget.held(), Ordering::Relaxed);
     }
 }
 
@@ -273,6 +302,17 @@ mod tests {
         assert_eq!((ledger.anonymous_age(), ledger.anonymous()), (long, 2));
         drop((one, three));
         assert_eq!(ledger.anonymous(), 1);
+    }
+
+    #[test]
+    fn answers_that_belong_to_nobody_have_a_rate_per_address() {
+        let rate = Some(parlance_runtime::rate::Rate::every(Duration::from_secs(60), 2));
+        let limits = Limits { anonymous_answers: rate, ..Limits::production(10) };
+        let ledger = Ledger::new(limits, Proxies::default());
+        let answered = |text: &str| ledger.answer(address(text)).is_ok();
+        assert_eq!(["2001:db8::1", "2001:db8::2", "2001:db8::3"].map(answered), [true, true, false]);
+        assert!(answered("10.0.0.1"));
+        assert!((0..100).all(|_| self::ledger().answer(address("10.0.0.1")).is_ok()), "no limit");
     }
 
     #[test]

@@ -7,12 +7,14 @@
 //! Knows addresses and numbers. Does not depend on HTTP/2, rooms or tokens.
 #![warn(missing_docs)]
 
+mod budget;
 mod forwarded;
 mod ledger;
 pub mod limits;
 mod peer;
 mod proxies;
 
+pub use budget::{Budget, Reservation};
 pub use forwarded::{FORWARDED_FOR, settled_client};
 pub use ledger::{Held, Ledger, Place, Refused, counted_as};
 pub use limits::Limits;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use parlance_runtime::rate::Rate;
+
 /// Limits on connections and on what is held for them: parameters, so that tests reach each of them with a handful of
 /// requests.
 #[derive(Debug, Clone)]
@@ -18,6 +20,8 @@ pub struct Limits {
     pub anonymous_in_all: usize,
     /// How long a connection may stay unauthenticated while there are many of them.
     pub anonymous_age_when_crowded: Duration,
+    /// Answers to requests of one address that belong to no caller, such as unknown paths. `None`: no limit.
+    pub anonymous_answers: Option<Rate>,
     /// Concurrent streams on an unauthenticated connection: as many as most clients allow themselves, and all of them
     /// small.
     pub anonymous_streams: usize,
@@ -50,6 +54,7 @@ impl Limits {
             anonymous_age: Duration::from_secs(60),
             anonymous_in_all: max_connections / 2,
             anonymous_age_when_crowded: Duration::from_secs(5),
+            anonymous_answers: None,
             anonymous_streams: 100,
             held_by_connection: 1024 * 1024,
             held_by_all: 128 * 1024 * 1024,

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
+use crate::budget::Budget;
 use crate::forwarded::{FORWARDED_FOR, client_address};
 use crate::ledger::{Held, Ledger, Place};
 use crate::limits::Limits;
@@ -66,9 +68,29 @@ impl Peer {
         &self.held
     }
 
+    /// The budget of answers to this peer. `None` for a proxy: one client must not wait for what another does not
+    /// read.
+    pub fn answers(&self) -> Option<Arc<Budget>> {
+        (!self.is_proxy()).then(|| self.held.budget().clone())
+    }
+
+    /// Charges `bytes` to this peer until the last copy of them is dropped, wherever they wait.
+    pub fn charge(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+        self.held.add(bytes.len());
+        Bytes::from_owner(Charged { bytes, peer: self.clone() })
+    }
+
     /// Resources held by all connections.
     pub fn ledger(&self) -> &Ledger {
         self.place.ledger()
+    }
+
+    /// Counts an answer to a request with `headers` that belongs to no caller, against the client's address.
+    ///
+    /// # Errors
+    /// When the next one is allowed.
+    pub fn answer(&self, headers: &HeaderMap) -> Result<(), Duration> {
+        self.ledger().answer(self.client(headers))
     }
 
     /// Whether it is one of the operator's proxies: one client's behaviour must not be charged to the others.
@@ -87,6 +109,24 @@ impl Peer {
     }
 }
 
+/// Bytes that wait for a peer.
+struct Charged {
+    bytes: Bytes,
+    peer: Arc<Peer>,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        self.peer.held.remove(self.bytes.len());
+    }
+}
+
 /// Replaces the headers in which proxies name addresses by the address of the client behind `peer` alone, so that
 /// later readers can trust them. Without a peer, they are removed.
 pub fn settle_client(headers: &mut HeaderMap, peer: Option<&Peer>) {
@@ -100,6 +140,20 @@ pub fn settle_client(headers: &mut HeaderMap, peer: Option<&Peer>) {
 mod tests {
     use super::*;
     use crate::{Proxies, settled_client};
+
+    #[test]
+    fn bytes_are_charged_until_the_last_of_them_is_dropped() {
+        let ledger = Ledger::new(Limits::production(8), Proxies::default());
+        let address = "192.0.2.1".parse().unwrap();
+        let peer = Peer::new(address, ledger.connect(address).unwrap());
+        let mut bytes = peer.charge(Bytes::from_static(b"an answer"));
+        let first = bytes.split_to(2);
+        assert_eq!((peer.held().bytes(), ledger.held()), (9, 9));
+        drop(bytes);
+        assert_eq!((&first[..], ledger.held()), (&b"an"[..], 9));
+        drop(first);
+        assert_eq!((peer.held().bytes(), ledger.held()), (0, 0));
+    }
 
     #[test]
     fn settled_header_names_the_client_alone() {

@@ -5,6 +5,7 @@
 //! no transport.
 #![warn(missing_docs)]
 
+pub mod answers;
 #[cfg(feature = "grpc")]
 pub mod codec;
 pub mod convert;

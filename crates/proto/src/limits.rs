@@ -9,6 +9,12 @@ pub(crate) const BUFFER_BYTES: usize = 64;
 #[cfg(feature = "grpc")]
 pub(crate) const YIELD_BYTES: usize = 16 * 1024;
 
+/// The largest page, in bytes: after as many, the api ends it.
+pub(crate) const PAGE_BYTES: usize = 128 * 1024;
+
+/// The largest answer about one thing, in bytes: a message of 16 KiB with its data and reactions.
+pub(crate) const ENTRY_BYTES: usize = 32 * 1024;
+
 /// Maximum nesting depth of values in the app's data. JSON and protobuf parsers limit it, too.
 pub(crate) const MAX_DATA_DEPTH: usize = 16;
 

@@ -1,5 +1,6 @@
 //! Rates with bursts: one algorithm for everything that is limited by time.
 
+use std::fmt;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -137,6 +138,12 @@ impl Shared {
 pub struct Keyed<K> {
     rate: Rate,
     buckets: Map<K, Bucket>,
+}
+
+impl<K> fmt::Debug for Keyed<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyed").field("rate", &self.rate).finish_non_exhaustive()
+    }
 }
 
 impl<K: Clone + Eq + Hash> Keyed<K> {

@@ -3,34 +3,77 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::limits::CALL_TIMEOUT;
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Version};
 use axum::middleware::Next;
 use axum::response::Response;
+use futures::StreamExt;
 use parlance_api::services::Services;
+use parlance_bridge::anonymous;
+use parlance_core::limits::MAX_FRAME_BYTES;
 use parlance_peers::{Peer, settle_client};
+use parlance_proto::answers::expected_bytes;
+use parlance_proto::error::Failure;
 use tokio::time::timeout;
 use tonic::Status;
 
-/// Refuses unauthenticated calls, records the caller, and enforces the timeout.
+use crate::limits::CALL_TIMEOUT;
+
+/// The call that needs no caller.
+const GET_SERVER: &str = "/parlance.v1.ServerService/GetServer";
+
+/// Refuses unauthenticated calls, records the caller, makes room for the answer, and enforces the timeout.
 pub(crate) async fn admit(State(services): State<Services>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Arc<Peer>>().cloned();
     settle_client(request.headers_mut(), peer.as_deref());
-    match services.admit(request.uri().path(), request.headers()).await {
+    let admitted = match request.uri().path() {
+        GET_SERVER => anonymous::charge(request.extensions(), request.headers()).map_err(Status::from),
+        _ => Ok(()),
+    };
+    let admitted = match admitted {
+        Ok(()) => services.admit(request.uri().path(), request.headers()).await,
+        Err(limited) => Err(limited),
+    };
+    match admitted {
         Ok(Some(identified)) => {
-            if let Some(peer) = peer {
+            if let Some(peer) = &peer {
                 peer.identify();
             }
             request.extensions_mut().insert(identified);
         }
         Ok(None) => {}
-        Err(status) => return status.into_http(),
+        Err(status) => {
+            if request.version() < Version::HTTP_2 && Failure::from_status(&status).reason == "rate_limited" {
+                // A body that is not read would end the connection, often before its client has the answer.
+                let _ = timeout(CALL_TIMEOUT, discard(request.into_body())).await;
+            }
+            return status.into_http();
+        }
     }
     let within = grpc_timeout(request.headers()).map_or(CALL_TIMEOUT, |asked| asked.min(CALL_TIMEOUT));
-    match timeout(within, next.run(request)).await {
+    let answered = async {
+        let bytes = expected_bytes(request.uri().path());
+        let budget = peer.filter(|_| bytes > 0).and_then(|peer| peer.answers());
+        let Some(budget) = budget else { return next.run(request).await };
+        let reserved = budget.reserve(bytes).await;
+        let mut response = next.run(request).await;
+        response.extensions_mut().insert(reserved);
+        response
+    };
+    match timeout(within, answered).await {
         Ok(response) => response,
         Err(_) => Status::deadline_exceeded("the call took too long").into_http(),
+    }
+}
+
+/// Reads `body` to its end, if that may be a message.
+async fn discard(body: Body) {
+    let (mut pieces, mut read) = (body.into_data_stream(), 0);
+    while read <= MAX_FRAME_BYTES
+        && let Some(Ok(piece)) = pieces.next().await
+    {
+        read += piece.len();
     }
 }
 

@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use bytes::Bytes;
 use parlance_delivery::grpc::is_native;
 use parlance_peers::Peer;
 
@@ -35,6 +36,17 @@ impl AnswerHeaders {
     pub(crate) fn new(is_tls: bool, seconds: u32) -> Self {
         let value = (seconds > 0).then(|| HeaderValue::try_from(format!("max-age={seconds}")));
         Self { is_tls, transport_security: value.and_then(Result::ok) }
+    }
+
+    /// The headers as lines of HTTP/1, for answers that are not made by the app.
+    pub(crate) fn lines(&self) -> Bytes {
+        let mut lines = Vec::new();
+        let security = self.transport_security.iter().filter(|_| self.is_tls);
+        let security = security.map(|value| (header::STRICT_TRANSPORT_SECURITY, value.clone()));
+        for (name, value) in ALWAYS.into_iter().chain(security) {
+            lines.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        lines.into()
     }
 
     fn is_https(&self, request: &Request) -> bool {

@@ -1,4 +1,5 @@
 use std::str::FromStr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -10,6 +11,7 @@ use http::uri::PathAndQuery;
 use parlance_api::services::Services;
 use parlance_bridge::ChatBackend;
 use parlance_delivery::{Delivery, Outlet};
+use parlance_peers::Budget;
 use parlance_proto::codec::Encoded;
 use parlance_proto::v1;
 use tonic::client::Grpc;
@@ -40,8 +42,9 @@ impl ChatBackend for InProcess {
         headers: HeaderMap,
         inbound: BoxStream<'static, v1::ClientFrame>,
         outlet: Outlet,
+        answers: Option<Arc<Budget>>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
-        self.services.open(&headers, inbound.map(Ok), Some(outlet)).await
+        self.services.open(&headers, inbound.map(Ok), Some(outlet), answers).await
     }
 
     async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {

@@ -18,6 +18,7 @@ pub mod features;
 mod fuzz;
 mod guard;
 mod host;
+mod http1;
 mod keys;
 mod limits;
 mod listener;

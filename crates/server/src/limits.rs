@@ -95,6 +95,12 @@ pub(crate) const USER_ROOMS: u32 = 5_000;
 /// Invalid tokens per second from one address: those of an office whose tokens were signed with an old key.
 pub(crate) const FAILED_TOKEN_RATE: u32 = 10;
 
+/// Requests per second from one address that belong to no caller: an app asks once when it connects.
+pub(crate) const ANONYMOUS_RATE: u32 = 50;
+
+/// A burst of them, seconds of the rate: an office whose clients connect again.
+pub(crate) const ANONYMOUS_BURST: u32 = 20;
+
 /// Bytes of a MiB, the unit of the option for memory.
 pub(crate) const MIB: usize = 1024 * 1024;
 

@@ -1,34 +1,27 @@
-use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use hyper::server::conn::http1::Builder as Http1;
+use hyper_util::rt::TokioTimer;
 use parlance_cluster::Departure;
 use parlance_http2::{Connection, Opened, Trust, Version};
 use parlance_peers::{Ledger, Peer};
 use parlance_runtime::rate::Bucket;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::{Service, ServiceExt};
 
+use crate::answer_headers::AnswerHeaders;
 use crate::bridge::limits as bridge;
+use crate::http1;
 use crate::limits::{
-    ACCEPT_AGAIN, COMPLAINTS, CONNECTION_WINDOW, HEADER_TIMEOUT, HTTP1_ENDING, KEEPALIVE, MAX_HEADERS,
-    MAX_RESETS, MAX_STREAMS, REOPEN_AGAIN, SEND_BUFFER, STREAM_WINDOW,
+    ACCEPT_AGAIN, COMPLAINTS, CONNECTION_WINDOW, HEADER_TIMEOUT, KEEPALIVE, MAX_HEADERS, MAX_RESETS,
+    MAX_STREAMS, REOPEN_AGAIN, SEND_BUFFER, STREAM_WINDOW,
 };
 use crate::proxy_header;
 use crate::tls::Tls;
@@ -47,6 +40,8 @@ pub(crate) struct Entrance {
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) app: Router,
+    /// Headers of answers that do not come from the app.
+    pub(crate) headers: AnswerHeaders,
     pub(crate) peers: Peers,
     /// Whether connections from the ledger's proxies begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
@@ -59,8 +54,9 @@ pub(crate) struct Entrance {
 
 /// Accepts connections until `shutdown`, and serves an app on them, HTTP/1.1 and HTTP/2.
 pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, connections: TaskTracker) {
-    let Entrance { mut listener, tls, app, peers, proxy_protocol, max_connections, ledger, departure } =
-        entrance;
+    let Entrance { mut listener, tls, app, headers, peers, proxy_protocol, .. } = entrance;
+    let Entrance { max_connections, ledger, departure, .. } = entrance;
+    let of_errors = headers.lines();
     let places = Arc::new(Semaphore::new(max_connections));
     let protocols = Arc::new(Protocols::with(peers));
     let trust = if peers == Peers::Bridges { Trust::Full } else { Trust::Bounded };
@@ -103,7 +99,8 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
         };
         let ledger = ledger.clone();
         // A child token per connection: polling a shared one would contend on its lock.
-        let (protocols, tls, app) = (protocols.clone(), tls.clone(), app.clone());
+        let (protocols, tls, app, of_errors) =
+            (protocols.clone(), tls.clone(), app.clone(), of_errors.clone());
         let shutdown = departure.token();
         connections.spawn(async move {
             let (stream, peer) = match peer {
@@ -120,7 +117,8 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
                 metrics::gauge!("parlance_connections").increment(1.0);
                 match Box::pin(spoken(stream, peer.clone())).await {
                     Some((Version::Http1, stream)) => {
-                        Box::pin(http1(stream, peer, &protocols.http1, app, shutdown)).await;
+                        let stream = http1::Stream::new(stream, peer, of_errors);
+                        Box::pin(http1::serve(stream, &protocols.http1, app, shutdown)).await;
                     }
                     Some((Version::Http2, stream)) => {
                         let heard = stream.heard();
@@ -236,69 +234,15 @@ async fn spoken(stream: Stream, peer: Arc<Peer>) -> Option<(Version, Opened<Stre
     None
 }
 
-async fn http1(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: Arc<Peer>,
-    builder: &http1::Builder,
-    app: Router,
-    shutdown: CancellationToken,
-) {
-    let begun = Instant::now();
-    let of_request = peer.clone();
-    let service = app.map_request(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(of_request.clone());
-        request.map(Body::new)
-    });
-    let service = TowerToHyperService::new(Unfailing(service));
-    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    let mut connection = pin!(connection);
-    // Boxed, since most connections end before the timer is needed.
-    let mut anonymous = Box::pin(sleep(peer.ledger().anonymous_rest(Duration::ZERO)));
-    let mut must_identify = true;
-    let result = loop {
-        tokio::select! {
-            // The connection is polled first: a request received before shutdown is answered.
-            biased;
-            result = connection.as_mut() => break result,
-            () = shutdown.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                break connection.await;
-            }
-            () = anonymous.as_mut(), if must_identify => {
-                if peer.is_identified() {
-                    must_identify = false;
-                    continue;
-                }
-                let rest = peer.ledger().anonymous_rest(begun.elapsed());
-                if !rest.is_zero() {
-                    anonymous.as_mut().reset(Instant::now() + rest);
-                    continue;
-                }
-                connection.as_mut().graceful_shutdown();
-                match timeout(HTTP1_ENDING, connection.as_mut()).await {
-                    Ok(result) => break result,
-                    Err(_) => {
-                        tracing::debug!("closing an unauthenticated connection");
-                        return;
-                    }
-                }
-            }
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended");
-    }
-}
-
 /// Settings of both protocols.
 struct Protocols {
-    http1: http1::Builder,
+    http1: Http1,
     http2: h2::server::Builder,
 }
 
 impl Protocols {
     fn with(peers: Peers) -> Self {
-        let mut http1 = http1::Builder::new();
+        let mut http1 = Http1::new();
         http1.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(32 * 1024);
         let mut http2 = h2::server::Builder::new();
         http2
@@ -317,26 +261,5 @@ impl Protocols {
                 .initial_connection_window_size(bridge::CONNECTION_WINDOW);
         }
         Self { http1, http2 }
-    }
-}
-
-/// A service whose error type is `Infallible`.
-#[derive(Clone)]
-struct Unfailing<S>(S);
-
-impl<S> Service<Request<Incoming>> for Unfailing<S>
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        self.0.call(request)
     }
 }

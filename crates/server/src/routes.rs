@@ -3,15 +3,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use parlance_api::services::Services;
-use parlance_bridge::{Bridge, ChatBackend};
+use parlance_bridge::{Bridge, ChatBackend, anonymous};
 use parlance_delivery::Deliveries;
 use parlance_delivery::grpc::{self, is_native};
-use parlance_proto::error::with_details;
+use parlance_proto::error::{Failure, with_details};
 use parlance_proto::{DESCRIPTOR, ERROR_DETAILS_DESCRIPTOR, EVENTS_DESCRIPTOR};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -82,7 +82,8 @@ pub(crate) fn node(
     // In local mode web pages of other origins must be refused on this listener too.
     let for_bridges = for_bridges
         .layer(middleware::from_fn_with_state(common.guard.clone(), guard::check))
-        .layer(middleware::from_fn(host::check));
+        .layer(middleware::from_fn(host::check))
+        .layer(middleware::from_fn_with_state(AnswerHeaders::default(), answer_headers::add));
     let grpc = grpc
         .add_service(health)
         .add_service(reflection().build_v1()?.max_decoding_message_size(PROBE_BYTES))
@@ -166,7 +167,10 @@ async fn grpc_alone(request: Request, next: middleware::Next) -> Response {
 }
 
 /// Refuses gRPC, which the load balancer should route to the nodes.
-async fn not_at_a_bridge(headers: HeaderMap) -> Response {
+async fn not_at_a_bridge(extensions: Extensions, headers: HeaderMap) -> Response {
+    if let Err(limited) = anonymous::charge(&extensions, &headers) {
+        return too_many(&headers, limited);
+    }
     if is_grpc(&headers) {
         let message =
             "this is a bridge for websocket and rest; grpc and grpc-web are served by the api nodes";
@@ -176,16 +180,33 @@ async fn not_at_a_bridge(headers: HeaderMap) -> Response {
 }
 
 /// Answers unknown paths, in the protocol of the caller.
-async fn unknown(headers: HeaderMap) -> Response {
+async fn unknown(extensions: Extensions, headers: HeaderMap) -> Response {
+    if let Err(limited) = anonymous::charge(&extensions, &headers) {
+        return too_many(&headers, limited);
+    }
     if is_grpc(&headers) { no_such_service() } else { not_found(&headers) }
 }
 
 /// The same for listeners that serve only gRPC.
-async fn unknown_to_grpc(headers: HeaderMap) -> Response {
+async fn unknown_to_grpc(extensions: Extensions, headers: HeaderMap) -> Response {
+    if let Err(limited) = anonymous::charge(&extensions, &headers) {
+        return too_many(&headers, limited);
+    }
     if is_grpc(&headers) {
         return no_such_service();
     }
     (StatusCode::NOT_FOUND, "only gRPC is served here\n").into_response()
+}
+
+/// Refuses a request of an address with too many unknown paths.
+fn too_many(headers: &HeaderMap, limited: Failure) -> Response {
+    let seconds = limited.retry_after.unwrap_or_default().as_secs() + 1;
+    let mut response = match is_grpc(headers) {
+        true => tonic::Status::from(limited).into_http(),
+        false => (StatusCode::TOO_MANY_REQUESTS, format!("{}\n", limited.message)).into_response(),
+    };
+    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    response
 }
 
 fn no_such_service() -> Response {

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_bridge::Bridge;
 use parlance_cluster::Departure;
 use parlance_peers::{Ledger, Limits, Proxies};
+use parlance_runtime::rate::Rate;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +20,7 @@ use crate::bridge::RunningBridge;
 use crate::config::{Config, Identity, Role};
 use crate::descriptors::Descriptors;
 use crate::guard::Guard;
-use crate::limits::{OPERATORS, OPERATORS_DEADLINE, REPORT_EVERY, ROOMS_DEADLINE};
+use crate::limits::{ANONYMOUS_BURST, OPERATORS, OPERATORS_DEADLINE, REPORT_EVERY, ROOMS_DEADLINE};
 use crate::listener::{Entrance, Peers};
 use crate::node::Node;
 use crate::readiness::{Readiness, follow_health};
@@ -91,7 +93,7 @@ impl Server {
         let common = Common {
             readiness: readiness.clone(),
             guard,
-            headers,
+            headers: headers.clone(),
             image_origins: config.image_origins.sources(),
             shutdown: shutdown.clone(),
             bridge,
@@ -141,12 +143,17 @@ impl Server {
             let (shutdown, tracker) = (shutdown.clone(), connections.clone());
             connections.spawn(listener::serve(entrance, shutdown, tracker));
         };
-        let ledger = Ledger::new(Limits::production(max_connections), config.trusted_proxies.clone());
+        let anonymous_answers = config.anonymous_rate.map(NonZeroU32::get);
+        let anonymous_answers =
+            anonymous_answers.map(|rate| Rate::per_second(rate, rate.saturating_mul(ANONYMOUS_BURST)));
+        let limits = Limits { anonymous_answers, ..Limits::production(max_connections) };
+        let ledger = Ledger::new(limits, config.trusted_proxies.clone());
         helpers.spawn(operators.clone().run_until_cancelled_owned(report(ledger.clone())));
         let clients = Entrance {
             listener: listeners.clients,
             tls,
             app,
+            headers,
             peers: Peers::Clients,
             proxy_protocol: config.proxy_protocol,
             max_connections,
@@ -158,6 +165,7 @@ impl Server {
                 listener,
                 tls: None,
                 app: for_bridges,
+                headers: AnswerHeaders::default(),
                 peers: Peers::Bridges,
                 proxy_protocol: false,
                 max_connections,
@@ -177,6 +185,7 @@ impl Server {
                 revoking,
                 admin_address.ip().is_loopback(),
             ),
+            headers: AnswerHeaders::default(),
             peers: Peers::Clients,
             proxy_protocol: false,
             max_connections: OPERATORS,
@@ -265,6 +274,7 @@ async fn report(ledger: Arc<Ledger>) {
     let mut tick = tokio::time::interval(REPORT_EVERY);
     loop {
         tick.tick().await;
+        ledger.trim();
         metrics::gauge!("parlance_held_bytes").set(ledger.held() as f64);
         if let Some(used) = Descriptors::used() {
             metrics::gauge!("parlance_descriptors").set(used as f64);

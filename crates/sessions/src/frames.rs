@@ -76,9 +76,13 @@ impl Session {
                     },
                     _ => None,
                 };
-                let execution = self.operations.clone().execute(self.caller.clone(), as_user, operation);
+                let (operations, answers) = (self.operations.clone(), self.answers());
+                let execution = operations.execute(self.caller.clone(), as_user, operation, answers);
                 let mut answer = Box::pin(async move {
-                    let result = execution.await;
+                    let (result, reserved) = match execution.await {
+                        Ok((reply, reserved)) => (Ok(reply), reserved),
+                        Err(failure) => (Err(failure), None),
+                    };
                     match (first, &result) {
                         (Some(first), Ok(v1::reply::Result::AcknowledgeDelivery(stored))) => {
                             first.stored(stored.delivered_seq);
@@ -87,15 +91,15 @@ impl Session {
                         (None, _) => {}
                     }
                     let refused = result.as_ref().err().filter(|error| error.retry_after.is_some()).cloned();
-                    (reply(request_id, result), refused)
+                    ((reply(request_id, result), reserved), refused)
                 });
                 // Polled once here, so that the operations of one client are queued in order.
                 match unconstrained(poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx)))).await {
-                    Poll::Ready((reply, refused)) => {
+                    Poll::Ready((answered, refused)) => {
                         if let Some(refused) = refused {
                             self.pause_for(&refused);
                         }
-                        self.out.push_back(reply.into());
+                        self.answered(answered);
                     }
                     Poll::Pending => drop(self.in_flight.spawn(async move { answer.await.0 })),
                 }

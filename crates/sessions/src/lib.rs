@@ -38,6 +38,6 @@ mod unreadable;
 pub use error::Error;
 pub use limits::{Sizes, contract_limits};
 pub use marks::Marks;
-pub use operations::{NotAcknowledged, Operations};
+pub use operations::{Executed, NotAcknowledged, Operations};
 pub use session::{Inbound, Session, StreamParts};
 pub use sessions::{Parts, Sessions};

@@ -36,6 +36,10 @@ impl Sizes {
 /// connection.
 pub(crate) const MAX_IN_FLIGHT: usize = 64;
 
+/// Bytes of answers in the making on a session whose connection is not known here, such as behind a bridge: as many as
+/// on a connection, eight pages.
+pub(crate) const MAX_ANSWERS: usize = 1024 * 1024;
+
 /// Longest time for which a session over its rate is not read: shorter than the timeout after which clients consider
 /// the server gone.
 pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use parlance_core::{Caller, Cursors, RoomId, UserId};
+use parlance_peers::{Budget, Reservation};
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_store::StoreError;
@@ -9,6 +10,9 @@ use v1::client_frame::Operation;
 use v1::reply::Result as Reply;
 
 use crate::error::Error;
+
+/// A reply, and the room that was made for it; or a refusal.
+pub type Executed = Result<(Reply, Option<Reservation>), Failure>;
 
 /// Carries out the operations of sessions.
 pub trait Operations: Send + Sync + 'static {
@@ -37,13 +41,14 @@ pub trait Operations: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Caller, Failure>>;
 
     /// Carries out one operation, and counts it. `as_user` names whom the app's own backend acts as;
-    /// empty for `caller` alone.
+    /// empty for `caller` alone. One with a large answer waits until `answers` has room for that.
     fn execute(
         self: Arc<Self>,
         caller: Caller,
         as_user: String,
         operation: Operation,
-    ) -> BoxFuture<'static, Result<Reply, Failure>>;
+        answers: Arc<Budget>,
+    ) -> BoxFuture<'static, Executed>;
 
     /// Stores `caller` as a user if necessary.
     fn ensure_user<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>>;

@@ -9,6 +9,7 @@ use parlance_cluster::limits::{DRAIN_GRACE, LEAVE_SLACK};
 use parlance_core::{Caller, RoomId};
 use parlance_delivery::{Delivery, Outlet, SharedFrame};
 use parlance_hub::Waken;
+use parlance_peers::{Budget, Reservation};
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_runtime::rate::Bucket;
@@ -20,7 +21,7 @@ use v1::server_frame::Frame;
 
 use crate::error::Error;
 use crate::heartbeat::Heartbeat;
-use crate::limits::{HELLO_TIMEOUT, MAX_IN_FLIGHT, MAX_PAUSE, QUEUE_KEPT};
+use crate::limits::{HELLO_TIMEOUT, MAX_ANSWERS, MAX_IN_FLIGHT, MAX_PAUSE, QUEUE_KEPT};
 use crate::log_reads::LogRead;
 use crate::open::OpenSession;
 use crate::opening::Opened;
@@ -40,6 +41,8 @@ pub struct StreamParts {
     pub subscribe_only: bool,
     /// Its connection, if that supports pushing.
     pub outlet: Option<Outlet>,
+    /// Room for large answers on its connection. `None`: it has its own.
+    pub answers: Option<Arc<Budget>>,
 }
 
 /// One session of `Chat` or `Subscribe`. See the [crate] documentation.
@@ -52,12 +55,16 @@ pub struct Session {
     inbound: Inbound,
     /// Its connection, if that supports pushing.
     pub(crate) outlet: Option<Outlet>,
+    /// Room for large answers, created with the first operation.
+    answers: Option<Arc<Budget>>,
+    /// The room for the answer that was sent last: its connection takes the next one when it has passed that on.
+    pub(crate) unread: Option<Reservation>,
     /// The client has finished sending. Operations in flight are still answered.
     inbound_ended: bool,
     /// Whether it receives events even so: a `Subscribe` stream.
     pub(crate) subscribe_only: bool,
     /// Operations in flight, each a task: see [`in_own_task`](parlance_runtime::own_task::in_own_task).
-    pub(crate) in_flight: JoinSet<SharedFrame>,
+    pub(crate) in_flight: JoinSet<Answered>,
     /// Frames ready to be sent.
     pub(crate) out: VecDeque<Delivery>,
     pub(crate) open: Option<OpenSession>,
@@ -78,6 +85,9 @@ pub struct Session {
     ended: bool,
 }
 
+/// A reply, and the room that was made for it.
+pub(crate) type Answered = (SharedFrame, Option<Reservation>);
+
 /// How close a session is to its end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Stage {
@@ -93,7 +103,7 @@ pub(crate) enum Stage {
 pub(crate) enum Turn {
     Drain,
     Deadline,
-    Reply(Result<SharedFrame, JoinError>),
+    Reply(Result<Answered, JoinError>),
     /// Boxed: a session would reserve several of these 150 bytes while it waits.
     Inbound(Option<Result<Box<v1::ClientFrame>, Status>>),
     Waken(Waken),
@@ -122,7 +132,7 @@ impl Session {
         inbound: Inbound,
     ) -> impl Stream<Item = Result<Delivery, Status>> + Send + 'static {
         metrics::gauge!("parlance_sessions").increment(1.0);
-        let StreamParts { caller, number, subscribe_only, outlet } = parts;
+        let StreamParts { caller, number, subscribe_only, outlet, answers } = parts;
         let session = Self {
             clock: Box::pin(sleep(HELLO_TIMEOUT)),
             heartbeat: None,
@@ -133,6 +143,8 @@ impl Session {
             number,
             inbound,
             outlet,
+            answers,
+            unread: None,
             inbound_ended: false,
             subscribe_only,
             in_flight: JoinSet::new(),
@@ -165,6 +177,7 @@ impl Session {
             if self.out.capacity() > QUEUE_KEPT {
                 self.out.shrink_to_fit();
             }
+            self.unread = None;
             let turn = self.turn().await;
             if let Err(error) = self.take(turn).await {
                 self.ended = true;
@@ -215,7 +228,7 @@ impl Session {
 
     async fn take(&mut self, turn: Turn) -> Result<(), Status> {
         match turn {
-            Turn::Reply(Ok(reply)) => self.out.push_back(reply.into()),
+            Turn::Reply(Ok(answered)) => self.answered(answered),
             Turn::Reply(Err(error)) => {
                 tracing::error!(%error, "an operation ended without a reply");
                 return Err(Failure::new(Code::Internal, "internal", "an operation failed").into());
@@ -249,6 +262,17 @@ impl Session {
         let finished = self.stage == Stage::Leaving || (self.inbound_ended && !self.subscribe_only);
         self.ended |= finished && self.in_flight.is_empty();
         Ok(())
+    }
+
+    /// Queues a reply, which is sent next.
+    pub(crate) fn answered(&mut self, (reply, reserved): Answered) {
+        self.out.push_back(reply.into());
+        self.unread = reserved;
+    }
+
+    /// Room for large answers.
+    pub(crate) fn answers(&mut self) -> Arc<Budget> {
+        self.answers.get_or_insert_with(|| Budget::new(MAX_ANSWERS)).clone()
     }
 
     /// The timer has fired.

@@ -12,6 +12,7 @@ use parlance_core::{
 use parlance_faults::ControlledStore;
 pub(crate) use parlance_faults::fixture::{group, soon, user};
 use parlance_hub::Hub;
+use parlance_peers::Budget;
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_registry::{Local, NodeId, Registry};
@@ -22,9 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
 use v1::client_frame::Operation;
-use v1::reply::Result as Reply;
 
-use crate::{Error, Marks, NotAcknowledged, Operations, Parts, Sessions, Sizes};
+use crate::{Error, Executed, Marks, NotAcknowledged, Operations, Parts, Sessions, Sizes};
 use parlance_store::LogStore;
 
 /// A node with nobody beside it.
@@ -129,7 +129,8 @@ impl Operations for Few {
         _: Caller,
         _: String,
         _: Operation,
-    ) -> BoxFuture<'static, Result<Reply, Failure>> {
+        _: Arc<Budget>,
+    ) -> BoxFuture<'static, Executed> {
         async { Err(Failure::new(Code::Unimplemented, "unimplemented", "")) }.boxed()
     }
 

@@ -21,7 +21,7 @@ mod reports;
 mod rooms;
 mod screened;
 mod server;
-mod streams;
+pub(crate) mod streams;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -34,10 +34,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlance_cluster::SignalRoom;
 use parlance_core::{Caller, Cursors, Member, Refusal, RequestId, Role, RoomId, RoomKind, UserId};
+use parlance_peers::{Budget, Reservation};
+use parlance_proto::answers::expected_bytes;
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_runtime::random;
-use parlance_sessions::{NotAcknowledged, Operations};
+use parlance_sessions::{Executed, NotAcknowledged, Operations};
 use parlance_store::past::Until;
 use parlance_store::{StoreError, StoredRoom};
 use v1::client_frame::Operation;
@@ -78,8 +80,9 @@ impl Operations for Api {
         caller: Caller,
         as_user: String,
         operation: Operation,
-    ) -> BoxFuture<'static, Result<Reply, Failure>> {
-        async move { Ok(Self::execute(&self, &caller, &as_user, operation).await?) }.boxed()
+        answers: Arc<Budget>,
+    ) -> BoxFuture<'static, Executed> {
+        async move { Ok(Self::execute(&self, &caller, &as_user, operation, &answers).await?) }.boxed()
     }
 
     fn ensure_user<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>> {
@@ -111,28 +114,35 @@ impl Operations for Api {
 }
 
 impl Api {
-    /// Carries out one operation of a session, as another user where one is named.
+    /// Carries out one operation of a session, as another user where one is named, once `answers` has room for what it
+    /// may answer with.
     pub(crate) async fn execute(
         &self,
         caller: &Caller,
         as_user: &str,
         operation: Operation,
-    ) -> Result<Reply, Error> {
+        answers: &Arc<Budget>,
+    ) -> Result<(Reply, Option<Reservation>), Error> {
         let caller = caller.clone();
+        let mut reserved = None;
         macro_rules! acting {
             ($request:ident) => {
                 acting_for(&self.gate, &$request, caller, as_user)?
             };
         }
         macro_rules! carry_out {
-            ($($name:ident $method:ident;)*) => {
-                match operation {
+            ($($name:ident $method:ident;)*) => {{
+                let reply = match operation {
                     $(
-                        Operation::$name(request) => Reply::$name(
-                            self.gate.pass(acting!(request), request, move |caller, request| async move {
-                                self.$method(&caller, request).await
-                            }).await?,
-                        ),
+                        Operation::$name(request) => {
+                            let caller = acting!(request);
+                            reserved = reserve_for(answers, &request).await;
+                            Reply::$name(
+                                self.gate.pass(caller, request, move |caller, request| async move {
+                                    self.$method(&caller, request).await
+                                }).await?,
+                            )
+                        }
                     )*
                     Operation::CreateUser(request) => Reply::CreateUser(
                         self.gate.pass(acting!(request), request, move |caller, request| async move {
@@ -147,8 +157,9 @@ impl Api {
                     // Answered by the session itself.
                     Operation::Hello(_) => return Err(Error::HelloRepeated),
                     Operation::Refresh(_) => return Err(Error::UnknownOperation),
-                }
-            };
+                };
+                (reply, reserved)
+            }};
         }
         Ok(carry_out! {
             SendMessage send_message;
@@ -246,6 +257,14 @@ impl Api {
         let access = self.access_as_member(user, room).await?;
         access.active_member()?;
         Ok(SignalRoom::from(&access.room))
+    }
+}
+
+/// Makes room for the answer to a request of a frame, if that may be large.
+async fn reserve_for<Q: Call>(answers: &Arc<Budget>, _: &Q) -> Option<Reservation> {
+    match expected_bytes(Q::operation().name) {
+        0 => None,
+        bytes => Some(answers.reserve(bytes).await),
     }
 }
 

@@ -25,7 +25,7 @@ async fn open(node: &TestNode, subscribe_only: bool, lasts: Duration) -> (Opened
     let expires_at = SystemClock.now().0 / 1_000 + lasts.as_secs();
     let caller = Caller { expires_at, ..user_caller("carol") };
     let (sessions, operations) = (node.api.sessions().clone(), node.api.clone());
-    let parts = StreamParts { caller, number: 0, subscribe_only, outlet: None };
+    let parts = StreamParts { caller, number: 0, subscribe_only, outlet: None, answers: None };
     let deliveries: Deliveries = Session::stream(sessions, operations, parts, inbound).boxed();
     let mut opened = Opened { frames: deliveries.into(), heard: Instant::now() };
     let (_, first) = opened.next().await.unwrap();

@@ -46,7 +46,7 @@ impl Stream {
     async fn open(node: &TestNode, lasts: u64) -> Self {
         let (requests, inbound) = mpsc::channel(8);
         let caller = Caller { expires_at: BEGIN + lasts, ..user_caller("carol") };
-        let open = |caller, inbound, number| node.api.chat(caller, number, inbound, None);
+        let open = |caller, inbound, number| node.api.chat(caller, number, inbound, Transport::default());
         let inbound = ReceiverStream::new(inbound).boxed();
         let deliveries: Deliveries = node.api.gate.open(caller, inbound, Refresh::Possible, open);
         let mut stream = Self { requests, frames: deliveries.into(), begun: Instant::now() };

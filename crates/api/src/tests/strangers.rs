@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_core::RoomId;
+use parlance_peers::Budget;
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use v1::client_frame::Operation;
@@ -187,7 +188,7 @@ async fn answer(
     operation: Operation,
 ) -> (Failure, BTreeMap<&'static str, usize>) {
     let before = node.store.calls();
-    let failure = api.execute(&caller("carol"), "", operation).await.unwrap_err().into();
+    let failure = api.execute(&caller("carol"), "", operation, &Budget::new(0)).await.unwrap_err().into();
     let mut calls = node.store.calls();
     for (call, count) in &mut calls {
         *count -= before.get(call).copied().unwrap_or(0);

@@ -5,7 +5,8 @@ mod schema;
 
 use std::sync::LazyLock;
 
-use axum::response::Response;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
 use parlance_proto::json;
@@ -14,7 +15,8 @@ use serde_json::{Map, Value, json};
 
 use self::comments::comment;
 use self::schema::Schemas;
-use crate::answer::json_response;
+use crate::anonymous;
+use crate::answer::{Refusal, json_response};
 use crate::rest::{Route, Routes};
 
 const ABOUT: &str = "Every unary call of the contract `parlance.v1`. Field names, values and errors are those of \
@@ -35,7 +37,10 @@ const REFUSALS: [(&str, &str); 10] = [
 ];
 
 /// Serves the document, without authentication: it is public.
-pub(crate) async fn serve() -> Response {
+pub(crate) async fn serve(request: Request) -> Response {
+    if let Err(limited) = anonymous::charge(request.extensions(), request.headers()) {
+        return Refusal::from(limited).into_response();
+    }
     static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
         let routes = Routes::from_contract(json::pool());
         let routes = routes.unwrap_or_else(|error| unreachable!("the bridge has read them: {error}"));

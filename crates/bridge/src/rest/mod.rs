@@ -16,13 +16,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use http::header::{ALLOW, AUTHORIZATION};
 use http::{HeaderValue, Method, StatusCode};
-use parlance_peers::Peer;
+use parlance_peers::{Peer, Reservation};
+use parlance_proto::answers::expected_bytes;
 use parlance_proto::error::Failure;
 use parlance_proto::json;
 use prost::Message;
 use prost_reflect::DynamicMessage;
 use tonic::Code;
 
+use crate::anonymous;
 use crate::answer::{Refusal, json_response};
 use crate::headers;
 use crate::shared::Shared;
@@ -71,6 +73,9 @@ fn methods(routes: &[&Arc<Route>]) -> MethodRouter<Arc<Shared>> {
 }
 
 fn refuse_method(request: &Request, allowed: &str) -> Refusal {
+    if let Err(limited) = anonymous::charge(request.extensions(), request.headers()) {
+        return limited.into();
+    }
     let message = format!("{} is not for {}, only {allowed}", request.method(), request.uri().path());
     let failure = Failure::new(Code::Unimplemented, "method_not_allowed", message);
     let allow = HeaderValue::try_from(allowed).unwrap_or(HeaderValue::from_static(""));
@@ -78,6 +83,9 @@ fn refuse_method(request: &Request, allowed: &str) -> Refusal {
 }
 
 async fn unknown_path(request: Request) -> Response {
+    if let Err(limited) = anonymous::charge(request.extensions(), request.headers()) {
+        return Refusal::from(limited).into_response();
+    }
     let message = format!("there is no {}", request.uri().path());
     Refusal::from(Failure::new(Code::NotFound, "unknown_path", message)).into_response()
 }
@@ -85,7 +93,13 @@ async fn unknown_path(request: Request) -> Response {
 /// Executes one call within the request deadline.
 async fn handle(shared: &Shared, route: &Route, request: Request) -> Response {
     match tokio::time::timeout(shared.options.request_timeout, call(shared, route, request)).await {
-        Ok(Ok(json)) => json_response(StatusCode::OK, json),
+        Ok(Ok((json, reserved))) => {
+            let mut response = json_response(StatusCode::OK, json);
+            if let Some(reserved) = reserved {
+                response.extensions_mut().insert(reserved);
+            }
+            response
+        }
         Ok(Err(refusal)) => refusal.into_response(),
         Err(_) => {
             let late = Failure::new(Code::DeadlineExceeded, "deadline_exceeded", "the call took too long");
@@ -94,8 +108,16 @@ async fn handle(shared: &Shared, route: &Route, request: Request) -> Response {
     }
 }
 
-async fn call(shared: &Shared, route: &Route, request: Request) -> Result<Vec<u8>, Refusal> {
+/// The answer as JSON, and the room that was made for it.
+async fn call(
+    shared: &Shared,
+    route: &Route,
+    request: Request,
+) -> Result<(Vec<u8>, Option<Reservation>), Refusal> {
     let (parts, body) = request.into_parts();
+    if route.rpc() == GET_SERVER {
+        anonymous::charge(&parts.extensions, &parts.headers)?;
+    }
     let bound = route.bind(parts.uri.path());
     let peer = parts.extensions.get::<Arc<Peer>>();
     let metadata = headers::metadata(&parts.headers, peer.map(Arc::as_ref), None);
@@ -114,6 +136,11 @@ async fn call(shared: &Shared, route: &Route, request: Request) -> Result<Vec<u8
         peer.identify();
     }
     let message = request::read(route, bound, &parts, body).await?;
+    let bytes = expected_bytes(route.rpc());
+    let reserved = match peer.filter(|_| bytes > 0).and_then(|peer| peer.answers()) {
+        Some(budget) => Some(budget.reserve(bytes).await),
+        None => None,
+    };
     let has_token = metadata.contains_key(AUTHORIZATION);
     let answer = shared.backend.unary(metadata, route.rpc(), message.encode_to_vec().into()).await;
     if let Some(peer) = peer.filter(|_| has_token && answer.is_ok() && route.rpc() != GET_SERVER) {
@@ -125,5 +152,5 @@ async fn call(shared: &Shared, route: &Route, request: Request) -> Result<Vec<u8
         tracing::error!(rpc = route.rpc(), %error, "cannot decode the backend's response");
         Failure::new(Code::Internal, "internal", "cannot decode the response")
     })?;
-    Ok(json::to_json(&answer)?)
+    Ok((json::to_json(&answer)?, reserved))
 }

@@ -93,6 +93,7 @@ pub(super) async fn open(
     shared: &Shared,
     metadata: HeaderMap,
     outlet: Outlet,
+    peer: Option<&Peer>,
 ) -> Result<(Session, InboundSender), Refusal> {
     if shared.shutdown.is_cancelled() {
         return Err(Failure::new(Code::Unavailable, "shutting_down", "this node is shutting down").into());
@@ -100,9 +101,9 @@ pub(super) async fn open(
     let (sender, mut receiver) = mpsc::channel::<Box<ClientFrame>>(limits::INBOUND_FRAMES);
     let inbound =
         stream::poll_fn(move |cx| receiver.poll_recv(cx).map(|frame| frame.map(|frame| *frame))).boxed();
-    let opened =
-        tokio::time::timeout(shared.options.request_timeout, shared.backend.chat(metadata, inbound, outlet))
-            .await;
+    let answers = peer.and_then(Peer::answers);
+    let opening = shared.backend.chat(metadata, inbound, outlet, answers);
+    let opened = tokio::time::timeout(shared.options.request_timeout, opening).await;
     let late =
         |_| Failure::new(Code::DeadlineExceeded, "deadline_exceeded", "opening the stream took too long");
     Ok((opened.map_err(late)??, sender))

@@ -37,7 +37,8 @@ pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
         Err(refusal) => return refusal.into_response(),
     };
     let outlet = Outlet::default();
-    let (session, inbound) = match handshake::open(&shared, handshake.metadata, outlet.clone()).await {
+    let opening = handshake::open(&shared, handshake.metadata, outlet.clone(), peer.as_deref());
+    let (session, inbound) = match opening.await {
         Ok(opened) => opened,
         Err(refusal) => return refusal.into_response(),
     };

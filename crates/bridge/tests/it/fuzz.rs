@@ -10,6 +10,7 @@ use http::{HeaderMap, Request};
 use parlance_bridge::{Bridge, ChatBackend, Options};
 use parlance_delivery::{Delivery, Outlet};
 use parlance_fuzz::Target;
+use parlance_peers::Budget;
 use parlance_proto::v1;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -29,6 +30,7 @@ impl ChatBackend for Empty {
         _: HeaderMap,
         _: BoxStream<'static, v1::ClientFrame>,
         _: Outlet,
+        _: Option<Arc<Budget>>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
         Err(Status::unavailable("not here"))
     }

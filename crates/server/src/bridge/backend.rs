@@ -12,6 +12,7 @@ use http::header::AUTHORIZATION;
 use http::uri::PathAndQuery;
 use parlance_bridge::ChatBackend;
 use parlance_delivery::{Delivery, Outlet};
+use parlance_peers::Budget;
 use parlance_proto::codec::Encoded;
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
@@ -91,6 +92,7 @@ impl ChatBackend for Upstream {
         headers: HeaderMap,
         inbound: BoxStream<'static, v1::ClientFrame>,
         _: Outlet,
+        _: Option<Arc<Budget>>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
         signed(&headers)?;
         let finish = CancellationToken::new();

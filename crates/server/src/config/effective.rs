@@ -45,6 +45,7 @@ impl Config {
         out.number("max-connections", self.max_connections);
         out.list("trusted-proxies", self.trusted_proxies.networks().iter().map(ToString::to_string));
         out.text("proxy-protocol", if self.proxy_protocol { "on" } else { "off" });
+        out.number("anonymous-rate", self.anonymous_rate.map_or(0, NonZeroU32::get));
         out.number("hsts-seconds", self.hsts_seconds);
         out.number("drain-seconds", self.drain.as_secs());
         out.number("watchdog-seconds", self.watchdog.map_or(0, NonZeroU32::get));

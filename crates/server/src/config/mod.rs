@@ -23,7 +23,7 @@ use anyhow::{Context, bail, ensure};
 use parlance_peers::Proxies;
 
 use crate::descriptors::Descriptors;
-use crate::limits::{HSTS_SECONDS, WATCHDOG_SECONDS};
+use crate::limits::{ANONYMOUS_RATE, HSTS_SECONDS, WATCHDOG_SECONDS};
 use crate::origin::Origin;
 
 pub use images::ImageOrigins;
@@ -55,6 +55,8 @@ pub struct Config {
     pub trusted_proxies: Proxies,
     /// Whether they name their clients by the PROXY protocol.
     pub proxy_protocol: bool,
+    /// Requests per second from one address that belong to no caller.
+    pub anonymous_rate: Option<NonZeroU32>,
     /// For how long browsers that came with TLS ask for nothing else, in seconds.
     pub hsts_seconds: u32,
     /// Time over which clients are sent to other nodes at shutdown.
@@ -123,6 +125,8 @@ impl Options {
             !proxy_protocol || !trusted_proxies.networks().is_empty(),
             "proxy-protocol goes with trusted-proxies: only they may name a client"
         );
+        let is_limited = options.user_rate != Some(0);
+        let anonymous_rate = options.anonymous_rate.unwrap_or(if is_limited { ANONYMOUS_RATE } else { 0 });
         let hsts_seconds = options.hsts_seconds.unwrap_or(HSTS_SECONDS);
         let drain = Duration::from_secs(options.drain_seconds.unwrap_or(10).into());
         let watchdog = NonZeroU32::new(options.watchdog_seconds.unwrap_or(WATCHDOG_SECONDS));
@@ -161,6 +165,7 @@ impl Options {
             max_connections,
             trusted_proxies,
             proxy_protocol,
+            anonymous_rate: NonZeroU32::new(anonymous_rate),
             hsts_seconds,
             drain,
             watchdog,

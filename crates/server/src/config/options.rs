@@ -216,6 +216,13 @@ pub struct Options {
     #[serde(alias = "failed_token_rate")]
     pub failed_token_rate: Option<u32>,
 
+    /// Requests per second from one address that belong to no caller (GetServer, the description of the
+    /// API, unknown paths), with bursts of 20 times as many; 0: no limit [default: 50, none with
+    /// --user-rate 0]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_ANONYMOUS_RATE", value_name = "N")]
+    #[serde(alias = "anonymous_rate")]
+    pub anonymous_rate: Option<u32>,
+
     /// Whether all users search others by name, or only the app's backend; in local mode everyone
     /// does [default: off]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_USER_SEARCH", value_name = "on|off")]

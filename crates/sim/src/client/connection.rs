@@ -77,7 +77,7 @@ impl Connection {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::try_from(authorization(&device.user)).ok()?);
         // Never waits: the token keys are known.
-        let opened = node.services.open(&headers, inbound, outlet).now_or_never()?;
+        let opened = node.services.open(&headers, inbound, outlet, None).now_or_never()?;
         let frames = opened.ok()?.into();
         let sent_cursors = cursors.iter().map(|(room, seq)| v1::Cursor {
             room_id: room.as_str().to_owned(),
