@@ -29,6 +29,7 @@ mod history;
 mod http2_rules;
 mod identity;
 mod inbox;
+mod inbox_latest;
 mod invitations;
 mod isolation;
 mod issuer;

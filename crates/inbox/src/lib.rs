@@ -4,6 +4,8 @@
 //! maintenance-free, at the cost of a few reads per room.
 #![warn(missing_docs)]
 
+mod activity;
+mod latest;
 mod limits;
 mod log;
 mod unread;
@@ -12,4 +14,6 @@ mod view;
 pub use limits::Sizes;
 pub use log::LogInbox;
 pub use unread::unread;
-pub use view::{InboxFilter, InboxPage, InboxQuery, InboxRow, InboxView, Lookup, UnreadTotal};
+pub use view::{
+    InboxFilter, InboxOrder, InboxPage, InboxPlace, InboxQuery, InboxRow, InboxView, Lookup, UnreadTotal,
+};

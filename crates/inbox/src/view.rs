@@ -1,3 +1,6 @@
+use std::cmp::Ordering;
+use std::fmt;
+
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use parlance_core::{Cursors, Entry, Member, RoomId, RoomKind, Timestamp, UserId};
@@ -8,14 +11,84 @@ use parlance_store::{Preferences, StoreError, StoredRoom};
 pub struct InboxQuery {
     /// The rooms of this user.
     pub user: UserId,
-    /// The last room of the previous page; `None` for the first page.
-    pub after: Option<RoomId>,
+    /// The order of the rooms.
+    pub order: InboxOrder,
+    /// The last room of the previous page, in this order; `None` for the first page.
+    pub after: Option<InboxPlace>,
     /// Maximum number of rooms.
     pub size: usize,
     /// Whether to include rooms that the user has hidden.
     pub include_hidden: bool,
     /// Which of the rooms to list.
     pub filter: InboxFilter,
+}
+
+/// The order of an inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InboxOrder {
+    /// By ascending room id.
+    #[default]
+    Room,
+    /// By latest activity, the latest first.
+    Latest,
+}
+
+/// A room's place in the order of an inbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxPlace {
+    /// Its latest activity, if the order is by that.
+    pub active_at: Option<Timestamp>,
+    /// The room.
+    pub room: RoomId,
+}
+
+/// Separates the parts of a place in words: no id contains it.
+const SPACE: char = ' '; // format
+
+/// The length of a time in words, which has 64 bits.
+const TIME_DIGITS: usize = 16; // format
+
+impl InboxPlace {
+    /// A place in the order of ids.
+    pub(crate) fn by_id(room: RoomId) -> Self {
+        Self { active_at: None, room }
+    }
+
+    /// Parses what [`fmt::Display`] has written for a place in `order`.
+    pub fn parse(order: InboxOrder, text: &str) -> Option<Self> {
+        let (active_at, room) = match order {
+            InboxOrder::Room => (None, text),
+            InboxOrder::Latest => {
+                let (at, room) = text.split_once(SPACE)?;
+                let is_hex = at.len() == TIME_DIGITS && at.bytes().all(|digit| digit.is_ascii_hexdigit());
+                let at = u64::from_str_radix(at, 16).ok().filter(|_| is_hex)?;
+                (Some(Timestamp(at)), room)
+            }
+        };
+        Some(Self { active_at, room: RoomId::parse(room).ok()? })
+    }
+}
+
+impl fmt::Display for InboxPlace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.active_at {
+            None => write!(out, "{}", self.room),
+            Some(at) => write!(out, "{:016x}{SPACE}{}", at.0, self.room),
+        }
+    }
+}
+
+/// The order of the list: the latest first, and of one moment by room id.
+impl Ord for InboxPlace {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.active_at.cmp(&self.active_at).then_with(|| self.room.cmp(&other.room))
+    }
+}
+
+impl PartialOrd for InboxPlace {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Which rooms to list. By default all.
@@ -62,16 +135,20 @@ pub struct UnreadTotal {
 }
 
 /// A room of a page; `None` if it is not listed.
-pub type Lookup = (RoomId, Result<Option<InboxRow>, StoreError>);
+pub type Lookup = (InboxPlace, Result<Option<InboxRow>, StoreError>);
 
 /// A page of an inbox. Rooms are read as they are taken from the stream, so a page can end early.
 pub struct InboxPage<'a> {
-    /// By ascending room id. An unreadable one does not end the stream.
+    /// In the order asked for. An unreadable one does not end the stream.
     pub rooms: BoxStream<'a, Lookup>,
-    /// Rooms of the page whose membership is unreadable.
+    /// Rooms of the page that cannot be read; those that have no place in the order for it, on each page.
     pub damaged: Vec<RoomId>,
-    /// The room after which the next page begins; `None` if this is the last one.
-    pub next: Option<RoomId>,
+    /// The place after which the next page begins; `None` if this is the last one.
+    pub next: Option<InboxPlace>,
+    /// Whether the user has more rooms than are put in order.
+    pub is_partial: bool,
+    /// Rooms that were read to put them in order.
+    pub read: usize,
 }
 
 /// Lists the rooms of users.
@@ -92,4 +169,33 @@ pub trait InboxView: Send + Sync + 'static {
         user: &UserId,
         unmuted_at: Option<Timestamp>,
     ) -> Result<UnreadTotal, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_as_they_were_written() {
+        let room = RoomId::parse("order-42").unwrap();
+        for (order, active_at) in
+            [(InboxOrder::Room, None), (InboxOrder::Latest, Some(Timestamp(1_700_000_000_000)))]
+        {
+            let place = InboxPlace { active_at, room: room.clone() };
+            assert_eq!(InboxPlace::parse(order, &place.to_string()), Some(place));
+        }
+        for wrong in ["", "order-42", "1 order-42", "+000000000000001 order-42", "0000000000000001 a/b"] {
+            assert_eq!(InboxPlace::parse(InboxOrder::Latest, wrong), None, "{wrong}");
+        }
+        assert_eq!(InboxPlace::parse(InboxOrder::Room, "0000000000000001 order-42"), None);
+    }
+
+    #[test]
+    fn latest_comes_first() {
+        let place =
+            |at, room| InboxPlace { active_at: Some(Timestamp(at)), room: RoomId::parse(room).unwrap() };
+        let mut places = vec![place(1, "a"), place(2, "c"), place(2, "b"), place(3, "z")];
+        places.sort();
+        assert_eq!(places, [place(3, "z"), place(2, "b"), place(2, "c"), place(1, "a")]);
+    }
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use parlance_core::{
     Append, Chunk, Creation, Entry, Event, Head, Member, Overlay, RoomId, RoomInfo, SeqRange, visible_ranges,
 };
@@ -63,6 +64,11 @@ pub trait LogStore: Send + Sync + 'static {
 
     /// A room and its last chunk.
     async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError>;
+
+    /// Each of `rooms` as [`Self::room`] reads it, in this order: for lists, which a store may read at once.
+    async fn rooms(&self, rooms: &[RoomId]) -> Vec<Result<Option<StoredRoom>, StoreError>> {
+        join_all(rooms.iter().map(|room| self.room(room))).await
+    }
 
     /// The chunk that starts at `first_seq`.
     async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError>;

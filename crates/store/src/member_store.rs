@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use futures::future::join_all;
 use parlance_core::{Cursors, Head, Member, RoomId, UserId};
 
 use crate::error::StoreError;
@@ -90,4 +91,8 @@ pub trait MemberStore: Send + Sync + 'static {
 
     /// One room of a user.
     async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError>;
+    /// Rooms of a user, each as [`Self::user_room`] reads it, in this order: for lists, which a store may read at once.
+    async fn user_rooms(&self, user: &UserId, rooms: &[RoomId]) -> Vec<Result<Option<UserRoom>, StoreError>> {
+        join_all(rooms.iter().map(|room| self.user_room(user, room))).await
+    }
 }

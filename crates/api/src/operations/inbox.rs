@@ -1,9 +1,9 @@
 use futures::{StreamExt, TryStreamExt};
 use parlance_cluster::SignalRoom;
-use parlance_core::limits::MAX_SIGNAL_MEMBERS;
+use parlance_core::limits::{MAX_SIGNAL_MEMBERS, PAGE_SIZE};
 use parlance_core::{Cursors, Mark, Member, Refusal, RoomId, Timestamp, UserId};
 use parlance_delivery::SharedFrame;
-use parlance_inbox::{InboxFilter, InboxQuery, InboxRow, unread};
+use parlance_inbox::{InboxFilter, InboxOrder, InboxPlace, InboxQuery, InboxRow, unread};
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
 use parlance_store::PreferencesChange;
@@ -16,7 +16,7 @@ use crate::gate::Admitted;
 use crate::limits::MAX_PAGE_BYTES;
 use crate::{Api, Error};
 
-fn entry_to_proto(row: InboxRow, now: Timestamp) -> v1::InboxEntry {
+fn entry_to_proto(row: InboxRow, active_at: Option<Timestamp>, now: Timestamp) -> v1::InboxEntry {
     let InboxRow { room, member, cursors, unread, hidden, preferences, last_message } = row;
     let peer = room.info.direct_pair.as_ref().map(|(a, b)| if *a == member.user { b } else { a });
     v1::InboxEntry {
@@ -29,7 +29,29 @@ fn entry_to_proto(row: InboxRow, now: Timestamp) -> v1::InboxEntry {
         peer_id: peer.map(|peer| peer.as_str().to_owned()).unwrap_or_default(),
         hidden,
         room: Some(room_to_proto(&room)),
+        active_at: active_at.map(convert::timestamp),
     }
+}
+
+fn inbox_query(user: UserId, request: &v1::ListInboxRequest) -> Result<InboxQuery, Error> {
+    let order = match parse::known("order", request.order)? {
+        v1::InboxOrder::Unspecified | v1::InboxOrder::Room => InboxOrder::Room,
+        v1::InboxOrder::Latest => InboxOrder::Latest,
+    };
+    let after = parse::page_token(&request.page_token, |token| InboxPlace::parse(order, token).ok_or(()))?;
+    let kinds = request.kinds.iter().map(|kind| {
+        let kind = v1::RoomKind::try_from(*kind).ok().and_then(convert::room_kind_from);
+        kind.ok_or_else(|| parse::field("kinds", "a kind of room"))
+    });
+    let kinds = kinds.collect::<Result<_, _>>()?;
+    Ok(InboxQuery {
+        user,
+        order,
+        after,
+        size: parse::page_size(request.page_size)?,
+        include_hidden: request.include_hidden,
+        filter: InboxFilter { unread_only: request.unread_only, pinned_only: request.pinned_only, kinds },
+    })
 }
 
 impl Api {
@@ -38,42 +60,35 @@ impl Api {
         caller: &Admitted,
         request: v1::ListInboxRequest,
     ) -> Result<v1::ListInboxResponse, Error> {
-        let size = parse::page_size(request.page_size)?;
-        let after = parse::page_token(&request.page_token, RoomId::parse)?;
-        let user = caller.user.clone();
-        let kinds = request.kinds.iter().map(|kind| {
-            let kind = v1::RoomKind::try_from(*kind).ok().and_then(convert::room_kind_from);
-            kind.ok_or_else(|| parse::field("kinds", "a kind of room"))
-        });
-        let kinds = kinds.collect::<Result<_, _>>()?;
-        let filter =
-            InboxFilter { unread_only: request.unread_only, pinned_only: request.pinned_only, kinds };
-        let query = InboxQuery { user, after, size, include_hidden: request.include_hidden, filter };
+        let query = inbox_query(caller.user.clone(), &request)?;
         let now = self.clock().now();
         let mut page = self.inbox.page(query).await?;
-        let mut next_page_token = page.next.map(|next| next.to_string()).unwrap_or_default();
+        // As many as for the pages that list them, one of which was charged already.
+        self.gate.charge(caller, page.read / PAGE_SIZE);
+        let (mut next, mut last) = (page.next, None);
         let mut entries: Vec<v1::InboxEntry> = Vec::new();
         let mut unreadable_room_ids: Vec<String> = page.damaged.iter().map(RoomId::to_string).collect();
         let mut bytes = 0;
-        while let Some((room, row)) = page.rooms.next().await {
+        while let Some((place, row)) = page.rooms.next().await {
             let entry = match row {
-                Ok(Some(row)) if !row.room.info.deleted => entry_to_proto(row, now),
-                Ok(_) => continue,
+                Ok(Some(row)) => entry_to_proto(row, place.active_at, now),
+                Ok(None) => continue,
                 Err(error) => {
-                    unreadable_room_ids.push(super::left_out(&room, error.into())?);
+                    unreadable_room_ids.push(super::left_out(&place.room, error.into())?);
                     continue;
                 }
             };
             bytes += entry.encoded_len();
-            if bytes > MAX_PAGE_BYTES
-                && let Some(last) = entries.last()
-            {
-                next_page_token = last.room.as_ref().map(|room| room.room_id.clone()).unwrap_or_default();
+            if bytes > MAX_PAGE_BYTES && last.is_some() {
+                next = last;
                 break;
             }
             entries.push(entry);
+            last = Some(place);
         }
-        Ok(v1::ListInboxResponse { entries, next_page_token, unreadable_room_ids })
+        let next_page_token = next.map(|next| next.to_string()).unwrap_or_default();
+        let is_partial = page.is_partial;
+        Ok(v1::ListInboxResponse { entries, next_page_token, unreadable_room_ids, is_partial })
     }
 
     pub(crate) async fn set_room_hidden(

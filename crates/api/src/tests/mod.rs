@@ -12,6 +12,7 @@ mod heartbeat;
 mod hub;
 mod inbound;
 mod invitations;
+mod latest;
 mod marks;
 mod memory;
 mod once;

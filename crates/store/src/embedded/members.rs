@@ -46,6 +46,11 @@ impl MemberStore for Embedded {
         let (user, room) = (user.clone(), room.clone());
         self.view(move |view| view.user_room(&user, &room)).await
     }
+
+    async fn user_rooms(&self, user: &UserId, rooms: &[RoomId]) -> Vec<Result<Option<UserRoom>, StoreError>> {
+        let user = user.clone();
+        self.view_each(rooms, move |view, room| view.user_room(&user, room)).await
+    }
 }
 
 #[async_trait]

@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use parlance_core::{Append, Chunk, Creation, Entry, Event, Overlay, RoomId, SeqRange};
 use tokio::sync::Semaphore;
 
@@ -119,6 +120,31 @@ impl Embedded {
             false => Err(StoreError::Failed(error.to_string())),
         })
     }
+
+    /// Runs `read` for each of `rooms`, on one snapshot as long as all of them can be read.
+    async fn view_each<T: Send + 'static>(
+        &self,
+        rooms: &[RoomId],
+        read: impl Fn(&View, &RoomId) -> Result<T, StoreError> + Clone + Send + 'static,
+    ) -> Vec<Result<T, StoreError>> {
+        if rooms.is_empty() {
+            return Vec::new();
+        }
+        let (ids, each) = (rooms.to_vec(), read.clone());
+        let all = self.view(move |view| Ok(ids.iter().map(|room| each(view, room)).collect::<Vec<_>>()));
+        match all.await {
+            Ok(all) => all,
+            // The engine panicked: it will again on what is damaged, and only there.
+            Err(StoreError::Damaged(_)) => {
+                let each = rooms.iter().map(|room| {
+                    let (room, read) = (room.clone(), read.clone());
+                    self.view(move |view| read(view, &room))
+                });
+                join_all(each).await
+            }
+            Err(error) => rooms.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
 }
 
 #[async_trait]
@@ -139,6 +165,13 @@ impl LogStore for Embedded {
         let room = room.clone();
         let stored = self.view(move |view| view.room(&room)).await?;
         Ok(stored.map(|stored| Identity::raise(self.identity.epoch, stored)))
+    }
+
+    async fn rooms(&self, rooms: &[RoomId]) -> Vec<Result<Option<StoredRoom>, StoreError>> {
+        let stored = self.view_each(rooms, View::room).await;
+        let raised =
+            |stored: Option<StoredRoom>| stored.map(|room| Identity::raise(self.identity.epoch, room));
+        stored.into_iter().map(|stored| stored.map(raised)).collect()
     }
 
     async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {

@@ -195,3 +195,22 @@ pub(crate) async fn one_room_of_a_user(store: AnyStore) {
     assert_eq!(Some(room.member.clone()), store.member(node.id(), &bob).await.unwrap());
     assert_eq!(store.rooms_of(&bob, None, 10).await.unwrap().rows, [room]);
 }
+
+pub(crate) async fn several_rooms_are_read_in_their_order(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let mut ids = Vec::new();
+    for members in [&[][..], &[&bob], &[&bob]] {
+        ids.push(Node::create(&store, group(&alice, members)).await.id().clone());
+    }
+    ids.swap(0, 2);
+    ids.insert(1, RoomId::parse(&format!("{tag:016x}-none")).unwrap());
+    let (rooms, rows) = (store.rooms(&ids).await, store.user_rooms(&bob, &ids).await);
+    assert_eq!((rooms.len(), rows.len()), (4, 4));
+    for (id, (room, row)) in ids.iter().zip(rooms.into_iter().zip(rows)) {
+        assert_eq!(room, store.room(id).await);
+        assert_eq!(row, store.user_room(&bob, id).await);
+    }
+    assert_eq!(store.rooms(&[]).await, []);
+    assert_eq!(store.user_rooms(&bob, &[]).await, []);
+}

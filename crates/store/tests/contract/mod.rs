@@ -96,6 +96,7 @@ macro_rules! contract {
                 members_are_read_by_id
                 rooms_of_a_user_are_paged_by_id
                 one_room_of_a_user
+                several_rooms_are_read_in_their_order
             }
             users {
                 a_user_is_created_once
