@@ -2,6 +2,7 @@
 
 mod accounts;
 mod app;
+mod archive;
 mod attacks;
 mod audit;
 mod bad_frames;

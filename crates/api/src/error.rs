@@ -282,6 +282,7 @@ fn refused(refusal: Refusal, message: String) -> Failure {
         Refusal::NeedsRole(role) => failure(PermissionDenied, "needs_role").with("role", role),
         Refusal::NeedsScope(scope) => failure(PermissionDenied, "needs_scope").with("scope", scope),
         Refusal::RoomDeleted => failure(NotFound, "room_deleted"),
+        Refusal::Archived => failure(FailedPrecondition, "room_archived"),
         Refusal::Frozen => failure(FailedPrecondition, "room_frozen"),
         Refusal::Muted { until } => lasting(failure(PermissionDenied, "muted"), until),
         Refusal::SlowMode { wait } => failure(ResourceExhausted, "slow_mode").retry_after(wait),

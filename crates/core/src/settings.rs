@@ -38,6 +38,8 @@ pub struct Settings {
     pub permissions: Permissions,
     /// Whether only the app may change messages and membership; members may still leave.
     pub frozen: bool,
+    /// Whether nobody may, not even the app, until this is taken back: the room is only read.
+    pub archived: bool,
     /// Seconds between two messages of one member, except owner and admins; 0 for no such limit.
     pub slow_mode: u32,
 }

@@ -202,8 +202,8 @@ impl LogInbox {
         Ok(activity.at())
     }
 
-    /// The unread messages of one room, and whether it is marked as unread: none in a hidden or muted one. `None` for a
-    /// room that is not there.
+    /// The unread messages of one room, and whether it is marked as unread: none in an archived, hidden or muted one.
+    /// `None` for a room that is not there.
     async fn unread_of(
         &self,
         current: Current,
@@ -214,7 +214,7 @@ impl LogInbox {
         if room.info.deleted {
             return Ok(None);
         }
-        if row.is_hidden(room.head()) || is_muted {
+        if room.info.settings.archived || row.is_hidden(room.head()) || is_muted {
             return Ok(Some((0, false)));
         }
         let unread = unread(&*self.store, &row.room, room.head(), row.cursors.read).await?;
@@ -256,6 +256,7 @@ fn may_be_listed(room: &StoredRoom, row: &UserRoom, query: &InboxQuery) -> bool 
     let may_be_unread = head.message_count() > row.cursors.read.message_count
         || row.preferences.is_marked_unread(&row.cursors);
     !room.info.deleted
+        && (query.include_archived || !room.info.settings.archived)
         && (query.include_hidden || !row.is_hidden(head))
         && (filter.kinds.is_empty() || filter.kinds.contains(&room.info.kind))
         && (!filter.unread_only || may_be_unread)

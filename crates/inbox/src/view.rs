@@ -19,6 +19,8 @@ pub struct InboxQuery {
     pub size: usize,
     /// Whether to include rooms that the user has hidden.
     pub include_hidden: bool,
+    /// Whether to include archived rooms.
+    pub include_archived: bool,
     /// Which of the rooms to list.
     pub filter: InboxFilter,
 }
@@ -160,7 +162,8 @@ pub trait InboxView: Send + Sync + 'static {
     /// Those of the store, if the page as a whole cannot be read.
     async fn page(&self, query: InboxQuery) -> Result<InboxPage<'_>, StoreError>;
 
-    /// The unread messages of `user` in all rooms that they have not hidden, nor muted at `unmuted_at`, if given.
+    /// The unread messages of `user` in all rooms that are not archived, and that they have not hidden, nor muted at
+    /// `unmuted_at`, if given.
     ///
     /// # Errors
     /// Those of the store, if the rooms as a whole cannot be read.

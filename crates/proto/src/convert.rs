@@ -88,6 +88,7 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
         permissions: permissions(&settings.permissions),
         frozen: settings.frozen,
         slow_mode_seconds: settings.slow_mode,
+        archived: settings.archived,
     }
 }
 

@@ -50,6 +50,7 @@ fn inbox_query(user: UserId, request: &v1::ListInboxRequest) -> Result<InboxQuer
         after,
         size: parse::page_size(request.page_size)?,
         include_hidden: request.include_hidden,
+        include_archived: request.include_archived,
         filter: InboxFilter { unread_only: request.unread_only, pinned_only: request.pinned_only, kinds },
     })
 }

@@ -278,6 +278,7 @@ fn settings(kind: RoomKind, settings: Option<&v1::RoomSettings>) -> Result<Setti
             .transpose()?
             .unwrap_or_default(),
         frozen: given.frozen,
+        archived: given.archived,
         slow_mode: parse::slow_mode("settings.slow_mode_seconds", given.slow_mode_seconds)?,
     })
 }

@@ -117,6 +117,7 @@ impl Api {
             data: parse::data_change(request.data.as_ref(), request.unset_data)?,
             permissions,
             frozen: request.frozen,
+            archived: request.archived,
             slow_mode: request
                 .slow_mode_seconds
                 .map(|seconds| parse::slow_mode("slow_mode_seconds", seconds))

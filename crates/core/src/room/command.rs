@@ -225,6 +225,8 @@ pub struct SettingsChange {
     pub permissions: Permissions,
     /// Whether only the app may send, edit, react, join or add members.
     pub frozen: Option<bool>,
+    /// Whether nobody may, and the room is out of the way.
+    pub archived: Option<bool>,
     /// Seconds between two messages of one member; 0 lifts the limit.
     pub slow_mode: Option<u32>,
 }
@@ -244,6 +246,9 @@ pub enum Refusal {
     /// The room was deleted.
     #[error("this room was deleted")]
     RoomDeleted,
+    /// The room is archived.
+    #[error("this room is archived")]
+    Archived,
     /// The room is frozen.
     #[error("this room is frozen")]
     Frozen,

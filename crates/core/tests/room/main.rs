@@ -1,12 +1,13 @@
 //! The room's rules, first as short examples, then in a model cluster with random failures.
 //!
-//! - `app`, `blocks`, `chain`, `invitations`, `requests`, `former_requests`, `repeat_window`, `drafts`, `permissions`, `settings`, `membership`, `moderation`, `overlays`, `unread`: one rule,
+//! - `app`, `archive`, `blocks`, `chain`, `invitations`, `requests`, `former_requests`, `repeat_window`, `drafts`, `permissions`, `settings`, `membership`, `moderation`, `overlays`, `unread`: one rule,
 //!   one example
 //! - `model`: a store, nodes and clients, with unreliable connections between them
 //! - `cluster`: random scripts keep every promise; `faults`: planted faults are detected
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod app;
+mod archive;
 mod blocks;
 mod chain;
 mod cluster;

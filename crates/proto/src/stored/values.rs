@@ -93,6 +93,7 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
         permissions: permissions(&settings.permissions),
         frozen: settings.frozen,
         slow_mode_seconds: settings.slow_mode,
+        archived: settings.archived,
     }
 }
 
@@ -137,6 +138,7 @@ pub fn settings_from(settings: &v1::RoomSettings) -> core::Settings {
         permissions: permissions_from(settings.permissions.as_ref()),
         frozen: settings.frozen,
         slow_mode: settings.slow_mode_seconds,
+        archived: settings.archived,
     }
 }
 

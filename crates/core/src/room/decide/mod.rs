@@ -1,6 +1,7 @@
 //! Decides commands: pure functions of a room's state, one file per family of commands.
 
 mod change;
+mod closed;
 mod import;
 mod invitations;
 mod members;
@@ -14,11 +15,11 @@ pub(super) use import::Appended;
 pub(super) use stop::Stop;
 pub(super) use view::View;
 
-use self::view::allowed;
+use self::closed::{gives_reason, refuse_closed};
 use super::command::{Action, Authority, Command, Refusal};
 use super::decision::{Need, Outcome};
 use super::requests::Seen;
-use crate::{Body, Interval, Member, Permission, RoomKind, Timestamp, UserId};
+use crate::{Body, Interval, Member, RoomKind, Timestamp, UserId};
 
 /// The result of a decision.
 pub(super) enum Verdict {
@@ -59,7 +60,11 @@ pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Re
         return Err(Refusal::RoomDeleted.into());
     }
     if let Action::Import { messages } = &command.action {
-        return import::import(view, command, messages).map(Verdict::Import);
+        let appended = import::import(view, command, messages)?;
+        if !appended.is_empty() {
+            refuse_closed(view, command, actor, true)?;
+        }
+        return Ok(Verdict::Import(appended));
     }
     // Answers to an invitation come after the membership, and without a cursor that might be ahead.
     let seen = match former.filter(|_| !answers(command)).map(Member::changed_at) {
@@ -112,10 +117,8 @@ fn were_members(view: View<'_>, command: &Command, first: &Outcome, named: &[Use
 fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
     let authority = &command.authority;
     let app = is_for_app(command).then(|| Member::app(command.actor.clone()));
+    refuse_closed(view, command, actor, app.is_some())?;
     if app.is_none() {
-        if view.room.info.settings.frozen {
-            refuse_frozen(view, command, actor)?;
-        }
         refuse_muted(view, command, actor)?;
     }
     match command.action {
@@ -183,30 +186,4 @@ fn refuse_muted(view: View<'_>, command: &Command, actor: Option<&Member>) -> Re
         Some(mute) if mute.holds_at(view.at) => Err(Refusal::Muted { until: mute.until }),
         _ => Ok(()),
     }
-}
-
-/// Whether the command comes with a reason in words.
-fn gives_reason(command: &Command) -> bool {
-    match &command.action {
-        Action::Ban { reason, .. } | Action::Mute { reason, .. } => !reason.as_str().is_empty(),
-        _ => false,
-    }
-}
-
-/// What members of a frozen room, and newcomers, may not do. Others are not told that it is frozen.
-fn refuse_frozen(view: View<'_>, command: &Command, actor: Option<&Member>) -> Result<(), Refusal> {
-    // Who may thaw the room may write in it.
-    let may_thaw = |member: &Member| allowed(view, member, Permission::Edit).is_ok();
-    let is_frozen = match &command.action {
-        Action::Send(_)
-        | Action::Edit { .. }
-        | Action::React { .. }
-        | Action::Unreact { .. }
-        | Action::Add { .. }
-        | Action::Invite { .. } => actor.is_some_and(Member::is_active),
-        Action::Join | Action::Accept => !actor.is_some_and(Member::is_active),
-        _ if gives_reason(command) => actor.is_some_and(|member| member.is_active() && !may_thaw(member)),
-        _ => false,
-    };
-    if is_frozen { Err(Refusal::Frozen) } else { Ok(()) }
 }

@@ -12,7 +12,8 @@ pub(super) fn update(
     change: &SettingsChange,
 ) -> Result<Vec<Body>, Stop> {
     let is_named = change.title.is_some() || change.topic.is_some() || change.visibility.is_some();
-    let is_shared = is_named || change.permissions != Permissions::default() || change.slow_mode.is_some();
+    let is_managed = change.slow_mode.is_some() || change.archived.is_some();
+    let is_shared = is_named || change.permissions != Permissions::default() || is_managed;
     if is_shared || !matches!(authority, Authority::App { .. }) {
         view.not_direct()?;
     }
@@ -20,8 +21,8 @@ pub(super) fn update(
     if change.permissions != Permissions::default() {
         at_least(actor, Role::Owner)?;
     }
-    // Part of moderation, which no permission gives to members.
-    if change.slow_mode.is_some() {
+    // Slow mode is part of moderation, and archiving ends everybody's part: no permission gives either to members.
+    if is_managed {
         at_least(actor, Role::Admin)?;
     }
     let before = &view.room.info.settings;
@@ -41,6 +42,7 @@ pub(super) fn update(
     settings.data = before.data.changed(&change.data).map_err(Refusal::from)?;
     settings.permissions = before.permissions.changed(&change.permissions);
     settings.frozen = change.frozen.unwrap_or(before.frozen);
+    settings.archived = change.archived.unwrap_or(before.archived);
     settings.slow_mode = change.slow_mode.unwrap_or(before.slow_mode);
     if settings == *before {
         return Ok(Vec::new());
