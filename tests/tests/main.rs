@@ -17,6 +17,7 @@ mod cluster;
 mod commands;
 mod consumers;
 mod contention;
+mod default_permissions;
 mod erasure;
 mod events;
 mod exactly_once;

@@ -66,6 +66,7 @@ async fn main() -> Result<(), Error> {
         profiles: parlance_api::ProfileRules::default(),
         image_origins: Vec::new(),
         additions: parlance_api::Additions::default(),
+        permissions: parlance_core::DefaultPermissions::default(),
         end_sessions: None,
         sizes: &parlance_api::Sizes::PRODUCTION,
     };

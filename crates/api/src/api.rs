@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_cluster::{Cluster, Departure, Pace, Recovery};
-use parlance_core::{Clock, UserId};
+use parlance_core::{Clock, DefaultPermissions, UserId};
 use parlance_hub::Hub;
 use parlance_inbox::{InboxView, LogInbox};
 use parlance_registry::{Rates, Registry};
@@ -63,6 +63,8 @@ pub struct Parts {
     pub image_origins: Vec<String>,
     /// What becomes of users whom strangers add to rooms.
     pub additions: Additions,
+    /// What applies where a room has set no permissions of its own. Must be the same on all nodes.
+    pub permissions: DefaultPermissions,
     /// Ends sessions on the other nodes, too. `None`: there are no others.
     pub end_sessions: Option<Arc<dyn EndSessions>>,
     /// Sizes of pages and caches; [`Sizes::PRODUCTION`] except in tests.
@@ -163,6 +165,7 @@ impl Api {
             clock,
             departure: departure.clone(),
             tasks: tasks.clone(),
+            permissions: parts.permissions,
             sizes: &sizes.rooms,
         });
         let inbound = cluster.clone().receive(rooms.clone(), registry.notices(), tasks.clone(), end.clone());

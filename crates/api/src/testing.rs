@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use parlance_core::{Caller, RoomId, RoomIdKey, SystemClock};
+use parlance_core::{Caller, DefaultPermissions, RoomId, RoomIdKey, SystemClock};
 use parlance_delivery::{Deliveries, Frames};
 use parlance_faults::ControlledStore;
 pub(crate) use parlance_faults::fixture::{group, soon, user};
@@ -160,6 +160,7 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
         profiles: ProfileRules::default(),
         image_origins: Vec::new(),
         additions: Additions::default(),
+        permissions: DefaultPermissions::default(),
         end_sessions: None,
         sizes,
     }

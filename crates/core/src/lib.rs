@@ -52,6 +52,6 @@ pub use room::{
     Action, Append, Authority, Command, Creation, Decision, Draft, Hole, ImportedMessage, InvitationsChange,
     Need, NewRoom, Outcome, Posted, Refusal, Room, RoomInfo, SettingsChange,
 };
-pub use settings::{Permission, Permissions, RoomKind, Settings, Visibility};
+pub use settings::{DefaultPermissions, Permission, Permissions, RoomKind, Settings, Visibility};
 pub use text::{Emoji, FoldedName, ImageUrl, Name, Reason, Text, TextError, Title, Topic};
 pub use time::Timestamp;

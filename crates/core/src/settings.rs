@@ -82,7 +82,41 @@ pub struct Permissions {
     pub delete: Option<Role>,
 }
 
+/// Permissions of rooms that have not set their own, by kind. A direct room has none: its two members are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DefaultPermissions {
+    /// Of groups.
+    pub group: Permissions,
+    /// Of channels.
+    pub channel: Permissions,
+}
+
+impl DefaultPermissions {
+    /// Those of rooms of this kind.
+    pub fn of(&self, kind: RoomKind) -> Permissions {
+        match kind {
+            RoomKind::Direct => Permissions::default(),
+            RoomKind::Group => self.group,
+            RoomKind::Channel => self.channel,
+        }
+    }
+}
+
 impl Permissions {
+    /// These permissions, with every role set: what is not set is as in `defaults`.
+    #[must_use]
+    pub fn in_force(&self, defaults: &Self) -> Self {
+        let merged = defaults.changed(self);
+        let role = |permission| Some(merged.role_for(permission));
+        Self {
+            post: role(Permission::Post),
+            react: role(Permission::React),
+            invite: role(Permission::Invite),
+            edit: role(Permission::Edit),
+            delete: role(Permission::Delete),
+        }
+    }
+
     /// The lowest role with this permission.
     pub fn role_for(&self, permission: Permission) -> Role {
         match permission {

@@ -93,7 +93,7 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
 }
 
 /// Converts permissions; unset if all are the default.
-fn permissions(permissions: &core::Permissions) -> Option<v1::RoomPermissions> {
+pub fn permissions(permissions: &core::Permissions) -> Option<v1::RoomPermissions> {
     let lowest = |permission: Option<core::Role>| permission.map_or(0, |lowest| role(lowest).into());
     (*permissions != core::Permissions::default()).then(|| v1::RoomPermissions {
         post: lowest(permissions.post),
@@ -120,7 +120,7 @@ pub fn permissions_from(permissions: &v1::RoomPermissions) -> Option<core::Permi
     })
 }
 
-/// Converts a room with its head.
+/// Converts a room with its head, without the permissions in force, which depend on the node.
 pub fn room(info: &core::RoomInfo, head: core::Head) -> v1::Room {
     v1::Room {
         room_id: info.id.as_str().to_owned(),
@@ -133,6 +133,7 @@ pub fn room(info: &core::RoomInfo, head: core::Head) -> v1::Room {
         member_count: head.member_count(),
         floor_seq: info.floor,
         epoch: info.epoch,
+        effective_permissions: None,
     }
 }
 

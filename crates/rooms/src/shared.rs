@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::BoxFuture;
 use parlance_cluster::{Cluster, Departure};
-use parlance_core::{Chunk, Clock, Creation, RoomId, UserId};
+use parlance_core::{Chunk, Clock, Creation, DefaultPermissions, RoomId, UserId};
 use parlance_hub::{Hub, Terms};
 use parlance_registry::Registry;
 use parlance_runtime::map::Map;
@@ -33,6 +33,8 @@ pub struct Parts {
     pub departure: Departure,
     /// Runs the actors.
     pub tasks: TaskTracker,
+    /// What applies where a room has set no permissions of its own.
+    pub permissions: DefaultPermissions,
     /// Sizes of pages and caches.
     pub sizes: &'static Sizes,
 }

@@ -99,6 +99,7 @@ impl Node {
             profiles: config.profiles,
             image_origins: config.image_origins.sources(),
             additions: config.additions,
+            permissions: config.permissions,
             end_sessions: Some(revoking.clone()),
             sizes: &parlance_api::Sizes::PRODUCTION,
         };

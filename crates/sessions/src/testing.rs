@@ -71,6 +71,7 @@ impl TestNode {
             clock: Arc::new(SystemClock),
             departure: departure.clone(),
             tasks: tasks.clone(),
+            permissions: parlance_core::DefaultPermissions::default(),
             sizes: &parlance_rooms::Sizes::SMALL,
         });
         let sessions = Sessions::new(Parts {

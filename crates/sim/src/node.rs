@@ -80,6 +80,7 @@ impl Node {
             profiles: parlance_api::ProfileRules::default(),
             image_origins: Vec::new(),
             additions: parlance_api::Additions::default(),
+            permissions: parlance_core::DefaultPermissions::default(),
             end_sessions: None,
             sizes,
         };

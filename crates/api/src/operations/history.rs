@@ -12,7 +12,6 @@ use v1::exported_room_item::Item;
 
 use super::parse::{self, TOKEN_SPACE};
 use super::rooms::hidden;
-use super::views::room_to_proto;
 use super::{only_the_app, random_request};
 use crate::gate::Admitted;
 use crate::limits::{MAX_IMPORTED_AT_ONCE, MAX_PAGE_BYTES};
@@ -75,7 +74,7 @@ impl Api {
         let access = self.access(caller, &id).await?;
         let mut page = Page::default();
         if section.is_none() {
-            page.push(Item::Room(room_to_proto(&access.room)));
+            page.push(Item::Room(self.room_to_proto(&access.room)));
         }
         let mut section = section.unwrap_or(Section::Members(None));
         let head = access.room.head().seq();

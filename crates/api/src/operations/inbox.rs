@@ -11,27 +11,9 @@ use prost::Message as _;
 
 use super::parse;
 use super::preferences::preferences_to_proto;
-use super::views::room_to_proto;
 use crate::gate::Admitted;
 use crate::limits::MAX_PAGE_BYTES;
 use crate::{Api, Error};
-
-fn entry_to_proto(row: InboxRow, active_at: Option<Timestamp>, now: Timestamp) -> v1::InboxEntry {
-    let InboxRow { room, member, cursors, unread, hidden, preferences, last_message } = row;
-    let peer = room.info.direct_pair.as_ref().map(|(a, b)| if *a == member.user { b } else { a });
-    v1::InboxEntry {
-        preferences: Some(preferences_to_proto(&preferences, &member, &cursors, now)),
-        membership: Some(convert::member(&member)),
-        last_message: last_message.map(|entry| convert::entry(room.info.id.as_str(), &entry)),
-        unread_count: unread,
-        read: Some(convert::read_mark(cursors.read)),
-        delivered_seq: cursors.delivered,
-        peer_id: peer.map(|peer| peer.as_str().to_owned()).unwrap_or_default(),
-        hidden,
-        room: Some(room_to_proto(&room)),
-        active_at: active_at.map(convert::timestamp),
-    }
-}
 
 fn inbox_query(user: UserId, request: &v1::ListInboxRequest) -> Result<InboxQuery, Error> {
     let order = match parse::known("order", request.order)? {
@@ -56,6 +38,23 @@ fn inbox_query(user: UserId, request: &v1::ListInboxRequest) -> Result<InboxQuer
 }
 
 impl Api {
+    fn entry_to_proto(&self, row: InboxRow, active_at: Option<Timestamp>, now: Timestamp) -> v1::InboxEntry {
+        let InboxRow { room, member, cursors, unread, hidden, preferences, last_message } = row;
+        let peer = room.info.direct_pair.as_ref().map(|(a, b)| if *a == member.user { b } else { a });
+        v1::InboxEntry {
+            preferences: Some(preferences_to_proto(&preferences, &member, &cursors, now)),
+            membership: Some(convert::member(&member)),
+            last_message: last_message.map(|entry| convert::entry(room.info.id.as_str(), &entry)),
+            unread_count: unread,
+            read: Some(convert::read_mark(cursors.read)),
+            delivered_seq: cursors.delivered,
+            peer_id: peer.map(|peer| peer.as_str().to_owned()).unwrap_or_default(),
+            hidden,
+            room: Some(self.room_to_proto(&room)),
+            active_at: active_at.map(convert::timestamp),
+        }
+    }
+
     pub(crate) async fn list_inbox(
         &self,
         caller: &Admitted,
@@ -72,7 +71,7 @@ impl Api {
         let mut bytes = 0;
         while let Some((place, row)) = page.rooms.next().await {
             let entry = match row {
-                Ok(Some(row)) => entry_to_proto(row, place.active_at, now),
+                Ok(Some(row)) => self.entry_to_proto(row, place.active_at, now),
                 Ok(None) => continue,
                 Err(error) => {
                     unreadable_room_ids.push(super::left_out(&place.room, error.into())?);

@@ -13,6 +13,12 @@ use crate::turns::{Turn, in_line};
 use crate::{Api, Error};
 
 impl Api {
+    /// Refuses who may not invite, as the room does.
+    fn may_invite(&self, access: &Access) -> Result<(), Error> {
+        let invites = self.permissions_of(&access.room).role_for(Permission::Invite);
+        access.member_with(invites).map(drop)
+    }
+
     pub(crate) async fn invite_member(
         &self,
         caller: &Admitted,
@@ -112,7 +118,7 @@ impl Api {
     ) -> Result<v1::ListRoomInvitationsResponse, Error> {
         let id = parse::room_id(&request.room_id)?;
         let access = self.access(caller, &id).await?;
-        may_invite(&access)?;
+        self.may_invite(&access)?;
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, UserId::parse)?;
         let (all, now) = (self.store().invitations(&id).await?, self.clock().now());
@@ -200,9 +206,4 @@ fn command(caller: &Admitted, asked: &Asked<'_>, action: Action) -> Result<Comma
         after: asked.after,
         action,
     })
-}
-
-/// Refuses who may not invite, as the room does.
-fn may_invite(access: &Access) -> Result<(), Error> {
-    access.member_with(access.room.info.settings.permissions.role_for(Permission::Invite)).map(drop)
 }

@@ -18,6 +18,7 @@ mod people;
 mod preferences;
 mod report_view;
 mod reports;
+mod room_view;
 mod rooms;
 mod screened;
 mod server;

@@ -14,7 +14,6 @@ use super::consent::{Named, invited};
 use super::invitations::may_be_new;
 use super::parse;
 use super::rooms::visibility;
-use super::views::{room_to_proto, seen_by};
 use crate::gate::{Admitted, Permits};
 use crate::turns::Turn;
 use crate::{Api, Error};
@@ -86,14 +85,14 @@ impl Api {
         let room = if is_repeat {
             self.check_repeat(&room, own_id.as_ref(), kind, &asked).await?;
             if caller.is_service {
-                room_to_proto(&room)
+                self.room_to_proto(&room)
             } else {
                 // The room may have changed since, without the caller in it.
                 let member = self.store().member(&room.info.id, &caller.user).await?;
-                seen_by(&room, &member.ok_or(Error::RoomNotFound)?)
+                self.seen_by(&room, &member.ok_or(Error::RoomNotFound)?)
             }
         } else {
-            room_to_proto(&room)
+            self.room_to_proto(&room)
         };
         let invited_user_ids = match (is_repeat, self.takes_consent(caller)) {
             (true, true) => self.first_invited(&room.room_id).await?,

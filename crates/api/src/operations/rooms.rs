@@ -9,7 +9,6 @@ use parlance_store::{StoreError, UserRoom};
 
 use super::only_the_app;
 use super::parse;
-use super::views::{room_to_proto, seen_by};
 use crate::gate::Admitted;
 use crate::turns::{Turn, in_line};
 use crate::{Api, Error};
@@ -27,8 +26,8 @@ impl Api {
         }
         let membership = access.own.as_ref().map(convert::member);
         let room = match &access.member {
-            Some(member) => seen_by(&access.room, member),
-            None => room_to_proto(&access.room),
+            Some(member) => self.seen_by(&access.room, member),
+            None => self.room_to_proto(&access.room),
         };
         Ok(v1::GetRoomResponse { room: Some(room), membership })
     }
@@ -78,7 +77,7 @@ impl Api {
         }
         let member = member.as_of(room.head().seq());
         let listed = member.filter(|member| include_left || member.is_active());
-        Ok(listed.map(|member| seen_by(&room, &member)))
+        Ok(listed.map(|member| self.seen_by(&room, &member)))
     }
 
     pub(crate) async fn list_members(
@@ -153,7 +152,7 @@ impl Api {
         }
         let access = self.access(caller, &RoomId::direct(&user, &peer)).await?;
         access.active_member()?;
-        Ok(v1::GetDirectRoomResponse { room: Some(room_to_proto(&access.room)) })
+        Ok(v1::GetDirectRoomResponse { room: Some(self.room_to_proto(&access.room)) })
     }
 
     pub(crate) async fn add_members(

@@ -8,8 +8,8 @@ use super::requests::Requests;
 use crate::evict::survivors;
 use crate::limits::{INVITATION_BYTES, MEMBER_BYTES, MESSAGE_BYTES, REQUEST_BYTES, RoomSizes};
 use crate::{
-    Body, Chunk, Event, Head, Invitation, Invitations, Member, Mute, Overlay, RoomId, RoomKind, Settings,
-    Standing, Timestamp, UserId,
+    Body, Chunk, DefaultPermissions, Event, Head, Invitation, Invitations, Member, Mute, Overlay, Permission,
+    Permissions, Role, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
 };
 
 /// A room's data outside its log.
@@ -68,6 +68,8 @@ pub struct Room {
     pub(super) former: Option<Former>,
     /// Whether the first user blocks the second one, as far as this draft has asked.
     pub(super) blocks: BTreeMap<(UserId, UserId), bool>,
+    /// What applies where the room has set no permission of its own.
+    pub(super) defaults: Permissions,
     pub(super) sizes: &'static RoomSizes,
 }
 
@@ -98,6 +100,7 @@ impl Room {
             requests: Requests::starting_at(tail.first_seq() - 1),
             former: None,
             blocks: BTreeMap::new(),
+            defaults: Permissions::default(),
             sizes: &RoomSizes::PRODUCTION,
         };
         // Without a whole log no invitations are loaded, which is all that the count of members is for.
@@ -110,6 +113,18 @@ impl Room {
     pub fn keeping(mut self, sizes: &'static RoomSizes) -> Self {
         self.sizes = sizes;
         self
+    }
+
+    /// Sets what applies where the room has set no permission of its own.
+    #[must_use]
+    pub fn permitting(mut self, defaults: &DefaultPermissions) -> Self {
+        self.defaults = defaults.of(self.info.kind);
+        self
+    }
+
+    /// The lowest role with this permission.
+    pub(super) fn role_for(&self, permission: Permission) -> Role {
+        self.defaults.changed(&self.info.settings.permissions).role_for(permission)
     }
 
     /// The room's data outside the log.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use parlance_core::limits::MAX_DATA_BYTES;
 use parlance_core::{
-    Action, Authority, Body, Command, Data, DataChange, DataTooLarge, Entry, Message, MessageKind,
-    Permissions, Refusal, Role, SettingsChange, Text,
+    Action, Authority, Body, Command, Data, DataChange, DataTooLarge, DefaultPermissions, Entry, Message,
+    MessageKind, Permissions, Refusal, Role, SettingsChange, Text,
 };
 
 use crate::solo::Solo;
@@ -78,6 +78,40 @@ fn each_permission_is_the_lowest_role_for_its_actions() {
     solo.does("ann", permit(Permissions { post: Some(Role::Member), ..Permissions::default() })).unwrap();
     solo.does("bob", send("x")).unwrap();
     assert_eq!(solo.does("bob", rename("x")), Err(NEEDS_OWNER));
+}
+
+#[test]
+fn defaults_of_the_kind_apply_where_a_room_has_set_nothing() {
+    let channel = Permissions { post: Some(Role::Admin), react: Some(Role::Owner), ..Permissions::default() };
+    let group = Permissions { invite: Some(Role::Member), ..Permissions::default() };
+    let defaults = DefaultPermissions { group, channel };
+    let mut solo = Solo::channel();
+    solo.room = solo.room.permitting(&defaults);
+    solo.does("ann", send("hello")).unwrap();
+    assert_eq!(solo.does("bob", send("and I?")), Err(NEEDS_ADMIN));
+    assert_eq!(solo.does("bob", react(5, "👍")), Err(NEEDS_OWNER));
+    // Its own permissions go before.
+    solo.does("ann", permit(Permissions { post: Some(Role::Member), ..Permissions::default() })).unwrap();
+    solo.does("bob", send("now I may")).unwrap();
+    assert_eq!(solo.does("bob", react(5, "👍")), Err(NEEDS_OWNER), "not set by the room");
+    assert_eq!(solo.does("bob", add(&["dan"])), Err(NEEDS_ADMIN), "of groups only");
+    let mut solo = Solo::group();
+    solo.room = solo.room.permitting(&defaults);
+    solo.does("bob", add(&["dan"])).unwrap();
+    let mut solo = Solo::direct();
+    solo.room = solo.room.permitting(&defaults);
+    solo.does("bob", send("hello")).unwrap();
+
+    let own = Permissions { react: Some(Role::Admin), ..Permissions::default() };
+    let in_force = own.in_force(&defaults.of(parlance_core::RoomKind::Channel));
+    let expected = Permissions {
+        post: Some(Role::Admin),
+        react: Some(Role::Admin),
+        invite: Some(Role::Admin),
+        edit: Some(Role::Admin),
+        delete: Some(Role::Admin),
+    };
+    assert_eq!(in_force, expected);
 }
 
 #[test]

@@ -102,8 +102,10 @@ impl Actor {
                 self.shared.hub.deliver(&self.id, Terms::from(&stored.info), &stored.tail);
                 self.perhaps_unannounced.extend(stored.tail.concerned().cloned());
             }
-            self.room =
-                stored.map(|stored| Room::load(stored.info, &stored.tail).keeping(&self.shared.sizes.room));
+            self.room = stored.map(|stored| {
+                let room = Room::load(stored.info, &stored.tail).keeping(&self.shared.sizes.room);
+                room.permitting(&self.shared.permissions)
+            });
         }
         Ok(self.room.as_mut())
     }

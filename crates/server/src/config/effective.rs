@@ -8,6 +8,7 @@ use parlance_api::{Additions, PeopleLimits, ProfileRules, ShownTo};
 
 use crate::limits::MIB;
 
+use super::permissions;
 use super::{Config, Identity, Keys, Node, RedisConfig, Role, StoreConfig};
 
 impl Config {
@@ -114,6 +115,7 @@ impl Lines {
             Additions::Invite => "invite",
         };
         self.text("additions", additions);
+        self.list("default-permissions", permissions::names(node.permissions).into_iter());
     }
 
     fn outlets(&mut self, webhooks: Option<&Path>, kafka: Option<&Path>) {
@@ -232,6 +234,7 @@ mod tests {
             "user-rate = 0\nuser-rooms = 7\nhello-rate = 0\nfailed-token-rate = 0",
             "user-search = 'on'\nown-profile = 'off'",
             "profiles = 'shared-rooms'\npresence = 'everyone'",
+            "default-permissions = ['channel.post=admin', 'group.invite=member']",
             "image-origin = ['https:', 'http://127.0.0.1:8000']",
             "room-memory-mib = 7\nsync = 'off'\nlog = 'debug'\nmax-connections = 5\ntrusted-proxies = ['10.0.0.0/8', '::1']",
             cluster,

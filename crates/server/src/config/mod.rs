@@ -10,6 +10,7 @@ mod kafka;
 mod names;
 mod node;
 mod options;
+mod permissions;
 mod tls_files;
 mod webhooks;
 

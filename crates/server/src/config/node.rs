@@ -6,11 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use parlance_api::identity::JwksUrl;
 use parlance_api::{Additions, PeopleLimits, ProfileRules, ROOM_MEMORY, ShownTo};
+use parlance_core::DefaultPermissions;
 use parlance_core::limits::CLOCK_SKEW;
 
 use super::ImageOrigins;
 use super::names::{AdditionsName, OnOff, ShownName, StoreName};
 use super::options::{Options, TABLE_PREFIX};
+use super::permissions;
 use crate::features::require_cluster;
 use crate::limits::{
     FAILED_TOKEN_RATE, HELLO_RATE, INVITATION_RATE, MAX_SKEW, MIB, NEW_ROOM_RATE, USER_RATE, USER_ROOMS,
@@ -40,6 +42,8 @@ pub struct Node {
     pub image_origins: ImageOrigins,
     /// What becomes of users whom strangers add to rooms.
     pub additions: Additions,
+    /// What applies where a room has set no permissions of its own.
+    pub permissions: DefaultPermissions,
     /// Bytes that rooms may keep in memory.
     pub room_memory: usize,
     /// File with the webhooks.
@@ -127,6 +131,7 @@ impl Node {
             None | Some(AdditionsName::Direct) => Additions::Direct,
             Some(AdditionsName::Invite) => Additions::Invite,
         };
+        let permissions = permissions::parse(options.default_permissions.as_deref().unwrap_or_default())?;
         let room_memory = options.room_memory_mib.map_or(ROOM_MEMORY, |mib| mib as usize * MIB);
         let shared = matches!(store, StoreConfig::Dynamodb { .. });
         ensure!(
@@ -150,6 +155,7 @@ impl Node {
             profiles,
             image_origins,
             additions,
+            permissions,
             room_memory,
             webhooks: options.webhooks,
             kafka: options.kafka,

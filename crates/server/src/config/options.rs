@@ -249,6 +249,14 @@ pub struct Options {
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_ADDITIONS", value_name = "direct|invite")]
     pub additions: Option<AdditionsName>,
 
+    /// Lowest role for what a room has set no permission for: KIND.PERMISSION=ROLE with the kinds group
+    /// and channel, the permissions post, react, invite, edit_settings and delete_messages and the
+    /// roles member, admin and owner; comma-separated. Must be the same on every node
+    /// [default: none, as in docs/rooms.md]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_DEFAULT_PERMISSIONS", value_name = "PERMISSIONS", value_delimiter = ',')]
+    #[serde(alias = "default_permissions")]
+    pub default_permissions: Option<Vec<String>>,
+
     /// File with the webhooks that events of all rooms are posted to, see docs/events.md
     /// [default: none]
     #[arg(long, help_heading = EVENTS, env = "PARLANCE_WEBHOOKS", value_name = "FILE")]

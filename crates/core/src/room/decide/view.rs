@@ -101,9 +101,9 @@ impl<'r> View<'r> {
     }
 }
 
-/// Refuses members whose role lacks `permission` under the room's settings.
+/// Refuses members whose role lacks `permission` in this room.
 pub(super) fn allowed(view: View<'_>, member: &Member, permission: Permission) -> Result<(), Refusal> {
-    at_least(member, view.room.info.settings.permissions.role_for(permission))
+    at_least(member, view.room.role_for(permission))
 }
 
 pub(super) fn at_least(member: &Member, role: Role) -> Result<(), Refusal> {
