@@ -44,6 +44,7 @@ mod people;
 mod people_limits;
 mod permissions;
 mod preferences;
+mod profile_claims;
 mod profiles;
 mod refresh;
 mod reports;

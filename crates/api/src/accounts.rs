@@ -12,14 +12,22 @@ use parlance_runtime::map::Map;
 use parlance_store::{Store, StoreError, User, UserState};
 
 use crate::Error;
+use crate::claimed::ProfileClaims;
 use crate::turns::{Turn, Turns};
 
 /// What the row of a user was when it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
+enum State {
     Active,
     /// There was none: the app's own backend decides who exists, so they may act.
     Absent,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    state: State,
+    /// When the latest token was issued whose claims the profile has followed; 0 for one that does not say.
+    claims: Option<u64>,
 }
 
 /// Users who are deactivated or deleted are never remembered, so that they may act again at once.
@@ -31,18 +39,30 @@ pub(crate) struct Accounts {
     most: usize,
     /// A call that waits for the row of its user goes before later ones of the same user.
     turns: Arc<Turns<UserId>>,
+    claims: Option<ProfileClaims>,
 }
 
 impl Accounts {
     pub(crate) fn new(store: Arc<dyn Store>, most: usize) -> Self {
-        Self { store, known: Map::default(), changes: AtomicU64::new(0), most, turns: Arc::default() }
+        let (known, changes, turns) = (Map::default(), AtomicU64::new(0), Arc::default());
+        Self { store, known, changes, most, turns, claims: None }
+    }
+
+    /// Has profiles follow the claims of tokens.
+    pub(crate) fn following(self, claims: ProfileClaims) -> Self {
+        Self { claims: Some(claims), ..self }
+    }
+
+    /// Whether the caller may act, and nothing that their token says is to be looked at.
+    fn is_settled(&self, caller: &Caller) -> bool {
+        let claims = caller.profile.as_ref().map(|_| caller.issued_at.unwrap_or(0));
+        caller.is_service || self.known.get(&caller.user).is_some_and(|known| claims <= known.claims)
     }
 
     /// What a call has to wait for before it is carried out, which then begins within the turn: calls of one user are
     /// carried out in their order. `None` if the user may act, and none of their calls waits.
     pub(crate) fn turn(&self, caller: &Caller) -> Option<BoxFuture<'_, Result<Turn<UserId>, Error>>> {
-        let is_known = caller.is_service || self.known.contains_key(&caller.user);
-        if is_known && !self.turns.is_taken(&caller.user) {
+        if self.is_settled(caller) && !self.turns.is_taken(&caller.user) {
             return None;
         }
         let caller = caller.clone();
@@ -54,15 +74,21 @@ impl Accounts {
         Some(waiting.boxed())
     }
 
-    /// Refuses users who may not act. The app's own backend is no user.
+    /// Refuses users who may not act. The app's own backend is no user. The profiles of others follow their tokens.
     pub(crate) async fn check(&self, caller: &Caller) -> Result<(), Error> {
-        if caller.is_service || self.known.contains_key(&caller.user) {
+        if self.is_settled(caller) {
             return Ok(());
         }
-        match self.look_up(&caller.user).await? {
-            Some(user) => may_act(&user, caller),
-            None => Ok(()),
+        let since = self.changes();
+        let found = self.look_up(&caller.user).await?;
+        if let Some(user) = &found {
+            may_act(user, caller)?;
         }
+        if let Some(claims) = self.claims.as_ref().filter(|_| caller.profile.is_some()) {
+            claims.follow(found, caller).await?;
+            self.insert(&caller.user, State::Active, Some(caller.issued_at.unwrap_or(0)), since);
+        }
+        Ok(())
     }
 
     /// Reads a user's row.
@@ -70,16 +96,16 @@ impl Accounts {
         let seen = self.changes();
         let found = self.store.user(user).await?;
         match found.as_ref().map(|found| found.state) {
-            Some(UserState::Active) => self.insert(user, Known::Active, seen),
+            Some(UserState::Active) => self.insert(user, State::Active, None, seen),
             Some(UserState::Deactivated | UserState::Deleted) => {}
-            None => self.insert(user, Known::Absent, seen),
+            None => self.insert(user, State::Absent, None, seen),
         }
         Ok(found)
     }
 
     /// Whether a user exists and may act.
     pub(crate) fn is_known(&self, user: &UserId) -> bool {
-        self.known.get(user).is_some_and(|known| *known == Known::Active)
+        self.known.get(user).is_some_and(|known| known.state == State::Active)
     }
 
     /// The place to be given to [`Self::remember`] for what is read from here on.
@@ -89,12 +115,13 @@ impl Accounts {
 
     /// Remembers a user who was active `since`.
     pub(crate) fn remember(&self, user: &UserId, since: u64) {
-        self.insert(user, Known::Active, since);
+        self.insert(user, State::Active, None, since);
     }
 
-    fn insert(&self, user: &UserId, known: Known, since: u64) {
+    fn insert(&self, user: &UserId, state: State, claims: Option<u64>, since: u64) {
         self.known.evict(self.most);
-        self.known.insert(user.clone(), known);
+        let before = self.known.get(user).and_then(|known| known.claims);
+        self.known.insert(user.clone(), Known { state, claims: claims.max(before) });
         if self.changes() != since {
             self.known.remove(user);
         }

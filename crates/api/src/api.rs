@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::{Accounts, EndSessions};
+use crate::claimed::ProfileClaims;
 use crate::event_streams::EventStreams;
 use crate::gate::{Gate, RateLimit, SharedRate};
 use crate::limits::{INVITATIONS_BURST, NEW_ROOMS_BURST, PeopleLimits, Sizes, TRIM_EVERY};
@@ -174,7 +175,15 @@ impl Api {
         if registry.is_shared() {
             tasks.spawn(cluster.clone().watch_isolation(departure.clone(), end.clone()));
         }
-        let accounts = Arc::new(Accounts::new(parts.store.clone(), sizes.known_users));
+        let announcing = profiles.clone();
+        let claims = ProfileClaims {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            tasks: tasks.clone(),
+            changed: Arc::new(move |user| announcing.changed(user)),
+        };
+        let accounts = Accounts::new(parts.store.clone(), sizes.known_users).following(claims);
+        let accounts = Arc::new(accounts);
         let forgetting = accounts.clone();
         parts.auth.revocations().on_ended(move |user| forgetting.forget(user));
         let rates: Option<Arc<dyn Rates>> =

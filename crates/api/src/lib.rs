@@ -10,6 +10,7 @@
 
 mod accounts;
 mod api;
+mod claimed;
 mod error;
 mod event_streams;
 mod events;

@@ -181,6 +181,7 @@ pub(crate) fn user_caller(id: &str) -> Caller {
         expires_at: u64::MAX,
         token: None,
         issued_at: None,
+        profile: None,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::limits::FOR_EVER;
 use crate::revocation::TokenId;
 use crate::room::Authority;
 use crate::time::Timestamp;
+use crate::{ImageUrl, Name};
 
 /// The authenticated caller of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,17 @@ pub struct Caller {
     pub token: Option<Arc<TokenId>>,
     /// When the token was issued, seconds since the Unix epoch, if it says so.
     pub issued_at: Option<u64>,
+    /// The profile that the token names, if profiles are taken from there.
+    pub profile: Option<Arc<ClaimedProfile>>,
+}
+
+/// A user's profile as the issuer of their token has it; `None` for what the token does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClaimedProfile {
+    /// The display name.
+    pub name: Option<Name>,
+    /// URL of a picture; empty for none.
+    pub image: Option<ImageUrl>,
 }
 
 impl Caller {
@@ -43,7 +55,8 @@ impl Caller {
     /// The same call made as `user`, with that user's rights.
     #[must_use]
     pub fn acting_as(self, user: UserId) -> Self {
-        Self { user, is_service: false, is_admin: false, service: Some(self.user), ..self }
+        let service = Some(self.user);
+        Self { user, is_service: false, is_admin: false, service, profile: None, ..self }
     }
 
     /// The authority with which the call changes rooms.

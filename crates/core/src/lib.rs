@@ -32,7 +32,7 @@ mod time;
 
 pub use backoff::Backoff;
 pub use blocks::{Blocks, TooManyBlocks};
-pub use caller::Caller;
+pub use caller::{Caller, ClaimedProfile};
 pub use chunk::{Chunk, Head, Nonce};
 pub use clock::{Clock, ClockMonitor, ClockOffset, SystemClock, TimeSource};
 pub use data::{Data, DataChange, DataTooLarge};

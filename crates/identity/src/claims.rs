@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::expectations::Expectations;
 use crate::problem::{ME, TokenProblem};
+use crate::profile;
 
 /// Why the claims of a token are rejected.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,7 +57,8 @@ pub(crate) fn check(
     expectations.check_lifetime(issued_at, expires, now)?;
     let token = token_id(claims.get("jti"))?.map(Arc::new);
     let (service, client) = (None, None);
-    Ok(Caller { user, is_service, is_admin, service, client, expires_at, token, issued_at })
+    let profile = if expectations.profile { profile::read(claims).map(Arc::new) } else { None };
+    Ok(Caller { user, is_service, is_admin, service, client, expires_at, token, issued_at, profile })
 }
 
 /// The claim with this name, or at this path.
@@ -304,6 +306,15 @@ mod tests {
             assert_eq!((caller.is_service, caller.is_admin), expected, "{change}");
             assert_eq!(caller.service, None);
         }
+    }
+
+    #[test]
+    fn profiles_are_taken_from_tokens_where_that_is_configured() {
+        let named = json!({"name": "Alice"});
+        assert_eq!(good(named.clone()).profile, None);
+        let expectations = Expectations { profile: true, ..Expectations::default() };
+        let profile = read(&named, &expectations).unwrap().profile.unwrap();
+        assert_eq!(profile.name.as_ref().map(parlance_core::Name::as_str), Some("Alice"));
     }
 
     #[test]

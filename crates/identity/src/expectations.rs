@@ -18,11 +18,14 @@ pub struct Expectations {
     /// The claim with scopes, in addition to `scope` and `scp`: a name, or a dotted path into
     /// nested claims.
     pub scope_claim: Option<String>,
+    /// Whether users have the name and the picture that their token names.
+    pub profile: bool,
 }
 
 impl Default for Expectations {
     fn default() -> Self {
-        Self { audience: None, issuer: None, skew: CLOCK_SKEW, max_lifetime: None, scope_claim: None }
+        let (audience, issuer, max_lifetime, scope_claim) = (None, None, None, None);
+        Self { audience, issuer, skew: CLOCK_SKEW, max_lifetime, scope_claim, profile: false }
     }
 }
 

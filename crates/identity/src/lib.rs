@@ -17,6 +17,7 @@ mod key;
 mod limits;
 mod live;
 mod problem;
+mod profile;
 mod provider;
 mod revocations;
 

@@ -117,6 +117,7 @@ mod tests {
             expires_at: u64::MAX,
             token: token.map(|id| Arc::new(TokenId::parse(id).unwrap())),
             issued_at,
+            profile: None,
         }
     }
 

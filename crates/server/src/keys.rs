@@ -116,6 +116,7 @@ pub(crate) fn configured(identity: &Identity) -> anyhow::Result<Option<Auth>> {
         skew: configured.skew.into(),
         max_lifetime: configured.max_lifetime.map(Into::into),
         scope_claim: configured.scope_claim.clone(),
+        profile: configured.profile_claims,
     };
     Ok(Some(Auth::new(&keys, configured.jwks.clone().map(Jwks::new), expectations)?))
 }

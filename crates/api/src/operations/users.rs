@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use futures::{StreamExt, TryStreamExt};
 use parlance_core::Caller;
 use parlance_core::limits::MAX_PRESENCE_USERS;
-use parlance_core::{Data, DataChange, ImageUrl, RequestId, UserId};
+use parlance_core::{DataChange, RequestId, UserId};
 use parlance_proto::v1;
 use parlance_runtime::own_task::run_to_end;
 use parlance_runtime::random;
@@ -14,6 +14,7 @@ use super::only_the_app;
 use super::parse;
 use super::views::user_to_proto;
 use crate::accounts::may_act;
+use crate::claimed::first_profile;
 use crate::gate::Admitted;
 use crate::limits::LOCAL_TOKEN;
 use crate::{Api, Error};
@@ -214,20 +215,16 @@ impl Api {
 
     /// Creates the user on the first call with a valid token: the app's own backend decides who exists.
     pub(crate) async fn ensure_user(&self, caller: &Caller) -> Result<(), Error> {
+        if caller.profile.is_some() {
+            self.accounts().check(caller).await?;
+        }
         if self.is_known(&caller.user) {
             return Ok(());
         }
         let since = self.accounts().changes();
         let user = match self.accounts().look_up(&caller.user).await? {
             Some(user) => user,
-            None => {
-                let name = parse::name(caller.user.as_str())?;
-                let now = self.clock().now();
-                let (image, data, state) = (ImageUrl::default(), Data::default(), UserState::Active);
-                let id = caller.user.clone();
-                let new = User { id, name, image, data, created_at: now, updated_at: now, state };
-                self.store_user(new).await?.0
-            }
+            None => self.store_user(first_profile(caller, self.clock().now())?).await?.0,
         };
         // The app's own backend is no user whose state counts.
         if caller.is_service {

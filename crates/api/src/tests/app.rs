@@ -11,7 +11,7 @@ fn service() -> Admitted {
     let user = user("backend");
     let (is_service, is_admin, service) = (true, false, None);
     let (expires_at, client, token, issued_at) = (u64::MAX, None, None, None);
-    Caller { user, is_service, is_admin, service, client, expires_at, token, issued_at }.into()
+    Caller { user, is_service, is_admin, service, client, expires_at, token, issued_at, profile: None }.into()
 }
 
 fn own(id: &str) -> v1::CreateRoomRequest {

@@ -147,6 +147,7 @@ impl Lines {
         if let Some(lifetime) = keys.max_lifetime {
             self.number("jwt-max-lifetime-seconds", lifetime);
         }
+        self.text("jwt-profile-claims", if keys.profile_claims { "on" } else { "off" });
     }
 
     fn line(&mut self, name: &str, value: &str) {
@@ -230,7 +231,8 @@ mod tests {
             "",
             "webhooks = 'hooks.toml'\nkafka = 'topic.toml'",
             "jwt-secret-file = ['a', 'b']\njwt-public-key = 'c'\njwt-jwks-url = 'https://id.example/keys'\n\
-             jwt-audience = 'chat'\njwt-skew-seconds = 5\njwt-max-lifetime-seconds = 3600\njwt-scope-claim = 'realm_access.roles'",
+             jwt-audience = 'chat'\njwt-skew-seconds = 5\njwt-max-lifetime-seconds = 3600\njwt-scope-claim = 'realm_access.roles'\n\
+             jwt-profile-claims = 'on'",
             "user-rate = 0\nuser-rooms = 7\nhello-rate = 0\nfailed-token-rate = 0",
             "user-search = 'on'\nown-profile = 'off'",
             "profiles = 'shared-rooms'\npresence = 'everyone'",

@@ -114,6 +114,8 @@ pub struct Keys {
     pub max_lifetime: Option<u32>,
     /// The claim that lists the scopes, in addition to the usual ones.
     pub scope_claim: Option<String>,
+    /// Whether users have the name and the picture that their token names.
+    pub profile_claims: bool,
 }
 
 impl Node {
@@ -251,6 +253,7 @@ impl Identity {
         let (secrets, public_keys) = (files(&options.jwt_secret_file), files(&options.jwt_public_key));
         let (audience, issuer) = (options.jwt_audience.clone(), options.jwt_issuer.clone());
         let scope_claim = options.jwt_scope_claim.clone();
+        let profile_claims = options.jwt_profile_claims == Some(OnOff::On);
         let Some(jwks_url) = &options.jwt_jwks_url else {
             if secrets.is_empty() && public_keys.is_empty() {
                 for (name, given) in [
@@ -259,6 +262,7 @@ impl Identity {
                     ("jwt-skew-seconds", options.jwt_skew_seconds.is_some()),
                     ("jwt-max-lifetime-seconds", options.jwt_max_lifetime_seconds.is_some()),
                     ("jwt-scope-claim", scope_claim.is_some()),
+                    ("jwt-profile-claims", options.jwt_profile_claims.is_some()),
                 ] {
                     ensure!(!given, "{name} goes with jwt-secret-file, jwt-public-key or jwt-jwks-url");
                 }
@@ -266,7 +270,17 @@ impl Identity {
             }
             let (skew, max_lifetime) = (skew(options)?, max_lifetime(options)?);
             let jwks = None;
-            let keys = Keys { secrets, public_keys, jwks, audience, issuer, skew, max_lifetime, scope_claim };
+            let keys = Keys {
+                secrets,
+                public_keys,
+                jwks,
+                audience,
+                issuer,
+                skew,
+                max_lifetime,
+                scope_claim,
+                profile_claims,
+            };
             return Ok(Self::Keys(Box::new(keys)));
         };
         ensure!(
@@ -275,7 +289,17 @@ impl Identity {
         );
         let jwks = Some(jwks_url.parse().with_context(|| format!("jwt-jwks-url {jwks_url:?}"))?);
         let (skew, max_lifetime) = (skew(options)?, max_lifetime(options)?);
-        let keys = Keys { secrets, public_keys, jwks, audience, issuer, skew, max_lifetime, scope_claim };
+        let keys = Keys {
+            secrets,
+            public_keys,
+            jwks,
+            audience,
+            issuer,
+            skew,
+            max_lifetime,
+            scope_claim,
+            profile_claims,
+        };
         Ok(Self::Keys(Box::new(keys)))
     }
 

@@ -161,6 +161,12 @@ pub struct Options {
     #[serde(alias = "jwt_scope_claim")]
     pub jwt_scope_claim: Option<String>,
 
+    /// Whether users have the name and the picture of the claims `name` and `picture` of their tokens,
+    /// see docs/users.md [default: off]
+    #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_PROFILE_CLAIMS", value_name = "on|off")]
+    #[serde(alias = "jwt_profile_claims")]
+    pub jwt_profile_claims: Option<OnOff>,
+
     /// Origins of web pages that may connect, beside the server's own; comma-separated,
     /// such as `https://app.example.org`, with scheme and without a path or wildcards. In
     /// local mode: any on this machine

@@ -102,6 +102,7 @@ async fn a_node_that_has_read_nothing_for_long_ends_all_sessions() {
         expires_at: u64::MAX,
         token: None,
         issued_at: None,
+        profile: None,
     };
     revoking.catch_up_at(BEGIN).await.unwrap();
     let mut live = revocations.begin(&caller);
