@@ -6,6 +6,7 @@ use parlance_client::transport::Door;
 use parlance_proto::v1;
 use parlance_proto::v1::event::Body;
 use parlance_proto::v1::exported_item::Item;
+use parlance_proto::v1::signal::Signal;
 use parlance_proto::v1::{ReportCategory, ReportOutcome, ReportState};
 use parlance_tests::{Conversation, DOORS, Person, Server, fresh, text_of};
 use serde_json::json;
@@ -64,6 +65,66 @@ async fn set_role(owner: &Person, room: &str, user: &str, role: v1::Role) {
         after_seq: None,
     };
     owner.rooms().set_role(request).await.unwrap();
+}
+
+/// The first `count` reports that `at` is told of.
+async fn told(at: &mut Conversation, count: usize) -> Vec<(String, String)> {
+    let mut told = Vec::new();
+    while told.len() < count {
+        if let Signal::ReportMade(made) = at.signal().await {
+            told.push((made.room_id, made.report_id));
+        }
+    }
+    // Each report is signalled in a task of its own.
+    told.sort();
+    told
+}
+
+/// Fails if `at` is told of another one before somebody types.
+async fn is_told_no_more(at: &mut Conversation) {
+    loop {
+        match at.signal().await {
+            Signal::Typing(_) => return,
+            Signal::ReportMade(made) => panic!("{made:?}"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn moderators_are_told_of_reports_that_they_see() {
+    let server = Server::start().await;
+    for door in DOORS {
+        let [alice, bob, carol] = ["alice", "bob", "carol"].map(fresh);
+        let (alice, bob) = (server.person(&alice).await, server.person(&bob).await);
+        let carol = server.person(&carol).await;
+        let room = alice.group(&[&bob, &carol]).await;
+        let of_bob = bob.say(&room, "bad words").await;
+        let of_carol = carol.say(&room, "of an admin").await;
+        set_role(&alice, &room, &carol.id, v1::Role::Admin).await;
+        let (mut at_alice, mut at_bob) = (alice.connect(door).await, bob.connect(door).await);
+        let mut at_carol = carol.connect(door).await;
+
+        let first = at_bob.call(report_of(&room, of_carol)).await.unwrap().report_id;
+        let repeated = report_of(&room, of_bob);
+        let second = at_carol.call(repeated.clone()).await.unwrap().report_id;
+        assert!(at_carol.call(repeated).await.unwrap().is_repeat);
+        // Of a user as such, which is for the app alone.
+        at_bob.call(report_of_user(&carol.id)).await.unwrap();
+        let third = at_alice.call(report_of(&room, of_bob)).await.unwrap().report_id;
+
+        let expected = |ids: &[&String]| {
+            let mut expected: Vec<_> = ids.iter().map(|id| (room.clone(), (*id).clone())).collect();
+            expected.sort();
+            expected
+        };
+        assert_eq!(told(&mut at_alice, 3).await, expected(&[&first, &second, &third]), "{door}");
+        assert_eq!(told(&mut at_carol, 2).await, expected(&[&second, &third]), "not of oneself: {door}");
+        let typing = v1::SendTypingRequest { room_id: room.clone() };
+        at_alice.call(typing).await.unwrap();
+        is_told_no_more(&mut at_bob).await;
+        is_told_no_more(&mut at_carol).await;
+    }
 }
 
 #[tokio::test]

@@ -234,6 +234,10 @@ pub(crate) const OWN_REPORTS_SEARCHED: usize = 2 * MAX_REPORTS_A_DAY;
 /// DynamoDB, and more than they can be expected to have left unread. Further ones are for the app only.
 pub(crate) const MAX_OPEN_REPORTS: usize = 500;
 
+/// Rows of members that are read to find those who are told of a report: some 100 KB on DynamoDB. In larger rooms only
+/// moderators among the first by id are told; the others find it in the list.
+pub(crate) const MAX_REPORT_MEMBERS: usize = 1_000;
+
 /// Attempts to change a report that others change at the same moment.
 pub(crate) const REPORT_TRIES: usize = 8;
 

@@ -16,6 +16,7 @@ mod new_room;
 pub(crate) mod parse;
 mod people;
 mod preferences;
+mod report_signal;
 mod report_view;
 mod reports;
 mod room_view;

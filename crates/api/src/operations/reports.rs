@@ -11,6 +11,7 @@ use parlance_store::UserState;
 use prost::Message as _;
 use tokio::time::Instant;
 
+use super::report_signal::is_shown;
 use super::report_view::{Reader, category_from, report_to_proto};
 use super::{Access, only_the_app, parse};
 use crate::gate::Admitted;
@@ -187,6 +188,9 @@ impl Api {
                 self.erase_from_report(stored.clone(), &account).await?;
             }
         }
+        if !is_repeat {
+            self.tell_moderators(stored);
+        }
         Ok(is_repeat)
     }
 
@@ -227,7 +231,7 @@ impl Api {
             let wanted = (size - scanned).min(self.sizes().page_read);
             let found = self.store().reports(&list, after.as_ref(), wanted).await?;
             let shown = match &access {
-                Some(access) => self.shown_to(caller, access, found.reports).await?,
+                Some(access) => self.shown_to(access, found.reports).await?,
                 None => found.reports,
             };
             let reader = if access.is_some() { Reader::Moderator } else { Reader::App };
@@ -261,23 +265,14 @@ impl Api {
     }
 
     /// Those of `reports`, of messages in one room, that a moderator sees.
-    async fn shown_to(
-        &self,
-        caller: &Admitted,
-        access: &Access,
-        reports: Vec<Report>,
-    ) -> Result<Vec<Report>, Error> {
+    async fn shown_to(&self, access: &Access, reports: Vec<Report>) -> Result<Vec<Report>, Error> {
         let users: BTreeSet<UserId> = reports.iter().map(|report| report.user.clone()).collect();
         let users: Vec<UserId> = users.into_iter().collect();
         let rows = self.store().members_by_id(&access.room.info.id, &users).await?;
         let rows: BTreeMap<&UserId, &Member> = rows.iter().map(|row| (&row.user, row)).collect();
-        let own = access.active_member()?;
         let mut shown = Vec::with_capacity(reports.len());
         for report in reports {
-            let Some(message) = &report.message else { continue };
-            let may_ban =
-                report.user != caller.user && rows.get(&report.user).is_none_or(|row| own.may_ban(row));
-            if may_ban && !report.for_app_only && access.shows(message.seq)? {
+            if is_shown(access, &report, rows.get(&report.user).copied())? {
                 shown.push(report);
             }
         }
@@ -326,7 +321,7 @@ impl Api {
             Err(Error::Refused { .. } | Error::RoomNotFound) => return Err(Error::ReportNotFound),
             access => access?,
         };
-        match self.shown_to(caller, &access, vec![report.clone()]).await?.is_empty() {
+        match self.shown_to(&access, vec![report.clone()]).await?.is_empty() {
             true => Err(Error::ReportNotFound),
             false => Ok(Reader::Moderator),
         }
