@@ -86,7 +86,8 @@ impl LaterVersion {
         let chunk = chunk.with_previous(Some(*expected.nonce()));
         let first = chunk.first_seq();
         let (overlays, sent) = (Vec::new(), Vec::new());
-        let append = Append { expected, chunk, members, overlays, joins, sent, info, invitations: None };
+        let (invitations, listing) = (None, None);
+        let append = Append { expected, chunk, members, overlays, joins, sent, info, invitations, listing };
         self.0.append(&id, append).await.expect("the head is the one that was read");
         first
     }

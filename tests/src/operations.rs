@@ -28,7 +28,7 @@ const fn operation(
 
 /// All unary calls; a test compares the list with the contract.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 60] = [
+pub static OPERATIONS: [Operation; 61] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -81,6 +81,7 @@ pub static OPERATIONS: [Operation; 60] = [
     operation("RoomService/ListRoomInvitations", Method::GET, "/v1/rooms/ROOM/invitations", "{}"),
     operation("RoomService/ImportMessages", Method::POST, "/v1/rooms/ROOM/import", "{}"),
     operation("RoomService/ExportRoom", Method::GET, "/v1/rooms/ROOM/export", "{}"),
+    operation("RoomService/ListDirectory", Method::GET, "/v1/directory", "{}"),
     operation("InboxService/ListInbox", Method::GET, "/v1/inbox", "{}"),
     operation("InboxService/MarkRead", Method::POST, "/v1/rooms/ROOM/read", r#"{"seq": 4, "requestId": "op"}"#),
     operation("InboxService/AcknowledgeDelivery", Method::POST, "/v1/rooms/ROOM/delivered", r#"{"seq": 4, "requestId": "op"}"#),

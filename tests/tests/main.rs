@@ -18,6 +18,7 @@ mod commands;
 mod consumers;
 mod contention;
 mod default_permissions;
+mod directory;
 mod erasure;
 mod events;
 mod exactly_once;

@@ -34,7 +34,7 @@ type Row = (&'static str, [&'static str; 12]);
 
 /// The result of each operation in a group that hides its history from newcomers.
 #[rustfmt::skip]
-const GROUP: [Row; 65] = [
+const GROUP: [Row; 66] = [
     // Service/Method                        anonymous outsider invited  bob           muted         newcomer removed  banned   admin         owner    service       moderator
     ("ChatService/SendMessage",             [NO_TOKEN, NO,      NO,      OK,           MUTED,        OK,      NO,      NO,      OK,           OK,      OK,           OK]),
     ("ChatService/GetMessage",              [NO_TOKEN, NO,      NO,      OK,           OK,           UNSEEN,  UNSEEN,  UNSEEN,  OK,           OK,      OK,           OK]),
@@ -94,6 +94,7 @@ const GROUP: [Row; 65] = [
     ("RoomService/ListRoomInvitations",     [NO_TOKEN, NO,      NO,      ROLE,         ROLE,         ROLE,    NO,      NO,      OK,           OK,      OK,           OK]),
     ("RoomService/ImportMessages",          [NO_TOKEN, SCOPE,   SCOPE,   SCOPE,        SCOPE,        SCOPE,   SCOPE,   SCOPE,   SCOPE,        SCOPE,   OK,           OK]),
     ("RoomService/ExportRoom",              [NO_TOKEN, SCOPE,   SCOPE,   SCOPE,        SCOPE,        SCOPE,   SCOPE,   SCOPE,   SCOPE,        SCOPE,   OK,           OK]),
+    ("RoomService/ListDirectory",           [NO_TOKEN, OK,      OK,      OK,           OK,           OK,      OK,      OK,      OK,           OK,      OK,           OK]),
     ("InboxService/ListInbox",              [NO_TOKEN, OK,      OK,      OK,           OK,           OK,      OK,      OK,      OK,           OK,      OK,           OK]),
     ("InboxService/MarkRead",               [NO_TOKEN, NO,      NO,      OK,           OK,           OK,      NO,      NO,      OK,           OK,      NO,           NO]),
     ("InboxService/AcknowledgeDelivery",    [NO_TOKEN, NO,      NO,      OK,           OK,           OK,      NO,      NO,      OK,           OK,      NO,           NO]),

@@ -290,6 +290,7 @@ fn refused(refusal: Refusal, message: String) -> Failure {
         Refusal::DataTooLarge(_) => Failure::field("data", message),
         Refusal::NotSender => failure(PermissionDenied, "not_sender"),
         Refusal::DirectRoom => failure(FailedPrecondition, "direct_room"),
+        Refusal::NotListable => Failure::field("listed", message),
         Refusal::NotJoinable => failure(PermissionDenied, "not_joinable"),
         Refusal::Removed => failure(PermissionDenied, "removed"),
         Refusal::Banned { until } => lasting(failure(PermissionDenied, "banned"), until),

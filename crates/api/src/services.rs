@@ -229,6 +229,7 @@ impl RoomService for Services {
         delete_room(DeleteRoomRequest) -> DeleteRoomResponse;
         get_direct_room(GetDirectRoomRequest) -> GetDirectRoomResponse;
         list_rooms(ListRoomsRequest) -> ListRoomsResponse;
+        list_directory(ListDirectoryRequest) -> ListDirectoryResponse;
         add_members(AddMembersRequest) -> AddMembersResponse;
         remove_member(RemoveMemberRequest) -> RemoveMemberResponse;
         list_members(ListMembersRequest) -> ListMembersResponse;

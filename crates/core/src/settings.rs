@@ -42,6 +42,8 @@ pub struct Settings {
     pub archived: bool,
     /// Seconds between two messages of one member, except owner and admins; 0 for no such limit.
     pub slow_mode: u32,
+    /// Whether the directory has it; channels only.
+    pub listed: bool,
 }
 
 impl Settings {

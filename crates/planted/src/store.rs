@@ -5,13 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parlance_core::{
     Append, Blocks, Body, Chunk, Creation, Cursors, Entry, Event, FoldedName, Interval, Invitations, Member,
-    Overlay, Report, ReportId, ReportList, ReportPlace, RequestId, RoomId, SeqRange, Timestamp, Unknown,
-    UserId,
+    Overlay, Report, ReportId, ReportList, ReportPlace, RequestId, RoomId, SeqRange, Timestamp, TitlePlace,
+    Unknown, UserId,
 };
 use parlance_store::{
-    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, InvitationStore, Invited,
-    LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError,
-    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, DirectoryStore, FoundReports, FoundRooms, FoundUsers,
+    InvitationStore, Invited, LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore,
+    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 
 use crate::plant::Plant;
@@ -324,6 +324,18 @@ impl InvitationStore for PlantedStore {
 
     async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {
         self.inner.forget_invited(user, old).await
+    }
+}
+
+#[async_trait]
+impl DirectoryStore for PlantedStore {
+    async fn listed_rooms(
+        &self,
+        prefix: &FoldedName,
+        after: Option<&TitlePlace>,
+        limit: usize,
+    ) -> Result<FoundRooms, StoreError> {
+        self.inner.listed_rooms(prefix, after, limit).await
     }
 }
 

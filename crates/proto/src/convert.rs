@@ -89,6 +89,7 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
         frozen: settings.frozen,
         slow_mode_seconds: settings.slow_mode,
         archived: settings.archived,
+        listed: settings.listed,
     }
 }
 

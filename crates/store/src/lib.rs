@@ -9,6 +9,7 @@ mod block_store;
 pub mod consumers;
 pub mod contacts;
 mod created;
+mod directory_store;
 #[cfg(feature = "dynamodb")]
 mod dynamo;
 mod embedded;
@@ -39,6 +40,7 @@ mod user_store;
 pub use block_store::{BlockError, BlockStore};
 pub use created::Created;
 #[cfg(feature = "dynamodb")]
+pub use directory_store::{DirectoryStore, FoundRooms, ListedRoom};
 pub use dynamo::{Dynamo, DynamoFeed, DynamoOptions, OtherFleet, TableOptions, TableReport};
 pub use embedded::{Durability, Embedded, OpenError, Options};
 pub use error::{AppendError, StoreError};

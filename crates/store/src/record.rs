@@ -9,7 +9,7 @@ use parlance_core::{
 use parlance_proto::event::unknown_fields;
 use parlance_proto::storage::v1::{
     BlockRecord, BlocksRecord, ChunkRecord, CursorsRecord, InvitationRecord, InvitationsRecord,
-    InvitedRecord, MemberRecord, OverlayRecord, RoomRecord, RoomSettings, UserRecord,
+    InvitedRecord, ListedRecord, MemberRecord, OverlayRecord, RoomRecord, RoomSettings, UserRecord,
 };
 use parlance_proto::{data, stored};
 use prost::Message;
@@ -333,6 +333,16 @@ pub(crate) fn encode_invited(seq: u64) -> Vec<u8> {
 pub(crate) fn decode_invited(user: &UserId, bytes: &[u8]) -> Result<u64, StoreError> {
     let record = InvitedRecord::decode(bytes).map_err(|_| damaged("the invitations", user))?;
     Ok(record.seq)
+}
+
+pub(crate) fn encode_listed(members: u64) -> Vec<u8> {
+    ListedRecord { member_count: members }.encode_to_vec()
+}
+
+pub(crate) fn decode_listed(room: &RoomId, bytes: &[u8]) -> Result<u64, StoreError> {
+    let record =
+        ListedRecord::decode(bytes).map_err(|_| damaged("the listing", format_args!("room {room}")))?;
+    Ok(record.member_count)
 }
 
 #[cfg(test)]

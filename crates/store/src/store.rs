@@ -2,7 +2,9 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::room_ids::RoomIds;
-use crate::{BlockStore, InvitationStore, LogStore, MarkStore, MemberStore, ReportStore, UserStore};
+use crate::{
+    BlockStore, DirectoryStore, InvitationStore, LogStore, MarkStore, MemberStore, ReportStore, UserStore,
+};
 
 /// The tables of Parlance.
 ///
@@ -10,7 +12,7 @@ use crate::{BlockStore, InvitationStore, LogStore, MarkStore, MemberStore, Repor
 /// are safe to repeat.
 #[async_trait]
 pub trait Store:
-    LogStore + MemberStore + MarkStore + UserStore + BlockStore + ReportStore + InvitationStore
+    LogStore + MemberStore + MarkStore + UserStore + BlockStore + ReportStore + InvitationStore + DirectoryStore
 {
     /// A random id of this store, of letters and digits. A copy of the store, or one restored from a backup, has
     /// another one. Must be called first: it also determines the minimum epoch of the store's rooms.

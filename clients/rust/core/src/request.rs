@@ -109,6 +109,7 @@ requests! {
     ListRoomInvitations: ListRoomInvitationsRequest -> ListRoomInvitationsResponse,
     ImportMessages: ImportMessagesRequest -> ImportMessagesResponse,
     ExportRoom: ExportRoomRequest -> ExportRoomResponse,
+    ListDirectory: ListDirectoryRequest -> ListDirectoryResponse,
     GetServer: GetServerRequest -> GetServerResponse,
 }
 
@@ -259,6 +260,7 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         // Its numbers make it safe to repeat, which is left to the caller.
         | Operation::ImportMessages(_)
         | Operation::ExportRoom(_)
+        | Operation::ListDirectory(_)
         | Operation::ListReceipts(_) => return None,
     })
 }

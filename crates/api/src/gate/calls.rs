@@ -121,6 +121,7 @@ calls! {
         GetRoom GetRoomRequest,
         GetDirectRoom GetDirectRoomRequest,
         ListRooms ListRoomsRequest,
+        ListDirectory ListDirectoryRequest,
         ListMembers ListMembersRequest,
         ListBans ListBansRequest,
         ListInvitations ListInvitationsRequest,

@@ -4,6 +4,7 @@
 mod accounts;
 mod blocks;
 mod consent;
+mod directory;
 mod erasure;
 mod export;
 mod history;
@@ -222,6 +223,7 @@ impl Api {
             ListRoomInvitations list_room_invitations;
             ImportMessages import_messages;
             ExportRoom export_room;
+            ListDirectory list_directory;
         })
     }
 

@@ -261,6 +261,9 @@ fn settings(kind: RoomKind, settings: Option<&v1::RoomSettings>) -> Result<Setti
     if kind == RoomKind::Direct && *given != empty {
         return Err(parse::field("settings", "a direct room has none"));
     }
+    if kind != RoomKind::Channel && given.listed {
+        return Err(parse::field("settings.listed", "only channels are in the directory"));
+    }
     let visibility = match given.history_visibility {
         0 => usual,
         _ => visibility("settings.history_visibility", given.history_visibility())?,
@@ -279,5 +282,6 @@ fn settings(kind: RoomKind, settings: Option<&v1::RoomSettings>) -> Result<Setti
         frozen: given.frozen,
         archived: given.archived,
         slow_mode: parse::slow_mode("settings.slow_mode_seconds", given.slow_mode_seconds)?,
+        listed: given.listed,
     })
 }

@@ -74,12 +74,17 @@ pub(crate) fn name(name: &str) -> Result<Name, Error> {
     Name::parse_new(name).map_err(|error| field("name", error))
 }
 
-/// The beginning of names to search for.
-pub(crate) fn name_prefix(name: &str, prefix: &str) -> Result<FoldedName, Error> {
+/// The beginning of names or titles to search for, or nothing.
+pub(crate) fn prefix(name: &str, prefix: &str) -> Result<FoldedName, Error> {
     if prefix.len() > MAX_NAME_BYTES {
         return Err(field(name, format!("must be at most {MAX_NAME_BYTES} bytes")));
     }
-    let prefix = FoldedName::of(prefix);
+    Ok(FoldedName::of(prefix))
+}
+
+/// The beginning of names to search for.
+pub(crate) fn name_prefix(name: &str, given: &str) -> Result<FoldedName, Error> {
+    let prefix = prefix(name, given)?;
     if prefix.is_empty() { Err(field(name, "must not be blank")) } else { Ok(prefix) }
 }
 

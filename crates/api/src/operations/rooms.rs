@@ -121,6 +121,7 @@ impl Api {
                 .slow_mode_seconds
                 .map(|seconds| parse::slow_mode("slow_mode_seconds", seconds))
                 .transpose()?,
+            listed: request.listed,
         };
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         let outcome = self.change(caller, asked, Action::Update(change)).await?;

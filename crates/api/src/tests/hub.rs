@@ -211,6 +211,7 @@ async fn settings_are_read_again_after_an_unknown_event() {
         sent: Vec::new(),
         info: Some(info),
         invitations: None,
+        listing: None,
     };
     store.append(&nodes.room, append).await.unwrap();
     nodes.node.api.hub().observe(&nodes.room, &chunk).unwrap_err();

@@ -229,6 +229,8 @@ pub struct SettingsChange {
     pub archived: Option<bool>,
     /// Seconds between two messages of one member; 0 lifts the limit.
     pub slow_mode: Option<u32>,
+    /// Whether the directory has it; channels only.
+    pub listed: Option<bool>,
 }
 
 /// Why a command is refused. A refusal changes nothing.
@@ -276,6 +278,9 @@ pub enum Refusal {
     /// Members of a direct room never change.
     #[error("a direct room has no members or settings to change")]
     DirectRoom,
+    /// Only channels are in the directory.
+    #[error("only channels are in the directory")]
+    NotListable,
     /// Only channels can be joined.
     #[error("only channels can be joined; ask to be added")]
     NotJoinable,

@@ -1,8 +1,8 @@
 use super::draft::{Append, InvitationsChange};
 use super::state::{Room, RoomInfo};
 use crate::{
-    Body, Chunk, Event, Head, Invitation, Invitations, Mark, Member, Nonce, RequestId, Role, RoomId,
-    RoomKind, Settings, Timestamp, Unknown, UserId,
+    Body, Chunk, Event, Head, Invitation, Invitations, Listing, ListingChange, Mark, Member, Nonce,
+    RequestId, Role, RoomId, RoomKind, Settings, Timestamp, Unknown, UserId,
 };
 
 /// A room to be created: the only append at seq 1.
@@ -129,6 +129,7 @@ impl Creation {
             .collect();
         let chunk = Chunk::new(nonce, events, 0, members.len() as u64)
             .unwrap_or_else(|| unreachable!("the events rise from 1"));
+        let listing = ListingChange::between(None, Listing::of(&info, members.len() as u64));
         let append = Append {
             expected: Head::none(),
             chunk,
@@ -138,6 +139,7 @@ impl Creation {
             sent: Vec::new(),
             info: None,
             invitations: None,
+            listing,
         };
         Self { info, append }
     }

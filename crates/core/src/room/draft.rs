@@ -9,8 +9,8 @@ use crate::limits::{
     MAX_TEXT_BYTES,
 };
 use crate::{
-    Body, Chunk, Event, Head, Invitations, Mark, Member, Nonce, Overlay, RequestId, Timestamp, Unknown,
-    UserId,
+    Body, Chunk, Event, Head, Invitations, Listing, ListingChange, Mark, Member, Nonce, Overlay, RequestId,
+    Timestamp, Unknown, UserId,
 };
 
 /// Commands decided on top of a room but not stored yet: the contents of one append.
@@ -27,7 +27,8 @@ pub struct Draft {
     member_count: u64,
     changed_members: BTreeSet<UserId>,
     changed_messages: BTreeSet<u64>,
-    info_changed: bool,
+    /// The room's data before the first event that changes it.
+    old_info: Option<RoomInfo>,
     invitations_changed: bool,
     /// See [`InvitationsChange::rooms`].
     invited: BTreeMap<UserId, Option<u64>>,
@@ -69,6 +70,8 @@ pub struct Append {
     pub info: Option<RoomInfo>,
     /// The invitations to the room, if they changed.
     pub invitations: Option<InvitationsChange>,
+    /// The room's row in the directory, if it changed.
+    pub listing: Option<ListingChange>,
 }
 
 /// A change of the invitations to a room.
@@ -104,7 +107,7 @@ impl Draft {
             member_count: base.member_count(),
             changed_members: BTreeSet::new(),
             changed_messages: BTreeSet::new(),
-            info_changed: false,
+            old_info: None,
             invitations_changed: false,
             invited: BTreeMap::new(),
             outsiders: BTreeSet::new(),
@@ -196,14 +199,22 @@ impl Draft {
         let Some(chunk) = Chunk::new(nonce, events, message_count, member_count) else { return (None, room) };
         let chunk = chunk.with_previous(Some(*base.nonce()));
         room.head = chunk.head();
-        let info = self.info_changed.then(|| room.info.clone());
+        let listing = if self.old_info.is_some() || member_count != base.member_count() {
+            let before = self.old_info.as_ref().unwrap_or(&room.info);
+            let before = Listing::of(before, base.member_count());
+            ListingChange::between(before, Listing::of(&room.info, member_count))
+        } else {
+            None
+        };
+        let info = self.old_info.map(|_| room.info.clone());
         let invitations = room.invitations.as_ref().filter(|_| self.invitations_changed);
         let invitations = invitations.map(|all| {
             let rooms = self.invited.into_iter().collect();
             InvitationsChange { all: Invitations::clone(all), rooms }
         });
         let sent = sent.into_iter().collect();
-        (Some(Append { expected: base, chunk, members, overlays, joins, sent, info, invitations }), room)
+        let expected = base;
+        (Some(Append { expected, chunk, members, overlays, joins, sent, info, invitations, listing }), room)
     }
 
     /// The time taken as the log's end. Time windows are measured by the log's own
@@ -251,7 +262,9 @@ impl Draft {
         match &body {
             Body::Message(message) => {
                 self.message_count += 1;
-                self.info_changed |= message.imported.is_some();
+                if message.imported.is_some() {
+                    self.old_info.get_or_insert_with(|| self.room.info.clone());
+                }
                 let row = self.room.members.get(actor);
                 if !row.is_some_and(|row| row.as_ref().is_some_and(Member::is_active)) {
                     self.outsiders.insert(actor.clone());
@@ -276,7 +289,9 @@ impl Draft {
             | Body::RoleChanged { user, .. } => {
                 self.changed_members.insert(user.clone());
             }
-            Body::RoomChanged { .. } | Body::RoomDeleted => self.info_changed = true,
+            Body::RoomChanged { .. } | Body::RoomDeleted => {
+                self.old_info.get_or_insert_with(|| self.room.info.clone());
+            }
             _ => {}
         }
         self.changed_messages.extend(body.target());

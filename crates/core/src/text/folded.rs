@@ -1,6 +1,6 @@
 //! Names as they are searched.
 
-use super::Name;
+use super::{Name, Title};
 
 /// A name without differences of case and spacing: two users who are searched alike have equal ones. Empty if nothing
 /// of the name is left.
@@ -39,6 +39,13 @@ impl FoldedName {
 fn folded(c: char) -> impl Iterator<Item = char> {
     let c = if c == 'İ' { 'i' } else { c };
     c.to_lowercase().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
+}
+
+impl Title {
+    /// The form in which it is searched; empty if there is none.
+    pub fn folded(&self) -> FoldedName {
+        FoldedName::of(self.as_str())
+    }
 }
 
 impl Name {

@@ -41,6 +41,11 @@ fn invitations_written_apart_from_the_log() {
 }
 
 #[test]
+fn a_row_in_the_directory_written_apart_from_the_log() {
+    check(Fault::ListingApart, &["directory"]);
+}
+
+#[test]
 fn marks_that_move_back() {
     check(Fault::MarksMoveBack, &["went back from"]);
 }
@@ -52,7 +57,7 @@ fn a_floor_written_with_the_settings() {
 
 #[test]
 fn an_answer_before_the_write_is_durable() {
-    check(Fault::AnswersEarly, &["is not in the log"]);
+    check(Fault::AnswersEarly, &["is not in the log", "was done 2 times"]);
 }
 
 #[test]

@@ -94,6 +94,7 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
         frozen: settings.frozen,
         slow_mode_seconds: settings.slow_mode,
         archived: settings.archived,
+        listed: settings.listed,
     }
 }
 
@@ -139,6 +140,7 @@ pub fn settings_from(settings: &v1::RoomSettings) -> core::Settings {
         frozen: settings.frozen,
         slow_mode: settings.slow_mode_seconds,
         archived: settings.archived,
+        listed: settings.listed,
     }
 }
 

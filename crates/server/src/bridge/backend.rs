@@ -198,6 +198,7 @@ mod tests {
             "GetUnreadTotal",
             "ListBans",
             "ListBlocked",
+            "ListDirectory",
             "GetUser",
             "GetUsers",
             "ListEvents",

@@ -91,5 +91,6 @@ fn append(tail: &Chunk, nonce: Nonce, event: Event) -> Option<Append> {
         sent,
         info: None,
         invitations: None,
+        listing: None,
     })
 }

@@ -5,13 +5,13 @@ use async_trait::async_trait;
 use parlance_core::{
     Append, Blocks, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event,
     FoldedName, Invitations, Member, Overlay, Report, ReportId, ReportList, ReportPlace, RoomId, SeqRange,
-    TimeSource, Timestamp, UserId,
+    TimeSource, Timestamp, TitlePlace, UserId,
 };
 use parlance_planted::Plant;
 use parlance_store::{
-    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, InvitationStore, Invited,
-    LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError,
-    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, DirectoryStore, FoundReports, FoundRooms, FoundUsers,
+    InvitationStore, Invited, LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore,
+    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use tokio::time::sleep;
 
@@ -353,6 +353,18 @@ impl InvitationStore for NodeStore {
 
     async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {
         self.write(|tables| tables.forget_invited(user, old)).await
+    }
+}
+
+#[async_trait]
+impl DirectoryStore for NodeStore {
+    async fn listed_rooms(
+        &self,
+        prefix: &FoldedName,
+        after: Option<&TitlePlace>,
+        limit: usize,
+    ) -> Result<FoundRooms, StoreError> {
+        self.read(|tables| tables.listed_rooms(prefix, after, limit)).await
     }
 }
 

@@ -3,12 +3,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use parlance_core::{
     Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Invitations, Member, Overlay, Report,
-    ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, UserId,
+    ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
 };
 use parlance_store::{
-    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, InvitationStore, Invited,
-    LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError,
-    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, DirectoryStore, FoundReports, FoundRooms, FoundUsers,
+    InvitationStore, Invited, LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore,
+    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 
 use super::Tables;
@@ -224,6 +224,18 @@ impl InvitationStore for MemoryStore {
     async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {
         self.tables().forget_invited(user, old);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl DirectoryStore for MemoryStore {
+    async fn listed_rooms(
+        &self,
+        prefix: &FoldedName,
+        after: Option<&TitlePlace>,
+        limit: usize,
+    ) -> Result<FoundRooms, StoreError> {
+        Ok(self.tables().listed_rooms(prefix, after, limit))
     }
 }
 

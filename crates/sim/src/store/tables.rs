@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, FoldedName, Invitations, Member,
-    Overlay, RoomId, RoomIdKey, RoomInfo, SeqRange, Timestamp, TooManyBlocks, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, FoldedName, Invitations, Listing,
+    Member, Overlay, RoomId, RoomIdKey, RoomInfo, SeqRange, Timestamp, TitlePlace, TooManyBlocks, UserId,
 };
 use parlance_store::{
-    AppendError, Created, FoundUsers, Invited, NamePlace, Preferences, PreferencesChange, RoomIds,
-    StoredRoom, User, UserChange, UserRoom, UserRooms, UserState,
+    AppendError, Created, FoundRooms, FoundUsers, Invited, ListedRoom, NamePlace, Preferences,
+    PreferencesChange, RoomIds, StoredRoom, User, UserChange, UserRoom, UserRooms, UserState,
 };
 
 use super::feed::{Consumers, FeedLog};
@@ -349,6 +349,28 @@ impl Tables {
         places.truncate(limit);
         let users = places.iter().filter_map(|place| self.user(&place.user)).collect();
         FoundUsers { users, next: places.pop().filter(|_| places.len() + 1 == limit) }
+    }
+
+    /// Computed from the rooms, as the rows of other stores should be.
+    pub(super) fn listed_rooms(
+        &self,
+        prefix: &FoldedName,
+        after: Option<&TitlePlace>,
+        limit: usize,
+    ) -> FoundRooms {
+        let rows = self.rooms.values().filter_map(|row| {
+            let members = row.tail()?.head().member_count();
+            Some((Listing::of(&row.info, members)?, row.info.clone()))
+        });
+        let mut rows: Vec<_> = rows
+            .filter(|(listing, _)| listing.place.title.starts_with(prefix))
+            .filter(|(listing, _)| after.is_none_or(|after| listing.place > *after))
+            .collect();
+        rows.sort_by(|(one, _), (other, _)| one.place.cmp(&other.place));
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| rows.len() == limit).map(|(listing, _)| listing.place.clone());
+        let rooms = rows.into_iter().map(|(listing, info)| ListedRoom { info, members: listing.members });
+        FoundRooms { rooms: rooms.collect(), damaged: Vec::new(), next }
     }
 
     pub(super) fn update_user(

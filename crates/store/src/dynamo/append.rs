@@ -28,6 +28,9 @@ impl Dynamo {
         if let Some(change) = &append.invitations {
             self.add_invitations(&mut transaction, &info.id, change, None)?;
         }
+        if let Some(change) = &append.listing {
+            self.add_listing(&mut transaction, change)?;
+        }
         let id = info.id.clone();
         let new = StoredRoom { info, tail: append.chunk };
         let ended = self.commit(CREATE, &transaction).await?;
@@ -50,7 +53,8 @@ impl Dynamo {
             return Err(AppendError::HeadMoved);
         }
         let has_rows = !append.members.is_empty() || !append.overlays.is_empty();
-        let alone = !has_rows && append.info.is_none() && append.invitations.is_none();
+        let has_more = append.info.is_some() || append.invitations.is_some() || append.listing.is_some();
+        let alone = !has_rows && !has_more;
         if alone { self.put_chunk(room, &append.chunk).await } else { self.put_all(room, &append).await }
     }
 
@@ -114,6 +118,9 @@ impl Dynamo {
         if let Some(change) = &append.invitations {
             let stored = self.stored_invitations(room).await?;
             self.add_invitations(&mut transaction, room, change, stored.as_ref())?;
+        }
+        if let Some(change) = &append.listing {
+            self.add_listing(&mut transaction, change)?;
         }
         if let Some(info) = &append.info {
             let key = rooms::room_key(room);

@@ -16,6 +16,7 @@ mod identity;
 mod invitations;
 mod item;
 mod limits;
+mod listed;
 mod log;
 mod members;
 mod messages;
@@ -48,15 +49,15 @@ pub use self::options::DynamoOptions;
 pub use self::streams::DynamoFeed;
 pub use self::tables::{TableOptions, TableReport};
 use crate::{
-    AppendError, BlockError, BlockStore, Created, FoundReports, FoundUsers, InvitationStore, Invited,
-    LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError,
-    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, BlockError, BlockStore, Created, DirectoryStore, FoundReports, FoundRooms, FoundUsers,
+    InvitationStore, Invited, LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore,
+    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use async_trait::async_trait;
 use limits::GATHER;
 use parlance_core::{
     Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Invitations, Member, Overlay, Report,
-    ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, UserId,
+    ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
 };
 
 /// Sorts before every character of an id: `{id}!` sorts after `id` and before any longer id.
@@ -318,6 +319,18 @@ impl InvitationStore for Dynamo {
 
     async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {
         self.forget(user, old).await
+    }
+}
+
+#[async_trait]
+impl DirectoryStore for Dynamo {
+    async fn listed_rooms(
+        &self,
+        prefix: &FoldedName,
+        after: Option<&TitlePlace>,
+        limit: usize,
+    ) -> Result<FoundRooms, StoreError> {
+        self.rooms_by_title(prefix, after, limit).await
     }
 }
 

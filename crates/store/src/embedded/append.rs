@@ -2,9 +2,9 @@ use parlance_core::{Append, Creation, Cursors, RoomId};
 use parlance_proto::storage::v1::{CursorsRecord, MemberRecord};
 
 use super::invitation_rows::Rows;
-use super::keys;
 use super::tables::Table;
 use super::transaction::Transaction;
+use super::{keys, listed_rows};
 use crate::record::{
     Place, carry_unknown, carry_unknown_of_room, decode_place, decode_room, encode_member, encode_overlay,
     encode_place, encode_room,
@@ -83,6 +83,7 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
         None => None,
     };
     let invitations = append.invitations.as_ref().map(|change| Rows::read(txn, room, change)).transpose()?;
+    let listing = append.listing.as_ref().map(|change| listed_rows::Rows::read(txn, change)).transpose()?;
 
     txn.put_chunk(room, &append.chunk);
     let changed = append.members.iter().map(|member| (room.clone(), member.user.clone()));
@@ -104,6 +105,9 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
         txn.put(Table::Rooms, key, row);
     }
     if let Some(rows) = invitations {
+        rows.write(txn);
+    }
+    if let Some(rows) = listing {
         rows.write(txn);
     }
     Ok(())

@@ -13,7 +13,7 @@ use std::path::Path;
 use parlance_core::{
     Body, Chunk, Cursors, Data, Emoji, Event, ImageUrl, Interval, Invitation, Invitations, Mark, Member,
     Message, Mute, Name, Overlay, Reason, RequestId, Role, RoomId, RoomInfo, RoomKind, Settings, Standing,
-    Text, Timestamp, Title, Topic, Unknown, UserId, Visibility,
+    Text, Timestamp, Title, TitlePlace, Topic, Unknown, UserId, Visibility,
 };
 
 use parlance_proto::storage::v1::{self, MemberRecord, OverlayRecord, RoomRecord, UserRecord};
@@ -259,6 +259,14 @@ fn invitations() {
     check("invited", 300, |seq| encode_invited(*seq), |bytes| decode_invited(&user("bob"), bytes));
     check_bytes("key-invitations", &keys::invitations(room().as_str()));
     check_bytes("key-invited", &keys::invited("bob", room().as_str()));
+}
+
+#[test]
+fn listed() {
+    let place = TitlePlace { title: Title::parse("Big News").unwrap().folded(), room: room() };
+    check("listed", 120, |members| encode_listed(*members), |bytes| decode_listed(&room(), bytes));
+    check_bytes("key-listed", &keys::listed(&place));
+    assert_eq!(keys::title_place(&keys::listed(&place)), Some(place));
 }
 
 #[test]

@@ -14,12 +14,13 @@
 //! | members | `#reports`, 0, name of a list, 0, place, 0 | nothing: the report of that place is in the list |
 //! | members | `#invitations`, 0, room id, 0 | `InvitationsRecord` |
 //! | members | `#invited`, 0, user id, 0, room id, 0 | `InvitedRecord` |
+//! | members | `#listed`, 0, folded title, 0, room id, 0 | `ListedRecord`: where channels are found by title |
 //! | user_rooms | user id, 0, room id, 0 | `CursorsRecord` |
 //! | consumers | consumer, 0 | `ConsumerRecord` |
 //! | consumers | consumer, 0, room id, 0 | `ConsumerRoomRecord` |
 //! | feed, which is apart | number of the commit, 8 bytes big endian | `FeedRecord` |
 
-use parlance_core::{FoldedName, ReportId, ReportList, ReportPlace, RoomId};
+use parlance_core::{FoldedName, ReportId, ReportList, ReportPlace, RoomId, TitlePlace};
 
 use crate::NamePlace;
 
@@ -108,6 +109,26 @@ pub(super) fn names(prefix: &str) -> Vec<u8> {
 pub(super) fn folded(key: &[u8]) -> Option<FoldedName> {
     let name = key.strip_prefix(b"#names\0")?.split(|byte| *byte == 0).next()?;
     Some(FoldedName::of(std::str::from_utf8(name).ok()?))
+}
+
+/// The row of a room in the directory.
+pub(super) fn listed(place: &TitlePlace) -> Vec<u8> {
+    let mut key = titles(place.title.as_str());
+    key.push(0);
+    key.extend(id(place.room.as_str()));
+    key
+}
+
+/// What the keys of all titles that begin with `prefix` begin with.
+pub(super) fn titles(prefix: &str) -> Vec<u8> {
+    [b"#listed\0", prefix.as_bytes()].concat()
+}
+
+/// The place in a key made by [`listed`].
+pub(super) fn title_place(key: &[u8]) -> Option<TitlePlace> {
+    let title = key.strip_prefix(b"#listed\0")?.split(|byte| *byte == 0).next()?;
+    let title = FoldedName::of(std::str::from_utf8(title).ok()?);
+    Some(TitlePlace { title, room: RoomId::parse(last_id(key)?).ok()? })
 }
 
 pub(super) fn chunk(room: &RoomId, seq: u64) -> Vec<u8> {

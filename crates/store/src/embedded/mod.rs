@@ -17,6 +17,8 @@ mod keys;
 #[cfg(test)]
 mod later;
 mod limits;
+mod listed;
+mod listed_rows;
 mod members;
 mod open;
 mod opened;

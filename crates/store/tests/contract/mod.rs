@@ -6,6 +6,7 @@ pub(crate) mod fixture;
 
 pub(crate) mod blocks;
 pub(crate) mod cursors;
+pub(crate) mod directory;
 pub(crate) mod identity;
 pub(crate) mod invitations;
 pub(crate) mod later;
@@ -25,6 +26,11 @@ macro_rules! contract {
                 concurrent_blocks_are_all_kept
                 blocks_are_in_no_list_of_rooms_or_members
                 the_number_of_blocks_is_bounded
+            }
+            directory {
+                listed_channels_are_paged_by_title
+                a_row_of_the_directory_follows_its_room
+                the_directory_is_in_no_list_of_rooms_or_members
             }
             identity {
                 a_store_has_one_identity

@@ -128,7 +128,9 @@ impl Node {
                 after: Some(self.head()),
                 action: action.clone(),
             };
-            if let Action::Accept | Action::Decline = action {
+            if let Action::Accept | Action::Decline | Action::Join = action
+                && self.room.member(actor).is_none()
+            {
                 draft.room_mut().load_member((*actor).clone(), None);
             }
             if let Action::Add { users } | Action::Invite { users, .. } = action {

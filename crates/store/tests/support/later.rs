@@ -80,5 +80,6 @@ pub(crate) fn append(room: &Room, actor: &UserId, bodies: &[Vec<u8>], members: &
         sent: Vec::new(),
         info: None,
         invitations: None,
+        listing: None,
     }
 }

@@ -14,6 +14,7 @@ pub(super) fn update(
     let is_named = change.title.is_some() || change.topic.is_some() || change.visibility.is_some();
     let is_managed = change.slow_mode.is_some() || change.archived.is_some();
     let is_shared = is_named || change.permissions != Permissions::default() || is_managed;
+    let is_shared = is_shared || change.listed.is_some();
     if is_shared || !matches!(authority, Authority::App { .. }) {
         view.not_direct()?;
     }
@@ -24,6 +25,9 @@ pub(super) fn update(
     // Slow mode is part of moderation, and archiving ends everybody's part: no permission gives either to members.
     if is_managed {
         at_least(actor, Role::Admin)?;
+    }
+    if change.listed == Some(true) && view.room.info.kind != RoomKind::Channel {
+        return Err(Refusal::NotListable.into());
     }
     let before = &view.room.info.settings;
     let mut settings = before.clone();
@@ -44,6 +48,7 @@ pub(super) fn update(
     settings.frozen = change.frozen.unwrap_or(before.frozen);
     settings.archived = change.archived.unwrap_or(before.archived);
     settings.slow_mode = change.slow_mode.unwrap_or(before.slow_mode);
+    settings.listed = change.listed.unwrap_or(before.listed);
     if settings == *before {
         return Ok(Vec::new());
     }

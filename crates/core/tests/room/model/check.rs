@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use parlance_core::{Body, Cursors, Outcome, Refusal, Unread, UserId};
+use parlance_core::{Body, Cursors, Outcome, Refusal, RoomKind, Unread, UserId};
 
 use super::cluster::{Cluster, Op};
 use super::truth::{Truth, ensure};
@@ -119,6 +119,13 @@ fn projections(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
             "{user} finds no {invitation:?} of the invitations"
         );
     }
+    let is_listed = store.info.kind == RoomKind::Channel && store.info.settings.listed;
+    let members = truth.members.values().filter(|member| member.is_active()).count() as u64;
+    let listed: Vec<_> =
+        store.directory.iter().map(|(place, members)| (place.title.as_str(), *members)).collect();
+    let row = (store.info.settings.title.as_str(), members);
+    let expected = if is_listed && members > 0 && !row.0.is_empty() { vec![row] } else { Vec::new() };
+    ensure!(listed == expected, "the directory has {listed:?}, the log {expected:?}");
     ensure!(store.overlays.keys().all(|seq| truth.messages.contains_key(seq)), "an overlay of no message");
     for (user, row) in &truth.members {
         let Cursors { read, .. } = store.cursors.get(user).ok_or("a member without a mark")?;

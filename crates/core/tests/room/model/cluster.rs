@@ -223,6 +223,9 @@ impl Cluster {
                 let title = Some(Title::parse(["red", "green", "blue"][*title]).unwrap());
                 Action::Update(SettingsChange { title, ..SettingsChange::default() })
             }
+            What::List { listed } => {
+                Action::Update(SettingsChange { listed: Some(*listed), ..SettingsChange::default() })
+            }
             What::Show { all } => {
                 let visibility = Some(if *all { Visibility::All } else { Visibility::SinceJoined });
                 Action::Update(SettingsChange { visibility, ..SettingsChange::default() })

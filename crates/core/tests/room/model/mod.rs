@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     MembersApart,
     /// The store forgets the invitations when the answer to an append is lost.
     InvitationsApart,
+    /// The store forgets the row in the directory when the answer to an append is lost.
+    ListingApart,
     /// The store moves read marks back.
     MarksMoveBack,
     /// The store takes the retention floor from writers that change settings.

@@ -80,6 +80,7 @@ pub(crate) enum What {
     Leave,
     Retitle { title: usize },
     Show { all: bool },
+    List { listed: bool },
 }
 
 fn what() -> impl Strategy<Value = What> {
@@ -102,6 +103,7 @@ fn what() -> impl Strategy<Value = What> {
         1 => Just(What::Leave),
         2 => (0..3usize).prop_map(|title| What::Retitle { title }),
         1 => any::<bool>().prop_map(|all| What::Show { all }),
+        2 => proptest::bool::weighted(0.8).prop_map(|listed| What::List { listed }),
     ]
 }
 

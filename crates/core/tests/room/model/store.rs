@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Invitations, Mark, Member, Overlay, Posted, RoomInfo,
-    SeqRange, Timestamp, Unread, UserId,
+    SeqRange, Timestamp, TitlePlace, Unread, UserId,
 };
 
 use super::Fault;
@@ -21,6 +21,8 @@ pub(crate) struct Store {
     pub(crate) invitations: Invitations,
     /// Users in whose list the room is.
     pub(crate) invited: BTreeMap<UserId, u64>,
+    /// The room's rows in the directory, with the number of members.
+    pub(crate) directory: BTreeMap<TitlePlace, u64>,
     /// Users, and whom they block.
     pub(crate) blocks: BTreeSet<(UserId, UserId)>,
     pub(crate) fault: Fault,
@@ -41,6 +43,7 @@ impl Store {
             cursors: BTreeMap::new(),
             invitations: Invitations::default(),
             invited: BTreeMap::new(),
+            directory: BTreeMap::new(),
             blocks: BTreeSet::new(),
             fault: Fault::None,
         };
@@ -65,6 +68,7 @@ impl Store {
             Fault::OverlaysApart => append.overlays.clear(),
             Fault::MembersApart => append.members.clear(),
             Fault::InvitationsApart => append.invitations = None,
+            Fault::ListingApart => append.listing = None,
             _ => {}
         }
         self.append(&append)
@@ -85,6 +89,13 @@ impl Store {
                     None => drop(self.invited.remove(user)),
                 }
             }
+        }
+        if let Some(change) = &append.listing {
+            if let Some(place) = &change.removed {
+                self.directory.remove(place);
+            }
+            let put = change.put.iter().map(|listing| (listing.place.clone(), listing.members));
+            self.directory.extend(put);
         }
         if let Some(info) = &append.info {
             self.info.update(info);

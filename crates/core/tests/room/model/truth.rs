@@ -247,7 +247,13 @@ impl Truth {
             Body::MemberRemoved { user } => {
                 let member = self.members.get_mut(user).unwrap();
                 member.standing = if mine(user) { Standing::Free } else { Standing::Removed };
-                member.left_with = self.settings.clone();
+                // The names that they knew the room by.
+                member.left_with = self.settings.as_ref().map(|known| Settings {
+                    title: known.title.clone(),
+                    topic: known.topic.clone(),
+                    visibility: known.visibility,
+                    ..Settings::default()
+                });
                 let interval = member.intervals.last_mut().unwrap();
                 interval.left = Some(event.seq);
                 interval.visibility = self.settings.as_ref().map(|settings| settings.visibility);

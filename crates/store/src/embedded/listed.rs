@@ -1,0 +1,41 @@
+//! The directory of channels.
+
+use std::ops::Bound;
+
+use async_trait::async_trait;
+use parlance_core::{FoldedName, TitlePlace};
+
+use super::tables::{Table, damaged};
+use super::{Embedded, keys};
+use crate::record::{decode_listed, decode_room};
+use crate::{DirectoryStore, FoundRooms, StoreError};
+
+#[async_trait]
+impl DirectoryStore for Embedded {
+    async fn listed_rooms(
+        &self,
+        prefix: &FoldedName,
+        after: Option<&TitlePlace>,
+        limit: usize,
+    ) -> Result<FoundRooms, StoreError> {
+        let first = keys::titles(prefix.as_str());
+        // No text contains this byte.
+        let end = [&first[..], &[0xff]].concat();
+        let from = after.map_or(Bound::Included(first), |after| Bound::Excluded(keys::listed(after)));
+        self.view(move |view| {
+            let mut rows = Vec::new();
+            for guard in view.range(Table::Members, from, Bound::Excluded(end)).take(limit) {
+                let (key, row) = guard.into_inner().map_err(damaged)?;
+                let place = keys::title_place(&key);
+                let place = place.ok_or_else(|| StoreError::Damaged("a key of the directory".into()))?;
+                let members = decode_listed(&place.room, &row)?;
+                rows.push((place, members));
+            }
+            Ok(FoundRooms::of(rows, limit, |room| {
+                let bytes = view.get(Table::Rooms, &keys::id(room.as_str()))?;
+                bytes.map(|bytes| decode_room(room, &bytes)).transpose()
+            }))
+        })
+        .await
+    }
+}
