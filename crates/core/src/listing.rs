@@ -33,7 +33,8 @@ pub struct ListingChange {
 impl RoomInfo {
     /// Where the directory has this room, unless all members have left; `None` if it is not in there.
     pub fn place(&self) -> Option<TitlePlace> {
-        let is_listed = self.settings.listed && self.kind == RoomKind::Channel && !self.deleted;
+        let is_over = self.deleted || self.settings.archived;
+        let is_listed = self.settings.listed && self.kind == RoomKind::Channel && !is_over;
         let place = TitlePlace { title: self.settings.title.folded(), room: self.id.clone() };
         (is_listed && !place.title.is_empty()).then_some(place)
     }

@@ -50,6 +50,19 @@ fn a_room_that_everybody_has_left_is_in_no_directory_until_somebody_is_back() {
 }
 
 #[test]
+fn an_archived_room_is_in_no_directory() {
+    let mut solo = Solo::channel();
+    solo.does("ann", rename("News")).unwrap();
+    solo.does("ann", list(true)).unwrap();
+    let archive =
+        |archived| Action::Update(SettingsChange { archived: Some(archived), ..SettingsChange::default() });
+    solo.does("ann", archive(true)).unwrap();
+    assert_eq!(rows(&solo), []);
+    solo.does("ann", archive(false)).unwrap();
+    assert_eq!(rows(&solo), [("news", 3)]);
+}
+
+#[test]
 fn messages_write_no_row() {
     let mut solo = Solo::channel();
     solo.does("ann", rename("News")).unwrap();
