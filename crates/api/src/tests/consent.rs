@@ -117,7 +117,7 @@ async fn many_strangers_are_invited_all_or_none_and_members_cost_nothing() {
         node.api.ensure_user(&caller(id)).await.unwrap();
     }
     let strangers: Vec<&str> = strangers.iter().map(String::as_str).collect();
-    let first = adds(&node, &room, &strangers[..30], "first").await;
+    let first = adds(&node, &room, &strangers[..30], "thirty").await;
     assert_eq!(first.invited_user_ids.len(), 30);
     for _ in 0..35 {
         invite(&node, "alice", &room, "carol").await.unwrap();
@@ -146,7 +146,7 @@ async fn many_strangers_are_invited_all_or_none_and_members_cost_nothing() {
     assert_eq!(rest.invited_user_ids.len(), 8);
     while invite(&node, "alice", &room, "carol").await.is_ok() {}
     // A repeat is answered, and members are no strangers.
-    assert_eq!(adds(&node, &room, &strangers[..30], "first").await.invited_user_ids, first.invited_user_ids);
+    assert_eq!(adds(&node, &room, &strangers[..30], "thirty").await.invited_user_ids, first.invited_user_ids);
     let refused = tries_to_add(&node, "alice", &room, &["bob", "bob", "alice"], "members").await;
     assert_eq!(refused.unwrap().outcome.unwrap().seq, 0);
 }

@@ -181,10 +181,4 @@ impl ControlledStore {
     pub fn answer_all(&self) {
         self.answers.add_permits(1_000);
     }
-
-    /// Answers no write from now on.
-    pub fn answer_none(&self) {
-        self.answers.forget_permits(usize::MAX);
-        self.committed.forget_permits(usize::MAX);
-    }
 }
