@@ -2,11 +2,14 @@ import type { ChatMessage, Room } from "@parlance/client";
 import { listReports, type Report, type ReportOutcome, resolveReport } from "@parlance/client/reports";
 
 import type { Chat } from "./chat.svelte";
+import { Pace } from "./pace";
 
 /** Reports that are read at once; the rest follows once these are answered. */
 const MOST = 100;
-/** No signal says that there is a new one. */
+/** The signal of a new one may be lost. */
 const READ_EVERY_MS = 60_000;
+/** However many are made. */
+const SOON_MS = 1_000;
 
 /** The open reports of one message. */
 export interface ReportedMessage {
@@ -23,6 +26,8 @@ export class Reports {
   readonly #chat: Chat;
   readonly #room: Room;
   readonly #timer: ReturnType<typeof setInterval>;
+  readonly #again = new Pace(SOON_MS, () => void this.load().catch(() => {}));
+  readonly #off: () => void;
   #reads = 0;
   /** The message that was last reported first. */
   messages = $state.raw<readonly ReportedMessage[]>([]);
@@ -32,11 +37,14 @@ export class Reports {
 
   constructor(chat: Chat, room: Room) {
     [this.#chat, this.#room] = [chat, room];
-    this.#timer = setInterval(() => void this.load().catch(() => {}), READ_EVERY_MS);
+    this.#timer = setInterval(() => this.#again.soon(), READ_EVERY_MS);
+    this.#off = chat.client.on("signal", ({ case: name, value }) => name === "reportMade" && value.roomId === room.id && this.#again.soon());
   }
 
   stop(): void {
     clearInterval(this.#timer);
+    this.#again.stop();
+    this.#off();
     this.#reads += 1;
   }
 
