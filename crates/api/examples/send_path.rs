@@ -122,7 +122,7 @@ impl Client {
         let inbound = UnboundedReceiverStream::new(inbound);
         let mut headers = http::HeaderMap::new();
         headers.insert(http::header::AUTHORIZATION, format!("Bearer {token}").try_into()?);
-        let frames: Frames = services.open(&headers, inbound, None).await?.into();
+        let frames: Frames = services.open(&headers, inbound, None, None).await?.into();
         let mut client = Self { requests, frames };
         client.request(Operation::Hello(v1::Hello::default()))?;
         while !matches!(client.next().await?, Frame::Welcome(_)) {}

@@ -17,6 +17,7 @@ use v1::server_frame::Frame;
 
 use crate::Parts;
 use crate::gate::Refresh;
+use crate::operations::streams::Transport;
 use crate::testing::{TestNode, user_caller};
 
 /// When the tests begin, in seconds.
