@@ -1,8 +1,14 @@
-import type { Ban } from "../room/actions.js";
 import type { Owner } from "../room/owner.js";
 import type { Session } from "../session/session.js";
 
 const PAGE = 200;
+
+/** Someone who is banned from a room. */
+export interface Ban {
+  readonly userId: string;
+  /** When it ends by itself, in milliseconds since 1970; Infinity if it does not. */
+  readonly until: number;
+}
 
 /** Whom the user blocks: read once, then kept up to date. Loaded on demand, since few clients show it. */
 export class Blocks {

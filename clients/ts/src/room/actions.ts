@@ -1,5 +1,6 @@
 import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
 
+import type { Ban } from "../client/blocks.js";
 import { Emitter } from "../emitter.js";
 import type { Role } from "../gen/chat_pb.js";
 import type { CommandKind, NewCommand, Payloads } from "../queue/command.js";
@@ -23,13 +24,6 @@ export interface Sanction {
   seconds?: number;
   /** Seen by all members. */
   reason?: string;
-}
-
-/** Someone who is banned from a room. */
-export interface Ban {
-  readonly userId: string;
-  /** When it ends by itself, in milliseconds since 1970; Infinity if it does not. */
-  readonly until: number;
 }
 
 /** The values of a room by name, see {@link RoomInfo}, and what its user can do with it as a whole. */

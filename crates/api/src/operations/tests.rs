@@ -211,7 +211,7 @@ async fn hello_and_lists_cost_so_much_for_each_room() {
         assert_eq!(node.check("a page of rooms", expected, listed).await.rooms.len(), rooms);
         let inbox = async { node.api.list_inbox(&caller("bob"), v1::ListInboxRequest::default()).await };
         // The room, the user's own row and messages sent after its mark, and the present form of the last message.
-        let expected = cost(1 + 5 * n, units(1.0, 7.0), 0, 0.0);
+        let expected = cost(1 + 6 * n, units(1.0, 8.0), 0, 0.0);
         assert_eq!(node.check("the inbox", expected, inbox).await.unwrap().entries.len(), rooms);
     }
 }

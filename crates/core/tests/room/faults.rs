@@ -12,7 +12,7 @@ fn check(fault: Fault, expected: &[&str]) {
 
 fn check_with(scripts: impl Strategy<Value = Script>, fault: Fault, expected: &[&str]) {
     let mut runner = TestRunner::deterministic();
-    let found = (0..400).find_map(|_| {
+    let found = (0..2_000).find_map(|_| {
         let script = scripts.new_tree(&mut runner).unwrap().current();
         Cluster::run(&script, fault).err()
     });

@@ -152,6 +152,7 @@ pub(crate) async fn a_node_that_closes_is_gone_with_its_users(nodes: &[AnyRegist
     assert!(!crate::support::taken(&mut at_a).contains(&lost), "it said goodbye");
 }
 
+#[allow(dead_code, reason = "not every registry shares rates")]
 pub(crate) async fn permits_are_shared(nodes: &[AnyRegistry]) {
     // The test takes less time than a permit.
     let (rate, key, other) = (Rate::every(DEADLINE * 10, 5), user().to_string(), user().to_string());

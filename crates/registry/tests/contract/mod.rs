@@ -34,6 +34,11 @@ macro_rules! contract {
             node_in_both_roles_receives_twice_and_in_order
             thousands_of_users_are_looked_up
             a_node_that_closes_is_gone_with_its_users
+        });
+    };
+    // Of registries whose nodes share rates.
+    ($open:path, rates) => {
+        crate::contract::contract!($open, fleet {
             permits_are_shared
         });
     };

@@ -40,5 +40,6 @@ mod single {
     }
     mod fleet {
         crate::contract::contract!(super::three, fleet);
+        crate::contract::contract!(super::three, rates);
     }
 }

@@ -113,6 +113,7 @@ mod contract {
     }
     mod fleet {
         crate::contract::contract!(super::three, fleet);
+        crate::contract::contract!(super::three, rates);
     }
 }
 

@@ -205,7 +205,6 @@ mod tests {
             "ListInbox",
             "ListInvitations",
             "ListRoomInvitations",
-            "ImportMessages",
             "ExportRoom",
             "ListMembers",
             "ListMessages",

@@ -97,7 +97,9 @@ pub(crate) async fn a_row_of_the_directory_follows_its_room(store: AnyStore) {
     append.listing = None;
     store.append(node.id(), append).await.unwrap();
     node.room = after;
-    assert_eq!(listed().await, []);
+    // Left out, unless a store computes its rows; never under the title before.
+    let shown = listed().await;
+    assert!(shown.is_empty() || shown == row(" Three", 1), "{shown:?}");
     node.write(&[(&bob, retitle(&format!("{tag} Four")))]).await;
     assert_eq!(listed().await, row(" Four", 1));
     node.write(&[(&bob, Action::DeleteRoom)]).await;
