@@ -157,26 +157,38 @@ impl Tracker {
             let Some((_, id)) = self.waiting.pop_first() else { break };
             self.wake(id);
         }
-        // A room may have been parked since it was queued.
-        let mut index = 0;
+        let index = self.choose(now)?;
+        let id = self.ready.remove(index)?;
+        let room = self.rooms.get_mut(&id)?;
+        room.phase = Phase::InFlight;
+        room.begun = now;
+        self.in_flight += 1;
+        Some(id)
+    }
+
+    /// The place in the queue of the room that is worked on next. An unavailable sink is tried first with a room that has
+    /// not failed: perhaps others are the cause. Otherwise with the one whose failure is oldest.
+    fn choose(&mut self, now: Millis) -> Option<usize> {
+        let (mut index, mut oldest): (usize, Option<(Millis, usize)>) = (0, None);
         while let Some(id) = self.ready.get(index) {
-            let Some(room) = self.rooms.get_mut(id).filter(|room| room.phase == Phase::Ready) else {
+            // It may have been parked since it was queued.
+            let Some(room) = self.rooms.get(id).filter(|room| room.phase == Phase::Ready) else {
                 self.ready.remove(index);
                 continue;
             };
-            match self.sink.may_try(id, now) {
-                Try::Now => {
-                    room.phase = Phase::InFlight;
-                    room.begun = now;
-                    self.in_flight += 1;
-                    return self.ready.remove(index);
+            let failed_at = room.failed_at(self.sink.round());
+            match (self.sink.may_try(failed_at.is_some(), now), failed_at) {
+                (Try::Now, Some(at)) if self.is_away() => {
+                    oldest = Some(oldest.map_or((at, index), |oldest| oldest.min((at, index))));
                 }
+                (Try::Now, _) => return Some(index),
                 // Few rooms are like that: then others may be tried.
-                Try::OtherRooms => index += 1,
-                Try::Later => return None,
+                (Try::OtherRooms, _) => {}
+                (Try::Later, _) => return None,
             }
+            index += 1;
         }
-        None
+        oldest.map(|(_, index)| index)
     }
 
     /// When [`Self::next`] may return a room that it does not return now.
@@ -204,7 +216,7 @@ impl Tracker {
         self.in_flight = self.in_flight.saturating_sub(1);
         let Ended { done, answered, was_pending, resumed, behind_since, outcome } = ended;
         if answered {
-            self.answered();
+            self.answered(now);
         }
         let Some(room) = self.rooms.get_mut(id) else { return };
         room.saved_pending |= was_pending;
@@ -215,7 +227,7 @@ impl Tracker {
         }
         if let Some(done) = done {
             if room.done.is_none_or(|before| done != before) {
-                (room.attempts, room.faults) = (0, 0);
+                room.begin_anew();
                 self.unsaved.insert(id.clone());
             }
             room.done = Some(done);
@@ -240,8 +252,9 @@ impl Tracker {
             Outcome::Unavailable { retry_after_ms, is_fault } => {
                 let begun = room.begun;
                 self.attempted(id, retry_after_ms, is_fault, now);
+                let fails_alone = self.rooms.get(id).is_some_and(|room| room.fails_alone);
                 // What the sink asks for binds this room alone: it may limit rooms one by one.
-                self.sink.failed(id, begun, now);
+                self.sink.failed(id, fails_alone, begun, now);
             }
             Outcome::Failed => self.attempted(id, 0, true, now),
             Outcome::Postponed => {
@@ -299,17 +312,21 @@ impl Tracker {
     }
 
     /// The sink has accepted or refused something: rooms that waited for it are retried.
-    fn answered(&mut self) {
+    fn answered(&mut self, now: Millis) {
         let was_away = self.is_away();
-        self.sink.answered();
+        self.sink.answered(now);
         if was_away {
-            self.wake_all();
+            self.wake_all(|room| !room.fails_alone && room.not_before <= now);
         }
     }
 
-    fn wake_all(&mut self) {
-        for (_, id) in std::mem::take(&mut self.waiting) {
-            self.wake(id);
+    fn wake_all(&mut self, which: impl Fn(&Room) -> bool) {
+        for (until, id) in std::mem::take(&mut self.waiting) {
+            if self.rooms.get(&id).is_some_and(&which) {
+                self.wake(id);
+            } else {
+                self.waiting.insert((until, id));
+            }
         }
     }
 
@@ -323,8 +340,11 @@ impl Tracker {
 
     /// Counts an attempt at the next event of a room, and schedules another one.
     fn attempted(&mut self, id: &RoomId, at_least: Millis, is_fault: bool, now: Millis) {
-        let is_away = self.is_away();
+        let (is_away, round) = (self.is_away(), self.sink.round());
         let Some(room) = self.rooms.get_mut(id) else { return };
+        room.fails_alone |= room.failed.is_some_and(|(before, _)| before != round);
+        room.failed = Some((round, now));
+        room.not_before = if at_least > 0 { now + at_least } else { 0 };
         // Failures while the sink accepts nothing are not the event's fault.
         room.attempts += u32::from(!is_away);
         room.faults += u32::from(!is_away && is_fault);
@@ -345,7 +365,7 @@ impl Tracker {
         self.active -= usize::from(room.phase.is_active());
         room.phase = Phase::Idle;
         room.behind_since = None;
-        (room.attempts, room.faults) = (0, 0);
+        room.begin_anew();
         if room.saved_pending {
             room.saved_pending = false;
             self.unsaved.insert(id.clone());

@@ -5,19 +5,25 @@ use std::collections::BTreeSet;
 use parlance_core::RoomId;
 
 use super::Limits;
+use super::limits::SILENT_MS;
 use super::room::{Millis, backoff};
 
 pub(super) struct Availability {
     limits: Limits,
     /// Whether it has accepted or refused something since the start.
     has_answered: bool,
+    /// When it did so last.
+    answered_at: Millis,
+    /// How often it did so after failures.
+    round: u64,
     /// Failures since it last accepted or refused something.
     failures: u32,
     /// When the last of them was counted: results of work started earlier are not counted again.
     failed_at: Millis,
-    /// When the first work that failed since its last answer was started.
+    /// When the first work that failed since its last answer was started, or that answer if it is later.
     silent_since: Millis,
-    /// Rooms whose work failed since its last answer: as many as make it unavailable.
+    /// Rooms whose work failed since its last answer: as many as make it unavailable. Without those that fail while it
+    /// accepts others.
     failed: BTreeSet<RoomId>,
     away_until: Millis,
 }
@@ -37,6 +43,8 @@ impl Availability {
         Self {
             limits,
             has_answered: false,
+            answered_at: 0,
+            round: 0,
             failures: 0,
             failed_at: 0,
             silent_since: 0,
@@ -60,9 +68,15 @@ impl Availability {
         self.away_until
     }
 
+    /// Distinguishes failures before and after it has accepted or refused something.
+    pub(super) fn round(&self) -> u64 {
+        self.round
+    }
+
     /// It has accepted or refused something.
-    pub(super) fn answered(&mut self) {
-        self.has_answered = true;
+    pub(super) fn answered(&mut self, now: Millis) {
+        (self.has_answered, self.answered_at) = (true, now);
+        self.round += u64::from(self.failures > 0);
         self.is_back();
     }
 
@@ -72,12 +86,13 @@ impl Availability {
         self.failed.clear();
     }
 
-    /// Work on a room that was started at `begun` has failed.
-    pub(super) fn failed(&mut self, room: &RoomId, begun: Millis, now: Millis) {
+    /// Work on a room that was started at `begun` has failed. `fails_alone`: so it does while others are accepted.
+    pub(super) fn failed(&mut self, room: &RoomId, fails_alone: bool, begun: Millis, now: Millis) {
         let Limits { away_after, away_after_ms, backoff_ms, max_away_ms, .. } = self.limits;
         let is_first = self.failures == 0;
-        self.silent_since = if is_first { begun } else { self.silent_since.min(begun) };
-        if self.is_one_of_few() {
+        let silent_since = begun.max(self.answered_at);
+        self.silent_since = if is_first { silent_since } else { self.silent_since.min(silent_since) };
+        if self.is_one_of_few() && !fails_alone {
             self.failed.insert(room.clone());
         }
         let is_new = is_first || begun >= self.failed_at;
@@ -86,7 +101,8 @@ impl Availability {
             self.failures = self.failures.saturating_add(1);
         }
         // Many rooms that fail at once are one failure, but not for long.
-        let is_silent = !self.is_one_of_few() && now.saturating_sub(self.silent_since) >= away_after_ms;
+        let longest = if self.is_one_of_few() { SILENT_MS } else { away_after_ms };
+        let is_silent = now.saturating_sub(self.silent_since) >= longest;
         let becomes_away = is_silent && !self.is_away();
         if becomes_away {
             self.failures = away_after;
@@ -106,12 +122,12 @@ impl Availability {
         self.limits.max_in_flight
     }
 
-    /// Whether a room may be tried now.
-    pub(super) fn may_try(&self, room: &RoomId, now: Millis) -> Try {
+    /// Whether a room may be tried now. `has_failed`: since the last answer, or repeatedly while others were accepted.
+    pub(super) fn may_try(&self, has_failed: bool, now: Millis) -> Try {
         match (self.is_away() && now < self.away_until, self.is_one_of_few()) {
             (false, _) => Try::Now,
             (true, false) => Try::Later,
-            (true, true) if self.failed.contains(room) => Try::OtherRooms,
+            (true, true) if has_failed => Try::OtherRooms,
             (true, true) => Try::Now,
         }
     }

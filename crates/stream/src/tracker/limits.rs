@@ -39,3 +39,7 @@ impl Limits {
 
 /// Records that are read beyond the checkpoint: while it cannot be written, each costs the memory of a position.
 pub(super) const MAX_UNWRITTEN: usize = 16_384;
+
+/// How long all work fails in fewer rooms until the sink counts as unavailable, milliseconds: an attempt that gets no
+/// answer takes 20 s.
+pub(super) const SILENT_MS: u64 = 15_000;

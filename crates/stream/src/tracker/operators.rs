@@ -18,7 +18,7 @@ impl Tracker {
         room.done = None;
         room.meet(&row);
         room.parked = None;
-        (room.attempts, room.faults) = (0, 0);
+        room.begin_anew();
         room.saved_pending = true;
         self.unsaved.insert(id.clone());
         if !is_active {
@@ -51,7 +51,7 @@ impl Tracker {
         self.paused = paused;
         if !paused {
             self.sink.is_back();
-            self.wake_all();
+            self.wake_all(|_| true);
         }
         (self.pending_elsewhere, self.pending_again) = (true, true);
     }

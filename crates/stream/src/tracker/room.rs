@@ -33,6 +33,12 @@ pub(super) struct Room {
     pub(super) attempts: u32,
     /// Those of them that may be the event's fault.
     pub(super) faults: u32,
+    /// The round of the sink in which the work on it failed last, and when.
+    pub(super) failed: Option<(u64, Millis)>,
+    /// Whether it failed both before and after the sink accepted others.
+    pub(super) fails_alone: bool,
+    /// Until when the sink does not want to be asked about it.
+    pub(super) not_before: Millis,
     /// How often in a row the work on it was postponed.
     pub(super) postponed: u32,
     /// When the current work started.
@@ -43,6 +49,18 @@ impl Room {
     /// Whether there is something to be saved.
     pub(super) fn is_known(&self) -> bool {
         self.done.is_some() || self.is_unread
+    }
+
+    /// The next event has not failed.
+    pub(super) fn begin_anew(&mut self) {
+        (self.attempts, self.faults) = (0, 0);
+        (self.failed, self.fails_alone, self.not_before) = (None, false, 0);
+    }
+
+    /// When it failed, if it did so in this round of the sink, or repeatedly while others were accepted.
+    pub(super) fn failed_at(&self, round: u64) -> Option<Millis> {
+        let (in_round, at) = self.failed?;
+        (in_round == round || self.fails_alone).then_some(at)
     }
 
     /// Takes over what its row says.

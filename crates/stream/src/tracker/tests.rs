@@ -68,3 +68,43 @@ fn a_refused_event_shows_that_the_sink_is_back() {
     tracker.ended(&room(5), Ended { done, answered: true, outcome, ..Ended::NOTHING }, at);
     assert!(!tracker.is_away() && tracker.is_answering());
 }
+
+/// The sink accepts a room at this time.
+fn accepted(tracker: &mut Tracker, number: u64, at: u64) {
+    let (done, outcome) = (Some(EventKey { epoch: 1, seq: 1 }), Outcome::UpTo { head: 1 });
+    tracker.ended(&room(number), Ended { done, answered: true, outcome, ..Ended::NOTHING }, at);
+}
+
+#[test]
+fn a_sink_that_is_back_is_not_asked_earlier_for_rooms_that_it_limits() {
+    let mut tracker = tracker(6);
+    limited(&mut tracker, 5);
+    let at = 5 + LIMITS.max_away_ms;
+    assert_eq!(tracker.next(at), Some(room(5)));
+    accepted(&mut tracker, 5, at);
+    assert_eq!((tracker.is_away(), tracker.next(at)), (false, None));
+    let next: Vec<_> = std::iter::from_fn(|| tracker.next(5 + HOUR_MS)).collect();
+    assert_eq!(next.len(), 5);
+}
+
+#[test]
+fn an_unavailable_sink_is_probed_with_rooms_that_have_not_failed_and_then_with_the_oldest_failure() {
+    let mut tracker = tracker(7);
+    let failed = |tracker: &mut Tracker, number: u64, at: u64| {
+        let outcome = Outcome::Unavailable { retry_after_ms: 0, is_fault: true };
+        tracker.ended(&room(number), Ended { outcome, ..Ended::NOTHING }, at);
+    };
+    for number in 0..5 {
+        assert_eq!(tracker.next(number), Some(room(number)));
+        failed(&mut tracker, number, number);
+    }
+    assert!(tracker.is_away());
+    let mut at = 0;
+    // Two that have not failed, then in the order of failures.
+    for number in [5, 6, 0, 1, 2, 3, 4, 5, 6, 0] {
+        at += LIMITS.max_away_ms + 1_000;
+        assert_eq!(tracker.next(at), Some(room(number)));
+        assert_eq!(tracker.next(at), None, "one at a time");
+        failed(&mut tracker, number, at);
+    }
+}

@@ -135,6 +135,59 @@ async fn one_room_that_fails_alone_delays_no_other() {
     }
 }
 
+/// As many as make the sink unavailable: then one probe finds out, and from then on others wait for nothing.
+#[tokio::test(start_paused = true)]
+async fn many_rooms_that_fail_do_not_hold_up_others() {
+    for sick in [5, 6, 50] {
+        let world = world(68);
+        let (consumer, shutdown) = start(&world, production()).await;
+        for number in 0..sick {
+            lock(&world.troubled).insert(room(number), Trouble::Failing);
+            world.append(&room(number), 1);
+        }
+        until(&consumer, "away", |status| status.is_away).await;
+        sleep(Duration::from_secs(600)).await;
+        for (round, longest) in [61, 2, 2, 2].into_iter().enumerate() {
+            let number = sick + u64::try_from(round).unwrap();
+            world.append(&room(number), 1);
+            let taken = wait("the healthy room is delivered", || has(&world, number)).await;
+            assert!(taken < Duration::from_secs(longest), "{sick} rooms: {number} after {taken:?}");
+            // Long enough for another failure of each.
+            sleep(Duration::from_secs(75 + 7 * number)).await;
+        }
+        shutdown.cancel();
+        consumer.ended().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_rooms_that_fail_while_others_are_accepted_are_parked() {
+    let world = world(69);
+    let limits = Limits { park_after: 3, max_backoff_ms: 10_000, ..Limits::PRODUCTION };
+    let (_consumer, _shutdown) = start(&world, Options { limits, ..production() }).await;
+    for number in 0..6 {
+        lock(&world.troubled).insert(room(number), Trouble::Failing);
+        world.append(&room(number), 1);
+    }
+    for _ in 0..600 {
+        world.append(&room(6), 1);
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(world.parked(), 6);
+}
+
+/// Attempts take 20 s each: one of them is enough.
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_never_answers_is_away_after_one_round_of_few_rooms() {
+    let world = world(70);
+    let (consumer, _shutdown) = start(&world, production()).await;
+    *lock(&world.hangs) = true;
+    world.append(&room(0), 1);
+    world.append(&room(1), 1);
+    let taken = until(&consumer, "away", |status| status.is_away).await;
+    assert!(taken < Duration::from_secs(25), "after {taken:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_operator_who_resumes_retries_every_room_at_once() {
     let world = world(65);
