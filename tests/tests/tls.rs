@@ -137,6 +137,7 @@ async fn with_an_authority_for_clients_only_those_with_its_certificate_are_let_i
 
     for (file, said) in [
         (key.as_path(), "contains no certificate"),
+        (path.as_path(), "contains a certificate that is none of an authority"),
         (std::path::Path::new("/nowhere.pem"), "cannot read /nowhere.pem"),
     ] {
         let file = file.to_str().unwrap();

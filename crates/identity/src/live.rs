@@ -111,7 +111,7 @@ impl Streams {
         let mut live = self.live();
         let of_user = live.get_mut(caller.subject()).into_iter().flatten();
         let Some(begun) = of_user.into_iter().find(|begun| begun.number == number) else { return false };
-        begun.caller = caller.clone();
+        (begun.caller, begun.is_renewed) = (caller.clone(), true);
         drop(live);
         // The token may have been revoked since it was verified.
         let is_revoked = self.revoked().has(caller);
@@ -162,14 +162,23 @@ pub enum Ending {
 
 /// What it is told, and where it is told more. Boxed: every stream has room for it, and few ever need it.
 enum End {
-    At(Box<(Instant, oneshot::Receiver<End>)>),
+    At(Box<Grace>),
     Now,
+}
+
+struct Grace {
+    until: Instant,
+    /// Whether it got another token since the last one that was revoked, whose time no longer counts.
+    is_renewed: bool,
+    next: oneshot::Receiver<End>,
 }
 
 /// A session or stream, as its node sees it.
 struct Begun {
     number: u64,
     caller: Caller,
+    /// Whether it got another token since it was told of an end.
+    is_renewed: bool,
     end: oneshot::Sender<End>,
 }
 
@@ -178,8 +187,9 @@ impl Begun {
     fn end(self, until: Option<Instant>) -> (bool, Option<Self>) {
         let Some(until) = until else { return (self.end.send(End::Now).is_ok(), None) };
         let (end, next) = oneshot::channel();
-        match self.end.send(End::At(Box::new((until, next)))) {
-            Ok(()) => (true, Some(Self { end, ..self })),
+        let grace = Grace { until, is_renewed: self.is_renewed, next };
+        match self.end.send(End::At(Box::new(grace))) {
+            Ok(()) => (true, Some(Self { end, is_renewed: false, ..self })),
             Err(_) => (false, None),
         }
     }
@@ -198,7 +208,7 @@ pub struct Live {
 impl Live {
     fn new(streams: Arc<Streams>, caller: &Caller, number: u64) -> (Begun, Self) {
         let (sender, end) = oneshot::channel();
-        let begun = Begun { number, caller: caller.clone(), end: sender };
+        let begun = Begun { number, caller: caller.clone(), is_renewed: false, end: sender };
         (begun, Self { streams, user: caller.subject().clone(), number, end, until: None })
     }
 
@@ -219,8 +229,9 @@ impl Live {
             };
             match told {
                 Ok(End::At(told)) => {
-                    let (until, next) = *told;
-                    let until = self.until.map_or(until, |known| known.min(until));
+                    let Grace { until, is_renewed, next } = *told;
+                    let known = self.until.filter(|_| !is_renewed);
+                    let until = known.map_or(until, |known| known.min(until));
                     (self.end, self.until) = (next, Some(until));
                     return Ending::After(until.saturating_duration_since(Instant::now()));
                 }

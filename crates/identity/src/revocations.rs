@@ -306,6 +306,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn another_token_has_a_grace_of_its_own() {
+        let (revocations, mut live) = opened("old");
+        revoke(&revocations, "old", Some(30));
+        assert_eq!(live.ending().await, Ending::After(GRACE));
+        assert!(revocations.renew(live.number(), &with("new")));
+        revoke(&revocations, "new", Some(90));
+        assert_eq!(live.ending().await, Ending::After(3 * GRACE));
+        let begun = Instant::now();
+        assert_eq!(live.ending().await, Ending::Now);
+        assert_eq!(begun.elapsed(), 3 * GRACE);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_grace_of_one_token_does_not_end_with_another() {
         let (revocations, mut live) = opened("old");
         revoke(&revocations, "old", Some(30));

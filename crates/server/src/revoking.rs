@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::limits::{
-    CHANGES_KEPT, MAX_GRACE, MAX_REVOCATION_ORDER, REVOCATIONS_LOOK_EVERY, REVOCATIONS_PAGE,
+    CHANGES_KEPT, ISSUED_AHEAD, MAX_GRACE, MAX_REVOCATION_ORDER, REVOCATIONS_LOOK_EVERY, REVOCATIONS_PAGE,
     REVOCATIONS_TRIMMED_EVERY,
 };
 
@@ -214,12 +214,17 @@ impl Order {
         if grace.is_some_and(|seconds| seconds > MAX_GRACE.as_secs()) {
             return Err(format!("grace_seconds: must be at most {}", MAX_GRACE.as_secs()));
         }
-        let sessions_until = grace.map(|seconds| now + seconds);
+        // This second is partly over.
+        let sessions_until = grace.map(|seconds| now + seconds + 1);
         Ok(RevocationEntry { revocation: self.revocation(now)?, sessions_until, at: Some(now) })
     }
 
     fn revocation(&self, now: u64) -> Result<Revocation, String> {
         let until = self.issued_until.unwrap_or(now);
+        // Milliseconds, for example, would refuse all tokens for good.
+        if until > now + ISSUED_AHEAD.as_secs() {
+            return Err("issued_until: more than a day ahead; are these seconds?".into());
+        }
         match (&self.token_id, &self.user_id, self.everyone, self.issued_until) {
             (Some(id), None, false, None) => {
                 let token = TokenId::parse(id).ok_or("token_id: must have 1 to 256 bytes")?;

@@ -1,3 +1,5 @@
+mod authority;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use tokio_rustls::{Accept, TlsAcceptor};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::authority::is_authority;
 use crate::config::TlsFiles;
 use crate::limits::CERTIFICATE_LOOK_EVERY;
 
@@ -48,27 +51,28 @@ impl Tls {
     async fn renew(&self, files: &TlsFiles, mut known: Pem) {
         let mut look = interval(CERTIFICATE_LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut problem = None;
         loop {
             look.tick().await;
             // If they are unreadable or invalid, for example while one of two files is
             // being replaced, the current certificate is kept.
-            let pem = match Pem::read(files).await {
-                Ok(pem) if pem == known => continue,
-                Ok(pem) => pem,
-                Err(error) => {
-                    tracing::warn!("keeping the current certificate: {error:#}");
-                    continue;
-                }
-            };
-            match pem.config(files) {
-                Ok(config) => {
-                    self.0.store(Arc::new(config));
-                    tracing::info!("reloaded the certificate for new connections");
-                    known = pem;
-                }
-                Err(error) => tracing::warn!("keeping the current certificate: {error:#}"),
+            let found = self.renewed(files, &mut known).await.err().map(|error| format!("{error:#}"));
+            // Once, not at every look.
+            if let Some(error) = found.as_ref().filter(|_| found != problem) {
+                tracing::warn!("keeping the current certificate: {error}");
             }
+            problem = found;
         }
+    }
+
+    async fn renewed(&self, files: &TlsFiles, known: &mut Pem) -> anyhow::Result<()> {
+        let pem = Pem::read(files).await?;
+        if pem != *known {
+            self.0.store(Arc::new(pem.config(files)?));
+            tracing::info!("reloaded the certificate for new connections");
+            *known = pem;
+        }
+        Ok(())
     }
 
     /// Performs the handshake with a peer.
@@ -122,6 +126,7 @@ fn certificates(pem: &[u8]) -> anyhow::Result<Vec<CertificateDer<'static>>> {
 fn authorities(pem: &[u8]) -> anyhow::Result<RootCertStore> {
     let mut authorities = RootCertStore::empty();
     for certificate in certificates(pem)? {
+        ensure!(is_authority(&certificate), "contains a certificate that is none of an authority (CA:TRUE)");
         authorities.add(certificate).context("contains a certificate that is none of an authority")?;
     }
     Ok(authorities)

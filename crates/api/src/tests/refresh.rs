@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
-use parlance_core::{Caller, Clock, Timestamp, UserId};
+use parlance_core::{Caller, Clock, Revocation, RevocationEntry, Timestamp, UserId};
 use parlance_delivery::{Deliveries, Frames};
 use parlance_proto::v1;
 use tokio::sync::mpsc;
@@ -43,17 +43,25 @@ struct Stream {
 }
 
 impl Stream {
-    /// Opens one with a token that expires after `lasts` seconds.
+    /// Opens one with a token that expires after `lasts` seconds, and says hello.
     async fn open(node: &TestNode, lasts: u64) -> Self {
+        let mut stream = Self::begin(node, lasts);
+        stream.hello().await;
+        stream
+    }
+
+    fn begin(node: &TestNode, lasts: u64) -> Self {
         let (requests, inbound) = mpsc::channel(8);
         let caller = Caller { expires_at: BEGIN + lasts, ..user_caller("carol") };
         let open = |caller, inbound, number| node.api.chat(caller, number, inbound, Transport::default());
         let inbound = ReceiverStream::new(inbound).boxed();
         let deliveries: Deliveries = node.api.gate.open(caller, inbound, Refresh::Possible, open);
-        let mut stream = Self { requests, frames: deliveries.into(), begun: Instant::now() };
-        stream.send(Operation::Hello(v1::Hello::default())).await;
-        assert!(matches!(stream.next().await, Ok((0, Frame::Welcome(_)))));
-        stream
+        Self { requests, frames: deliveries.into(), begun: Instant::now() }
+    }
+
+    async fn hello(&mut self) {
+        self.send(Operation::Hello(v1::Hello::default())).await;
+        assert!(matches!(self.next().await, Ok((0, Frame::Welcome(_)))));
     }
 
     async fn send(&self, operation: Operation) {
@@ -147,4 +155,17 @@ async fn a_token_that_is_not_accepted_leaves_the_stream_as_it_was() {
     assert_eq!(carol.expiring().await, (140, 60));
     assert_eq!(carol.refresh(&old).await, Err("token_expired".to_owned()));
     assert_eq!(carol.expired().await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_says_hello_during_a_grace_is_told_of_its_end() {
+    let node = node().await;
+    let mut carol = Stream::begin(&node, 1_000);
+    let entry = RevocationEntry {
+        sessions_until: Some(BEGIN + 30),
+        ..RevocationEntry::from(Revocation::Everyone(BEGIN))
+    };
+    assert_eq!(node.api.auth().revocations().apply(&[entry], Timestamp(BEGIN * 1_000)), 1);
+    carol.hello().await;
+    assert_eq!(carol.expiring().await, (0, 30));
 }

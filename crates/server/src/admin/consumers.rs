@@ -87,9 +87,10 @@ pub(crate) struct RemovedConsumer {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "do", deny_unknown_fields)]
 pub(crate) enum Wish {
-    Pause,
-    Resume,
-    Replay,
+    // With braces: fields of others are refused, instead of being ignored.
+    Pause {},
+    Resume {},
+    Replay {},
     Retry {
         room: String,
         /// Skip the refused event.
@@ -97,9 +98,9 @@ pub(crate) enum Wish {
         skip: bool,
     },
     /// All parked rooms.
-    RetryAll,
+    RetryAll {},
     /// The consumer, which no process may be configured with.
-    Remove,
+    Remove {},
 }
 
 pub(crate) fn routes(consumers: Arc<Consumers>) -> Router {
@@ -254,16 +255,16 @@ async fn steer(
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let consumer = match (&wish, consumers.running(&name)) {
-        (Wish::Remove, _) => return remove(&consumers, &name).await,
+        (Wish::Remove {}, _) => return remove(&consumers, &name).await,
         (_, Some(consumer)) => consumer,
         (_, None) => return unknown(),
     };
     let done = match wish {
-        Wish::Remove => return unknown(),
-        Wish::Pause => consumer.pause(true).await,
-        Wish::Resume => consumer.pause(false).await,
-        Wish::Replay => consumer.replay().await,
-        Wish::RetryAll => consumer.unpark_all().await,
+        Wish::Remove {} => return unknown(),
+        Wish::Pause {} => consumer.pause(true).await,
+        Wish::Resume {} => consumer.pause(false).await,
+        Wish::Replay {} => consumer.replay().await,
+        Wish::RetryAll {} => consumer.unpark_all().await,
         Wish::Retry { room, skip } => match RoomId::parse(&room) {
             Ok(room) => consumer.unpark(room, skip).await,
             Err(error) => return refuse(StatusCode::BAD_REQUEST, &format!("room: {error}")),
@@ -307,4 +308,21 @@ fn json(value: &impl Serialize) -> Response {
 fn refuse(status: StatusCode, message: &str) -> Response {
     let body = serde_json::json!({ "error": message }).to_string();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `replay` is no command for one room: carried out anyway, it would send everything again.
+    #[test]
+    fn a_command_with_fields_of_another_is_refused() {
+        let read = |json: &str| serde_json::from_str::<Wish>(json).is_ok();
+        for command in ["pause", "resume", "replay", "retry-all", "remove"] {
+            assert!(read(&format!(r#"{{"do":"{command}"}}"#)), "{command}");
+            assert!(!read(&format!(r#"{{"do":"{command}","room":"r1"}}"#)), "{command}");
+        }
+        assert!(read(r#"{"do":"retry","room":"r1","skip":true}"#) && read(r#"{"room":"r1","do":"retry"}"#));
+        assert!(!read(r#"{"do":"retry","room":"r1","all":true}"#) && !read(r#"{"do":"retry"}"#));
+    }
 }

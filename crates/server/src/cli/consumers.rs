@@ -70,18 +70,18 @@ async fn act(admin: SocketAddr, action: Action) -> anyhow::Result<()> {
         Action::List => return list(admin).await,
         Action::Parked { name } => return parked(admin, &name).await,
         Action::Remove { name } => return remove(admin, &name).await,
-        Action::Pause { name } => (name, Wish::Pause),
-        Action::Resume { name } => (name, Wish::Resume),
-        Action::Replay { name } => (name, Wish::Replay),
+        Action::Pause { name } => (name, Wish::Pause {}),
+        Action::Resume { name } => (name, Wish::Resume {}),
+        Action::Replay { name } => (name, Wish::Replay {}),
         Action::Retry { name, room: Some(room), skip, .. } => (name, Wish::Retry { room, skip }),
-        Action::Retry { name, .. } => (name, Wish::RetryAll),
+        Action::Retry { name, .. } => (name, Wish::RetryAll {}),
     };
     let body = serde_json::to_vec(&wish)?;
     call::<()>(admin, Method::POST, &format!("/consumers/{}", escaped(&name)), body).await
 }
 
 async fn remove(admin: SocketAddr, name: &str) -> anyhow::Result<()> {
-    let (path, body) = (format!("/consumers/{}", escaped(name)), serde_json::to_vec(&Wish::Remove)?);
+    let (path, body) = (format!("/consumers/{}", escaped(name)), serde_json::to_vec(&Wish::Remove {})?);
     let RemovedConsumer { rooms, pending, parked } = call(admin, Method::POST, &path, body).await?;
     println!("removed {name}: its position, and how far it was in {rooms} rooms");
     if pending > 0 {

@@ -66,12 +66,17 @@ async fn print(arguments: Arguments) -> anyhow::Result<()> {
         // Another server, or this one, continues after the last cursor.
         failures = if cursor == had { failures + 1 } else { 1 };
         match ended {
-            Some(status) if status.code() != Code::Unavailable || failures > RECONNECTS => {
+            Some(status) if !is_passing(&status) || failures > RECONNECTS => {
                 return Err(status.into());
             }
             _ => tokio::time::sleep(RECONNECT.delay(failures)).await,
         }
     }
+}
+
+/// Whether a stream may be opened again after it ended so: the server is away, or was killed.
+fn is_passing(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal)
 }
 
 /// Prints what a stream sends, until it ends or is refused.

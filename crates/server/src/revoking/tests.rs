@@ -126,7 +126,7 @@ fn an_order_names_one_thing() {
     assert_eq!(read(r#"{"user_id":"alice","issued_until":5}"#), at_once(Revocation::User(alice, 5)));
     assert_eq!(read(r#"{"everyone":true}"#), at_once(Revocation::Everyone(100)));
     assert_eq!(read(r#"{"everyone":true,"grace_seconds":0}"#), at_once(Revocation::Everyone(100)));
-    assert_eq!(read(r#"{"everyone":true,"grace_seconds":60}"#), entry(Revocation::Everyone(100), Some(160)));
+    assert_eq!(read(r#"{"everyone":true,"grace_seconds":60}"#), entry(Revocation::Everyone(100), Some(161)));
     assert!(read(r#"{"token_id":"t"}"#).is_ok());
     for wrong in [
         "{}",
@@ -136,6 +136,8 @@ fn an_order_names_one_thing() {
         r#"{"token_id":"t","user_id":"alice"}"#,
         r#"{"user_id":"alice","everyone":true}"#,
         r#"{"user":"alice"}"#,
+        r#"{"everyone":true,"issued_until":86501}"#,
+        r#"{"user_id":"alice","issued_until":1800000000000}"#,
         r#"{"everyone":true,"grace_seconds":3601}"#,
         r#"{"everyone":true,"grace_seconds":-1}"#,
     ] {

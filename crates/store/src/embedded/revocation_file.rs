@@ -35,11 +35,14 @@ pub(super) fn read_after(
     file.seek(SeekFrom::Start(offset))?;
     let (mut reader, mut lines) = (BufReader::new(file), Vec::new());
     while lines.len() < limit {
-        let mut line = String::new();
-        let read = reader.read_line(&mut line)?;
-        if line.pop() != Some('\n') {
+        let mut line = Vec::new();
+        let read = reader.read_until(b'\n', &mut line)?;
+        if line.pop() != Some(b'\n') {
             break;
         }
+        // Only now: a partial line may end within a character.
+        let line =
+            String::from_utf8(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         place += 1;
         offset += read as u64;
         if place > after {
@@ -93,7 +96,7 @@ mod tests {
         assert_eq!(read(dir.path(), 0, 9, &mut known), lines(&[]));
         add(dir.path(), "one", &mut known).unwrap();
         let mut file = OpenOptions::new().append(true).open(dir.path().join(FILE)).unwrap();
-        file.write_all(b"tw").unwrap();
+        file.write_all(b"tw\xc3").unwrap();
         assert_eq!(read(dir.path(), 0, 9, &mut known), lines(&[(1, "one")]));
         // After a crash nothing is known.
         let mut known = Known::default();
