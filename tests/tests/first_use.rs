@@ -58,7 +58,7 @@ async fn chat_says_why_it_cannot_begin() {
     let dir = TempDir::new().unwrap();
     let local = Server::start().await;
     local.person("alice").await;
-    let keyed = Server::start_with(&["--jwt-secret-file", &secret(&dir)]).await;
+    let keyed = Server::start_with(&["--jwt-secret-file", &secret(&dir), "--profiles", "everyone"]).await;
     let (local, keyed) = (local.address(), keyed.address());
     let token = dir.path().join("token");
     let token_file = token.to_str().unwrap();

@@ -40,7 +40,7 @@ const GROUP: [Row; 66] = [
     ("ChatService/GetMessage",              [NO_TOKEN, NO,      NO,      OK,           OK,           UNSEEN,  UNSEEN,  UNSEEN,  OK,           OK,      OK,           OK]),
     ("ChatService/ListMessages",            [NO_TOKEN, NO,      NO,      OK,           OK,           OK,      OK,      OK,      OK,           OK,      OK,           OK]),
     ("ChatService/ListEvents",              [NO_TOKEN, NO,      NO,      OK,           OK,           OK,      OK,      OK,      OK,           OK,      OK,           OK]),
-    ("ChatService/EditMessage",             [NO_TOKEN, NO,      NO,      "not_sender", "not_sender", UNSEEN,  NO,      NO,      "not_sender", OK,      "not_sender", "not_sender"]),
+    ("ChatService/EditMessage",             [NO_TOKEN, NO,      NO,      "not_sender", MUTED,        UNSEEN,  NO,      NO,      "not_sender", OK,      "not_sender", "not_sender"]),
     ("ChatService/DeleteMessage",           [NO_TOKEN, NO,      NO,      ROLE,         ROLE,         UNSEEN,  NO,      NO,      OK,           OK,      OK,           OK]),
     ("ChatService/AddReaction",             [NO_TOKEN, NO,      NO,      OK,           MUTED,        UNSEEN,  NO,      NO,      OK,           OK,      OK,           OK]),
     ("ChatService/RemoveReaction",          [NO_TOKEN, NO,      NO,      OK,           OK,           UNSEEN,  NO,      NO,      OK,           OK,      OK,           OK]),
