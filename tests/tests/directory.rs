@@ -74,7 +74,11 @@ async fn channels_are_found_by_the_beginning_of_their_title() {
         for size in [1, 2, 0] {
             let found = titles(&mut at_bob, &format!("{tag}  NEW"), size).await;
             assert_eq!(found, of(&["NEW  movies", "new Music", "News"]), "in pages of {size}");
-            assert_eq!(titles(&mut at_bob, &format!("{tag} new m"), size).await, found[..2], "in pages of {size}");
+            assert_eq!(
+                titles(&mut at_bob, &format!("{tag} new m"), size).await,
+                found[..2],
+                "in pages of {size}"
+            );
         }
         let found = at_bob.call(list(&format!("{tag} old"), 0)).await.unwrap().rooms.pop().unwrap();
         let expected = v1::DirectoryEntry {

@@ -192,7 +192,7 @@ async fn deactivations_do_not_fill_the_list_of_a_single_node() {
         whoami(&server, &token).await.map_err(|(_, reason)| reason),
         Err("user_deactivated".to_owned())
     );
-    assert!(!server.data().join("revocations").exists());
+    assert!(!server.data().join("store/revocations").exists());
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn revocations_are_removed_where_tokens_live_shortly() {
     server.stop().await;
     server.start_again().await;
     eventually("the list is trimmed", async || {
-        let lines = std::fs::read_to_string(server.data().join("revocations")).ok()?;
+        let lines = std::fs::read_to_string(server.data().join("store/revocations")).ok()?;
         (lines.lines().count() == 1).then_some(())
     })
     .await;

@@ -95,12 +95,12 @@ async fn two_fleets_on_one_redis_are_isolated() {
         person.users().get_presence(request).await.unwrap().into_inner().presences[0].online
     };
     let _at_alice = alice.connect(Door::Grpc).await;
-    assert!(online(&bob, "alice").await);
-    assert!(!online(&bob_there, "alice").await);
     // A direct room of two users has the same id everywhere.
     let first = to_bob(&alice, "production first").await;
     let second = to_bob(&alice_there, "staging first").await;
     assert_eq!(first, second);
+    assert!(online(&bob, "alice").await);
+    assert!(!online(&bob_there, "alice").await);
     for number in 0..3 {
         alice.say(&first, &format!("production {number}")).await;
         let seq = alice_there.say(&second, &format!("staging {number}")).await;

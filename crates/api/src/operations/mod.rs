@@ -85,7 +85,9 @@ impl Operations for Api {
         operation: Operation,
         answers: Arc<Budget>,
     ) -> BoxFuture<'static, Executed> {
-        async move { Ok(Self::execute(&self, &caller, &as_user, operation, &answers).await?) }.boxed()
+        // Its state is as large as that of the largest operation.
+        async move { Ok(Box::pin(Self::execute(&self, &caller, &as_user, operation, &answers)).await?) }
+            .boxed()
     }
 
     fn ensure_user<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>> {

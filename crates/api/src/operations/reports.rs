@@ -129,8 +129,8 @@ impl Api {
         while searched < OWN_REPORTS_SEARCHED {
             let size = self.sizes().page_read;
             let found = self.store().reports(&list, after.as_ref(), size).await?;
-            let open = found.reports.into_iter().filter(|report| report.resolution.is_none());
-            if let Some(first) = open.filter(|report| report.message.as_ref().is_some_and(is_of)).next() {
+            let mut open = found.reports.into_iter().filter(|report| report.resolution.is_none());
+            if let Some(first) = open.find(|report| report.message.as_ref().is_some_and(is_of)) {
                 return Ok(Some(first.id));
             }
             searched += size;
