@@ -1,4 +1,5 @@
 //! Tests of a whole node on a controlled store.
+#![allow(clippy::large_futures, reason = "a test runs few of them")]
 
 mod app;
 mod blocks;
