@@ -11,7 +11,7 @@ use super::rate::{RateLimit, count};
 use crate::limits::{SHARED_RATE_AGAIN, SHARED_RATE_TIMEOUT};
 
 /// A limit on the rate of each key that holds for all nodes together. Each node limits it by itself, too: that is all
-/// there is while the registry does not answer. For what is rare and costs more than a question to the registry.
+/// there is while the registry does not answer. Meant for calls that are rare, and cost more than asking the registry.
 pub(crate) struct SharedRate<K> {
     /// In the metrics, and in the keys of the registry.
     label: &'static str,

@@ -120,7 +120,7 @@ impl Api {
     ) -> Result<BTreeSet<RoomId>, Error> {
         let mut found = BTreeSet::new();
         let behind_direct = RoomId::last_direct();
-        // Whoever has very many direct rooms has them in one place.
+        // Direct rooms come first by id: a user with very many would have no other room read.
         for after in [None, Some(behind_direct.clone())] {
             let rows = rooms::active_after(self.store(), user, after, self.sizes().rooms_page);
             let mut rows = pin!(rows.take(self.sizes().consent_rooms));
