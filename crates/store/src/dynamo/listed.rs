@@ -8,7 +8,7 @@
 //! | `room_id` | S | the folded title, U+0001, the room |
 //! | `members` | N | the number of members, as of [`parlance_core::Listing`] |
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use futures::future::try_join_all;
 use parlance_core::{FoldedName, ListingChange, RoomId, TitlePlace};
@@ -104,7 +104,9 @@ impl Dynamo {
         let mut rows = items.iter().flatten().map(row).collect::<Result<Vec<_>, _>>()?;
         rows.sort_by(|(one, _), (other, _)| one.cmp(other));
         rows.truncate(limit);
-        let keys = rows.iter().map(|(place, _)| rooms::room_key(&place.room)).collect();
+        // A row that an older version left may stand beside that of its room.
+        let ids: BTreeSet<_> = rows.iter().map(|(place, _)| &place.room).collect();
+        let keys = ids.into_iter().map(rooms::room_key).collect();
         let mut items = HashMap::new();
         for item in self.get_many(OPERATION, &self.tables.rooms, keys).await? {
             if let Some(id) = get_text(&item, rooms::ROOM) {
@@ -112,7 +114,7 @@ impl Dynamo {
             }
         }
         Ok(FoundRooms::of(rows, limit, |id| {
-            items.remove(id.as_str()).map(|item| rooms::room(id, &item)).transpose()
+            items.get(id.as_str()).map(|item| rooms::room(id, item)).transpose()
         }))
     }
 }
