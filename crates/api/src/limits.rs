@@ -138,9 +138,6 @@ pub(crate) const INVITATIONS_BURST: NonZeroU32 = NonZeroU32::new(80).unwrap();
 /// Rooms that two users share and that are read to find a group among them. Each is read once for a request.
 pub(crate) const CONSENT_GROUPS: usize = 200;
 
-/// Last events of a direct room that are searched for an answer: one page.
-pub(crate) const CONSENT_EVENTS: usize = 200;
-
 /// First events of a direct room that are searched for the message it was opened with: it comes after three others, and
 /// may have been edited at once.
 pub(crate) const CONSENT_FIRST_EVENTS: usize = 8;

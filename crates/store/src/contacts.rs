@@ -6,7 +6,8 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use parlance_core::{Body, Event, Member, RoomId, SeqRange, UserId};
 
-use crate::limits::{CONTACT_EVENTS, CONTACT_LOOKUPS, CONTACT_READS};
+pub use crate::limits::CONTACT_EVENTS;
+use crate::limits::{CONTACT_LOOKUPS, CONTACT_READS};
 use crate::{Store, StoreError, StoredRoom};
 
 /// What makes a room one that two users share.
@@ -174,7 +175,11 @@ pub async fn takes_part(store: &dyn Store, user: &UserId, room: &RoomId) -> Resu
     Ok(room.info.created_by == *user || has_written(store, &room, user).await?)
 }
 
-async fn has_written(store: &dyn Store, room: &StoredRoom, user: &UserId) -> Result<bool, StoreError> {
+/// Whether `user` has written in `room`, as far back as its last [`CONTACT_EVENTS`].
+///
+/// # Errors
+/// Those of the store.
+pub async fn has_written(store: &dyn Store, room: &StoredRoom, user: &UserId) -> Result<bool, StoreError> {
     let range = SeqRange { from: room.info.floor.max(1), to: room.head().seq() };
     let last = store.read(&room.info.id, range, CONTACT_EVENTS, true).await?;
     let says = |event: &Event| event.actor == *user && matches!(event.body, Body::Message(_));

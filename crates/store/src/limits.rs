@@ -21,4 +21,4 @@ pub(crate) const CONTACT_LOOKUPS: usize = 100;
 pub(crate) const CONTACT_READS: usize = 20;
 
 /// Last events of a direct room that are searched for an answer: one page.
-pub(crate) const CONTACT_EVENTS: usize = 200;
+pub const CONTACT_EVENTS: usize = 200;

@@ -9,13 +9,14 @@ use futures::{StreamExt, TryStreamExt, stream};
 use parlance_core::limits::MAX_INVITATION_AGE;
 use parlance_core::{Action, Body, Event, RoomId, RoomKind, SeqRange, UserId};
 use parlance_proto::v1;
+use parlance_store::contacts::{CONTACT_EVENTS, has_written};
 use parlance_store::rooms;
 
 use super::parse;
 use super::rooms::Asked;
 use crate::api::Additions;
 use crate::gate::{Admitted, Permits};
-use crate::limits::{CONSENT_EVENTS, CONSENT_FIRST_EVENTS, CONSENT_GROUPS};
+use crate::limits::{CONSENT_FIRST_EVENTS, CONSENT_GROUPS};
 use crate::{Api, Error};
 
 /// Users to be added to a room.
@@ -179,14 +180,16 @@ impl Api {
         let Some(room) = self.store().room(&id).await?.filter(|room| !room.info.deleted) else {
             return Ok(false);
         };
+        if has_written(self.store(), &room, user).await? {
+            return Ok(true);
+        }
         let range = SeqRange { from: room.info.floor.max(1), to: room.head().seq() };
-        let says = |event: &Event| event.actor == *user && matches!(event.body, Body::Message(_));
-        let last = self.store().read(&id, range, CONSENT_EVENTS, true).await?;
-        let is_there = last.iter().any(|entry| says(&entry.event));
-        if is_there || room.info.created_by != *user || last.len() < CONSENT_EVENTS {
-            return Ok(is_there);
+        let was_read = range.to < range.from + CONTACT_EVENTS as u64 - 1;
+        if room.info.created_by != *user || was_read {
+            return Ok(false);
         }
         // Opening a room says nothing.
+        let says = |event: &Event| event.actor == *user && matches!(event.body, Body::Message(_));
         let first = self.store().read(&id, range, CONSENT_FIRST_EVENTS, false).await?;
         Ok(first.iter().any(|entry| says(&entry.event)))
     }
