@@ -34,9 +34,17 @@ test("a message is reported, and an admin of the room reads what it was and answ
     expect(found?.text).toBe("buy this");
     return found!;
   });
+  await carol.room(room.id)!.send("or that");
+  const other = await vi.waitFor(() => {
+    const found = bob.room(room.id)?.lastMessage;
+    expect(found?.text).toBe("or that");
+    return found!;
+  });
   await reportMessage(bob, ofBob, { category: "spam", text: "again" });
+  // While it is open, a second report of the message is the first one.
   await reportMessage(bob, ofBob, { category: "self_harm" });
-  await reportMessage(bob, ofBob);
+  await reportMessage(bob, other, { category: "self_harm" });
+  await reportMessage(ann, other);
   await room.delete(ofBob.seq!);
 
   const open = await reports(ann, { roomId: room.id });
@@ -83,7 +91,8 @@ test("all pages of a list are read, and no more than are asked for", async () =>
   await vi.waitFor(() => expect(carol.room(room.id)).toBeDefined());
   // Newcomers do not read earlier messages.
   const later = await bob.send({ roomId: room.id, text: "more noise" });
-  for (let count = 0; count < 50; count += 1) await reportMessage(carol, later);
+  const seqs = await Promise.all(Array.from({ length: 49 }, async () => (await bob.send({ roomId: room.id, text: "more" })).seq));
+  for (const seq of [later.seq, ...seqs]) await reportMessage(carol, { roomId: room.id, seq });
   await reportMessage(ann, { roomId: room.id, seq });
   expect(await reports(ann, { roomId: room.id })).toHaveLength(51);
   const pages = vi.spyOn(ann, "call");

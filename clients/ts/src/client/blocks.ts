@@ -68,6 +68,8 @@ function after(userIds: ReadonlySet<string>, changes: Iterable<readonly [string,
 /**
  * Who is banned from a room: in the same module, since it is loaded on demand, too. It imports nothing, so that a bundle needs no common
  * part.
+ *
+ * @internal
  */
 export async function bansOf(client: Owner, roomId: string): Promise<readonly Ban[]> {
   const bans: Ban[] = [];
