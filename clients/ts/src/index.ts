@@ -31,7 +31,7 @@ export type { Unread } from "./client/lists.js";
 export type { MemberEvent, MessageEdit, ReadEvent, RoomChanges, TypingEvent } from "./room/events.js";
 export type { RoomInfo, RoomMember, RoomReceipt } from "./room/info.js";
 export type { Ban } from "./client/blocks.js";
-export type { Sanction } from "./room/actions.js";
+export type { Sanction, SettingsChange } from "./room/actions.js";
 export { Room } from "./room/room.js";
 export type { RoomSlices } from "./room/snapshots.js";
 export type { OperationName, RequestOf, ResponseOf } from "./session/operations.js";

@@ -55,6 +55,7 @@ export class Reader {
 export function viewOf({ settings, memberCount, membership, head, marks, receipts, members, ...rest }: RoomState) {
   return {
     title: settings.value.title,
+    isArchived: settings.value.isArchived,
     memberCount: countOf(memberCount),
     role: membership.value.role,
     silencedUntil: membership.value.silencedUntil,

@@ -120,6 +120,7 @@ export function trueRoom({ entry: json, messages, members }: Truth["rooms"][numb
     messages: forms.flatMap((event) => (event.body.case === "message" ? [fields(messageOf(event, event.body.value))] : [])),
     view: {
       title: room!.settings!.title,
+      isArchived: room!.settings!.archived,
       memberCount: Number(room!.memberCount),
       role: membership!.role,
       silencedUntil: endOf(membership!.mute),

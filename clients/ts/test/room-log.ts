@@ -28,6 +28,7 @@ export class RoomLog {
   /** When the mute of a user ends: 0 once it was lifted. */
   readonly silenced = new Map<string, number>();
   title = "";
+  archived = false;
   hidden = false;
   read = { seq: 0, messageCount: 0, deletedCount: 0 };
   #messageCount = 0;
@@ -101,7 +102,8 @@ export class RoomLog {
       }
       case 1:
         this.title = `title ${this.head}`;
-        return void this.add({ case: "roomChanged", value: { settings: { title: this.title } } }, SELF);
+        this.archived = random.chance(0.3);
+        return void this.add({ case: "roomChanged", value: { settings: { title: this.title, archived: this.archived } } }, SELF);
       case 2: {
         const user = random.pick([...this.members.keys()]);
         const role = random.pick([v1.Role.MEMBER, v1.Role.ADMIN]);
@@ -139,7 +141,7 @@ export class RoomLog {
       room: {
         roomId: this.id,
         kind: v1.RoomKind.GROUP,
-        settings: { title: this.title },
+        settings: { title: this.title, archived: this.archived },
         headSeq: BigInt(this.head),
         messageCount: BigInt(this.#messageCount),
         memberCount: BigInt(this.members.size),
@@ -195,6 +197,7 @@ export class RoomLog {
     const last = this.messages.at(-1);
     return {
       title: this.title,
+      isArchived: this.archived,
       memberCount: this.members.size,
       role: this.members.get(SELF),
       silencedUntil: this.silenced.get(SELF) ?? 0,

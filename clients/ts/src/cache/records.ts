@@ -19,14 +19,15 @@ const encoded = new WeakMap<ChatMessage, Uint8Array>();
 
 /** Encodes a room as an inbox entry. Restored through the reducer, it is valid at the room's head. */
 export function encodeRoom({ epoch, since, marks }: RoomState, info: RoomInfo, userId: string): Uint8Array {
-  const { id: roomId, kind, title, topic, imageUrl, data, role, isMember: active, lastMessage, silencedUntil, mutedUntil } = info;
+  const { id: roomId, kind, title, topic, imageUrl, data, permissions, role, isMember: active, lastMessage, silencedUntil, mutedUntil } = info;
+  const closed = { slowModeSeconds: info.slowModeSeconds, frozen: info.isFrozen, archived: info.isArchived, listed: info.isListed };
   return toBinary(
     InboxEntrySchema,
     create(InboxEntrySchema, {
       room: {
         roomId,
         kind,
-        settings: { title, topic, imageUrl, ...(data && { data }), slowModeSeconds: info.slowModeSeconds },
+        settings: { title, topic, imageUrl, ...closed, ...(data && { data }), ...(permissions && { permissions }) },
         createdAt: timestampFromMs(since),
         headSeq: BigInt(info.headSeq),
         messageCount: BigInt(info.messageCount),

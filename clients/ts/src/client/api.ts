@@ -63,6 +63,8 @@ export interface ClientSlices {
   /** The user's rooms that are not hidden: pinned ones before the others, latest message first. */
   rooms: readonly RoomInfo[];
   hiddenRooms: readonly RoomInfo[];
+  /** Archived ones are in no other list, and do not count as unread. */
+  archivedRooms: readonly RoomInfo[];
   unread: Unread;
   /** `Client.blocked`. */
   blocked: readonly string[];

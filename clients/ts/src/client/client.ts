@@ -165,7 +165,7 @@ export class Client extends Emitter<ClientEvents> {
     return this.#session.userId;
   }
 
-  /** The rooms that the user is a member of and has not hidden: pinned ones before the others, most recent message first. */
+  /** The rooms that the user is a member of and has not hidden, without archived ones: pinned ones before the others, most recent message first. */
   get rooms(): readonly Room[] {
     return this.#rooms.lists.rooms("listed");
   }
@@ -173,6 +173,11 @@ export class Client extends Emitter<ClientEvents> {
   /** Those of them that one has hidden: {@link Room.setHidden}. */
   get hiddenRooms(): readonly Room[] {
     return this.#rooms.lists.rooms("hidden");
+  }
+
+  /** Rooms that are only read until their owner or an admin takes that back: {@link Room.update}. */
+  get archivedRooms(): readonly Room[] {
+    return this.#rooms.lists.rooms("archived");
   }
 
   /** Unread messages over {@link rooms}. */
@@ -206,6 +211,7 @@ export class Client extends Emitter<ClientEvents> {
   readonly #readers: { [Name in keyof ClientSlices]: () => ClientSlices[Name] } = {
     rooms: () => this.#rooms.lists.infos("listed"),
     hiddenRooms: () => this.#rooms.lists.infos("hidden"),
+    archivedRooms: () => this.#rooms.lists.infos("archived"),
     unread: () => this.#rooms.lists.unread,
     blocked: () => this.#blocked,
     connection: () => this.state,

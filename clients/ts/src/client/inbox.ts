@@ -88,7 +88,7 @@ export class Inbox {
     let order = 0;
     const ask = (pageToken: string) => {
       order = this.#reader.order();
-      return this.#session.call("listInbox", { pageSize: PAGE, pageToken, includeHidden: true });
+      return this.#session.call("listInbox", { pageSize: PAGE, pageToken, includeHidden: true, includeArchived: true });
     };
     for await (const { entries, unreadableRoomIds } of pages(ask)) {
       for (const entry of entries) {

@@ -9,10 +9,14 @@ export interface Unread {
   readonly rooms: number;
 }
 
+/** A room is in one of them at most. */
+const LISTS = ["listed", "hidden", "archived"] as const;
+type ListName = (typeof LISTS)[number];
+
 interface Entry {
   readonly room: Room;
   readonly info: RoomInfo;
-  readonly list: "listed" | "hidden" | "none";
+  readonly list: ListName | "none";
   readonly isPinned: boolean;
   /** Time of its last message, or of joining. */
   readonly at: number;
@@ -27,9 +31,9 @@ export class RoomLists {
   readonly #entries = new Map<string, Entry>();
   readonly #dirty = new Set<Room>();
   readonly #direct = new Map<string, Room>();
-  #sorted = { listed: [] as readonly Entry[], hidden: [] as readonly Entry[] };
-  #rooms: { listed?: readonly Room[]; hidden?: readonly Room[] } = {};
-  #infos: { listed?: readonly RoomInfo[]; hidden?: readonly RoomInfo[] } = {};
+  readonly #sorted: Record<ListName, readonly Entry[]> = { listed: [], hidden: [], archived: [] };
+  readonly #rooms: { [List in ListName]?: readonly Room[] } = {};
+  readonly #infos: { [List in ListName]?: readonly RoomInfo[] } = {};
   #unread = NOTHING_UNREAD;
 
   /** A room has changed. */
@@ -38,13 +42,13 @@ export class RoomLists {
   }
 
   /** The user's rooms, pinned ones before the others, latest first; identical until one is added, removed or moved. */
-  rooms(list: "listed" | "hidden"): readonly Room[] {
+  rooms(list: ListName): readonly Room[] {
     this.#settle();
     return (this.#rooms[list] ??= Object.freeze(this.#sorted[list].map(({ room }) => room)));
   }
 
   /** Their values; identical until one of them changes. */
-  infos(list: "listed" | "hidden"): readonly RoomInfo[] {
+  infos(list: ListName): readonly RoomInfo[] {
     this.#settle();
     return (this.#infos[list] ??= Object.freeze(this.#sorted[list].map(({ info }) => info)));
   }
@@ -64,8 +68,8 @@ export class RoomLists {
     if (this.#dirty.size === 0) return;
     const dirty = [...this.#dirty];
     this.#dirty.clear();
-    const moved = { listed: [] as Entry[], hidden: [] as Entry[] };
-    const left = { listed: new Set<string>(), hidden: new Set<string>() };
+    const moved: Entry[] = [];
+    const left = new Set<Entry | undefined>();
     let { messages, rooms } = this.#unread;
     for (const room of dirty) {
       const before = this.#entries.get(room.id);
@@ -79,18 +83,18 @@ export class RoomLists {
         messages += by * entry.info.unreadCount;
         rooms += by * (entry.info.unreadCount > 0 || entry.info.isMarkedUnread ? 1 : 0);
       }
-      if (before && before.list !== "none") left[before.list].add(room.id);
-      if (after.list !== "none") moved[after.list].push(after);
+      left.add(before);
+      moved.push(after);
     }
     if (messages !== this.#unread.messages || rooms !== this.#unread.rooms) this.#unread = Object.freeze({ messages, rooms });
-    for (const list of ["listed", "hidden"] as const) this.#move(list, left[list], moved[list]);
+    for (const list of LISTS) this.#move(list, left, moved.filter((entry) => entry.list === list));
   }
 
-  #move(list: "listed" | "hidden", left: ReadonlySet<string>, moved: readonly Entry[]): void {
-    if (left.size === 0 && moved.length === 0) return;
-    delete this.#infos[list];
+  #move(list: ListName, left: ReadonlySet<Entry | undefined>, moved: readonly Entry[]): void {
     const before = this.#sorted[list];
-    const after = before.filter(({ room }) => !left.has(room.id));
+    const after = before.filter((entry) => !left.has(entry));
+    if (after.length === before.length && moved.length === 0) return;
+    delete this.#infos[list];
     if (moved.length > MAX_MOVES) {
       after.push(...moved);
       after.sort(byTime);
@@ -107,8 +111,9 @@ export class RoomLists {
 }
 
 function entryOf(room: Room, info: RoomInfo): Entry {
+  const list = !info.isMember ? "none" : info.isArchived ? "archived" : info.isHidden ? "hidden" : "listed";
   const at = Math.max(info.lastMessage?.at.getTime() ?? 0, info.memberSince.getTime());
-  return { room, info, list: !info.isMember ? "none" : info.isHidden ? "hidden" : "listed", isPinned: info.isPinned, at };
+  return { room, info, list, isPinned: info.isPinned, at };
 }
 
 /** Pinned ones, then latest first. */

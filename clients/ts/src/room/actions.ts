@@ -26,6 +26,23 @@ export interface Sanction {
   reason?: string;
 }
 
+/** What is to change about the settings of a room. */
+export interface SettingsChange extends DataChange {
+  title?: string;
+  topic?: string;
+  imageUrl?: string;
+  /** Seconds that a member waits between two messages; 0: no limit. */
+  slowModeSeconds?: number;
+  /** Nobody but the app writes, reacts, joins or adds members. */
+  frozen?: boolean;
+  /** Groups and channels are archived by the owner, and admins who may edit settings. In an archived room other changes come with `false`. */
+  archived?: boolean;
+  /** Channels: whether everyone finds it in the directory. */
+  listed?: boolean;
+  /** Roles to set, for the owner; the others stay unchanged. */
+  permissions?: { post?: Role; react?: Role; invite?: Role; editSettings?: Role; deleteMessages?: Role };
+}
+
 /** The values of a room by name, see {@link RoomInfo}, and what its user can do with it as a whole. */
 export interface RoomActions<Room> extends RoomInfo, Emitter<RoomEvents<Room>> {}
 
@@ -112,7 +129,7 @@ export abstract class RoomActions<Room> extends Emitter<RoomEvents<Room>> {
   }
 
   /** Changes its settings. Omitted fields, and keys of its data that are not named, stay unchanged. */
-  async update(settings: { title?: string; topic?: string; imageUrl?: string; slowModeSeconds?: number } & DataChange): Promise<void> {
+  async update(settings: SettingsChange): Promise<void> {
     await this.#change("updateRoom", settings as RequestOf<"updateRoom">);
   }
 

@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 
 import type { RoomValues } from "../queue/project.js";
-import type { Receipt, Role, RoomKind } from "../gen/chat_pb.js";
+import type { Receipt, Role, RoomKind, RoomPermissions } from "../gen/chat_pb.js";
 import type { Members } from "../state/members.js";
 import type { Receipts } from "../state/receipts.js";
 import { isHidden, type RoomState } from "../state/room-state.js";
@@ -40,6 +40,14 @@ export interface RoomInfo {
   readonly silencedUntil: number;
   /** Seconds that a member waits between two messages; 0 if the room is not in slow mode. Not for owner and admins. */
   readonly slowModeSeconds: number;
+  /** Whether nobody but the app writes, reacts, joins or adds members for now. */
+  readonly isFrozen: boolean;
+  /** Whether it is only read, by everyone: then it is in `Client.archivedRooms`. */
+  readonly isArchived: boolean;
+  /** Whether everyone finds it in the directory: see `@parlance/client/directory`. */
+  readonly isListed: boolean;
+  /** The lowest roles that the room has set itself; `may` of `@parlance/client/permissions` says what the user may do. */
+  readonly permissions: RoomPermissions | undefined;
   /** When the user joined, as far as known; otherwise when the room was created. */
   readonly memberSince: Date;
   /** Seq of the last event. */

@@ -1,11 +1,11 @@
-import { type Event, type Gap, GapReason, type InboxEntry, Role, type Room, RoomKind, type RoomPreferences, type RoomSettings } from "../gen/chat_pb.js";
+import { type Event, type Gap, GapReason, type InboxEntry, Role, type Room, RoomKind, type RoomPreferences } from "../gen/chat_pb.js";
 import { date, messageOf } from "../room/message.js";
 import { changesAfterEvent } from "./changes.js";
 import type { RoomInput } from "./inputs.js";
 import { lastAfter, lastAfterChange } from "./last-message.js";
 import { memberChange, membersAfterEvent, membersAfterList, membersHole } from "./members.js";
 import { receiptsAfter } from "./receipts.js";
-import { emptyRoom, type Membership, NO_TYPING, type RoomState, type Settings } from "./room-state.js";
+import { emptyRoom, type Membership, NO_TYPING, type RoomState, settingsOf } from "./room-state.js";
 import { endOf } from "./until.js";
 import { coverEvent, coverHole, coverSnapshot, type Head, type Marks, moveMark, UNMARKED } from "./unread.js";
 import { type Counter, countHole, countSnapshot, countStep, fromEvent, fromSnapshot, UNCOUNTED, type Versioned } from "./versioned.js";
@@ -242,11 +242,6 @@ function afterSnapshot(before: RoomState, listed: Room, own: Membership): RoomSt
 function headAfter(held: Head, { seq, messageCount }: Head): Head {
   if (seq <= held.seq && messageCount <= held.messageCount) return held;
   return { seq: Math.max(held.seq, seq), messageCount: Math.max(held.messageCount, messageCount) };
-}
-
-function settingsOf(settings: RoomSettings | undefined): Settings {
-  const { title = "", topic = "", imageUrl = "", data, slowModeSeconds = 0 } = settings ?? {};
-  return { title, topic, imageUrl, data, slowModeSeconds };
 }
 
 function later(since: number, { at }: Event): number {

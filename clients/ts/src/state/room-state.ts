@@ -1,6 +1,6 @@
-import type { JsonObject } from "@bufbuild/protobuf";
+import { create, type JsonObject } from "@bufbuild/protobuf";
 
-import { Role, RoomKind } from "../gen/chat_pb.js";
+import { Role, RoomKind, type RoomPermissions, type RoomSettings, RoomSettingsSchema } from "../gen/chat_pb.js";
 import type { ChatMessage } from "../room/message.js";
 import { type ChangesByMessage, UNCHANGED } from "./changes.js";
 import { type Members, UNLISTED } from "./members.js";
@@ -48,6 +48,10 @@ export interface Settings {
   readonly imageUrl: string;
   readonly data: JsonObject | undefined;
   readonly slowModeSeconds: number;
+  readonly isFrozen: boolean;
+  readonly isArchived: boolean;
+  readonly isListed: boolean;
+  readonly permissions: RoomPermissions | undefined;
 }
 
 export interface Membership {
@@ -85,7 +89,7 @@ export function emptyRoom(id: string): RoomState {
     head: { seq: 0, messageCount: 0 },
     kind: RoomKind.UNSPECIFIED,
     peerId: "",
-    settings: { value: { title: "", topic: "", imageUrl: "", data: undefined, slowModeSeconds: 0 }, seq: 0 },
+    settings: { value: settingsOf(), seq: 0 },
     membership: { value: { isMember: false, role: Role.UNSPECIFIED, silencedUntil: 0 }, seq: -1 },
     since: 0,
     memberCount: UNCOUNTED,
@@ -100,6 +104,11 @@ export function emptyRoom(id: string): RoomState {
     listedSeq: -1,
     isDeleted: false,
   };
+}
+
+export function settingsOf(settings: RoomSettings = create(RoomSettingsSchema)): Settings {
+  const { title, topic, imageUrl, data, slowModeSeconds, frozen: isFrozen, archived: isArchived, listed: isListed, permissions } = settings;
+  return { title, topic, imageUrl, data, slowModeSeconds, isFrozen, isArchived, isListed, permissions };
 }
 
 /** Whether the user is or was a member, according to an event or the inbox; otherwise it was only

@@ -1,0 +1,56 @@
+/**
+ * Parts of the inbox as the server has it: {@link listInbox}. All rooms, kept up to date, are `Client.rooms`.
+ *
+ * @module
+ */
+import type { Client } from "./client/client.js";
+import { InboxOrder, type RoomKind } from "./gen/chat_pb.js";
+import { infoOf, type RoomInfo, valuesOf } from "./room/info.js";
+import { pages } from "./session/pages.js";
+import { applyToRoom } from "./state/apply-room.js";
+import { emptyRoom } from "./state/room-state.js";
+
+const PAGE = 50;
+
+/** Which rooms are listed, and how. Archived and hidden ones are only listed if they are asked for. */
+export interface InboxOptions {
+  /** Default: `latest` first, of the first 2,000 rooms by id. */
+  order?: "latest" | "id";
+  /** Only rooms with unread messages, or marked as unread. */
+  unreadOnly?: boolean;
+  pinnedOnly?: boolean;
+  /** Only rooms of these kinds. */
+  kinds?: readonly RoomKind[];
+  includeHidden?: boolean;
+  includeArchived?: boolean;
+  /** Rooms per request, at most 200. */
+  pageSize?: number;
+  signal?: AbortSignal;
+}
+
+/** The user's rooms as they are now, read page by page as the loop goes on. Rooms that are unreadable at present are left out. */
+export async function* listInbox(client: Client, { order = "latest", kinds = [], pageSize = PAGE, signal, ...which }: InboxOptions = {}): AsyncGenerator<RoomInfo, void> {
+  const request = { ...which, kinds: [...kinds], pageSize, order: order === "latest" ? InboxOrder.LATEST : InboxOrder.ROOM };
+  for await (const { entries } of pages((pageToken) => client.call("listInbox", { ...request, pageToken }, signal))) {
+    for (const entry of entries) {
+      const roomId = entry.room?.roomId ?? "";
+      const room = applyToRoom(emptyRoom(roomId), { type: "inbox", roomId, entry, order: 1 }, client.userId);
+      yield Object.freeze(infoOf(room, valuesOf(room)));
+    }
+  }
+}
+
+/** Unread messages in all rooms together, without archived and hidden ones. */
+export interface UnreadTotal {
+  readonly messages: number;
+  /** Rooms with unread messages, or marked as unread. */
+  readonly rooms: number;
+  /** Whether some rooms are not counted: those after the first 2,000, or unreadable at present. */
+  readonly isPartial: boolean;
+}
+
+/** Reads the count for a badge. */
+export async function unreadTotal(client: Client, { withoutMuted = false, signal }: { withoutMuted?: boolean; signal?: AbortSignal } = {}): Promise<UnreadTotal> {
+  const { unreadCount, unreadRooms, isPartial } = await client.call("getUnreadTotal", { withoutMuted }, signal);
+  return Object.freeze({ messages: Number(unreadCount), rooms: unreadRooms, isPartial });
+}

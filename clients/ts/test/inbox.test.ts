@@ -1,0 +1,42 @@
+import { expect, test, vi } from "vitest";
+
+import { listInbox, unreadTotal } from "../src/inbox.js";
+import { v1 } from "../src/index.js";
+import { all, person } from "./people.js";
+
+test("the inbox is read in parts: the latest first, by kind, unread, pinned, hidden and archived", async () => {
+  const [ann, bob] = await Promise.all([person("ann"), person("bob")]);
+  const memberIds = [bob.userId];
+  const first = await ann.createRoom({ kind: "group", title: "first", memberIds });
+  const second = await ann.createRoom({ kind: "channel", title: "second", memberIds });
+  const third = await ann.createRoom({ kind: "group", title: "third", memberIds });
+  for (const room of [third, second, first]) await room.send(`in ${room.title}`);
+  const { roomId: direct } = await ann.send({ toUser: bob.userId, text: "hello" });
+  await vi.waitFor(() => expect(bob.unread.rooms).toBe(4));
+  const titles = async (options = {}) => (await all(listInbox(bob, options))).map(({ id, title }) => (id === direct ? "direct" : title));
+
+  expect(await titles()).toEqual(["direct", "first", "second", "third"]);
+  expect(await titles({ pageSize: 1 })).toEqual(["direct", "first", "second", "third"]);
+  expect((await all(listInbox(bob, { order: "id" }))).map(({ id }) => id)).toEqual([first.id, second.id, third.id, direct].sort());
+  expect(await titles({ kinds: [v1.RoomKind.GROUP] })).toEqual(["first", "third"]);
+  const [latest] = await all(listInbox(bob), 1);
+  expect(latest).toMatchObject({ kind: v1.RoomKind.DIRECT, peerId: ann.userId, unreadCount: 1, isMember: true, lastMessage: { text: "hello" } });
+  // They are what the client knows of its rooms once it has read them.
+  await bob.refresh();
+  expect(await all(listInbox(bob))).toEqual(bob.rooms.map(({ info }) => info));
+  expect(Object.isFrozen(latest)).toBe(true);
+
+  await bob.room(first.id)!.markRead();
+  await bob.room(second.id)!.setPinned(true);
+  await bob.room(third.id)!.setHidden(true);
+  expect(await titles({ unreadOnly: true })).toEqual(["direct", "second"]);
+  expect(await titles({ pinnedOnly: true })).toEqual(["second"]);
+  expect(await titles()).toEqual(["direct", "first", "second"]);
+  await first.update({ archived: true });
+  expect(await titles()).toEqual(["direct", "second"]);
+  expect((await titles({ includeHidden: true, includeArchived: true })).toSorted()).toEqual(["direct", "first", "second", "third"]);
+
+  expect(await unreadTotal(bob)).toEqual({ messages: 2, rooms: 2, isPartial: false });
+  await bob.room(direct)!.setMuted(true);
+  expect(await unreadTotal(bob, { withoutMuted: true })).toEqual({ messages: 1, rooms: 1, isPartial: false });
+});
