@@ -77,6 +77,9 @@ export function emojiFile(): string {
   return JSON.stringify(shown);
 }
 
+/** The modules of the SDK that are apart from it. */
+const PARTS = ["directory", "invitations", "permissions", "reports"];
+
 /** What is drawn, measured or tried when it is asked for, and not at each run of the tests. */
 const asked = ["screenshots", "screens", "scale", "firefox"].filter((name) => process.env[name.toUpperCase()]).map((name) => `test/${name}.ts`)[0];
 
@@ -89,8 +92,7 @@ export default defineConfig({
   resolve: {
     // From its sources, so that there is one build less between a change and the page.
     alias: {
-      "@parlance/client/invitations": fileURLToPath(new URL("../ts/src/invitations.ts", import.meta.url)),
-      "@parlance/client/reports": fileURLToPath(new URL("../ts/src/reports.ts", import.meta.url)),
+      ...Object.fromEntries(PARTS.map((part) => [`@parlance/client/${part}`, fileURLToPath(new URL(`../ts/src/${part}.ts`, import.meta.url))])),
       "@parlance/client": fileURLToPath(new URL("../ts/src/index.ts", import.meta.url)),
       "@parlance/svelte": fileURLToPath(new URL("../svelte/src/index.ts", import.meta.url)),
     },

@@ -36,7 +36,7 @@ export function lowestRole({ kind, permissions }: RoomInfo, permission: Permissi
  * Whether the user may do something in a room now, also considering mutes, and whether it is frozen or archived. The settings of
  * an archived room are changed only together with `archived: false`.
  */
-export function may(client: Client, room: RoomInfo, permission: Permission, defaults?: DefaultPermissions): boolean {
+export function may(client: Pick<Client, "serverTime">, room: RoomInfo, permission: Permission, defaults?: DefaultPermissions): boolean {
   if (!room.isMember || room.role < lowestRole(room, permission, defaults)) return false;
   if (room.silencedUntil > client.serverTime && SAYS.includes(permission)) return false;
   if (room.isArchived) return permission === "editSettings";

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, test, vi } from "vitest";
 
-import { type Client, v1 } from "../src/index.js";
+import { v1 } from "../src/index.js";
 import { defaultPermissions, lowestRole, may, type Permission } from "../src/permissions.js";
 import { infoOf, type RoomInfo, valuesOf } from "../src/room/info.js";
 import { emptyRoom } from "../src/state/room-state.js";
@@ -9,7 +9,7 @@ import { person } from "./people.js";
 
 const ALL: readonly Permission[] = ["post", "react", "invite", "editSettings", "deleteMessages"];
 const { ADMIN, MEMBER, OWNER, UNSPECIFIED } = v1.Role;
-const clock = { serverTime: 1_000 } as Client;
+const clock = { serverTime: 1_000 };
 
 /** What somebody may do in such a room. */
 function allowed(room: Partial<RoomInfo>, defaults?: v1.DefaultPermissions): Permission[] {

@@ -1,56 +1,15 @@
-import { mkdir } from "node:fs/promises";
-import path from "node:path";
-
 import { Client, type Room, WebSocketTransport } from "@parlance/client";
 import { invitationsOf } from "@parlance/client/invitations";
-import { listReports, type Report } from "@parlance/client/reports";
-import type { BrowserContextOptions, Page } from "playwright-core";
+import { listReports, type Report, reportMessage } from "@parlance/client/reports";
+import type { Page } from "playwright-core";
 import { expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
 
 import { Server } from "../../ts/test/server.js";
-import { faults, LOOKS } from "./axe.js";
+import { LOOKS } from "./axe.js";
 import { composer, confirm, entry, message, open, until } from "./browser.js";
-import { people, server } from "./stage.js";
-
-/** Where to put pictures of all screens, if they are wanted. */
-const FOLDER = process.env["PICTURES"];
-
-let count = 0;
-const unique = (name: string) => `${name}-${++count}-${Math.random().toString(36).slice(2, 6)}`;
-
-/** Somebody who uses the SDK. */
-async function client(userId: string, at = server): Promise<Client> {
-  const client = new Client({ url: at.url, token: await at.token(userId), transport: new WebSocketTransport(at.url, WebSocket as never) });
-  onTestFinished(() => client.close());
-  await client.start();
-  return client;
-}
-
-/** The page of a user. */
-async function page(userId: string, options: BrowserContextOptions = {}, at = server): Promise<Page> {
-  const context = await people.context({ reducedMotion: "reduce", ...options });
-  onTestFinished(() => context.close());
-  const page = await context.newPage();
-  await page.goto(`${at.url}/#token=${await at.token(userId)}`);
-  await page.getByTestId("connection").getByText("Online").waitFor({ state: "attached" });
-  return page;
-}
-
-/** Axe finds nothing on the page, and nothing is too wide for it. */
-async function check(page: Page, look: string, what: string): Promise<void> {
-  if (FOLDER) {
-    await mkdir(FOLDER, { recursive: true });
-    await page.screenshot({ path: path.join(FOLDER, `${what} ${look}.png`.replaceAll(" ", "-")) });
-  }
-  expect(await faults(page), what).toEqual([]);
-  expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), what).toBe(0);
-}
-
-const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
-const dialog = (page: Page) => page.getByRole("dialog");
-const notes = (page: Page) => page.getByTestId("notes").locator("li").allTextContents();
-const noted = (page: Page, text: string) => until(`it says ${text}`, () => notes(page), (lines) => lines.includes(text));
+import { button, check, client, dialog, noted, page, unique } from "./persons.js";
+import { server } from "./stage.js";
 
 async function reportsOf(client: Client, room?: Room): Promise<Report[]> {
   const all: Report[] = [];
@@ -186,10 +145,20 @@ test.each(LOOKS)("a message is reported, and an admin acts and answers, in %s", 
   await muting.getByRole("button", { name: "Mute" }).click();
   await muting.waitFor({ state: "detached" });
   await until("she is muted", () => noisy.room(room.id)!.silencedUntil, (until) => until > Date.now() + 80_000_000);
+  await report.getByLabel("Note for other moderators").fill("The third time, so a day");
   await report.getByRole("button", { name: "Mark as handled" }).click();
   await dialog(ofAnn).getByText("No open reports.").waitFor();
   expect(await reportsOf(owner, room)).toEqual([]);
-  await ofAnn.keyboard.press("Escape");
+  await dialog(ofAnn).getByRole("radio", { name: "Answered" }).check();
+  await report.getByText(`Handled by ${ann},`).waitFor();
+  await report.getByText("The third time, so a day").waitFor();
+  expect(await report.getByRole("button").allTextContents()).toEqual(["Show in the conversation"]);
+  await check(ofAnn, look, "answered reports of a room");
+  // The keyboard goes on at the message.
+  await report.getByRole("button", { name: "Show in the conversation" }).press("Enter");
+  await dialog(ofAnn).waitFor({ state: "detached" });
+  await until("the message has the focus", () => ofAnn.evaluate(() => document.activeElement?.textContent ?? ""), (text) => text.includes("message deleted"));
+  await button(ofAnn, "Details").click();
   await ofAnn.getByRole("button", { name: "Reports (0)" }).waitFor();
   await ofAnn.getByRole("list", { name: "Members" }).getByText("muted").waitFor();
 
@@ -233,4 +202,33 @@ test("a person is reported from their direct room, which only the app sees; what
   await dialog(ofAnn).getByRole("alert").getByText("The report was not sent").waitFor();
   expect(await button(ofAnn, "Send report").isDisabled()).toBe(false);
   await entry(ofAnn, bob).waitFor();
+});
+
+test("a reported message far back in the conversation is shown, and a note goes with the answer to all its reports", async () => {
+  const [ann, bob, carol] = [unique("ann"), unique("bob"), unique("carol")];
+  const [owner, noisy, third] = await Promise.all([client(ann), client(bob), client(carol)]);
+  const room = await owner.createRoom({ kind: "group", title: "Harbour", memberIds: [bob, carol] });
+  await until("they are in it", () => [noisy, third].map((one) => one.room(room.id)), (rooms) => rooms.every(Boolean));
+  const { seq } = await noisy.send({ roomId: room.id, text: "Cheap anchors, today only" });
+  for (let count = 0; count < 120; count += 1) await owner.send({ roomId: room.id, text: `line ${count}` });
+  await reportMessage(third, { roomId: room.id, seq }, { category: "spam" });
+  await reportMessage(owner, { roomId: room.id, seq }, { category: "other", text: "again" });
+  const ofAnn = await page(ann);
+  await open(ofAnn, "Harbour");
+  await button(ofAnn, "Details").click();
+  await ofAnn.getByRole("button", { name: "Reports (1)" }).click();
+  await button(ofAnn, "Show in the conversation").click();
+  await dialog(ofAnn).waitFor({ state: "detached" });
+  await until("it has the focus", () => ofAnn.evaluate(() => document.activeElement?.getAttribute("data-seq")), (shown) => shown === `${seq}`);
+  expect(await message(ofAnn, "Cheap anchors").isVisible()).toBe(true);
+  expect(await ofAnn.getByRole("complementary").count()).toBe(0);
+
+  await button(ofAnn, "Details").click();
+  await ofAnn.getByRole("button", { name: "Reports (1)" }).click();
+  await dialog(ofAnn).getByLabel("Note for other moderators").fill("  an old joke  ");
+  await button(ofAnn, "Dismiss").click();
+  await dialog(ofAnn).getByText("No open reports.").waitFor();
+  const answered: Report[] = [];
+  for await (const report of listReports(owner, { roomId: room.id, state: "resolved" })) answered.push(report);
+  expect(answered.map(({ resolution }) => [resolution?.outcome, resolution?.note])).toEqual([1, 2].map(() => ["dismissed", "an old joke"]));
 });

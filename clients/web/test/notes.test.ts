@@ -2,6 +2,7 @@ import { type Client, v1 } from "@parlance/client";
 import { expect, test } from "vitest";
 
 import { History } from "../src/lib/history.svelte";
+import { linesOf } from "../src/lib/notes";
 
 type Listener = (value: object) => void;
 
@@ -19,6 +20,8 @@ function fake() {
     restored: () => listeners.get("gap")?.({ roomId: "r", reason: v1.GapReason.RESTORED }),
     answer: (...events: object[]) => answer({ events, nextFromSeq: 0n }),
     joined,
+    changed: (seq: number, settings: object) => ({ roomId: "r", seq: BigInt(seq), actorId: "ann", body: { case: "roomChanged", value: { settings: { title: "Plans", archived: false, ...settings } } } }),
+    happens: (event: object) => listeners.get("event")?.(event),
   };
 }
 
@@ -38,4 +41,21 @@ test("what happened in a room before it was restored from a backup is not noted 
   answer(joined(1, "erin"));
   await again;
   expect(history.notes.map(({ actorId }) => actorId)).toEqual(["erin"]);
+});
+
+test("that a room was unarchived is told apart from other changes of its settings, in whatever parts it is read", async () => {
+  const { history, answer, changed, happens } = fake();
+  const later = history.cover(4, 6, () => 0);
+  answer(changed(4, { archived: true }), changed(5, { title: "More plans" }), changed(6, {}));
+  await later;
+  const earlier = history.cover(1, 6, () => 0);
+  answer(changed(1, { topic: "one" }), changed(2, { archived: true }), changed(3, {}));
+  await earlier;
+  const before = history.notes;
+  happens(changed(7, { archived: true }));
+  happens(changed(8, {}));
+  const [archived, unarchived, other] = ["ann archived the conversation", "ann unarchived the conversation", "ann changed the settings of “Plans”"];
+  expect(history.notes.flatMap((note) => linesOf([note], (id) => id))).toEqual([other, archived, unarchived, archived, unarchived, other, archived, unarchived]);
+  // Rows that have not changed are not drawn again.
+  expect(history.notes.slice(0, 6).every((note, at) => note === before[at])).toBe(true);
 });

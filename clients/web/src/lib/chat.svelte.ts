@@ -1,5 +1,6 @@
 import { type ChatMessage, Client, type Command, type ConnectionState, IndexedDbStorage, type Room, UnauthenticatedError, v1 } from "@parlance/client";
 import type { Invitation } from "@parlance/client/invitations";
+import { lowestRole, may, type Permission } from "@parlance/client/permissions";
 import { invitations } from "@parlance/svelte";
 import { createContext } from "svelte";
 
@@ -35,6 +36,8 @@ export class Chat {
   /** Whom the user blocks: what they write in shared rooms is not shown. As of the last visit until it is read. */
   blocked = $state.raw<ReadonlySet<string>>(new Set());
   readonly #blockedKey: string;
+  /** The permissions of rooms that have not set their own. */
+  #defaults = $state.raw<v1.DefaultPermissions>();
   /** The last problem, to be shown. */
   problem = $state<string>();
   /** What was done in another way than one may expect, to be shown. */
@@ -73,7 +76,7 @@ export class Chat {
       userId,
     });
     this.people = new People(this.client, userId, () => this.state.status === "online");
-    this.pictures = new Pictures(this.client);
+    this.pictures = new Pictures();
     this.#rooms = new Rooms(this.client);
     this.#invitations = invitations(this.client);
     this.drafts = new Drafts(userId);
@@ -101,7 +104,7 @@ export class Chat {
       await this.client.start();
     } finally {
       this.client.loadBlocked().catch(() => {});
-      this.pictures.load().catch(() => {});
+      this.#loadServer().catch(() => {});
       // Initially refused rooms are requested again. Users missing in the directory can still be found by name.
       void this.people.load().then(() => this.people.expect(this.#rooms.direct.keys()));
     }
@@ -122,7 +125,7 @@ export class Chat {
     this.client.close();
   }
 
-  /** The user's rooms, latest first, without hidden ones. */
+  /** The user's rooms, latest first, without hidden and archived ones. */
   get rooms(): readonly Room[] {
     return this.#rooms.all;
   }
@@ -130,6 +133,11 @@ export class Chat {
   /** Rooms that the user has hidden: they can be found by search. */
   get hiddenRooms(): readonly Room[] {
     return this.#rooms.hidden;
+  }
+
+  /** Rooms that are only read, until that is taken back. */
+  get archivedRooms(): readonly Room[] {
+    return this.#rooms.archived;
   }
 
   /** Invitations that wait for the user's answer, latest first. */
@@ -147,12 +155,22 @@ export class Chat {
     return this.#rooms.unread;
   }
 
-  /** A room that the user is in, hidden or not. */
+  /** A room that the user is in, hidden or archived or not. */
   room(id: string): Room | undefined {
     // This value changes whenever a room is added or removed.
-    void [this.#rooms.all, this.#rooms.hidden];
+    void [this.#rooms.all, this.#rooms.hidden, this.#rooms.archived];
     const room = this.client.room(id);
     return room?.isMember ? room : undefined;
+  }
+
+  /** Whether the user may do something in a room, mutes aside: they end without an event, and the composer follows that. */
+  may(room: Room, permission: Permission): boolean {
+    return may({ serverTime: Infinity }, room.info, permission, this.#defaults);
+  }
+
+  /** The lowest role that may do something in a room while it is open. */
+  roleFor(room: Room, permission: Permission): v1.Role {
+    return lowestRole(room.info, permission, this.#defaults);
   }
 
   /** Asks for confirmation of something irreversible. */
@@ -229,6 +247,12 @@ export class Chat {
     if (isOpen && (kind === "send" || room?.messages.some(({ seq }) => seq === payload.seq))) return;
     const title = room ? this.titleOf(room) : this.people.name(toUser ?? "");
     this.problem = texts.message.notSentIn(title, error?.message ?? "");
+  }
+
+  async #loadServer(): Promise<void> {
+    const { imageOrigins, defaultPermissions } = await this.client.call("getServer", {});
+    this.pictures.allow(imageOrigins);
+    this.#defaults = defaultPermissions;
   }
 
   async #joinLobby(): Promise<void> {

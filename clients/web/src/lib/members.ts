@@ -14,9 +14,19 @@ export const ROLES: Record<v1.Role, string> = {
   [v1.Role.OWNER]: texts.people.owner,
 };
 
-/** Whether the user may change the room and its members. */
+/** Whether the user may manage the members of a room. */
 export function mayManage(room: Room): boolean {
   return room.kind !== v1.RoomKind.DIRECT && (room.role === v1.Role.OWNER || room.role === v1.Role.ADMIN);
+}
+
+/** Whether the user may add and invite people to a room. */
+export function mayAdd(chat: Chat, room: Room): boolean {
+  return room.kind !== v1.RoomKind.DIRECT && chat.may(room, "invite");
+}
+
+/** Whether the user may archive a room, or take that back. */
+export function mayArchive(chat: Chat, room: Room): boolean {
+  return mayManage(room) && chat.may(room, "editSettings");
 }
 
 export function drag(event: DragEvent, userId: string): void {
@@ -26,8 +36,8 @@ export function drag(event: DragEvent, userId: string): void {
 }
 
 /** Whether the dragged item may be dropped on a room: a user, by someone who may add members. */
-export function mayDrop(event: DragEvent, room: Room): boolean {
-  const may = (event.dataTransfer?.types.includes(TYPE) ?? false) && mayManage(room);
+export function mayDrop(event: DragEvent, room: Room, chat: Chat): boolean {
+  const may = (event.dataTransfer?.types.includes(TYPE) ?? false) && mayAdd(chat, room);
   if (may) event.preventDefault();
   return may;
 }
@@ -35,7 +45,7 @@ export function mayDrop(event: DragEvent, room: Room): boolean {
 /** Adds the dropped user. */
 export async function drop(event: DragEvent, room: Room, chat: Chat): Promise<void> {
   const userId = event.dataTransfer?.getData(TYPE);
-  if (!userId || !mayManage(room)) return;
+  if (!userId || !mayAdd(chat, room)) return;
   event.preventDefault();
   await addMembers(chat, room, [userId]);
 }
@@ -75,6 +85,16 @@ export function mute(chat: Chat, room: Room, userId: string): Promise<boolean> {
 
 export async function unmute(chat: Chat, room: Room, userId: string): Promise<void> {
   await chat.attempt(texts.failures.change, () => room.unmuteMember(userId));
+}
+
+/** Archives a room, after a question. */
+export async function archive(chat: Chat, room: Room): Promise<void> {
+  if (!(await chat.confirm(texts.archive.ask(chat.titleOf(room)), texts.archive.archive))) return;
+  await chat.attempt(texts.failures.archive, () => room.update({ archived: true }));
+}
+
+export async function unarchive(chat: Chat, room: Room): Promise<void> {
+  await chat.attempt(texts.failures.unarchive, () => room.update({ archived: false }));
 }
 
 /** Deletes a message of somebody else, after a question. */

@@ -11,7 +11,7 @@ export interface Note {
   readonly at: Date;
   readonly actorId: string;
   readonly what:
-    | { readonly kind: "created" }
+    | { readonly kind: "created" | "archived" | "unarchived" }
     | { readonly kind: "changed"; readonly title: string }
     | { readonly kind: UserNote; readonly userId: string }
     | { readonly kind: "owner" | "admin" | "member"; readonly userId: string };
@@ -35,7 +35,8 @@ export function noteOf({ seq, at, actorId, body }: v1.Event): Note | undefined {
     case "roomCreated":
       return note({ kind: "created" });
     case "roomChanged":
-      return note({ kind: "changed", title: body.value.settings?.title ?? "" });
+      // Nothing else changes in an archived room.
+      return note(body.value.settings?.archived ? { kind: "archived" } : { kind: "changed", title: body.value.settings?.title ?? "" });
     case "memberAdded":
       return note({ kind: body.value.userId === actorId ? "joined" : "added", userId: body.value.userId });
     case "memberRemoved":
@@ -59,6 +60,17 @@ export function noteOf({ seq, at, actorId, body }: v1.Event): Note | undefined {
     default:
       return undefined;
   }
+}
+
+/** Which changes of settings have ended an archive: those that follow it. `notes` are in ascending order. */
+export function withUnarchived(notes: readonly Note[]): Note[] {
+  let isArchived = false;
+  return notes.map((note) => {
+    const { kind } = note.what;
+    const ends = isArchived && kind === "changed";
+    isArchived = kind === "archived" || (isArchived && !ends && kind !== "unarchived");
+    return ends ? { ...note, what: { kind: "unarchived" } } : note;
+  });
 }
 
 /** Users named in one line; further ones are counted. */
@@ -96,6 +108,9 @@ function lineOf(group: readonly Note[], name: (userId: string) => string): strin
   switch (what.kind) {
     case "created":
       return texts.notes.created(actor);
+    case "archived":
+    case "unarchived":
+      return texts.notes[what.kind](actor);
     case "changed":
       return texts.notes.changed(actor, what.title || texts.place.untitled);
     case "joined":

@@ -1,5 +1,3 @@
-import type { Client } from "@parlance/client";
-
 import { shared } from "./storage";
 
 const KEY = "parlance:image-origins";
@@ -24,13 +22,8 @@ function parsed(url: string): URL | undefined {
 
 /** Which pictures of users and rooms are shown. The page's security policy allows no others. */
 export class Pictures {
-  readonly #client: Client;
   /** As of the last visit until the server has said it. */
   #sources = $state.raw<readonly string[]>(shared.get(KEY)?.split(" ") ?? []);
-
-  constructor(client: Client) {
-    this.#client = client;
-  }
 
   /** Whether there are any. */
   get areShown(): boolean {
@@ -42,8 +35,8 @@ export class Pictures {
     return picture && mayLoad(picture, this.#sources) ? picture : undefined;
   }
 
-  async load(): Promise<void> {
-    const { imageOrigins } = await this.#client.call("getServer", {});
+  /** The origins that the server allows. */
+  allow(imageOrigins: readonly string[]): void {
     this.#sources = imageOrigins;
     if (imageOrigins.length > 0) shared.set(KEY, imageOrigins.join(" "));
     else shared.remove(KEY);

@@ -11,7 +11,7 @@ const READ_EVERY_MS = 60_000;
 /** However many are made. */
 const SOON_MS = 1_000;
 
-/** The open reports of one message. */
+/** Reports of one message. */
 export interface ReportedMessage {
   readonly seq: number;
   readonly userId: string;
@@ -21,7 +21,7 @@ export interface ReportedMessage {
   readonly reports: readonly Report[];
 }
 
-/** The open reports of messages in a room, for its owner and admins. */
+/** Reports of messages in a room, for its owner and admins: open ones, and answered ones once they are asked for. */
 export class Reports {
   readonly #chat: Chat;
   readonly #room: Room;
@@ -34,6 +34,8 @@ export class Reports {
   /** Whether there are more. */
   hasMore = $state(false);
   isLoaded = $state(false);
+  /** The latest of those that have been answered, once they were read. */
+  answered = $state.raw<readonly ReportedMessage[]>();
 
   constructor(chat: Chat, room: Room) {
     [this.#chat, this.#room] = [chat, room];
@@ -50,29 +52,37 @@ export class Reports {
 
   async load(): Promise<void> {
     const turn = ++this.#reads;
+    const { messages, hasMore } = await this.#read("open");
+    // A later one is more recent.
+    if (turn !== this.#reads) return;
+    [this.messages, this.hasMore, this.isLoaded] = [messages, hasMore, true];
+  }
+
+  async loadAnswered(): Promise<void> {
+    this.answered = (await this.#read("resolved")).messages;
+  }
+
+  /** Answers all reports of a message in the same way. */
+  async resolve({ reports }: ReportedMessage, outcome: ReportOutcome, note: string): Promise<void> {
+    try {
+      for (const { id } of reports) await resolveReport(this.#chat.client, id, outcome, note);
+    } finally {
+      // What somebody else has answered meanwhile is gone, too.
+      await this.load();
+    }
+  }
+
+  async #read(state: "open" | "resolved"): Promise<{ messages: readonly ReportedMessage[]; hasMore: boolean }> {
     const bySeq = new Map<number, Report[]>();
     let count = 0;
-    for await (const report of listReports(this.#chat.client, { roomId: this.#room.id })) {
+    for await (const report of listReports(this.#chat.client, { roomId: this.#room.id, state })) {
       if (++count > MOST) break;
       const { seq = 0 } = report;
       const others = bySeq.get(seq);
       if (others) others.push(report);
       else bySeq.set(seq, [report]);
     }
-    // A later one is more recent.
-    if (turn !== this.#reads) return;
-    this.messages = [...bySeq].map(([seq, reports]) => ({ seq, userId: reports[0]!.userId, message: reports[0]!.message, reports }));
-    this.hasMore = count > MOST;
-    this.isLoaded = true;
-  }
-
-  /** Answers all reports of a message in the same way. */
-  async resolve({ reports }: ReportedMessage, outcome: ReportOutcome): Promise<void> {
-    try {
-      for (const { id } of reports) await resolveReport(this.#chat.client, id, outcome);
-    } finally {
-      // What somebody else has answered meanwhile is gone, too.
-      await this.load();
-    }
+    const messages = [...bySeq].map(([seq, reports]) => ({ seq, userId: reports[0]!.userId, message: reports[0]!.message, reports }));
+    return { messages, hasMore: count > MOST };
   }
 }

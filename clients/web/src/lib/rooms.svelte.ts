@@ -10,9 +10,10 @@ const INDEX_EVERY_MS = 250;
  * the others: everything received at about the same time is applied at once.
  */
 export class Rooms {
-  /** Latest first, without hidden ones. */
+  /** Latest first, without hidden and archived ones. */
   all = $state.raw<readonly Room[]>([]);
   hidden = $state.raw<readonly Room[]>([]);
+  archived = $state.raw<readonly Room[]>([]);
   /** Direct rooms by the id of the other user, including hidden ones. */
   direct = $state.raw<ReadonlyMap<string, Room>>(new Map());
   /** Unread messages in all listed rooms. */
@@ -31,6 +32,7 @@ export class Rooms {
     this.#offs = [
       client.subscribe("rooms", draw),
       client.subscribe("hiddenRooms", draw),
+      client.subscribe("archivedRooms", draw),
       client.subscribe("unread", draw),
       client.on("rooms", () => {
         this.#draw();
@@ -45,11 +47,12 @@ export class Rooms {
   }
 
   #draw(): void {
-    const { rooms, hiddenRooms, unread } = this.#client;
+    const { rooms, hiddenRooms, archivedRooms, unread } = this.#client;
     this.unread = unread.messages;
     const isOther = rooms.length !== this.all.length || hiddenRooms.length !== this.hidden.length;
     if (!isSame(rooms, this.all)) this.all = rooms;
     if (!isSame(hiddenRooms, this.hidden)) this.hidden = hiddenRooms;
+    if (!isSame(archivedRooms, this.archived)) this.archived = archivedRooms;
     // A user with a room is no longer listed as one without.
     if (isOther || this.#hasUnknown) this.#index();
     else this.#indexing.soon();

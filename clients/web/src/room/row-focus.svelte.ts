@@ -44,6 +44,14 @@ export class RowFocus {
     await this.#focus();
   }
 
+  /** Focuses a message, if it is there. */
+  async on(seq: number): Promise<void> {
+    const row = this.#around.rows().find(({ message }) => message.seq === seq);
+    if (!row) return;
+    this.at(row);
+    await this.#focus();
+  }
+
   readonly pressed = (event: KeyboardEvent): void => {
     // Keys within a row's own buttons are not handled.
     if (!(event.target instanceof HTMLElement) || event.target.tagName !== "ARTICLE") return;

@@ -77,6 +77,16 @@ export const reports = {
   deleteMessage: "Delete message",
   muteName: (name: string) => `Mute ${name}`,
   banName: (name: string) => `Ban ${name}`,
+  /** Which ones are shown. */
+  which: "Reports",
+  open: "Open",
+  answeredOnes: "Answered",
+  noneAnswered: "No answered reports.",
+  note: "Note for other moderators (optional)",
+  outcomes: {
+    dismissed: (name: string, time: string) => `Dismissed by ${name}, ${time}`,
+    action_taken: (name: string, time: string) => `Handled by ${name}, ${time}`,
+  },
   dismiss: "Dismiss",
   dismissAbout: "Nothing is wrong",
   resolve: "Mark as handled",

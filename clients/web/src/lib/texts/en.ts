@@ -1,6 +1,7 @@
 import type { MessageState, PendingChange } from "@parlance/client";
 
 import { invitations, moderationNotes, muting, reports } from "./en-moderation";
+import { archive, archiveNotes, directory, readOnly } from "./en-rooms";
 import { grammar } from "./grammar";
 
 const { number, plural, list } = grammar("en");
@@ -161,6 +162,7 @@ export const en = {
     banned: (actor: string, names: readonly string[]) => `${actor} banned ${list(names)}`,
     unbanned: (actor: string, names: readonly string[]) => `${actor} lifted the ban of ${list(names)}`,
     ...moderationNotes,
+    ...archiveNotes,
     /** Replaces names if there are too many. */
     others: (count: number) => plural(count, { one: "# other", other: "# others" }),
     more: (count: number) => plural(count, { one: "# more change", other: "# more changes" }),
@@ -169,6 +171,9 @@ export const en = {
   invitations,
   reports,
   muting,
+  directory,
+  archive,
+  readOnly,
 
   composer: {
     label: (to: string) => `Message ${to}`,
@@ -265,7 +270,7 @@ export const en = {
     find: "Find",
     findKeys: "Ctrl K",
     findKeysOfMac: "⌘K",
-    empty: "No conversations yet. Start one with the pen icon above.",
+    empty: "No conversations yet. Start one with the pen icon above, or find a channel with the compass.",
     channel: "Channel",
     /** On a badge. */
     count: (count: number) => (count > 999 ? "999+" : number(count)),
@@ -361,6 +366,9 @@ export const en = {
     loadInvitations: "Could not load who is invited",
     mute: "Could not mute",
     report: "The report was not sent",
+    archive: "Could not archive it",
+    unarchive: "Could not unarchive it",
+    loadDirectory: "Could not load the channels",
     loadReports: "Could not load the reports",
     answerReport: "Could not answer the report",
     deleteMessage: "Could not delete the message",

@@ -1,0 +1,53 @@
+import { grammar } from "./grammar";
+
+const { number, plural } = grammar("en");
+
+/** The directory of channels. */
+export const directory = {
+  browse: "Browse channels",
+  title: "Channels",
+  search: "How the title begins",
+  none: "No channel with such a title.",
+  empty: "There are no channels in the directory yet.",
+  loading: "Loading…",
+  found: (count: number, hasMore: boolean) => plural(count, { one: "# channel", other: hasMore ? "# channels, and more" : "# channels" }),
+  /** Of many members, the first two digits are known. */
+  members: (count: number) => (count > 99 ? `about ${number(count)} members` : plural(count, { one: "# member", other: "# members" })),
+  join: "Join",
+  joinName: (title: string) => `Join ${title}`,
+  open: "Open",
+  openName: (title: string) => `Open ${title}`,
+  more: "More",
+  tryAgain: "Try again",
+  /** In the settings of a channel. */
+  listed: "In the directory",
+  listedAbout: "Everyone finds this channel and can join it.",
+};
+
+/** Archived conversations. */
+export const archive = {
+  title: "Archived",
+  count: (count: number) => `Archived (${number(count)})`,
+  /** Beside a conversation that was found. */
+  aside: "archived",
+  archive: "Archive",
+  unarchive: "Unarchive",
+  ask: (title: string) => `Archive ${title}? Everyone can still read it. Nobody can write, react or join until it is unarchived.`,
+  lastAt: (time: string) => `last message ${time}`,
+};
+
+/** Why there is no field to write in. */
+export const readOnly = {
+  archived: "This conversation is archived: it can only be read.",
+  /** For those who are not in it. */
+  archivedToOthers: "This channel is archived: nobody can join it for now.",
+  frozen: "This conversation is frozen: nobody can write for now.",
+  admins: "Only the owner and admins write here.",
+  owner: "Only the owner writes here.",
+};
+
+/** What happened in a room. */
+export const archiveNotes = {
+  archived: (actor: string) => `${actor} archived the conversation`,
+  unarchived: (actor: string) => `${actor} unarchived the conversation`,
+};
