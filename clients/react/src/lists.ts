@@ -21,6 +21,11 @@ export function useHiddenRooms(): readonly RoomInfo[] {
   return useClientSlice("hiddenRooms");
 }
 
+/** Returns the rooms that are only read until their owner or an admin takes that back. */
+export function useArchivedRooms(): readonly RoomInfo[] {
+  return useClientSlice("archivedRooms");
+}
+
 /** Returns the number of unread messages, and of rooms with unread messages. */
 export function useUnread(): Unread {
   return useClientSlice("unread");

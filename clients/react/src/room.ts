@@ -12,13 +12,15 @@ const NOTHING: { readonly [Name in Exclude<keyof RoomSlices, "info">]: RoomSlice
   typing: Object.freeze([]),
 };
 
+const LISTS = ["rooms", "hiddenRooms", "archivedRooms"] as const;
+
 /** Returns a room, for its methods; undefined while it is unknown. */
 export function useRoom(roomId: string): Room | undefined {
   const client = useClient();
   const subscribe = useCallback(
     (changed: () => void) => {
-      // The room may have appeared in either list.
-      const offs = [client.subscribe("rooms", changed), client.subscribe("hiddenRooms", changed)];
+      // The room may have appeared in any list.
+      const offs = LISTS.map((list) => client.subscribe(list, changed));
       return () => offs.forEach((off) => off());
     },
     [client],

@@ -1,5 +1,5 @@
 import { Client, type ClientOptions } from "@parlance/client";
-import { ParlanceProvider, useClient, useClientEvent, useConnection, useInvitations, useMembers, useMessages, useOnline, useReceipts, useRoom, useRoomEvent, useRoomInfo, useRooms, useTyping, useUnread } from "@parlance/react";
+import { ParlanceProvider, useArchivedRooms, useClient, useClientEvent, useConnection, useInvitations, useMembers, useMessages, useOnline, useReceipts, useRoom, useRoomEvent, useRoomInfo, useRooms, useTyping, useUnread } from "@parlance/react";
 import { StrictMode, useState } from "react";
 import { createRoot, type Root } from "react-dom/client";
 
@@ -14,6 +14,7 @@ function Rooms({ onPick }: { onPick: (roomId: string) => void }) {
     <nav>
       <p id="status">{status}</p>
       <p id="unread">{messages}</p>
+      <p id="archived">{useArchivedRooms().map(({ title }) => title).join(",")}</p>
       {rooms.map(({ id, title, peerId, unreadCount }) => (
         <button key={id} onClick={() => onPick(id)}>{`${title || peerId} (${unreadCount})`}</button>
       ))}

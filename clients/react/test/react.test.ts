@@ -161,6 +161,21 @@ test("invitations are shown as they come, and answered", async () => {
   expect(await invitationsOf(other).toRoom(party.id)).toEqual([]);
 });
 
+test("an archived room is in a list of its own until that is taken back", async () => {
+  const [alice, bob] = [unique("alice"), unique("bob")];
+  const token = await server.token(alice);
+  const other = await person(bob);
+  const room = await other.createRoom({ kind: "group", title: "Plans", memberIds: [alice] });
+  const page = await open(token);
+  await page.getByRole("button", { name: "Plans (0)" }).waitFor();
+  await room.update({ archived: true });
+  await shows(page, "archived", "Plans");
+  expect(await page.getByRole("button", { name: /Plans/ }).count()).toBe(0);
+  await room.update({ archived: false });
+  await shows(page, "archived", "");
+  await page.getByRole("button", { name: "Plans (0)" }).waitFor();
+});
+
 test("a provider closes its own client when it is unmounted, and leaves the application's alone", async () => {
   const other = await person(unique("bob"));
   for (const isOwn of [false, true]) {
