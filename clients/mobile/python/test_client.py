@@ -3,6 +3,7 @@
 Needs PARLANCE_BIN, a server, and the generated module on PYTHONPATH: see `tools/check-mobile`."""
 
 import asyncio
+import json
 import os
 import sys
 import tempfile
@@ -19,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "tools" / "conformance.d"))
 from processes import Server
 
 DEADLINE = 60
+# Of every event.
+ENVELOPE = {"roomId", "seq", "at", "actorId", "requestId", "messageCount", "deletedCount"}
 
 
 class Tokens(parlance.TokenProvider):
@@ -35,6 +38,8 @@ class Recorder(parlance.Listener):
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.texts: list[str] = []
+        # What has no type of its own: the kinds of events and signals.
+        self.others: list[str] = []
         self.states: list[ConnectionState] = []
         self.failing = False
 
@@ -43,6 +48,9 @@ class Recorder(parlance.Listener):
             raise ValueError("a mistake of the app")
         if isinstance(event.body, EventBody.MESSAGE):
             self._add(self.texts, event.body.text)
+        elif isinstance(event.body, EventBody.OTHER):
+            fields = json.loads(event.body.json)
+            self.others.extend(sorted(fields.keys() - ENVELOPE))
 
     def on_connection(self, state: ConnectionState) -> None:
         self._add(self.states, state)
@@ -67,7 +75,8 @@ class Recorder(parlance.Listener):
         pass
 
     def on_signal(self, signal: parlance.Signal) -> None:
-        pass
+        if isinstance(signal, parlance.Signal.OTHER):
+            self.others.extend(json.loads(signal.json))
 
     def on_command(self, update: parlance.CommandUpdate) -> None:
         pass
@@ -201,6 +210,43 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
         with self.assertRaises(ClientError.Rejected) as rejected:
             await client.call("getRoom", '{"roomId":"none"}')
         self.assertEqual(rejected.exception.code, "NotFound")
+
+    async def test_what_has_no_method_of_its_own_is_called_by_name_and_arrives_as_json(self) -> None:
+        (alice, news), (bob, inbox) = self.client("alice", database=False), self.client("bob", database=False)
+        for recorder in (news, inbox):
+            await recorder.until("a connection", lambda: any(isinstance(s, ConnectionState.ONLINE) for s in recorder.states))
+
+        async def call(client: Client, operation: str, **request: object) -> dict:
+            return json.loads(await client.call(operation, json.dumps(request)))
+
+        settings = {"title": "Garden", "listed": True}
+        room = (await call(alice, "createRoom", kind="ROOM_KIND_CHANNEL", settings=settings))["room"]["roomId"]
+        found = await call(bob, "listDirectory", titlePrefix="gard")
+        self.assertEqual([channel["title"] for channel in found["rooms"]], ["Garden"])
+
+        await call(alice, "inviteMember", roomId=room, userId="bob")
+        await inbox.until("the invitation", lambda: "invitationChanged" in inbox.others)
+        invitations = (await call(bob, "listInvitations"))["invitations"]
+        self.assertEqual([(one["roomId"], one["invitedBy"]) for one in invitations], [(room, "alice")])
+        await call(bob, "acceptInvitation", roomId=room)
+        sent = await bob.send_message(OutgoingMessage(room_id=room, text="buy this"))
+        await news.until("the message", lambda: news.texts == ["buy this"])
+
+        await call(alice, "reportMessage", roomId=room, seq=str(sent.seq), category="REPORT_CATEGORY_SPAM")
+        await news.until("the report", lambda: "reportMade" in news.others)
+        reports = (await call(alice, "listReports", roomId=room, state="REPORT_STATE_OPEN"))["reports"]
+        self.assertEqual([report["category"] for report in reports], ["REPORT_CATEGORY_SPAM"])
+        outcome = "REPORT_OUTCOME_DISMISSED"
+        await call(alice, "resolveReport", reportId=reports[0]["reportId"], outcome=outcome, note="a joke")
+
+        await call(alice, "updateRoom", roomId=room, archived=True)
+        await inbox.until("the change", lambda: "roomChanged" in inbox.others)
+        with self.assertRaises(ClientError.Rejected) as rejected:
+            await bob.send_message(OutgoingMessage(room_id=room, text="too late"))
+        self.assertEqual(rejected.exception.reason, "room_archived")
+        self.assertEqual(await call(bob, "listInbox"), {})
+        entries = (await call(bob, "listInbox", order="INBOX_ORDER_LATEST", includeArchived=True))["entries"]
+        self.assertEqual([entry["room"]["settings"]["archived"] for entry in entries], [True])
 
 
 if __name__ == "__main__":
