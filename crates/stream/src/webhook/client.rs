@@ -11,9 +11,10 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use parlance_runtime::names::HostName;
 use parlance_runtime::tls;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::address::Reach;
@@ -25,13 +26,15 @@ type Sender = SendRequest<Full<Bytes>>;
 pub(super) struct Client {
     url: Url,
     reach: Reach,
+    name: HostName,
     /// With the time of their last use.
     idle: Mutex<Vec<(Sender, Instant)>>,
 }
 
 impl Client {
     pub(super) fn new(url: Url, reach: Reach) -> Self {
-        Self { url, reach, idle: Mutex::default() }
+        let name = HostName::new(url.host.clone());
+        Self { url, reach, name, idle: Mutex::default() }
     }
 
     /// Posts `body`; returns the answer, or why there was none within `limit`.
@@ -99,19 +102,18 @@ impl Client {
     /// The addresses that may be connected to; or why there is none.
     pub(super) async fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
         let Url { host, port, .. } = &self.url;
-        let found = lookup_host((host.as_str(), *port)).await;
-        let found: Vec<SocketAddr> =
-            found.map_err(|error| format!("cannot resolve {host}: {error}"))?.collect();
-        let allowed: Vec<SocketAddr> =
-            found.iter().copied().filter(|address| self.reach.allows(address.ip())).collect();
+        let found = self.name.addresses().await?;
+        let allowed = found.iter().filter(|address| self.reach.allows(**address));
+        let allowed: Vec<SocketAddr> = allowed.map(|address| SocketAddr::new(*address, *port)).collect();
         if !allowed.is_empty() {
             return Ok(allowed);
         }
         Err(match found.first() {
-            Some(address) => format!(
-                "{host} is at {}, which is no address of the internet: allow-private-addresses",
-                address.ip()
-            ),
+            Some(address) => {
+                format!(
+                    "{host} is at {address}, which is no address of the internet: allow-private-addresses"
+                )
+            }
             None => format!("{host} has no address"),
         })
     }
