@@ -15,6 +15,7 @@ pub(super) struct App {
     pub(super) backend: Person,
     pub(super) alice: Person,
     pub(super) bob: Person,
+    signer: Signer,
     _dir: TempDir,
 }
 
@@ -42,7 +43,12 @@ impl App {
             let user = v1::CreateUserRequest { user_id: id.to_owned(), ..Default::default() };
             backend.users().create_user(user).await.unwrap();
         }
-        Self { server, backend, alice, bob, _dir: dir }
+        Self { server, backend, alice, bob, signer, _dir: dir }
+    }
+
+    /// Another user, who exists with their first call.
+    pub(super) fn person(&self, name: &str) -> Person {
+        self.server.person_with(name, &self.signer.token(&claims(name, now() + 3600)))
     }
 
     /// A REST call of the backend, for itself or as a user.

@@ -4,6 +4,7 @@
 use http::Method;
 use parlance_client::transport::Door;
 use parlance_proto::v1;
+use parlance_proto::v1::ErasedMessages;
 use parlance_proto::v1::event::Body;
 use parlance_proto::v1::exported_item::Item;
 use parlance_proto::v1::signal::Signal;
@@ -11,6 +12,7 @@ use parlance_tests::{Cluster, Conversation, Person, Server, for_each_door, fresh
 use serde_json::json;
 
 use crate::app::App;
+use crate::erasure::delete;
 use crate::fleet::person;
 
 fn invite(room: &str, user: &Person) -> v1::InviteMemberRequest {
@@ -275,9 +277,7 @@ async fn whoever_is_deleted_is_no_longer_invited() {
     assert!(bob.rooms().accept_invitation(accept(&room)).await.is_err());
     let mut at_alice = alice.connect(Door::Grpc).await;
     assert_eq!(invited(&mut at_alice, &room).await, std::slice::from_ref(&bob.id));
-    let delete =
-        v1::DeleteUserRequest { user_id: bob.id.clone(), request_id: fresh("delete"), ..Default::default() };
-    at_app.call(delete).await.unwrap();
+    delete(&mut at_app, &bob.id, ErasedMessages::Unspecified).await;
     assert!(invited(&mut at_alice, &room).await.is_empty());
     assert_eq!(refused(&mut at_alice, invite(&room, &bob)).await, "user_not_found");
 }

@@ -20,6 +20,7 @@ mod contention;
 mod default_permissions;
 mod directory;
 mod erasure;
+mod erasure_meanwhile;
 mod events;
 mod exactly_once;
 mod first_use;

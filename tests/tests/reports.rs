@@ -7,11 +7,12 @@ use parlance_proto::v1;
 use parlance_proto::v1::event::Body;
 use parlance_proto::v1::exported_item::Item;
 use parlance_proto::v1::signal::Signal;
-use parlance_proto::v1::{ReportCategory, ReportOutcome, ReportState};
+use parlance_proto::v1::{ErasedMessages, ReportCategory, ReportOutcome, ReportState};
 use parlance_tests::{Conversation, DOORS, Person, Server, fresh, text_of};
 use serde_json::json;
 
 use crate::app::App;
+use crate::erasure::delete;
 
 fn report_of(room: &str, seq: u64) -> v1::ReportMessageRequest {
     v1::ReportMessageRequest {
@@ -377,13 +378,7 @@ async fn reports_lose_the_words_of_deleted_users_and_are_exported_in_part() {
     assert_eq!(said, (ReportOutcome::ActionTaken, "", ""), "a note is for other moderators");
     assert_eq!(text_of(about.message.as_ref().unwrap()), "of bob");
 
-    let delete = v1::DeleteUserRequest {
-        user_id: "bob".to_owned(),
-        request_id: fresh("delete"),
-        messages: v1::ErasedMessages::Keep.into(),
-        page_token: String::new(),
-    };
-    assert_eq!(at_app.call(delete).await.unwrap().next_page_token, "");
+    delete(&mut at_app, "bob", ErasedMessages::Keep).await;
     let mut reports = listed(&mut at_app, &room, ReportState::Open).await;
     reports.extend(listed(&mut at_app, &room, ReportState::Resolved).await);
     let [made, about] = reports.as_slice() else { panic!("{reports:?}") };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use dashmap::mapref::entry::Entry;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlance_core::{Caller, UserId};
@@ -13,6 +14,7 @@ use parlance_store::{Store, StoreError, User, UserState};
 
 use crate::Error;
 use crate::claimed::ProfileClaims;
+use crate::ongoing::{Ongoing, OngoingCall};
 use crate::turns::{Turn, Turns};
 
 /// What the row of a user was when it was read.
@@ -40,12 +42,13 @@ pub(crate) struct Accounts {
     /// A call that waits for the row of its user goes before later ones of the same user.
     turns: Arc<Turns<UserId>>,
     claims: Option<ProfileClaims>,
+    ongoing: Arc<Ongoing>,
 }
 
 impl Accounts {
     pub(crate) fn new(store: Arc<dyn Store>, most: usize) -> Self {
         let (known, changes, turns) = (Map::default(), AtomicU64::new(0), Arc::default());
-        Self { store, known, changes, most, turns, claims: None }
+        Self { store, known, changes, most, turns, claims: None, ongoing: Arc::default() }
     }
 
     /// Has profiles follow the claims of tokens.
@@ -53,10 +56,26 @@ impl Accounts {
         Self { claims: Some(claims), ..self }
     }
 
+    /// Records that a call of a user is carried out. Before it is checked whether they may act: a deletion waits for
+    /// those that passed the check before it.
+    pub(crate) fn begin(&self, caller: &Caller) -> OngoingCall {
+        self.ongoing.begin(&caller.user)
+    }
+
+    /// The calls that are carried out.
+    pub(crate) fn ongoing(&self) -> &Arc<Ongoing> {
+        &self.ongoing
+    }
+
     /// Whether the caller may act, and nothing that their token says is to be looked at.
     fn is_settled(&self, caller: &Caller) -> bool {
+        let is_known = |user: &UserId| self.known.contains_key(user);
+        if caller.is_service {
+            return is_known(&caller.user);
+        }
         let claims = caller.profile.as_ref().map(|_| caller.issued_at.unwrap_or(0));
-        caller.is_service || self.known.get(&caller.user).is_some_and(|known| claims <= known.claims)
+        self.known.get(&caller.user).is_some_and(|known| claims <= known.claims)
+            && caller.service.as_ref().is_none_or(is_known)
     }
 
     /// What a call has to wait for before it is carried out, which then begins within the turn: calls of one user are
@@ -74,7 +93,7 @@ impl Accounts {
         Some(waiting.boxed())
     }
 
-    /// Refuses users who may not act. The app's own backend is no user. The profiles of others follow their tokens.
+    /// Refuses users who may not act. The profiles of others follow their tokens.
     pub(crate) async fn check(&self, caller: &Caller) -> Result<(), Error> {
         if self.is_settled(caller) {
             return Ok(());
@@ -84,11 +103,17 @@ impl Accounts {
         if let Some(user) = &found {
             may_act(user, caller)?;
         }
-        if let Some(claims) = self.claims.as_ref().filter(|_| caller.profile.is_some()) {
+        let follows = caller.profile.is_some() && !caller.is_service;
+        if let Some(claims) = self.claims.as_ref().filter(|_| follows) {
             claims.follow(found, caller).await?;
             self.insert(&caller.user, State::Active, Some(caller.issued_at.unwrap_or(0)), since);
         }
-        Ok(())
+        // A deleted user's token has no authority left, whomever it acts as.
+        let Some(service) = &caller.service else { return Ok(()) };
+        match self.look_up(service).await?.map(|user| user.state) {
+            Some(UserState::Deleted) => Err(Error::UserDeleted),
+            _ => Ok(()),
+        }
     }
 
     /// Reads a user's row.
@@ -120,10 +145,15 @@ impl Accounts {
 
     fn insert(&self, user: &UserId, state: State, claims: Option<u64>, since: u64) {
         self.known.evict(self.most);
-        let before = self.known.get(user).and_then(|known| known.claims);
-        self.known.insert(user.clone(), Known { state, claims: claims.max(before) });
-        if self.changes() != since {
-            self.known.remove(user);
+        // A change is counted before its user is forgotten, which waits for this entry: no call passes with what was read
+        // before.
+        let entry = self.known.entry(user.clone());
+        if self.changes() == since {
+            let claims = claims.max(match &entry {
+                Entry::Occupied(known) => known.get().claims,
+                Entry::Vacant(_) => None,
+            });
+            entry.insert(Known { state, claims });
         }
     }
 
@@ -152,12 +182,13 @@ pub trait EndSessions: Send + Sync + 'static {
     fn longest(&self) -> Duration;
 }
 
-/// Refuses users who are deactivated or deleted.
+/// Refuses users who are deactivated or deleted. The app's own backend may act whether or not its user is deactivated.
 pub(crate) fn may_act(user: &User, caller: &Caller) -> Result<(), Error> {
     // The token of an app that acts as a user is in order.
     let is_own = caller.service.is_none();
     match user.state {
         UserState::Active => Ok(()),
+        UserState::Deactivated if caller.is_service => Ok(()),
         UserState::Deactivated if is_own => Err(Error::UserDeactivated),
         UserState::Deactivated => Err(Error::OtherDeactivated),
         UserState::Deleted if is_own => Err(Error::UserDeleted),

@@ -16,6 +16,7 @@ mod event_streams;
 mod events;
 mod gate;
 mod limits;
+mod ongoing;
 mod operations;
 mod profiles;
 mod room_quota;

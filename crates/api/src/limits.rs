@@ -179,6 +179,9 @@ pub(crate) const TYPING: Duration = Duration::from_secs(6);
 /// Maximum duration of a unary call or an operation.
 pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long what a call has begun may take to be committed after its caller has gone.
+pub(crate) const COMMIT_TIME: Duration = Duration::from_secs(3);
+
 /// Lifetime of a token from `CreateUser` in local mode.
 pub(crate) const LOCAL_TOKEN: Duration = Duration::from_secs(30 * 24 * 3600);
 

@@ -85,6 +85,13 @@ impl UserChange {
         self.name.is_some() || self.state.is_some()
     }
 
+    /// Whether it may be applied to `user`. Of one who is deleted, only a name that was kept may be removed.
+    pub fn may_change(&self, user: &User) -> bool {
+        let is_deleted = |state: UserState| state == UserState::Deleted;
+        let renames = self.name.as_ref().is_some_and(|name| *name != user.name);
+        !is_deleted(user.state) || (self.state.is_some_and(is_deleted) && renames)
+    }
+
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -147,7 +154,7 @@ pub trait UserStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<FoundUsers, StoreError>;
 
-    /// Changes a user; `None` if there is no such user, or if they are deleted.
+    /// Changes a user; `None` if there is no such user, or one that it [may not change](UserChange::may_change).
     async fn update_user(
         &self,
         id: &UserId,

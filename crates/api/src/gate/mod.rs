@@ -246,6 +246,7 @@ impl Gate {
         }
         let audited = Audited::of(&caller, &request);
         let span = span_of(operation, &caller);
+        let call = self.accounts.begin(&caller);
         let carried_out = match self.accounts.turn(&caller) {
             None => Either::Left(carry_out(Admitted(caller), request)),
             Some(turn) => Either::Right(Box::pin(async move {
@@ -254,6 +255,10 @@ impl Gate {
             })),
         };
         let result = measured(operation, carried_out.instrument(span)).await;
+        // What a call that took too long has begun may go on.
+        if !matches!(result, Err(Error::Timeout)) {
+            call.ended();
+        }
         if let Some(audited) = audited {
             audited.log(&result);
         }

@@ -1,10 +1,7 @@
 //! Deleting users: the account at once, then room by room what they left there.
 
-use std::time::Duration;
-
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
-use parlance_core::limits::CLOCK_SKEW;
 use parlance_core::{
     Action, Authority, Body, Caller, Command, Entry, Refusal, RoomId, RoomKind, SeqRange, SettingsChange,
     UserId,
@@ -12,9 +9,10 @@ use parlance_core::{
 use parlance_proto::v1;
 use parlance_proto::v1::ErasedMessages;
 use parlance_store::{StoredRoom, User, UserChange, UserRoom, UserState};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::parse;
+use super::settling::is_waiting;
 use super::views::user_to_proto;
 use super::walk::{Place, Visit, Walked, is_of_one_room};
 use super::{left_out, only_the_app, random_request};
@@ -38,10 +36,12 @@ impl Api {
         }
         let messages = parse::known("messages", request.messages)?;
         let has_rooms = request.page_token != REPORTS;
-        let place = if has_rooms { Place::parse(&request.page_token)? } else { None };
+        let is_begin = request.page_token.is_empty() || is_waiting(&request.page_token);
+        let place = if has_rooms && !is_begin { Place::parse(&request.page_token)? } else { None };
         let user = self.close_account(&id, messages).await?;
-        if request.page_token.is_empty() {
-            self.wait_for_other_nodes(&user).await;
+        if is_begin && let Some(next_page_token) = self.settle(&user, &request.page_token).await? {
+            let user = Some(user_to_proto(&user));
+            return Ok(v1::DeleteUserResponse { user, next_page_token, unreadable_room_ids: Vec::new() });
         }
         self.lift_blocks(&id).await?;
         let until = Instant::now() + WALK_TIME;
@@ -78,18 +78,6 @@ impl Api {
         let deleted = deleted.ok_or_else(|| Error::UserNotFound(id.to_string()))?;
         self.end_sessions(id).await?;
         Ok(deleted)
-    }
-
-    /// Waits until no node carries out calls of a user who was deleted just now, nor adds them to rooms: what they do
-    /// meanwhile would come after the walk. A node alone knows at once.
-    async fn wait_for_other_nodes(&self, user: &User) {
-        let longest = self.parts.end_sessions.as_ref().map_or(Duration::ZERO, |others| others.longest());
-        let passed = Duration::from_millis(self.clock().now().0.saturating_sub(user.updated_at.0));
-        // Another node, whose clock differs, may have deleted the user.
-        let settled = longest + Duration::from_secs(CLOCK_SKEW);
-        if !longest.is_zero() && passed < settled {
-            sleep(longest).await;
-        }
     }
 
     async fn lift_blocks(&self, id: &UserId) -> Result<(), Error> {

@@ -24,6 +24,7 @@ mod room_view;
 mod rooms;
 mod screened;
 mod server;
+mod settling;
 pub(crate) mod streams;
 #[cfg(test)]
 mod tests;

@@ -226,12 +226,10 @@ impl Api {
             Some(user) => user,
             None => self.store_user(first_profile(caller, self.clock().now())?).await?.0,
         };
-        // The app's own backend is no user whose state counts.
-        if caller.is_service {
-            return Ok(());
-        }
         may_act(&user, caller)?;
-        self.accounts().remember(&caller.user, since);
+        if user.state == UserState::Active {
+            self.accounts().remember(&caller.user, since);
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod catch_up;
 mod comebacks;
 mod consent;
 mod deleted;
+mod erasure;
 mod half_visible;
 mod hanging;
 mod heartbeat;

@@ -7,7 +7,7 @@ use parlance_core::{
 };
 use parlance_store::{
     AppendError, Created, FoundRooms, FoundUsers, Invited, ListedRoom, NamePlace, Preferences,
-    PreferencesChange, RoomIds, StoredRoom, User, UserChange, UserRoom, UserRooms, UserState,
+    PreferencesChange, RoomIds, StoredRoom, User, UserChange, UserRoom, UserRooms,
 };
 
 use super::feed::{Consumers, FeedLog};
@@ -380,7 +380,7 @@ impl Tables {
         at: Timestamp,
     ) -> Result<Option<User>, DataTooLarge> {
         let Some(user) = self.users.get_mut(id) else { return Ok(None) };
-        if user.state == UserState::Deleted {
+        if !change.may_change(user) {
             return Ok(None);
         }
         change.apply(user, at)?;

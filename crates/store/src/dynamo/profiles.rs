@@ -57,7 +57,7 @@ impl Dynamo {
             let is_read = change.sets_place() || !change.data.is_empty();
             let before = match is_read {
                 true => match self.get(UPDATE, &self.tables.users, users::key(id)).await? {
-                    Some(item) if users::user(&item)?.state != UserState::Deleted => Some(item),
+                    Some(item) if change.may_change(&users::user(&item)?) => Some(item),
                     _ => return Ok(None),
                 },
                 false => None,

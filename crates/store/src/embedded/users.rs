@@ -13,7 +13,7 @@ use super::{Embedded, keys};
 use crate::record::{carry_unknown, decode_blocks, decode_user, encode_blocks, encode_user};
 use crate::{
     BlockError, BlockStore, Created, FoundUsers, NamePlace, StoreError, UpdateError, User, UserChange,
-    UserState, UserStore,
+    UserStore,
 };
 
 #[async_trait]
@@ -67,7 +67,7 @@ impl UserStore for Embedded {
                     return Ok::<_, UpdateError>(None);
                 };
                 let before = decode_user(&id, &bytes)?;
-                if before.state == UserState::Deleted {
+                if !change.may_change(&before) {
                     return Ok(None);
                 }
                 let is_placed_again = change.sets_place();

@@ -146,5 +146,11 @@ pub(crate) async fn deleted_users_stay_and_are_not_changed(store: AnyStore) {
     for change in [of_state(UserState::Active), UserChange::rename(alice.name.clone()), data] {
         assert_eq!(store.update_user(&alice.id, change, NOW).await.unwrap(), None);
     }
-    assert_eq!(store.create_user(alice.clone()).await.unwrap(), Created::Existing(deleted));
+    assert_eq!(store.create_user(alice.clone()).await.unwrap(), Created::Existing(deleted.clone()));
+    // Only a name that was kept may be removed.
+    let without_name = UserChange { name: Some(Name::parse("A").unwrap()), ..of_state(UserState::Deleted) };
+    let changed = store.update_user(&alice.id, without_name.clone(), NOW).await.unwrap().unwrap();
+    assert_eq!((changed.name.as_str(), changed.state), ("A", UserState::Deleted));
+    assert_eq!(store.user(&alice.id).await.unwrap(), Some(changed));
+    assert_eq!(store.update_user(&alice.id, without_name, NOW).await.unwrap(), None);
 }
