@@ -54,18 +54,10 @@ impl<K: Clone + Eq + Hash + Display> SharedRate<K> {
     /// # Errors
     /// When the next one is allowed.
     pub(crate) async fn check(&self, key: &K) -> Taken {
-        self.check_all(key, 1).await
-    }
-
-    /// Counts `many` of `key`.
-    ///
-    /// # Errors
-    /// When as many are allowed.
-    pub(crate) async fn check_all(&self, key: &K, many: u32) -> Taken {
         // What this node refuses by itself costs the registry nothing.
-        (0..many).try_for_each(|_| self.own.check(key))?;
-        let Some(others) = self.others.as_ref().filter(|_| many > 0) else { return Ok(()) };
-        let taken = others.take(&format!("{}:{key}", self.label), many).await;
+        self.own.check(key)?;
+        let Some(others) = &self.others else { return Ok(()) };
+        let taken = others.take(&format!("{}:{key}", self.label)).await;
         let outcome = match taken {
             Some(Ok(())) => "taken",
             Some(Err(_)) => "refused",
@@ -86,11 +78,11 @@ impl<K: Clone + Eq + Hash + Display> SharedRate<K> {
 
 impl Others {
     /// `None`: the registry does not answer.
-    async fn take(&self, key: &str, permits: u32) -> Option<Taken> {
+    async fn take(&self, key: &str) -> Option<Taken> {
         if self.silent_until().is_some_and(|until| Instant::now() < until) {
             return None;
         }
-        let taken = timeout(SHARED_RATE_TIMEOUT, self.rates.take(key, permits, self.rate)).await;
+        let taken = timeout(SHARED_RATE_TIMEOUT, self.rates.take(key, 1, self.rate)).await;
         if let Ok(Ok(taken)) = taken {
             return Some(taken);
         }
@@ -170,8 +162,6 @@ mod tests {
         assert_eq!((allowed(&one, "alice", 6).await, allowed(&other, "alice", 10).await), (6, 4));
         assert_eq!(allowed(&other, "bob", 20).await, 10);
         assert!(shared.asked.load(Ordering::SeqCst) <= 26, "what a node refuses by itself is not asked");
-        assert!(one.check_all(&"carol".to_owned(), 11).await.is_err());
-        assert_eq!(one.check_all(&"dave".to_owned(), 10).await, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
