@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use parlance_tests::{DOORS, Person, Server, eventually, text_of};
+use parlance_tests::{DOORS, Http, Person, RawWebSocket, Server, Signer, claims, eventually, now, text_of};
+use serde_json::json;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -231,4 +233,47 @@ async fn pages_that_are_requested_together_are_made_as_far_as_they_are_read() {
         println!("pages of {size} messages with a window of {window}: {held} KiB for a connection");
         assert!(held < 6 << 10, "{held} KiB for a connection");
     }
+}
+
+/// By their number within the rate of their user, but 120 KB of JSON each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_frames_count_by_their_size() {
+    let (dir, secret) = (TempDir::new().unwrap(), b"a secret of more than 32 bytes: 0123456789");
+    let key = dir.path().join("key");
+    std::fs::write(&key, secret).unwrap();
+    let server = Server::start_with(&["--jwt-secret-file", key.to_str().unwrap(), "--user-rate", "1"]).await;
+    let person = |name: &str| {
+        let token = Signer::Hs256(secret.to_vec()).token(&claims(name, now() + 3600));
+        server.person_with(name, &token)
+    };
+    let (eve, alice) = (person("eve"), person("alice"));
+    let status =
+        async |person: &Person| server.http().get("/v1/users/me").bearer(&person.token).answer().await.status;
+    assert_eq!(status(&alice).await, 200);
+    let mut socket = RawWebSocket::signed_in(&server.address(), &eve.token).await;
+    socket.hello().await;
+    let message = |id: &str, bytes: usize| {
+        json!({"requestId": id, "sendMessage":
+            {"toUser": "alice", "clientMessageId": id, "text": "x".repeat(bytes)}})
+        .to_string()
+    };
+    socket.text(&message("large", 120_000)).await;
+    assert_eq!(socket.refused().await.2, "invalid_field", "it is not refused for its size alone");
+    eventually("it counts", async || {
+        let page = Http::new(server.admin()).get("/metrics").answer().await;
+        let page = String::from_utf8_lossy(&page.body).into_owned();
+        page.contains("parlance_limited_total{limit=\"bytes\"} 1").then_some(())
+    })
+    .await;
+    // What she does elsewhere is refused meanwhile, and the session is not read: what it sends then is not refused.
+    assert_eq!((status(&eve).await, status(&alice).await), (429, 200));
+    socket.text(&message("legal", 16 * 1024)).await;
+    let sent = loop {
+        let mut frame = socket.json().await;
+        let reply = frame["reply"].take();
+        if reply.is_object() {
+            break reply;
+        }
+    };
+    assert_eq!((&sent["requestId"], sent["sendMessage"].is_object()), (&json!("legal"), true), "{sent}");
 }

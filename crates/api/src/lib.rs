@@ -29,6 +29,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod weighed;
 
 pub use accounts::EndSessions;
 pub use api::{Additions, Api, Parts, Usage};
@@ -38,3 +39,4 @@ pub use parlance_cluster::limits::{ISOLATION, PRESENCE_GRACE, RECOVERY_READS};
 pub use parlance_identity as identity;
 pub use rules::{ProfileRules, ShownTo};
 pub use screen::{Proposal, Screen, ScreenError, Screening};
+pub use weighed::Received;

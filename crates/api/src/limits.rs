@@ -126,6 +126,14 @@ impl PeopleLimits {
 /// A burst of operations, seconds of the rate.
 pub(crate) const OPERATIONS_BURST: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
+/// What is sent counts as one operation more for each started piece of this many bytes beyond the first. Reading 120 KB of
+/// JSON costs some 8 ms; a message of everyday length, or a long one, is one operation.
+pub(crate) const WEIGHED_BYTES: usize = 8 * 1024;
+
+/// How long a user's large requests may keep them from further ones: the largest possible ones of all of their sessions at
+/// once would otherwise be minutes.
+pub(crate) const LONGEST_DEBT: Duration = Duration::from_secs(10);
+
 /// A burst of hellos, seconds of the rate: every tab of a browser that wakes up.
 pub(crate) const HELLOS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
 

@@ -8,6 +8,7 @@ use futures::stream::Empty;
 use http::HeaderMap;
 use parlance_core::Caller;
 use parlance_core::limits::MAX_FRAME_BYTES;
+use parlance_peers::BODY_BYTES;
 use parlance_proto::events::v1::StreamEventsRequest;
 use parlance_proto::events_server::event_service_server::{EventService, EventServiceServer};
 use parlance_proto::server::chat_service_server::{ChatService, ChatServiceServer};
@@ -17,6 +18,7 @@ use parlance_proto::server::server_service_server::{ServerService, ServerService
 use parlance_proto::server::user_service_server::{UserService, UserServiceServer};
 use parlance_proto::v1;
 use parlance_store::feed::ChangeFeed;
+use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
@@ -83,7 +85,9 @@ impl Services {
         match path {
             "/parlance.v1.ServerService/GetServer" => Ok(None),
             "/parlance.v1.UserService/CreateUser" => {
-                Ok(self.0.gate.identify_or_first(headers).await?.map(Identified))
+                let caller = self.0.gate.identify_or_first(headers).await?;
+                caller.as_ref().map_or(Ok(()), |caller| self.0.gate.check_call(caller))?;
+                Ok(caller.map(Identified))
             }
             // All of our packages, so that a new service is covered by default.
             path if path.starts_with("/parlance.") => {
@@ -103,7 +107,7 @@ impl Services {
     }
 
     /// Common part of all unary calls.
-    async fn call<'a, Q: Call, A, F>(
+    async fn call<'a, Q: Call + Message, A, F>(
         &'a self,
         request: Request<Q>,
         operation: impl FnOnce(Admitted, Q) -> F,
@@ -112,9 +116,17 @@ impl Services {
         F: Future<Output = Result<A, Error>> + 'a,
     {
         let caller = self.caller(&request).await?;
+        self.0.gate.weigh_call(&caller, bytes_of(&request));
         let caller = self.0.gate.acting_as::<Q>(caller, as_user(request.metadata()))?;
         Ok(Response::new(self.0.gate.pass(caller, request.into_inner(), operation).await?))
     }
+}
+
+/// The size of a request: as JSON, where a bridge says so, which counts against nobody but its caller.
+fn bytes_of<Q: Message>(request: &Request<Q>) -> usize {
+    let named =
+        request.metadata().get(BODY_BYTES.as_str()).and_then(|bytes| bytes.to_str().ok()?.parse().ok());
+    request.get_ref().encoded_len().max(named.unwrap_or(0))
 }
 
 /// The user that the app acts as; empty if none.
@@ -191,6 +203,7 @@ impl UserService for Services {
     ) -> Result<Response<v1::CreateUserResponse>, Status> {
         let mut caller = self.0.gate.identify_or_first(request.metadata().as_ref()).await?;
         if let Some(app) = caller.take() {
+            self.0.gate.weigh_call(&app, bytes_of(&request));
             let as_user = as_user(request.metadata());
             caller = Some(self.0.gate.acting_as::<v1::CreateUserRequest>(app, as_user)?);
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, TryStreamExt};
 use http::{HeaderMap, Request};
 use http_body::Body;
 use parlance_core::Caller;
@@ -13,12 +13,14 @@ use parlance_peers::{Budget, Peer};
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_sessions::Inbound;
+use prost::Message as _;
 use tonic::{Code, Status};
 
 use crate::Error;
 use crate::gate::{Call, Identified, Refresh};
 use crate::operations::streams::Transport;
 use crate::services::{AS_USER, Services};
+use crate::weighed::{Received, weighed};
 
 impl Services {
     /// Opens the `Chat` stream that `request` asks for. Events may be pushed past it, through the [`Outlet`] in its
@@ -33,7 +35,12 @@ impl Services {
     {
         let answers = request.extensions().get::<Arc<Peer>>().and_then(|peer| peer.answers());
         let (caller, outlet, request) = self.stream_caller::<Inbound, _>(request).await?;
-        let inbound = grpc::messages(request, MAX_FRAME_BYTES)?.boxed();
+        let frames = grpc::messages::<v1::ClientFrame, _>(request, MAX_FRAME_BYTES)?;
+        let sized = frames.map_ok(|frame| {
+            let bytes = frame.encoded_len();
+            (frame, bytes)
+        });
+        let inbound = weighed(&self.0, &caller, sized);
         let open =
             |caller, inbound, number| self.0.chat(caller, number, inbound, Transport { outlet, answers });
         Ok(self.0.gate.open(caller, inbound, Refresh::Possible, open))
@@ -56,7 +63,7 @@ impl Services {
         Ok(self.0.gate.open(caller, request, Refresh::Impossible, open))
     }
 
-    /// Opens a `Chat` stream for the caller that `headers` identify. Events may be pushed past it, through `outlet`, and
+    /// Opens a `Chat` stream for the caller that `headers` identify, with frames and the bytes in which they came. Events may be pushed past it, through `outlet`, and
     /// large answers are made as far as `answers` has room.
     ///
     /// # Errors
@@ -64,15 +71,16 @@ impl Services {
     pub async fn open(
         &self,
         headers: &HeaderMap,
-        inbound: impl Stream<Item = Result<v1::ClientFrame, Status>> + Send + 'static,
+        inbound: impl Stream<Item = Result<Received, Status>> + Send + 'static,
         outlet: Option<Outlet>,
         answers: Option<Arc<Budget>>,
     ) -> Result<Deliveries, Status> {
         let caller = self.0.gate.identify(headers).await?;
         self.refuse_as_user::<Inbound>(&caller, headers)?;
+        let inbound = weighed(&self.0, &caller, inbound);
         let open =
             |caller, inbound, number| self.0.chat(caller, number, inbound, Transport { outlet, answers });
-        Ok(self.0.gate.open(caller, inbound.boxed(), Refresh::Possible, open))
+        Ok(self.0.gate.open(caller, inbound, Refresh::Possible, open))
     }
 
     /// The caller of a stream, its connection if that supports pushing, and the rest of its request.

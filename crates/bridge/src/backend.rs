@@ -9,6 +9,15 @@ use parlance_peers::Budget;
 use parlance_proto::v1;
 use tonic::Status;
 
+/// A frame of a client, and the bytes in which it was received.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Received {
+    /// The frame. Boxed, since a channel reserves 32 slots at once, and a frame takes 300 bytes.
+    pub frame: Box<v1::ClientFrame>,
+    /// The size of the WebSocket message.
+    pub bytes: usize,
+}
+
 /// A backend that serves the contract: the api in this process, or nodes behind a channel.
 ///
 /// `headers` are those of the caller's HTTP request that concern the contract
@@ -25,7 +34,7 @@ pub trait ChatBackend: Send + Sync + 'static {
     async fn chat(
         &self,
         headers: HeaderMap,
-        inbound: BoxStream<'static, v1::ClientFrame>,
+        inbound: BoxStream<'static, Received>,
         outlet: Outlet,
         answers: Option<Arc<Budget>>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status>;

@@ -18,6 +18,6 @@ mod rest;
 mod shared;
 mod ws;
 
-pub use backend::ChatBackend;
+pub use backend::{ChatBackend, Received};
 pub use bridge::Bridge;
 pub use options::Options;

@@ -8,6 +8,9 @@ use crate::proxies::Proxies;
 /// Header to which each proxy appends the address of its peer.
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// Header in which a bridge says how many bytes the body of a REST call had, which may be more than those of its request.
+pub const BODY_BYTES: HeaderName = HeaderName::from_static("parlance-body-bytes");
+
 /// The address of the client behind `peer`: the last one that was named by a trusted proxy and is not
 /// a trusted proxy itself. Addresses named by others are ignored.
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAddr {

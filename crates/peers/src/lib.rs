@@ -15,7 +15,7 @@ mod peer;
 mod proxies;
 
 pub use budget::{Budget, Reservation};
-pub use forwarded::{FORWARDED_FOR, settled_client};
+pub use forwarded::{BODY_BYTES, FORWARDED_FOR, settled_client};
 pub use ledger::{Held, Ledger, Place, Refused, counted_as};
 pub use limits::Limits;
 pub use peer::{Peer, settle_client};

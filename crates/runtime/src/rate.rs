@@ -75,6 +75,16 @@ impl Bucket {
         Ok(())
     }
 
+    /// Takes permits of `rate` whether or not they are available at `now`, but never more than come within `most`. Returns
+    /// the time until the next one is.
+    pub fn owe(&mut self, rate: Rate, count: u32, most: Duration, now: Instant) -> Duration {
+        // No more than that is added, so that no time is too far away.
+        let (more, latest) = (rate.each.saturating_mul(count), now + rate.ahead + most);
+        self.spend(Rate { each: more.min(rate.ahead + most), ..rate }, now);
+        self.full_at = self.full_at.map(|at| at.min(latest));
+        self.wait(rate, now)
+    }
+
     /// Gives permits of `rate` back that were taken for nothing.
     pub fn give_back(&mut self, rate: Rate, count: u32) {
         self.full_at = self.full_at.and_then(|at| at.checked_sub(rate.each.saturating_mul(count)));
@@ -172,6 +182,13 @@ impl<K: Clone + Eq + Hash> Keyed<K> {
         self.buckets.entry(key.clone()).or_default().take_many(self.rate, count, now)
     }
 
+    /// Takes permits of `key` whether or not they are available now, but never more than come within `most`. Returns the
+    /// time until the next one is.
+    pub fn owe(&self, key: &K, count: u32, most: Duration) -> Duration {
+        let now = Instant::now();
+        self.buckets.entry(key.clone()).or_default().owe(self.rate, count, most, now)
+    }
+
     /// Gives permits of `key` back that were taken for nothing.
     pub fn give_back(&self, key: &K, count: u32) {
         if let Some(mut bucket) = self.buckets.get_mut(key) {
@@ -229,6 +246,21 @@ mod tests {
         assert_eq!(bucket.take(rate, after(25)), Err(Duration::from_secs(11)));
         bucket.give_back(rate, 1_000_000);
         assert!(bucket.is_full(start));
+    }
+
+    #[test]
+    fn permits_that_are_owed_come_first() {
+        let start = Instant::now();
+        let seconds = Duration::from_secs;
+        let (rate, most) = (Rate::every(seconds(1), 20), seconds(10));
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.owe(rate, 19, most, start), Duration::ZERO);
+        assert_eq!(bucket.owe(rate, 0, most, start), Duration::ZERO);
+        assert_eq!(bucket.owe(rate, 5, most, start), seconds(5));
+        assert_eq!(bucket.take(rate, start), Err(seconds(5)));
+        assert_eq!(bucket.take(rate, start + seconds(5)), Ok(()));
+        assert_eq!(bucket.owe(rate, 1_000, most, start + seconds(5)), most);
+        assert_eq!(bucket.owe(rate, u32::MAX, most, start + seconds(6)), most);
     }
 
     #[test]

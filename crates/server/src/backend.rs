@@ -9,11 +9,10 @@ use futures::stream::BoxStream;
 use http::HeaderMap;
 use http::uri::PathAndQuery;
 use parlance_api::services::Services;
-use parlance_bridge::ChatBackend;
+use parlance_bridge::{ChatBackend, Received};
 use parlance_delivery::{Delivery, Outlet};
 use parlance_peers::Budget;
 use parlance_proto::codec::Encoded;
-use parlance_proto::v1;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
@@ -40,11 +39,12 @@ impl ChatBackend for InProcess {
     async fn chat(
         &self,
         headers: HeaderMap,
-        inbound: BoxStream<'static, v1::ClientFrame>,
+        inbound: BoxStream<'static, Received>,
         outlet: Outlet,
         answers: Option<Arc<Budget>>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
-        self.services.open(&headers, inbound.map(Ok), Some(outlet), answers).await
+        let inbound = inbound.map(|Received { frame, bytes }| Ok((*frame, bytes)));
+        self.services.open(&headers, inbound, Some(outlet), answers).await
     }
 
     async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {

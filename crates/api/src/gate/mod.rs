@@ -18,6 +18,7 @@ mod tests;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::Either;
 use futures::{FutureExt, Stream, StreamExt};
@@ -218,6 +219,18 @@ impl Gate {
         }
     }
 
+    /// Counts the size of a frame of a user, once it was carried out. Returns how long no more may be read.
+    pub(crate) fn weigh_frame(&self, user: &UserId, bytes: usize) -> Duration {
+        self.operations.weigh(user, bytes)
+    }
+
+    /// Counts the size of a call, whose body was read: the next ones are refused before theirs are.
+    pub(crate) fn weigh_call(&self, caller: &Caller, bytes: usize) {
+        if is_weighed(caller) {
+            self.calls.weigh(caller.subject(), bytes);
+        }
+    }
+
     /// Like [`Self::check_rate`] for opening a session, which costs more than other operations.
     pub(crate) async fn check_hello(&self, caller: &Caller) -> Result<(), Error> {
         self.check_rate(caller)?;
@@ -323,6 +336,11 @@ impl Gate {
             None => measured(Q::operation(), carry_out(None, request)).await,
         }
     }
+}
+
+/// Whether what the caller sends counts by its size. That of the app's own backend does not: it imports whole histories.
+pub(crate) fn is_weighed(caller: &Caller) -> bool {
+    !caller.is_service && caller.service.is_none()
 }
 
 fn span_of(operation: &Operation, caller: &Caller) -> Span {

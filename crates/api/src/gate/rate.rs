@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use parlance_runtime::rate::{Keyed, Rate};
 
+use crate::limits::{LONGEST_DEBT, WEIGHED_BYTES};
+
 /// A limit on the rate of each key, counted in the metrics; or none.
 pub(crate) struct RateLimit<K> {
     /// In the metrics.
@@ -49,6 +51,17 @@ impl<K: Clone + Eq + Hash> RateLimit<K> {
         let Some(keyed) = &self.keyed else { return Ok(Permits::none()) };
         keyed.take_many(key, count).inspect_err(|_| self::count(self.label))?;
         Ok(Permits { of: Some((self.clone(), key.clone())), count })
+    }
+
+    /// Counts what `key` has sent beyond one piece, whether or not that is allowed. Returns when the next one is.
+    pub(crate) fn weigh(&self, key: &K, bytes: usize) -> Duration {
+        let more = u32::try_from(bytes.saturating_sub(1) / WEIGHED_BYTES).unwrap_or(u32::MAX);
+        let Some(keyed) = self.keyed.as_ref().filter(|_| more > 0) else { return Duration::ZERO };
+        let wait = keyed.owe(key, more, LONGEST_DEBT);
+        if !wait.is_zero() {
+            count("bytes");
+        }
+        wait
     }
 
     fn give_back(&self, key: &K, count: u32) {

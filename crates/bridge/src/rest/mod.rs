@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use http::header::{ALLOW, AUTHORIZATION};
 use http::{HeaderValue, Method, StatusCode};
-use parlance_peers::{Peer, Reservation};
+use parlance_peers::{BODY_BYTES, Peer, Reservation};
 use parlance_proto::answers::expected_bytes;
 use parlance_proto::error::Failure;
 use parlance_proto::json;
@@ -120,7 +120,7 @@ async fn call(
     }
     let bound = route.bind(parts.uri.path());
     let peer = parts.extensions.get::<Arc<Peer>>();
-    let metadata = headers::metadata(&parts.headers, peer.map(Arc::as_ref), None);
+    let mut metadata = headers::metadata(&parts.headers, peer.map(Arc::as_ref), None);
     let admitted = shared.backend.admit(&metadata, route.rpc()).await;
     let admitted = match admitted.map_err(|status| Failure::from_status(&status)) {
         Ok(admitted) => admitted,
@@ -135,7 +135,9 @@ async fn call(
     if let Some(peer) = peer.filter(|_| admitted) {
         peer.identify();
     }
-    let message = request::read(route, bound, &parts, body).await?;
+    let (message, bytes) = request::read(route, bound, &parts, body).await?;
+    // It counts by its size, which may be larger than that of the message.
+    metadata.insert(BODY_BYTES, bytes.into());
     let bytes = expected_bytes(route.rpc());
     let reserved = match peer.filter(|_| bytes > 0).and_then(|peer| peer.answers()) {
         Some(budget) => Some(budget.reserve(bytes).await),

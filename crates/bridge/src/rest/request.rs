@@ -15,17 +15,18 @@ use crate::answer::Refusal;
 use crate::headers;
 use crate::limits::MAX_BODY_BYTES;
 
-/// Assembles a request: the body or the query, overridden by the path.
+/// Assembles a request: the body or the query, overridden by the path. Returns the bytes of the body as well.
 pub(super) async fn read(
     route: &Route,
     bound: Bound,
     parts: &Parts,
     body: Body,
-) -> Result<DynamicMessage, Refusal> {
+) -> Result<(DynamicMessage, usize), Refusal> {
     let bound = bound?;
     let query = parts.uri.query().unwrap_or_default();
     let unknown = headers::unknown_fields(&parts.headers);
     let mut message = DynamicMessage::new(route.input().clone());
+    let mut bytes = 0;
     if route.takes_body() {
         if let Some(pair) = query.split('&').find(|pair| !pair.is_empty()) {
             let name = pair.split('=').next().unwrap_or_default();
@@ -35,6 +36,7 @@ pub(super) async fn read(
         }
         check_content_type(&parts.headers)?;
         let body = read_body(body).await?;
+        bytes = body.len();
         if !body.is_empty() {
             message = json::read(route.input(), &body, unknown)?;
         }
@@ -50,7 +52,7 @@ pub(super) async fn read(
         check_path(&message, &field, &value)?;
         message.set_field(&field, value);
     }
-    Ok(message)
+    Ok((message, bytes))
 }
 
 /// Rejects a request that contradicts its path: one of the two values would be ignored.

@@ -18,6 +18,7 @@ use super::link::{Happened, Link};
 use super::outbound::Step;
 use super::session::InboundSender;
 use super::timers::{Due, Timers};
+use crate::backend::Received;
 use crate::limits::BAD_FRAMES;
 use crate::options::Options;
 
@@ -149,7 +150,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(frame) => {
                 // There is room, or nothing would have been read; or the backend no longer listens, and will end its
                 // own half too.
-                if inbound.try_send(Box::new(frame)).is_ok() {
+                let received = Received { frame: Box::new(frame), bytes: message.len() };
+                if inbound.try_send(received).is_ok() {
                     ends.meters.frames_in.increment(1);
                 }
             }

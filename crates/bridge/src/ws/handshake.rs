@@ -14,7 +14,6 @@ use parlance_delivery::Outlet;
 use parlance_peers::Peer;
 use parlance_proto::error::Failure;
 use parlance_proto::json::UnknownFields;
-use parlance_proto::v1::ClientFrame;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tonic::Code;
@@ -98,9 +97,8 @@ pub(super) async fn open(
     if shared.shutdown.is_cancelled() {
         return Err(Failure::new(Code::Unavailable, "shutting_down", "this node is shutting down").into());
     }
-    let (sender, mut receiver) = mpsc::channel::<Box<ClientFrame>>(limits::INBOUND_FRAMES);
-    let inbound =
-        stream::poll_fn(move |cx| receiver.poll_recv(cx).map(|frame| frame.map(|frame| *frame))).boxed();
+    let (sender, mut receiver) = mpsc::channel(limits::INBOUND_FRAMES);
+    let inbound = stream::poll_fn(move |cx| receiver.poll_recv(cx)).boxed();
     let answers = peer.and_then(Peer::answers);
     let opening = shared.backend.chat(metadata, inbound, outlet, answers);
     let opened = tokio::time::timeout(shared.options.request_timeout, opening).await;

@@ -23,13 +23,14 @@ use super::connection::serve;
 use super::link::Link;
 use super::session::Session;
 use super::socket::Socket;
+use crate::backend::Received;
 use crate::limits;
 use crate::meters::Meters;
 use crate::options::Options;
 
 struct Served {
     io: DuplexStream,
-    inbound: mpsc::Receiver<Box<ClientFrame>>,
+    inbound: mpsc::Receiver<Received>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -107,7 +108,7 @@ async fn stalled_backend_stops_reading() {
     assert!(stuck_at < 1000 && !sending.is_finished(), "{stuck_at} frames went out");
     assert_eq!(served.inbound.len(), limits::INBOUND_FRAMES);
     for number in 0..1000 {
-        assert_eq!(*served.inbound.recv().await.unwrap(), numbered(number));
+        assert_eq!(*served.inbound.recv().await.unwrap().frame, numbered(number));
     }
     sending.await.unwrap();
 }
@@ -127,7 +128,7 @@ async fn a_peer_that_reads_nothing_costs_one_frame_and_is_dropped() {
     assert!(taken.load(Ordering::Relaxed) <= bound, "{taken:?} frames were taken, {bound} fit");
     // Its input is read nevertheless.
     client.send(Message::Binary(numbered(1).encode_to_vec().into())).await.unwrap();
-    assert_eq!(*served.inbound.recv().await.unwrap(), numbered(1));
+    assert_eq!(*served.inbound.recv().await.unwrap().frame, numbered(1));
     timeout(seconds(2), served.task).await.expect("dropped after the write time-out").unwrap();
     assert!(taken.load(Ordering::Relaxed) <= bound);
 }
@@ -169,7 +170,7 @@ async fn a_stream_that_is_always_ready_leaves_others_their_turn() {
         let mut client = client(served.io).await;
         client.send(Message::Binary(numbered(1).encode_to_vec().into())).await.unwrap();
         let heard = timeout(seconds(10), served.inbound.recv()).await.expect("heard");
-        assert_eq!(*heard.unwrap(), numbered(1));
+        assert_eq!(*heard.unwrap().frame, numbered(1));
         client.send(Message::Close(None)).await.unwrap();
         timeout(seconds(10), served.task).await.expect("the close is heard").unwrap();
     }
@@ -292,5 +293,5 @@ async fn a_connection_costs_kilobytes() {
     let serving = serve(link, sender, &options, UnknownFields::Refuse, CancellationToken::new());
     let size = ends + size_of_val(&serving);
     assert!(size <= 2048, "{size} bytes; see limits.rs");
-    assert!(size_of::<v1::ClientFrame>() <= 320, "see InboundSender");
+    assert!(size_of::<v1::ClientFrame>() <= 320, "see Received");
 }

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use parlance_bridge::{Bridge, ChatBackend, Options};
+use parlance_bridge::{Bridge, ChatBackend, Options, Received};
 use parlance_delivery::{Delivery, Outlet, SharedFrame};
 use parlance_peers::Budget;
 use parlance_proto::v1;
@@ -44,7 +44,7 @@ pub(crate) struct Server {
 /// The backend's end of a stream.
 pub(crate) struct Session {
     pub(crate) headers: HeaderMap,
-    pub(crate) inbound: BoxStream<'static, ClientFrame>,
+    pub(crate) inbound: BoxStream<'static, Received>,
     pub(crate) outlet: Outlet,
     /// Dropping it ends the stream.
     pub(crate) outbound: mpsc::Sender<Result<SharedFrame, Status>>,
@@ -71,7 +71,7 @@ impl ChatBackend for Fake {
     async fn chat(
         &self,
         headers: HeaderMap,
-        inbound: BoxStream<'static, ClientFrame>,
+        inbound: BoxStream<'static, Received>,
         outlet: Outlet,
         _: Option<Arc<Budget>>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
@@ -219,7 +219,7 @@ impl Session {
 
     /// The next frame of the client.
     pub(crate) async fn next(&mut self) -> ClientFrame {
-        within(self.inbound.next()).await.expect("a frame")
+        *within(self.inbound.next()).await.expect("a frame").frame
     }
 }
 

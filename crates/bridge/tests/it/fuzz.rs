@@ -7,11 +7,10 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::{HeaderMap, Request};
-use parlance_bridge::{Bridge, ChatBackend, Options};
+use parlance_bridge::{Bridge, ChatBackend, Options, Received};
 use parlance_delivery::{Delivery, Outlet};
 use parlance_fuzz::Target;
 use parlance_peers::Budget;
-use parlance_proto::v1;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tower::ServiceExt;
@@ -28,7 +27,7 @@ impl ChatBackend for Empty {
     async fn chat(
         &self,
         _: HeaderMap,
-        _: BoxStream<'static, v1::ClientFrame>,
+        _: BoxStream<'static, Received>,
         _: Outlet,
         _: Option<Arc<Budget>>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {

@@ -10,12 +10,11 @@ use futures::stream::BoxStream;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::uri::PathAndQuery;
-use parlance_bridge::ChatBackend;
+use parlance_bridge::{ChatBackend, Received};
 use parlance_delivery::{Delivery, Outlet};
 use parlance_peers::Budget;
 use parlance_proto::codec::Encoded;
 use parlance_proto::error::Failure;
-use parlance_proto::v1;
 use prost::Message;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::timeout;
@@ -90,13 +89,13 @@ impl ChatBackend for Upstream {
     async fn chat(
         &self,
         headers: HeaderMap,
-        inbound: BoxStream<'static, v1::ClientFrame>,
+        inbound: BoxStream<'static, Received>,
         _: Outlet,
         _: Option<Arc<Budget>>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
         signed(&headers)?;
         let finish = CancellationToken::new();
-        let inbound = inbound.map(|frame| Bytes::from(frame.encode_to_vec()));
+        let inbound = inbound.map(|received| Bytes::from(received.frame.encode_to_vec()));
         let mut call = Request::new(inbound.take_until(finish.clone().cancelled_owned()));
         *call.metadata_mut() = MetadataMap::from_headers(headers);
         let (route, path) = (self.nodes.route(None), PathAndQuery::from_static(CHAT));
