@@ -87,22 +87,53 @@ async fn events_are_printed_through_tls() {
     let server = with_tls(&certificate).await;
     let sent = say(chat(&server, Some(&certificate), &["#tls", "--user", "bob"]), "through TLS").await;
     assert!(sent.status.success(), "{}", said(&sent));
-    let events = |certificate: Option<&Certificate>| {
-        let mut command = Command::new(parlance());
-        command.args(["events", "--beginning", "--server"]).arg(format!("https://{}", server.address()));
-        command.envs(certificate.map(|certificate| ("SSL_CERT_FILE", certificate.path())));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command.spawn().unwrap()
-    };
-    let mut trusting = events(Some(&certificate));
-    let mut printed = BufReader::new(trusting.stdout.take().unwrap()).lines();
-    within("the message is printed", async {
-        while !printed.next_line().await.unwrap().unwrap().contains("through TLS") {}
-    })
-    .await;
-    let refused = within("it ends", events(None).wait_with_output()).await.unwrap();
+    prints(events(&server, Some(&certificate), &[]), "through TLS").await;
+    let refused = within("it ends", events(&server, None, &[]).wait_with_output()).await.unwrap();
     assert!(!refused.status.success() && refused.stdout.is_empty(), "{refused:?}");
     assert!(said(&refused).contains("certificate"), "{}", said(&refused));
+}
+
+/// Starts `parlance events` with this trusted certificate.
+fn events(server: &Server, certificate: Option<&Certificate>, more: &[&str]) -> Child {
+    let mut command = Command::new(parlance());
+    command.args(["events", "--beginning"]).args(more);
+    command.arg("--server").arg(format!("https://{}", server.address()));
+    command.envs(certificate.map(|certificate| ("SSL_CERT_FILE", certificate.path())));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.spawn().unwrap()
+}
+
+/// Waits until a line with this text is printed.
+async fn prints(mut events: Child, text: &str) {
+    let mut printed = BufReader::new(events.stdout.take().unwrap()).lines();
+    let found = async { while !printed.next_line().await.unwrap().unwrap().contains(text) {} };
+    within("the message is printed", found).await;
+}
+
+#[tokio::test]
+async fn commands_show_their_certificate_where_the_server_wants_one() {
+    let (certificate, authority) = (Certificate::new().unwrap(), Authority::new().unwrap());
+    let (path, key, clients) = (certificate.path(), certificate.key(), authority.path());
+    let options = ["--tls-certificate", path.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    let client_ca = ["--tls-client-ca", clients.to_str().unwrap()];
+    let server = Server::start_with(&[&options[..], &client_ca].concat()).await;
+    let own = authority.issue().unwrap();
+    let (own, its_key) = (own.path(), own.key());
+    let shown = ["--client-certificate", own.to_str().unwrap(), "--client-key", its_key.to_str().unwrap()];
+    let bob = ["#tls", "--user", "bob"];
+    for (door, line) in [(&[][..], "by gRPC"), (&["--websocket"], "by WebSocket")] {
+        let sent = say(chat(&server, Some(&certificate), &[&bob, door, &shown].concat()), line).await;
+        assert!(sent.status.success(), "{}", said(&sent));
+        prints(events(&server, Some(&certificate), &shown), line).await;
+    }
+    for refused in [
+        say(chat(&server, Some(&certificate), &bob), "hello").await,
+        within("it ends", events(&server, Some(&certificate), &[]).wait_with_output()).await.unwrap(),
+        say(chat(&server, Some(&certificate), &[&bob[..], &shown[..2]].concat()), "hello").await,
+    ] {
+        assert!(!refused.status.success() && refused.stdout.is_empty(), "{refused:?}");
+        assert!(said(&refused).contains("--client-key"), "{}", said(&refused));
+    }
 }
 
 /// The status that a client with this certificate gets, or `None` if it is not let in.

@@ -1,9 +1,38 @@
+use std::fmt;
+use std::sync::Arc;
+
 /// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     /// `host:port`, or just `host` for the default port.
     authority: String,
     pub(super) tls: bool,
+    /// Shown to servers that want one.
+    pub(super) certificate: Option<Arc<ClientCertificate>>,
+}
+
+/// The certificate of this client, for servers that let in only clients with one of their authorities
+/// (`--tls-client-ca`).
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// PEM, with the certificates between it and the authority.
+    pub(super) chain: Vec<u8>,
+    /// PEM.
+    pub(super) key: Vec<u8>,
+}
+
+impl ClientCertificate {
+    /// From PEM: the certificate, with those between it and the authority, and its key. They are checked when a
+    /// connection is opened.
+    pub fn from_pem(chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        Self { chain: chain.into(), key: key.into() }
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCertificate").finish_non_exhaustive()
+    }
 }
 
 impl Address {
@@ -12,7 +41,7 @@ impl Address {
             Some((scheme, authority)) => (scheme.eq_ignore_ascii_case("https"), authority),
             None => (false, text),
         };
-        Self { authority: authority.trim_end_matches('/').to_owned(), tls }
+        Self { authority: authority.trim_end_matches('/').to_owned(), tls, certificate: None }
     }
 
     /// The URL with this scheme, plus an `s` for TLS.

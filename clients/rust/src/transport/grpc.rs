@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::address::Address;
@@ -26,9 +26,11 @@ pub(crate) async fn channel(address: &Address) -> Result<Channel, ClientError> {
     let mut endpoint = Endpoint::from_shared(url.clone())
         .map_err(|error| ClientError::Protocol(format!("{url:?} is no address: {error}")))?;
     if address.tls {
-        endpoint = endpoint
-            .tls_config(ClientTlsConfig::new().with_native_roots())
-            .map_err(|error| ClientError::Io(innermost(&error)))?;
+        let mut tls = ClientTlsConfig::new().with_native_roots();
+        if let Some(own) = &address.certificate {
+            tls = tls.identity(Identity::from_pem(&own.chain, &own.key));
+        }
+        endpoint = endpoint.tls_config(tls).map_err(|error| ClientError::Io(innermost(&error)))?;
     }
     endpoint
         .connect_timeout(CONNECT_TIMEOUT)

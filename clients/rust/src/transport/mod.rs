@@ -6,6 +6,7 @@ mod limits;
 mod websocket;
 
 use std::fmt;
+use std::sync::Arc;
 
 use parlance_client_core::Encoding;
 use parlance_proto::v1::{ClientFrame, ServerFrame};
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::ClientError;
 
 pub(crate) use address::Address;
+pub use address::ClientCertificate;
 pub(crate) use grpc::channel as grpc_channel;
 
 /// The transports. All carry the same frames.
@@ -61,6 +63,17 @@ impl Dialer {
     /// `SSL_CERT_FILE` and `SSL_CERT_DIR` override them.
     pub fn new(door: Door, address: impl AsRef<str>) -> Self {
         Self { door, address: Address::parse(address.as_ref()) }
+    }
+
+    /// Shows this certificate to servers that want one. Without TLS there is nobody to show it to.
+    #[must_use]
+    pub fn with_certificate(mut self, certificate: ClientCertificate) -> Self {
+        self.address.certificate = Some(Arc::new(certificate));
+        self
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
     pub(crate) fn encoding(&self) -> Encoding {

@@ -9,15 +9,18 @@ use parlance_proto::v1::{self, ClientFrame, ServerFrame};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
-use super::address::Address;
+use super::address::{Address, ClientCertificate};
 use super::limits::{MAX_SERVER_FRAME, SEND_QUEUE};
 use crate::ClientError;
 use crate::error::unusable_token;
@@ -69,7 +72,8 @@ pub(super) async fn connect(
         .max_message_size(Some(MAX_SERVER_FRAME))
         .max_frame_size(Some(MAX_SERVER_FRAME));
     // Boxed: the handshake briefly needs kilobytes of state.
-    let connector = if address.tls { Connector::Rustls(tls()?) } else { Connector::Plain };
+    let connector =
+        if address.tls { Connector::Rustls(tls(address.certificate.as_deref())?) } else { Connector::Plain };
     let connecting = Box::pin(connect_async_tls_with_config(request, Some(config), true, Some(connector)));
     let (socket, _) = match timeout(CONNECT_TIMEOUT, connecting).await {
         Err(_) => return Err(ClientError::Io("the handshake timed out".to_owned())),
@@ -83,22 +87,35 @@ pub(super) async fn connect(
     Ok((frames, inbound))
 }
 
-/// Trusted certificates, loaded once: that takes a while.
-fn tls() -> Result<Arc<ClientConfig>, ClientError> {
-    static CONFIG: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(|| {
+/// The configuration of TLS; without a certificate of this client, made once.
+fn tls(own: Option<&ClientCertificate>) -> Result<Arc<ClientConfig>, ClientError> {
+    static CONFIG: LazyLock<Result<Arc<ClientConfig>, String>> =
+        LazyLock::new(|| Ok(Arc::new(trusting()?.with_no_client_auth())));
+    let Some(own) = own else { return CONFIG.clone().map_err(ClientError::Io) };
+    let with_own = || {
+        let chain = CertificateDer::pem_slice_iter(&own.chain).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|error| format!("the client's certificate: {error}"))?;
+        let key = PrivateKeyDer::from_pem_slice(&own.key);
+        let key = key.map_err(|error| format!("the key of the client's certificate: {error}"))?;
+        trusting()?.with_client_auth_cert(chain, key).map_err(|error| error.to_string())
+    };
+    with_own().map(Arc::new).map_err(ClientError::Io)
+}
+
+/// Trusts the certificates that the system trusts, loaded once: that takes a while.
+fn trusting() -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
+    static ROOTS: LazyLock<Result<Arc<RootCertStore>, String>> = LazyLock::new(|| {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
-        if roots.add_parsable_certificates(found.certs).0 == 0 {
-            return Err(format!("no certificates to trust: {:?}", found.errors));
+        match roots.add_parsable_certificates(found.certs).0 {
+            0 => Err(format!("no certificates to trust: {:?}", found.errors)),
+            _ => Ok(Arc::new(roots)),
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Arc::new(config))
     });
-    CONFIG.clone().map_err(ClientError::Io)
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    Ok(builder.with_root_certificates(ROOTS.clone()?))
 }
 
 /// Writes until the sending half is dropped or the socket breaks; the reading half notices

@@ -1,21 +1,18 @@
 //! A small terminal client: enough to try a server and to show it.
 
 use std::io::{BufRead, IsTerminal};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
-use parlance_client::transport::{Dialer, Door};
-use parlance_client::{ClientError, Code, Config, Message, Session, Update, Updates, create_user};
+use parlance_client::transport::Door;
+use parlance_client::{ClientError, Code, Config, Message, Session, Update, Updates};
 use parlance_proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::remote::{LOCAL, Remote};
 use crate::limits::{CHAT_HISTORY, CHAT_LAST_WORDS, CHAT_ROOMS_PAGE, TYPED_LINES};
-
-/// Default address of a server.
-const LOCAL: &str = "127.0.0.1:8080";
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -27,13 +24,8 @@ pub(crate) struct Arguments {
     #[arg(long, env = "PARLANCE_USER", default_value = "guest")]
     user: String,
 
-    /// The server: host:port, or https://host
-    #[arg(long, env = "PARLANCE_SERVER", value_name = "ADDRESS", default_value = LOCAL)]
-    server: String,
-
-    /// File with your token, unless the server is in local mode
-    #[arg(long, env = "PARLANCE_TOKEN_FILE", value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    remote: Remote,
 
     /// Connect over the WebSocket rather than gRPC
     #[arg(long)]
@@ -51,18 +43,9 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn chat(arguments: Arguments) -> anyhow::Result<()> {
-    let token = match &arguments.token_file {
-        Some(file) => std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read {}", file.display()))?
-            .trim()
-            .to_owned(),
-        None => sign_in(&arguments.server, &arguments.user).await?,
-    };
-    if token.is_empty() {
-        bail!("the token file is empty");
-    }
+    let token = arguments.remote.token(&arguments.user).await?;
     let door = if arguments.websocket { Door::WebSocketJson } else { Door::Grpc };
-    let (session, updates) = Session::start(Config::new(Dialer::new(door, &arguments.server), token));
+    let (session, updates) = Session::start(Config::new(arguments.remote.dialer(door)?, token));
     let shown = Arc::new(Mutex::new(Shown::default()));
     let (stop, mut stopped) = oneshot::channel();
     tokio::spawn(show(updates, shown.clone(), stop));
@@ -70,7 +53,7 @@ async fn chat(arguments: Arguments) -> anyhow::Result<()> {
         Ok(target) => target,
         // The reason for the end is reported separately from the failed call.
         Err(error) if matches!(error.downcast_ref(), Some(ClientError::SessionEnded)) => {
-            return Err(cannot_connect(&arguments.server, stopped.await?));
+            return Err(arguments.remote.cannot_connect(stopped.await?));
         }
         Err(error) => return Err(error),
     };
@@ -117,41 +100,9 @@ async fn chat(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Requests a token from a server in local mode.
-pub(super) async fn sign_in(server: &str, user: &str) -> anyhow::Result<String> {
-    match create_user(server, user, "").await {
-        Ok(token) => Ok(token),
-        Err(ClientError::Protocol(_)) => {
-            bail!("{server} does not issue tokens: pass yours with --token-file")
-        }
-        Err(error) if error.failure().is_some_and(|failure| failure.code == Code::Unauthenticated) => {
-            bail!("{server} asks for a token: give yours with --token-file")
-        }
-        Err(error) => Err(cannot_connect(server, error)),
-    }
-}
-
-/// The error, with a hint.
-fn cannot_connect(server: &str, error: ClientError) -> anyhow::Error {
-    let ClientError::Io(reason) = &error else { return error.into() };
-    let is_tls = server.starts_with("https://");
-    let hint = match reason {
-        // The rustls error for an answer that is not TLS.
-        reason if is_tls && reason.contains("InvalidContentType") => {
-            "the server speaks no TLS there: use http://".to_owned()
-        }
-        reason if reason.to_lowercase().contains("refused") => {
-            "is the server running there? (parlance serve)".to_owned()
-        }
-        _ if !is_tls => "if the server speaks TLS there, use https://".to_owned(),
-        _ => return anyhow::Error::from(error).context(format!("cannot connect to {server}")),
-    };
-    anyhow::anyhow!("cannot connect to {server}: {reason}; {hint}")
-}
-
 /// Opens the room or looks up the person, and shows the last messages.
 async fn enter(session: &Session, arguments: &Arguments, shown: &Mutex<Shown>) -> anyhow::Result<Target> {
-    let target = find(session, &arguments.server, &arguments.target).await?;
+    let target = find(session, &arguments.remote.server, &arguments.target).await?;
     if let Target::Room(room) = &target {
         let request =
             v1::ListMessagesRequest { room_id: room.clone(), page_size: CHAT_HISTORY, ..Default::default() };

@@ -1,29 +1,24 @@
 //! Prints events like other services receive them.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
 use parlance_proto::events::v1::event_service_client::EventServiceClient;
 use parlance_proto::events::v1::{StreamEventsRequest, StreamStart};
 use parlance_proto::json::room_event_to_json;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
+use super::remote::Remote;
 use crate::limits::{RECONNECT, RECONNECTS};
 
 /// The same stream that other services read, see docs/events.md. Requires a token with the scope `service`,
 /// except for a server in local mode.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The server: host:port, or https://host
-    #[arg(long, env = "PARLANCE_SERVER", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    server: String,
-
-    /// File with the token, unless the server is in local mode
-    #[arg(long, env = "PARLANCE_TOKEN_FILE", value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    remote: Remote,
 
     /// Start with the first event of every room, instead of with events from now on
     #[arg(long)]
@@ -44,15 +39,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 async fn print(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { server, token_file, beginning } = arguments;
-    let token = match token_file {
-        Some(file) => std::fs::read_to_string(&file)
-            .with_context(|| format!("cannot read {}", file.display()))?
-            .trim()
-            .to_owned(),
-        None => super::chat::sign_in(&server, "events").await?,
-    };
-    let channel = connect(&server).await?;
+    let Arguments { remote, beginning } = arguments;
+    let token = remote.token("events").await?;
+    let channel = remote.channel().await?;
     let start = if beginning { StreamStart::Beginning } else { StreamStart::Unspecified };
     let (mut cursor, mut failures) = (String::new(), 0);
     loop {
@@ -104,14 +93,4 @@ async fn print_stream(
         out.flush()?;
         *cursor = response.cursor;
     }
-}
-
-async fn connect(server: &str) -> anyhow::Result<Channel> {
-    let is_tls = server.starts_with("https://");
-    let address = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
-    let mut endpoint = Endpoint::from_shared(address).with_context(|| format!("the address {server:?}"))?;
-    if is_tls {
-        endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
-    }
-    endpoint.connect().await.with_context(|| format!("cannot connect to {server}"))
 }

@@ -9,6 +9,7 @@ mod chat;
 mod config;
 mod consumers;
 mod events;
+mod remote;
 mod restored;
 mod revoke;
 mod serve;
