@@ -115,6 +115,31 @@ async fn only_streams_of_revoked_tokens_end() {
 }
 
 #[tokio::test]
+async fn revocations_are_taken_back() {
+    let (mut server, signer, _dir) = keyed().await;
+    let token = signer.token(&alice("first"));
+    assert_eq!(whoami(&server, &token).await, Ok(()));
+    for what in [&["--token-id", "first"][..], &["--user", "alice"], &["--everyone"]] {
+        let admin = server.admin();
+        let lift = [&["revoke", "--admin", &admin, "--lift"][..], what].concat();
+        let nothing = run_to_end(&lift).await;
+        assert!(!nothing.status.success());
+        let said = String::from_utf8_lossy(&nothing.stderr).into_owned();
+        assert!(said.contains("nothing of this is revoked"), "{said}");
+        revoke(&server, what).await;
+        revoke(&server, what).await;
+        assert_eq!(whoami(&server, &token).await, revoked());
+        let lifted = run_to_end(&lift).await;
+        assert_eq!(String::from_utf8_lossy(&lifted.stdout), "lifted\n");
+        assert_eq!(whoami(&server, &token).await, Ok(()));
+        // It survives a restart.
+        server.stop().await;
+        server.start_again().await;
+        assert_eq!(whoami(&server, &token).await, Ok(()));
+    }
+}
+
+#[tokio::test]
 async fn with_a_grace_sessions_go_on_with_another_token_or_end_after_it() {
     let (server, signer, _dir) = keyed().await;
     let first = signer.token(&alice("first"));

@@ -15,7 +15,7 @@ pub enum Revocation {
     Ended(UserId),
 }
 
-/// A revocation, and how long what was opened with the tokens may last.
+/// A revocation, and how long what was opened with the tokens may last; or that one is lifted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevocationEntry {
     /// What is revoked.
@@ -25,6 +25,9 @@ pub struct RevocationEntry {
     pub sessions_until: Option<u64>,
     /// The second since the Unix epoch in which it was made; `None` in entries of older versions.
     pub at: Option<u64>,
+    /// Whether this takes all earlier revocations of the same token, the same user, or everyone back. Its `revocation` is
+    /// the last of them, which a version that cannot lift any takes it for.
+    pub lifts: bool,
 }
 
 impl RevocationEntry {
@@ -40,7 +43,7 @@ impl RevocationEntry {
 
 impl From<Revocation> for RevocationEntry {
     fn from(revocation: Revocation) -> Self {
-        Self { revocation, sessions_until: None, at: None }
+        Self { revocation, sessions_until: None, at: None, lifts: false }
     }
 }
 

@@ -27,7 +27,11 @@ impl Revoked {
             || self.everyone.is_some_and(is_until)
     }
 
+    /// Adds a revocation, or removes what it lifts.
     pub(crate) fn add(&mut self, entry: &RevocationEntry) {
+        if entry.lifts {
+            return self.remove(&entry.revocation);
+        }
         match &entry.revocation {
             Revocation::Token(token) => drop(self.tokens.insert(token.clone(), entry.issued_until())),
             Revocation::User(user, until) => {
@@ -37,6 +41,25 @@ impl Revoked {
             Revocation::Everyone(until) => self.everyone = self.everyone.max(Some(*until)),
             // Nothing to remember: the user's row says what they may do.
             Revocation::Ended(_) => {}
+        }
+    }
+
+    fn remove(&mut self, revocation: &Revocation) {
+        match revocation {
+            Revocation::Token(token) => drop(self.tokens.remove(token)),
+            Revocation::User(user, _) => drop(self.users.remove(user)),
+            Revocation::Everyone(_) => self.everyone = None,
+            Revocation::Ended(_) => {}
+        }
+    }
+
+    /// The last revocation of the same token, the same user, or everyone.
+    pub(crate) fn find(&self, revocation: &Revocation) -> Option<Revocation> {
+        match revocation {
+            Revocation::Token(token) => self.tokens.contains_key(token).then(|| revocation.clone()),
+            Revocation::User(user, _) => Some(Revocation::User(user.clone(), *self.users.get(user)?)),
+            Revocation::Everyone(_) => self.everyone.map(Revocation::Everyone),
+            Revocation::Ended(_) => None,
         }
     }
 

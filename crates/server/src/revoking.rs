@@ -150,11 +150,18 @@ impl Revoking {
         }
     }
 
-    async fn revoke(&self, entry: &RevocationEntry) -> Result<(), StoreError> {
-        self.list.revoke(entry).await?;
-        let RevocationEntry { revocation, sessions_until, .. } = entry;
-        tracing::info!(target: "parlance::audit", operation = "Revoke", ?revocation, sessions_until);
-        self.catch_up().await
+    /// Revokes, or lifts. Returns false if there is nothing to lift.
+    async fn revoke(&self, mut entry: RevocationEntry) -> Result<bool, StoreError> {
+        if entry.lifts {
+            self.catch_up().await?;
+            let Some(last) = self.revocations.find(&entry.revocation) else { return Ok(false) };
+            entry.revocation = last;
+        }
+        self.list.revoke(&entry).await?;
+        let RevocationEntry { revocation, sessions_until, lifts, .. } = &entry;
+        tracing::info!(target: "parlance::audit", operation = "Revoke", ?revocation, sessions_until, lifts);
+        self.catch_up().await?;
+        Ok(true)
     }
 }
 
@@ -174,7 +181,7 @@ impl EndSessions for Revoking {
             }
             let at = Some(seconds(SystemClock.now()));
             let revocation = Revocation::Ended(user.clone());
-            self.list.revoke(&RevocationEntry { revocation, sessions_until: None, at }).await?;
+            self.list.revoke(&RevocationEntry { at, ..revocation.into() }).await?;
             // So that a session that is opened after a reactivation is not ended for it.
             self.catch_up().await
         }
@@ -205,6 +212,9 @@ pub(crate) struct Order {
     /// How long open sessions may last, to send another token. Default: they end at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) grace_seconds: Option<u64>,
+    /// Takes earlier revocations of the same back instead.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) lift: bool,
 }
 
 impl Order {
@@ -214,9 +224,13 @@ impl Order {
         if grace.is_some_and(|seconds| seconds > MAX_GRACE.as_secs()) {
             return Err(format!("grace_seconds: must be at most {}", MAX_GRACE.as_secs()));
         }
+        if self.lift && (grace.is_some() || self.issued_until.is_some()) {
+            return Err("lift: goes with neither issued_until nor grace_seconds".into());
+        }
         // This second is partly over.
         let sessions_until = grace.map(|seconds| now + seconds + 1);
-        Ok(RevocationEntry { revocation: self.revocation(now)?, sessions_until, at: Some(now) })
+        let revocation = self.revocation(now)?;
+        Ok(RevocationEntry { revocation, sessions_until, at: Some(now), lifts: self.lift })
     }
 
     fn revocation(&self, now: u64) -> Result<Revocation, String> {
@@ -262,12 +276,15 @@ async fn revoke(State(revoking): State<Arc<Revoking>>, headers: HeaderMap, body:
         Ok(entry) => entry,
         Err(problem) => return (StatusCode::BAD_REQUEST, format!("{problem}\n")).into_response(),
     };
-    if revoking.revocations.is_full() && !matches!(entry.revocation, Revocation::Everyone(_)) {
+    let is_more = !entry.lifts && !matches!(entry.revocation, Revocation::Everyone(_));
+    if is_more && revoking.revocations.is_full() {
         let message = "too many are revoked: give the issuer another key instead\n";
         return (StatusCode::INSUFFICIENT_STORAGE, message).into_response();
     }
-    match revoking.revoke(&entry).await {
-        Ok(()) => (StatusCode::OK, "revoked\n").into_response(),
+    let done = if entry.lifts { "lifted\n" } else { "revoked\n" };
+    match revoking.revoke(entry).await {
+        Ok(true) => (StatusCode::OK, done).into_response(),
+        Ok(false) => (StatusCode::NOT_FOUND, "nothing of this is revoked\n").into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }

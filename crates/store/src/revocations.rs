@@ -30,7 +30,7 @@ pub trait RevocationList: Send + Sync + 'static {
 pub type IsOver<'a> = dyn Fn(u64, &RevocationEntry) -> bool + Send + Sync + 'a;
 
 /// The stored form: JSON on one line. Versions that do not know `sessions_until` end sessions at once; those that do not
-/// know `at` keep entries.
+/// know `at` keep entries; those that do not know `lifted` go on refusing.
 pub(crate) fn encode(entry: &RevocationEntry) -> String {
     let mut json = match &entry.revocation {
         Revocation::Token(token) => json!({"token": token.as_str()}),
@@ -43,6 +43,9 @@ pub(crate) fn encode(entry: &RevocationEntry) -> String {
     }
     if let Some(at) = entry.at {
         json["at"] = at.into();
+    }
+    if entry.lifts {
+        json["lifted"] = true.into();
     }
     json.to_string()
 }
@@ -68,7 +71,8 @@ pub(crate) fn decode(text: &str) -> Result<RevocationEntry, StoreError> {
             None => Some(None),
         };
         let (sessions_until, at) = (time("sessions_until")?, time("at")?);
-        Some(RevocationEntry { revocation: what(&json)?, sessions_until, at })
+        let lifts = json.get("lifted").map_or(Some(false), Value::as_bool)?;
+        Some(RevocationEntry { revocation: what(&json)?, sessions_until, at, lifts })
     };
     read().ok_or_else(|| damaged("an entry", "the revoked tokens"))
 }
@@ -89,10 +93,16 @@ mod tests {
             assert_eq!(encode(&entry), text);
             assert_eq!(decode(text), Ok(entry));
         }
-        let with_times =
-            RevocationEntry { revocation: Revocation::Everyone(6), sessions_until: Some(9), at: Some(7) };
+        let with_times = RevocationEntry {
+            sessions_until: Some(9),
+            at: Some(7),
+            ..RevocationEntry::from(Revocation::Everyone(6))
+        };
         assert_eq!(encode(&with_times), r#"{"at":7,"issued_until":6,"sessions_until":9}"#);
         assert_eq!(decode(&encode(&with_times)), Ok(with_times));
+        let lifted = RevocationEntry { lifts: true, ..RevocationEntry::from(Revocation::Everyone(6)) };
+        assert_eq!(encode(&lifted), r#"{"issued_until":6,"lifted":true}"#);
+        assert_eq!(decode(&encode(&lifted)), Ok(lifted));
         // An entry that is not understood must be an error, or a revocation would be ignored.
         for wrong in [
             "",
@@ -102,6 +112,7 @@ mod tests {
             r#"{"token":""}"#,
             r#"{"token":"a","sessions_until":-1}"#,
             r#"{"token":"a","at":"x"}"#,
+            r#"{"token":"a","lifted":1}"#,
         ] {
             assert!(decode(wrong).is_err(), "{wrong}");
         }

@@ -35,6 +35,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS")]
     grace: Option<u64>,
 
+    /// Take earlier revocations of the same back: of that token, of that user, or those of everyone
+    #[arg(long, conflicts_with_all = ["issued_until", "grace"])]
+    lift: bool,
+
     /// Admin listener of the node
     #[arg(
         long,
@@ -46,8 +50,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { token_id, user, everyone, issued_until, grace, admin } = arguments;
-    let order = Order { token_id, user_id: user, everyone, issued_until, grace_seconds: grace };
+    let Arguments { token_id, user, everyone, issued_until, grace, lift, admin } = arguments;
+    let order = Order { token_id, user_id: user, everyone, issued_until, grace_seconds: grace, lift };
     order.entry(SystemClock.now().0 / 1_000).map_err(anyhow::Error::msg)?;
     let request = Request::post(format!("http://{admin}/revocations"))
         .header(header::CONTENT_TYPE, "application/json")

@@ -36,7 +36,7 @@ impl RevocationList for List {
 }
 
 fn entry(revocation: Revocation, at: Option<u64>) -> RevocationEntry {
-    RevocationEntry { revocation, sessions_until: None, at }
+    RevocationEntry { at, ..revocation.into() }
 }
 
 fn ended(user: &str) -> Revocation {
@@ -118,8 +118,9 @@ fn an_order_names_one_thing() {
         let order = serde_json::from_str::<Order>(json).map_err(|error| error.to_string())?;
         order.entry(100)
     };
-    let entry =
-        |revocation, sessions_until| Ok(RevocationEntry { revocation, sessions_until, at: Some(100) });
+    let entry = |revocation, sessions_until| {
+        Ok(RevocationEntry { revocation, sessions_until, at: Some(100), lifts: false })
+    };
     let at_once = |revocation| entry(revocation, None);
     let alice = UserId::parse("alice").unwrap();
     assert_eq!(read(r#"{"user_id":"alice"}"#), at_once(Revocation::User(alice.clone(), 100)));
@@ -128,6 +129,7 @@ fn an_order_names_one_thing() {
     assert_eq!(read(r#"{"everyone":true,"grace_seconds":0}"#), at_once(Revocation::Everyone(100)));
     assert_eq!(read(r#"{"everyone":true,"grace_seconds":60}"#), entry(Revocation::Everyone(100), Some(161)));
     assert!(read(r#"{"token_id":"t"}"#).is_ok());
+    assert!(read(r#"{"token_id":"t","lift":true}"#).is_ok_and(|entry| entry.lifts));
     for wrong in [
         "{}",
         r#"{"user_id":"a/b"}"#,
@@ -140,6 +142,9 @@ fn an_order_names_one_thing() {
         r#"{"user_id":"alice","issued_until":1800000000000}"#,
         r#"{"everyone":true,"grace_seconds":3601}"#,
         r#"{"everyone":true,"grace_seconds":-1}"#,
+        r#"{"lift":true}"#,
+        r#"{"everyone":true,"lift":true,"issued_until":5}"#,
+        r#"{"everyone":true,"lift":true,"grace_seconds":5}"#,
     ] {
         assert!(read(wrong).is_err(), "{wrong}");
     }

@@ -14,7 +14,9 @@ pub(crate) async fn revocations_are_read_in_order_from_any_place(list: &dyn Revo
             revocation: Revocation::Token(TokenId::parse(&format!("token \n {tag}")).unwrap()),
             sessions_until: Some(200),
             at: Some(150),
+            lifts: false,
         },
+        RevocationEntry { lifts: true, ..Revocation::User(user(tag, "alice"), 100).into() },
         RevocationEntry::from(Revocation::Everyone(7)),
     ];
     for entry in &entries {
