@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use parlance_api::identity::Auth;
 use parlance_api::services::Services;
 use parlance_api::{Api, Parts, PeopleLimits, RECOVERY_READS};
@@ -119,7 +119,7 @@ impl Client {
             .mint(user, Duration::from_secs(3_600), SystemClock.now())
             .ok_or("no token")?;
         let (requests, inbound) = mpsc::unbounded_channel();
-        let inbound = UnboundedReceiverStream::new(inbound);
+        let inbound = UnboundedReceiverStream::new(inbound).map_ok(|frame| (frame, 0));
         let mut headers = http::HeaderMap::new();
         headers.insert(http::header::AUTHORIZATION, format!("Bearer {token}").try_into()?);
         let frames: Frames = services.open(&headers, inbound, None, None).await?.into();

@@ -9,7 +9,7 @@ use http_body::Body;
 use parlance_core::Caller;
 use parlance_core::limits::MAX_FRAME_BYTES;
 use parlance_delivery::{Deliveries, Outlet, grpc};
-use parlance_peers::{Budget, Peer};
+use parlance_peers::Peer;
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_sessions::Inbound;
@@ -33,7 +33,8 @@ impl Services {
         B: Body + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let answers = request.extensions().get::<Arc<Peer>>().and_then(|peer| peer.answers());
+        let peer = request.extensions().get::<Arc<Peer>>();
+        let answers = peer.and_then(|peer| peer.answers());
         let (caller, outlet, request) = self.stream_caller::<Inbound, _>(request).await?;
         let frames = grpc::messages::<v1::ClientFrame, _>(request, MAX_FRAME_BYTES)?;
         let sized = frames.map_ok(|frame| {
@@ -63,8 +64,9 @@ impl Services {
         Ok(self.0.gate.open(caller, request, Refresh::Impossible, open))
     }
 
-    /// Opens a `Chat` stream for the caller that `headers` identify, with frames and the bytes in which they came. Events may be pushed past it, through `outlet`, and
-    /// large answers are made as far as `answers` has room.
+    /// Opens a `Chat` stream on the connection `peer` for the caller that `headers` identify, with frames and the bytes in
+    /// which they came. Events may be pushed past it, through `outlet`, and large answers are made as far as the
+    /// connection has room.
     ///
     /// # Errors
     /// UNAUTHENTICATED.
@@ -73,9 +75,13 @@ impl Services {
         headers: &HeaderMap,
         inbound: impl Stream<Item = Result<Received, Status>> + Send + 'static,
         outlet: Option<Outlet>,
-        answers: Option<Arc<Budget>>,
+        peer: Option<&Peer>,
     ) -> Result<Deliveries, Status> {
         let caller = self.0.gate.identify(headers).await?;
+        if let Some(peer) = peer {
+            peer.identify_as(caller.subject().as_str());
+        }
+        let answers = peer.and_then(Peer::answers);
         self.refuse_as_user::<Inbound>(&caller, headers)?;
         let inbound = weighed(&self.0, &caller, inbound);
         let open =

@@ -1,11 +1,9 @@
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::HeaderMap;
 use parlance_delivery::{Delivery, Outlet};
-use parlance_peers::Budget;
+use parlance_peers::Peer;
 use parlance_proto::v1;
 use tonic::Status;
 
@@ -26,8 +24,8 @@ pub struct Received {
 pub trait ChatBackend: Send + Sync + 'static {
     /// Opens a `Chat` stream. The response is polled only while the client keeps up, and `inbound` only
     /// while the backend does, so both sides apply back pressure. Events may also be pushed through
-    /// `outlet`, in order with the response. Large answers are made as far as `answers` has room for them; `None` if
-    /// it is not known what their connection holds.
+    /// `outlet`, in order with the response. Large answers are made as far as the connection `peer` has room for them,
+    /// if that is known.
     ///
     /// # Errors
     /// The status of a refused stream, such as UNAUTHENTICATED.
@@ -36,15 +34,15 @@ pub trait ChatBackend: Send + Sync + 'static {
         headers: HeaderMap,
         inbound: BoxStream<'static, Received>,
         outlet: Outlet,
-        answers: Option<Arc<Budget>>,
+        peer: Option<&Peer>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status>;
 
-    /// Authenticates a call from its headers, before its body is read. A backend that cannot do so yet
+    /// Authenticates a call on the connection `peer` from its headers, before its body is read. A backend that cannot do so yet
     /// returns false, and refuses later.
     ///
     /// # Errors
     /// The status of a call that is refused regardless of its body, such as UNAUTHENTICATED.
-    async fn admit(&self, _headers: &HeaderMap, _path: &str) -> Result<bool, Status> {
+    async fn admit(&self, _headers: &HeaderMap, _path: &str, _peer: Option<&Peer>) -> Result<bool, Status> {
         Ok(false)
     }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use parlance_runtime::rate::Keyed;
 
-use crate::budget::Budget;
 use crate::limits::{IPV6_PREFIX, Limits};
 use crate::proxies::Proxies;
+use crate::users::Users;
 
 /// Resources held by all connections of the process.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Ledger {
     proxies: Proxies,
     /// Bytes of responses waiting for their peers.
     held: AtomicUsize,
+    /// Those of each user.
+    users: Users,
     /// Unauthenticated connections, without those of proxies.
     anonymous: AtomicUsize,
     addresses: Mutex<HashMap<IpAddr, Address>>,
@@ -25,10 +27,12 @@ pub struct Ledger {
 }
 
 /// The connections of one address.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 struct Address {
     connections: usize,
     anonymous: usize,
+    /// Bytes of responses waiting for it.
+    held: Arc<AtomicUsize>,
 }
 
 /// Why a connection is refused.
@@ -55,7 +59,8 @@ impl Ledger {
     pub fn new(limits: Limits, proxies: Proxies) -> Arc<Self> {
         let (held, anonymous) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let answers = limits.anonymous_answers.map(Keyed::new);
-        Arc::new(Self { limits, proxies, held, anonymous, addresses: Mutex::default(), answers })
+        let (users, addresses) = (Users::default(), Mutex::default());
+        Arc::new(Self { limits, proxies, held, users, anonymous, addresses, answers })
     }
 
     /// The limits.
@@ -71,6 +76,18 @@ impl Ledger {
     /// Bytes of responses waiting for their peers.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, bytes: usize) {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remove(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn users(&self) -> &Users {
+        &self.users
     }
 
     /// Whether the limit on held bytes is exceeded.
@@ -128,7 +145,8 @@ impl Ledger {
     /// The address has reached a limit.
     pub fn connect(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refused> {
         if self.proxies.contains(address) {
-            return Ok(Place { ledger: self.clone(), address: None, is_anonymous: Mutex::new(false) });
+            let (ledger, held) = (self.clone(), None);
+            return Ok(Place { ledger, address: None, held, is_anonymous: Mutex::new(false) });
         }
         let address = counted_as(address);
         let mut addresses = self.lock();
@@ -146,8 +164,10 @@ impl Ledger {
         }
         counted.connections += 1;
         counted.anonymous += 1;
+        let held = Some(counted.held.clone());
         self.anonymous.fetch_add(1, Ordering::Relaxed);
-        Ok(Place { ledger: self.clone(), address: Some(address), is_anonymous: Mutex::new(true) })
+        let (ledger, address) = (self.clone(), Some(address));
+        Ok(Place { ledger, address, held, is_anonymous: Mutex::new(true) })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Address>> {
@@ -183,6 +203,8 @@ pub struct Place {
     ledger: Arc<Ledger>,
     /// `None` if the address is not counted.
     address: Option<IpAddr>,
+    /// Bytes held for the address.
+    held: Option<Arc<AtomicUsize>>,
     is_anonymous: Mutex<bool>,
 }
 
@@ -200,6 +222,10 @@ impl Place {
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
+
+    pub(crate) fn held(&self) -> Option<&Arc<AtomicUsize>> {
+        self.held.as_ref()
+    }
 }
 
 impl Drop for Place {
@@ -208,54 +234,6 @@ impl Drop for Place {
         if let Some(address) = self.address {
             self.ledger.release(address, 1, usize::from(is_anonymous));
         }
-    }
-}
-
-/// Bytes held for one connection, included in the total.
-#[derive(Debug)]
-pub struct Held {
-    ledger: Arc<Ledger>,
-    budget: Arc<Budget>,
-}
-
-impl Held {
-    pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
-        let budget = Budget::new(ledger.limits.held_by_connection);
-        Self { ledger, budget }
-    }
-
-    pub(crate) fn budget(&self) -> &Arc<Budget> {
-        &self.budget
-    }
-
-    /// Adds bytes that wait.
-    pub fn add(&self, bytes: usize) {
-        self.budget.add(bytes);
-        self.ledger.held.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Removes bytes that were sent or dropped.
-    pub fn remove(&self, bytes: usize) {
-        self.ledger.held.fetch_sub(bytes, Ordering::Relaxed);
-        self.budget.remove(bytes);
-    }
-
-    /// Bytes waiting.
-    pub fn bytes(&self) -> usize {
-        self.budget.held()
-    }
-
-    /// Whether the connection holds so much that new requests are refused.
-    pub fn is_full(&self) -> bool {
-        let limits = &self.ledger.limits;
-        let bytes = self.bytes();
-        bytes > limits.held_by_connection || (bytes > limits.held_share && self.ledger.is_full())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.ledger.held.fetch_sub(self.budget.held(), Ordering::Relaxed);
     }
 }
 
@@ -330,26 +308,5 @@ mod tests {
         assert_eq!(counted_as(address("2001:db8::1:2:3:4")), counted_as(address("2001:db8::ffff")));
         assert_ne!(counted_as(address("2001:db8::1")), counted_as(address("2001:db8:0:1::1")));
         assert_eq!(counted_as(address("::ffff:10.0.0.1")), address("10.0.0.1"));
-    }
-
-    #[test]
-    fn held_bytes_are_released_at_the_end() {
-        let limits =
-            Limits { held_by_connection: 10, held_by_all: 25, held_share: 5, ..Limits::production(1) };
-        let ledger = Ledger::new(limits, Proxies::default());
-        let (one, other, idle) =
-            (Held::new(ledger.clone()), Held::new(ledger.clone()), Held::new(ledger.clone()));
-        one.add(11);
-        assert!(one.is_full() && !other.is_full());
-        other.add(9);
-        assert!(!other.is_full());
-        one.add(10);
-        idle.add(5);
-        assert!(other.is_full() && !idle.is_full() && ledger.is_full(), "not for what others hold");
-        drop(one);
-        assert!(!other.is_full());
-        other.remove(9);
-        idle.remove(5);
-        assert_eq!(ledger.held(), 0);
     }
 }

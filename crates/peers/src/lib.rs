@@ -9,14 +9,17 @@
 
 mod budget;
 mod forwarded;
+mod held;
 mod ledger;
 pub mod limits;
 mod peer;
 mod proxies;
+mod users;
 
 pub use budget::{Budget, Reservation};
 pub use forwarded::{BODY_BYTES, FORWARDED_FOR, settled_client};
-pub use ledger::{Held, Ledger, Place, Refused, counted_as};
+pub use held::Held;
+pub use ledger::{Ledger, Place, Refused, counted_as};
 pub use limits::Limits;
 pub use peer::{Peer, settle_client};
 pub use proxies::{Network, NetworkError, Proxies};

@@ -28,6 +28,12 @@ pub struct Limits {
     /// Bytes of responses that one connection holds for a peer that does not read. Beyond that, new requests on it
     /// are refused. Eight pages of history.
     pub held_by_connection: usize,
+    /// Bytes of responses that the connections of one user hold together: what eight of them may. Beyond that, those that
+    /// hold more than [`Limits::held_share`] are refused new requests, and have [`Limits::stalled_when_full`] to make
+    /// progress.
+    pub held_by_user: usize,
+    /// The same for the connections of one address: an office, and no more than a quarter of all.
+    pub held_by_address: usize,
     /// Bytes of responses that all connections hold. Beyond that, connections that hold more than
     /// [`Limits::held_share`] are refused new requests, and have [`Limits::stalled_when_full`] to make progress.
     pub held_by_all: usize,
@@ -38,7 +44,7 @@ pub struct Limits {
     pub stalled: Duration,
     /// The same for unauthenticated peers.
     pub stalled_anonymous: Duration,
-    /// The same while [`Limits::held_by_all`] is exceeded.
+    /// The same while the user, the address or all connections hold more than they may.
     pub stalled_when_full: Duration,
     /// Bytes that a peer must read within the times above to count as reading. A window that opens byte by byte is an
     /// attack.
@@ -57,6 +63,8 @@ impl Limits {
             anonymous_answers: None,
             anonymous_streams: 100,
             held_by_connection: 1024 * 1024,
+            held_by_user: 8 * 1024 * 1024,
+            held_by_address: 32 * 1024 * 1024,
             held_by_all: 128 * 1024 * 1024,
             held_share: 64 * 1024,
             stalled: Duration::from_secs(60),

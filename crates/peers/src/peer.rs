@@ -9,7 +9,8 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::budget::Budget;
 use crate::forwarded::{FORWARDED_FOR, client_address};
-use crate::ledger::{Held, Ledger, Place};
+use crate::held::Held;
+use crate::ledger::{Ledger, Place};
 use crate::limits::Limits;
 
 /// The other end of one connection. An extension of each request on it.
@@ -26,7 +27,7 @@ pub struct Peer {
 impl Peer {
     /// Creates the peer at `address`, counted by `place`.
     pub fn new(address: IpAddr, place: Place) -> Arc<Self> {
-        let held = Held::new(place.ledger().clone());
+        let held = Held::new(&place);
         Arc::new(Self {
             address: address.to_canonical(),
             is_identified: AtomicBool::new(false),
@@ -55,6 +56,14 @@ impl Peer {
     pub fn identify(&self) {
         if !self.is_identified.swap(true, Ordering::Relaxed) {
             self.place.identify();
+        }
+    }
+
+    /// The same, and who that is. What a proxy holds is nobody's: its connections carry many users.
+    pub fn identify_as(&self, user: &str) {
+        self.identify();
+        if !self.is_proxy() {
+            self.held.belongs_to(user);
         }
     }
 
@@ -98,14 +107,12 @@ impl Peer {
         self.ledger().proxies().contains(self.address)
     }
 
-    /// How long the peer may read nothing of what waits for it. Short if the total limit is exceeded and it holds
-    /// more than its share.
+    /// How long the peer may read nothing of what waits for it. Short if it holds more than its share while its user, its
+    /// address or all hold more than they may.
     pub fn patience(&self) -> Duration {
-        let Limits { stalled, stalled_anonymous, stalled_when_full, held_share, .. } =
-            *self.ledger().limits();
+        let Limits { stalled, stalled_anonymous, stalled_when_full, .. } = *self.ledger().limits();
         let patience = if self.is_identified() { stalled } else { stalled_anonymous };
-        let is_holder = self.held.bytes() > held_share && self.ledger().is_full();
-        if is_holder { patience.min(stalled_when_full) } else { patience }
+        if self.held.is_too_much() { patience.min(stalled_when_full) } else { patience }
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) async fn admit(State(services): State<Services>, mut request: Request
     match admitted {
         Ok(Some(identified)) => {
             if let Some(peer) = &peer {
-                peer.identify();
+                peer.identify_as(identified.user());
             }
             request.extensions_mut().insert(identified);
         }

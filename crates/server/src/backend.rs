@@ -1,5 +1,4 @@
 use std::str::FromStr;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -11,7 +10,7 @@ use http::uri::PathAndQuery;
 use parlance_api::services::Services;
 use parlance_bridge::{ChatBackend, Received};
 use parlance_delivery::{Delivery, Outlet};
-use parlance_peers::Budget;
+use parlance_peers::Peer;
 use parlance_proto::codec::Encoded;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
@@ -32,8 +31,12 @@ impl InProcess {
 
 #[async_trait]
 impl ChatBackend for InProcess {
-    async fn admit(&self, headers: &HeaderMap, path: &str) -> Result<bool, Status> {
-        Ok(self.services.admit(path, headers).await?.is_some())
+    async fn admit(&self, headers: &HeaderMap, path: &str, peer: Option<&Peer>) -> Result<bool, Status> {
+        let identified = self.services.admit(path, headers).await?;
+        if let (Some(identified), Some(peer)) = (&identified, peer) {
+            peer.identify_as(identified.user());
+        }
+        Ok(identified.is_some())
     }
 
     async fn chat(
@@ -41,10 +44,10 @@ impl ChatBackend for InProcess {
         headers: HeaderMap,
         inbound: BoxStream<'static, Received>,
         outlet: Outlet,
-        answers: Option<Arc<Budget>>,
+        peer: Option<&Peer>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
         let inbound = inbound.map(|Received { frame, bytes }| Ok((*frame, bytes)));
-        self.services.open(&headers, inbound, Some(outlet), answers).await
+        self.services.open(&headers, inbound, Some(outlet), peer).await
     }
 
     async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {

@@ -86,6 +86,13 @@ impl From<Caller> for Admitted {
 #[derive(Clone)]
 pub struct Identified(pub(crate) Caller);
 
+impl Identified {
+    /// The user whose token it is.
+    pub fn user(&self) -> &str {
+        self.0.subject().as_str()
+    }
+}
+
 impl Gate {
     pub(crate) fn new(
         auth: Arc<Auth>,

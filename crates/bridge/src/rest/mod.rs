@@ -119,9 +119,9 @@ async fn call(
         anonymous::charge(&parts.extensions, &parts.headers)?;
     }
     let bound = route.bind(parts.uri.path());
-    let peer = parts.extensions.get::<Arc<Peer>>();
-    let mut metadata = headers::metadata(&parts.headers, peer.map(Arc::as_ref), None);
-    let admitted = shared.backend.admit(&metadata, route.rpc()).await;
+    let peer = parts.extensions.get::<Arc<Peer>>().map(Arc::as_ref);
+    let mut metadata = headers::metadata(&parts.headers, peer, None);
+    let admitted = shared.backend.admit(&metadata, route.rpc(), peer).await;
     let admitted = match admitted.map_err(|status| Failure::from_status(&status)) {
         Ok(admitted) => admitted,
         Err(refused) => {

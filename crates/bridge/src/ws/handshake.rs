@@ -99,8 +99,7 @@ pub(super) async fn open(
     }
     let (sender, mut receiver) = mpsc::channel(limits::INBOUND_FRAMES);
     let inbound = stream::poll_fn(move |cx| receiver.poll_recv(cx)).boxed();
-    let answers = peer.and_then(Peer::answers);
-    let opening = shared.backend.chat(metadata, inbound, outlet, answers);
+    let opening = shared.backend.chat(metadata, inbound, outlet, peer);
     let opened = tokio::time::timeout(shared.options.request_timeout, opening).await;
     let late =
         |_| Failure::new(Code::DeadlineExceeded, "deadline_exceeded", "opening the stream took too long");

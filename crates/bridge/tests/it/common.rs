@@ -15,7 +15,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use parlance_bridge::{Bridge, ChatBackend, Options, Received};
 use parlance_delivery::{Delivery, Outlet, SharedFrame};
-use parlance_peers::Budget;
+use parlance_peers::Peer;
 use parlance_proto::v1;
 use parlance_proto::v1::{ClientFrame, Reply, ServerFrame, server_frame};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -73,7 +73,7 @@ impl ChatBackend for Fake {
         headers: HeaderMap,
         inbound: BoxStream<'static, Received>,
         outlet: Outlet,
-        _: Option<Arc<Budget>>,
+        _: Option<&Peer>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
         match headers.get(AUTHORIZATION) {
             Some(token) if token == "Bearer wrong" => return Err(Status::unauthenticated("who are you")),

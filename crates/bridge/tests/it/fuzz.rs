@@ -10,7 +10,7 @@ use http::{HeaderMap, Request};
 use parlance_bridge::{Bridge, ChatBackend, Options, Received};
 use parlance_delivery::{Delivery, Outlet};
 use parlance_fuzz::Target;
-use parlance_peers::Budget;
+use parlance_peers::Peer;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tower::ServiceExt;
@@ -20,7 +20,7 @@ struct Empty;
 
 #[async_trait]
 impl ChatBackend for Empty {
-    async fn admit(&self, _: &HeaderMap, _: &str) -> Result<bool, Status> {
+    async fn admit(&self, _: &HeaderMap, _: &str, _: Option<&Peer>) -> Result<bool, Status> {
         Ok(true)
     }
 
@@ -29,7 +29,7 @@ impl ChatBackend for Empty {
         _: HeaderMap,
         _: BoxStream<'static, Received>,
         _: Outlet,
-        _: Option<Arc<Budget>>,
+        _: Option<&Peer>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
         Err(Status::unavailable("not here"))
     }

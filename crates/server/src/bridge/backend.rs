@@ -12,7 +12,7 @@ use http::header::AUTHORIZATION;
 use http::uri::PathAndQuery;
 use parlance_bridge::{ChatBackend, Received};
 use parlance_delivery::{Delivery, Outlet};
-use parlance_peers::Budget;
+use parlance_peers::Peer;
 use parlance_proto::codec::Encoded;
 use parlance_proto::error::Failure;
 use prost::Message;
@@ -91,7 +91,7 @@ impl ChatBackend for Upstream {
         headers: HeaderMap,
         inbound: BoxStream<'static, Received>,
         _: Outlet,
-        _: Option<Arc<Budget>>,
+        _: Option<&Peer>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
         signed(&headers)?;
         let finish = CancellationToken::new();

@@ -65,8 +65,9 @@ impl Connection {
         slow: Duration,
     ) -> Option<Self> {
         let (to_node, mut from_client) = mpsc::unbounded_channel::<v1::ClientFrame>();
-        let inbound =
-            futures::stream::poll_fn(move |cx| from_client.poll_recv(cx).map(|frame| frame.map(Ok)));
+        let inbound = futures::stream::poll_fn(move |cx| {
+            from_client.poll_recv(cx).map(|frame| frame.map(|frame| Ok((frame, 0))))
+        });
         let is_web_socket = world.weather.dice().chance(WEB_SOCKETS);
         let pushed = is_web_socket.then(|| PushedConnection::new(world.pushed.clone()));
         let outlet = pushed.as_ref().map(|pushed| {

@@ -1,0 +1,163 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::budget::Budget;
+use crate::ledger::{Ledger, Place};
+
+/// Bytes held for one connection, included in those of its user, its address and the process.
+#[derive(Debug)]
+pub struct Held {
+    ledger: Arc<Ledger>,
+    budget: Arc<Budget>,
+    /// Those of its address; `None` for a proxy.
+    of_address: Option<Arc<AtomicUsize>>,
+    /// Its user: the first one who was identified.
+    user: OnceLock<Arc<str>>,
+}
+
+impl Held {
+    pub(crate) fn new(place: &Place) -> Self {
+        let ledger = place.ledger().clone();
+        let budget = Budget::new(ledger.limits().held_by_connection);
+        Self { ledger, budget, of_address: place.held().cloned(), user: OnceLock::new() }
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// Records whose connection it is, unless that is known.
+    pub(crate) fn belongs_to(&self, user: &str) {
+        self.user.get_or_init(|| self.ledger.users().add(user, &self.budget));
+    }
+
+    /// Adds bytes that wait.
+    pub fn add(&self, bytes: usize) {
+        self.budget.add(bytes);
+        self.ledger.add(bytes);
+        if let Some(of_address) = &self.of_address {
+            of_address.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Removes bytes that were sent or dropped.
+    pub fn remove(&self, bytes: usize) {
+        self.forget(bytes);
+        self.budget.remove(bytes);
+    }
+
+    fn forget(&self, bytes: usize) {
+        self.ledger.remove(bytes);
+        if let Some(of_address) = &self.of_address {
+            of_address.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes waiting.
+    pub fn bytes(&self) -> usize {
+        self.budget.held()
+    }
+
+    /// Whether the connection holds so much that new requests are refused.
+    pub fn is_full(&self) -> bool {
+        self.bytes() > self.ledger.limits().held_by_connection || self.is_too_much()
+    }
+
+    /// Whether it holds more than its share while its user, its address, or all connections hold more than they may.
+    pub(crate) fn is_too_much(&self) -> bool {
+        let limits = self.ledger.limits();
+        let of_address = || self.of_address.as_ref().map_or(0, |held| held.load(Ordering::Relaxed));
+        let of_user = || self.user.get().map_or(0, |user| self.ledger.users().held(user));
+        self.bytes() > limits.held_share
+            && (self.ledger.is_full()
+                || of_address() > limits.held_by_address
+                || of_user() > limits.held_by_user)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.forget(self.budget.held());
+        if let Some(user) = self.user.get() {
+            self.ledger.users().remove(user, &self.budget);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, Proxies};
+
+    fn ledger() -> Arc<Ledger> {
+        let limits = Limits {
+            held_by_connection: 10,
+            held_by_user: 15,
+            held_by_address: 20,
+            held_by_all: 25,
+            held_share: 5,
+            ..Limits::production(10)
+        };
+        Ledger::new(limits, Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]))
+    }
+
+    /// A connection, which is there until its place is dropped.
+    fn connect(ledger: &Arc<Ledger>, address: &str) -> (Place, Held) {
+        let place = ledger.connect(address.parse().unwrap()).unwrap();
+        let held = Held::new(&place);
+        (place, held)
+    }
+
+    #[test]
+    fn held_bytes_are_released_at_the_end() {
+        let ledger = ledger();
+        let ((_one, one), (_other, other), (_idle, idle)) =
+            (connect(&ledger, "192.0.2.1"), connect(&ledger, "192.0.2.2"), connect(&ledger, "192.0.2.3"));
+        one.add(11);
+        assert!(one.is_full() && !other.is_full());
+        other.add(9);
+        assert!(!other.is_full());
+        one.add(10);
+        idle.add(5);
+        assert!(other.is_full() && !idle.is_full() && ledger.is_full(), "not for what others hold");
+        drop(one);
+        assert!(!other.is_full());
+        other.remove(9);
+        idle.remove(5);
+        assert_eq!(ledger.held(), 0);
+    }
+
+    #[test]
+    fn what_a_user_holds_on_several_connections_counts_together() {
+        let ledger = ledger();
+        let connections = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|address| connect(&ledger, address));
+        let [(_, one), (_, two), (_, of_another)] = &connections;
+        [one, two].iter().for_each(|held| held.belongs_to("alice"));
+        of_another.belongs_to("bob");
+        of_another.belongs_to("alice");
+        one.add(8);
+        two.add(8);
+        of_another.add(6);
+        assert!(one.is_full() && two.is_full() && !of_another.is_full() && !ledger.is_full());
+        two.remove(4);
+        assert!(!one.is_full() && !two.is_full());
+        drop(connections);
+        assert!(ledger.users().is_empty(), "nobody is left behind");
+    }
+
+    #[test]
+    fn what_is_held_for_an_address_counts_together_but_not_for_a_proxy() {
+        let ledger = ledger();
+        let connections =
+            ["2001:db8::1", "2001:db8::2", "2001:db8::3"].map(|address| connect(&ledger, address));
+        let held = |bytes: usize| connections.iter().for_each(|(_, held)| held.add(bytes));
+        held(6);
+        assert!(connections.iter().all(|(_, held)| !held.is_full()));
+        held(1);
+        assert!(connections.iter().all(|(_, held)| held.is_full()));
+        drop(connections);
+        let of_proxy = ["10.0.0.1", "10.0.0.1", "10.0.0.1"].map(|address| connect(&ledger, address));
+        of_proxy.iter().for_each(|(_, held)| held.add(7));
+        assert!(of_proxy.iter().all(|(_, held)| !held.is_full()));
+    }
+}
