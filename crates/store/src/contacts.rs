@@ -88,7 +88,8 @@ impl<'a> RoomsOf<'a> {
     }
 
     /// Whether the user shares a room with `other`, apart from the direct room of the two. Exact, unless both have more
-    /// rooms than are read, or one of them has, and the other more than 100 that lie beyond.
+    /// rooms than are read, or one of them has, and the other more than 100 that lie beyond; or none of the first 20 that
+    /// both have rows of counts.
     ///
     /// # Errors
     /// Those of the store.
