@@ -162,6 +162,11 @@ impl<K: Clone + Eq + Hash> Keyed<K> {
         Self { rate, buckets: Map::default() }
     }
 
+    /// The rate of each key.
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
     /// Takes a permit of `key` if one is available now.
     ///
     /// # Errors

@@ -12,20 +12,18 @@ pub(crate) struct RateLimit<K> {
     /// In the metrics.
     label: &'static str,
     keyed: Option<Keyed<K>>,
-    rate: Option<Rate>,
 }
 
 impl<K: Clone + Eq + Hash> RateLimit<K> {
     /// `per_second` of each key, and bursts of `burst` times as many; `None` is no limit.
     pub(crate) fn new(label: &'static str, per_second: Option<NonZeroU32>, burst: NonZeroU32) -> Self {
         let rate = |permits: NonZeroU32| Rate::per_second(permits.get(), permits.saturating_mul(burst).get());
-        let rate = per_second.map(rate);
-        Self { label, keyed: rate.map(Keyed::new), rate }
+        Self { label, keyed: per_second.map(|permits| Keyed::new(rate(permits))) }
     }
 
     /// The rate of each key, if there is a limit.
     pub(crate) fn rate(&self) -> Option<Rate> {
-        self.rate
+        self.keyed.as_ref().map(Keyed::rate)
     }
 
     /// Whether there is a limit.

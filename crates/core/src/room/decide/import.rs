@@ -6,18 +6,18 @@ use crate::room::command::{Authority, Command, ImportedMessage, Refusal};
 use crate::{Body, Member, Message};
 
 /// A message to append, with the sender and request of its own.
-pub(crate) struct Appended {
-    pub(crate) message: ImportedMessage,
+pub(crate) struct Appended<'c> {
+    pub(crate) message: &'c ImportedMessage,
     pub(crate) body: Body,
 }
 
 /// The messages of `messages` that have not been imported yet. Their numbers decide that, not their request ids, which a
 /// room remembers for a while only.
-pub(super) fn import(
+pub(super) fn import<'c>(
     view: View<'_>,
     command: &Command,
-    messages: &[ImportedMessage],
-) -> Result<Vec<Appended>, Stop> {
+    messages: &'c [ImportedMessage],
+) -> Result<Vec<Appended<'c>>, Stop> {
     if !matches!(command.authority, Authority::App { .. }) {
         return Err(Refusal::NeedsScope("service").into());
     }
@@ -38,7 +38,7 @@ pub(super) fn import(
             view.message(&app, seq)?;
         }
         let body = Message { imported: Some(message.imported), ..message.message.clone() };
-        appended.push(Appended { message: message.clone(), body: Body::Message(body) });
+        appended.push(Appended { message, body: Body::Message(body) });
     }
     Ok(appended)
 }

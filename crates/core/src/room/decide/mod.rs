@@ -22,17 +22,21 @@ use super::requests::Seen;
 use crate::{Body, Interval, Member, RoomKind, Timestamp, UserId};
 
 /// The result of a decision.
-pub(super) enum Verdict {
+pub(super) enum Verdict<'c> {
     /// Append these events; empty if nothing has to change.
     Change(Vec<Body>),
     /// Append these messages; empty if they were appended before.
-    Import(Vec<Appended>),
+    Import(Vec<Appended<'c>>),
     /// The command was carried out before.
     Repeat(Outcome),
 }
 
 /// Decides `command`. `newest` is taken as the time of the log's end.
-pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Result<Verdict, Stop> {
+pub(super) fn decide<'c>(
+    view: View<'_>,
+    command: &'c Command,
+    newest: Timestamp,
+) -> Result<Verdict<'c>, Stop> {
     let room = view.room;
     let actor = view.row(&command.actor)?;
     // Someone who was never a member learns nothing: not from repeats, nor, through a cursor that is
