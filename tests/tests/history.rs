@@ -144,7 +144,8 @@ async fn what_cannot_be_imported_is_refused_as_a_whole() {
     for (message, field) in bad {
         let refused = import(&mut at, request(&room, 1, vec![good.clone(), message])).await.unwrap_err();
         assert_eq!(refused.reason, "invalid_field", "{field}");
-        assert!(refused.fields.iter().any(|(name, _)| name == field), "{field}: {refused:?}");
+        let path = format!("messages[1].{field}");
+        assert!(refused.fields.iter().any(|(name, _)| *name == path), "{field}: {refused:?}");
     }
     for (sender, reason) in [("carol", "target_not_member"), ("backend", "")] {
         let answer = import(&mut at, request(&room, 1, vec![message(sender, &fresh("m"), "x")])).await;
@@ -156,6 +157,65 @@ async fn what_cannot_be_imported_is_refused_as_a_whole() {
     let many = import(&mut at, request(&room, 2, many)).await.unwrap_err();
     assert!(many.fields.iter().any(|(name, _)| name == "messages"), "{many:?}");
     assert_eq!(texts(&app.alice, &room).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_import_says_how_far_it_has_come() {
+    let app = App::start().await;
+    let room = app.alice.group(&[&app.bob]).await;
+    let mut at = app.backend.connect(DOORS[0]).await;
+    let mut messages: Vec<_> = (1..=250).map(|n| message("bob", &format!("{n}"), "x")).collect();
+    messages[240].sender_id = "carol".to_owned();
+    let refused = import(&mut at, request(&room, 1, messages)).await.unwrap_err();
+    let told = |key: &str| refused.metadata.get(key).map(String::as_str);
+    assert_eq!((refused.reason.as_str(), told("user_id")), ("target_not_member", Some("carol")));
+    let imported = texts(&app.alice, &room).await.len();
+    assert_eq!(told("imported"), Some(imported.to_string().as_str()));
+    assert!((1..240).contains(&imported), "the parts before it");
+}
+
+#[tokio::test]
+async fn imported_messages_are_not_taken_for_those_of_today() {
+    let app = App::start().await;
+    let room = app.alice.group(&[&app.bob]).await;
+    let mut at = app.backend.connect(DOORS[0]).await;
+    let mut bob = app.bob.connect(DOORS[0]).await;
+    let live = app.alice.say(&room, "does bob see this?").await;
+    let done =
+        import(&mut at, request(&room, 1, vec![message("bob", "1", "old"), message("bob", "2", "old")]))
+            .await
+            .unwrap();
+    let read = v1::MarkReadRequest { room_id: room.clone(), seq: live - 1, request_id: fresh("mark") };
+    let marked = bob.call(read).await.unwrap();
+    assert_eq!(
+        (marked.read.unwrap().seq, marked.unread_count),
+        (live - 1, 3),
+        "nobody sent what was imported"
+    );
+    // A phone that counts its messages from 1.
+    let new = v1::SendMessageRequest { client_message_id: "1".to_owned(), ..Person::message(&room, "today") };
+    let sent = bob.call(new).await.unwrap();
+    assert!(!sent.is_repeat && sent.seq > done.seqs[1], "{sent:?}");
+    assert_eq!(texts(&app.alice, &room).await.last().unwrap().1, "today");
+}
+
+#[tokio::test]
+async fn nothing_is_imported_in_the_name_of_deleted_users() {
+    let app = App::start().await;
+    let room = app.alice.group(&[&app.bob]).await;
+    let mut at = app.backend.connect(DOORS[0]).await;
+    let gone = v1::DeleteUserRequest {
+        user_id: "bob".to_owned(),
+        request_id: fresh("delete"),
+        messages: v1::ErasedMessages::Remove.into(),
+        page_token: String::new(),
+    };
+    at.call(gone).await.unwrap();
+    let late = vec![message("alice", "1", "hers"), message("bob", "2", "his")];
+    let refused = import(&mut at, request(&room, 1, late)).await.unwrap_err();
+    let told = refused.metadata.get("user_id").map(String::as_str);
+    assert_eq!((refused.reason.as_str(), told), ("user_deleted", Some("bob")));
+    assert_eq!(texts(&app.alice, &room).await, []);
 }
 
 #[tokio::test]

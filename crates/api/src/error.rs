@@ -61,6 +61,17 @@ pub enum Error {
     /// The user in whose name the app calls, or whom it creates, was deleted.
     #[error("the user is deleted")]
     OtherDeleted,
+    /// A sender of imported messages was deleted.
+    #[error("{0} is deleted")]
+    SenderDeleted(String),
+    /// An import stopped after some messages.
+    #[error("{error}")]
+    Stopped {
+        /// Why.
+        error: Box<Error>,
+        /// The number of messages of the room that were imported.
+        imported: u64,
+    },
     /// The room refused the command.
     #[error("{refusal}")]
     Refused {
@@ -224,6 +235,8 @@ impl From<Error> for Failure {
             Error::UserDeleted => failure(Unauthenticated, "user_deleted"),
             Error::OtherDeactivated => failure(PermissionDenied, "user_deactivated"),
             Error::OtherDeleted => failure(PermissionDenied, "user_deleted"),
+            Error::SenderDeleted(user) => failure(PermissionDenied, "user_deleted").with("user_id", user),
+            Error::Stopped { error, imported } => Self::from(*error).with("imported", imported),
             Error::Refused { room, refusal } => refused(refusal, message).with("room_id", room),
             Error::RequestIdReused => failure(Code::AlreadyExists, "request_id_reused"),
             Error::ReportNotFound => failure(NotFound, "report_not_found"),

@@ -197,6 +197,16 @@ impl Body {
         }
     }
 
+    /// Whether it is a message that was imported.
+    pub fn is_imported(&self) -> bool {
+        matches!(self, Self::Message(message) if message.imported.is_some())
+    }
+
+    /// Whether it is a message that its sender has sent here.
+    pub fn is_sent(&self) -> bool {
+        matches!(self, Self::Message(message) if message.imported.is_none())
+    }
+
     /// Bytes of free text and data: the part of an event that varies in size.
     pub fn text_bytes(&self) -> usize {
         match self {

@@ -75,6 +75,10 @@ pub const MAX_EMOJI_KINDS: usize = 32;
 /// each, so 1.4 MB for the busiest room.
 pub const MAX_RECENT_REQUESTS: usize = 4_096;
 
+/// Events that are searched for so many requests, among messages that were imported. A node that takes over a room
+/// looks no further back, however many were imported within the time in which a request is recognised.
+pub const MAX_REPEAT_SEARCH: u64 = 16 * MAX_RECENT_REQUESTS as u64;
+
 /// How long a request without `after_seq` is recognised, milliseconds: 15 minutes.
 pub const REPEAT_WINDOW_MS: u64 = 15 * 60 * 1000;
 

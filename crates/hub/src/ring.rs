@@ -202,7 +202,7 @@ impl Ring {
     }
 }
 
-/// The mark at the event in `at`, and the one at the last of `messages` that `user` sent.
+/// The mark at the event in `at`, and the one at the last of `messages` that `user` sent. Imported ones were not sent.
 pub(crate) fn marks(
     at: &SharedFrame,
     messages: &[SharedFrame],
@@ -213,7 +213,9 @@ pub(crate) fn marks(
         .rev()
         .filter_map(event_in)
         .find(|event| {
-            event.actor_id == user.as_str() && matches!(event.body, Some(v1::event::Body::Message(_)))
+            let is_sent =
+                matches!(&event.body, Some(v1::event::Body::Message(message)) if message.sent_at.is_none());
+            event.actor_id == user.as_str() && is_sent
         })
         .map(|event| mark_at(&event));
     Some((mark_at(&event_in(at)?), own))

@@ -1,10 +1,13 @@
 //! History that comes from an earlier system, and history that leaves.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
+use futures::{StreamExt, TryStreamExt, stream};
 use parlance_core::limits::{CLOCK_SKEW, MAX_DATA_BYTES, MAX_MEMBERS_PER_REQUEST, MAX_TEXT_BYTES};
 use parlance_core::{
-    Action, Body, Command, Imported, ImportedMessage, Message, MessageKind, RoomId, SeqRange, Timestamp,
-    UserId,
+    Action, Body, Command, Imported, ImportedMessage, Message, MessageKind, Outcome, RoomId, SeqRange,
+    Timestamp, UserId,
 };
 use parlance_proto::{convert, v1};
 use prost::Message as _;
@@ -34,11 +37,15 @@ impl Api {
         }
         let latest = Timestamp(self.clock().now().0 + CLOCK_SKEW * 1000);
         let mut messages = Vec::with_capacity(request.messages.len());
-        for (message, number) in request.messages.into_iter().zip(request.first_number..) {
-            messages.push(imported(message, number, latest)?);
+        for (index, message) in request.messages.into_iter().enumerate() {
+            let number = request.first_number.saturating_add(index as u64);
+            messages.push(imported(message, number, latest).map_err(|error| within(index, error))?);
         }
-        let count = messages.len();
-        let commands = commands(messages).into_iter().map(|messages| Command {
+        let senders: BTreeSet<UserId> = messages.iter().map(|message| message.sender.clone()).collect();
+        self.refuse_deleted(&senders).await?;
+        let parts = commands(messages);
+        let sizes: Vec<usize> = parts.iter().map(Vec::len).collect();
+        let commands = parts.into_iter().map(|messages| Command {
             actor: caller.user.clone(),
             authority: caller.authority(),
             // The numbers of the messages tell repeats.
@@ -48,15 +55,37 @@ impl Api {
         });
         // The room takes them in this order, several in one write. If one fails, those behind it are refused.
         let outcomes = join_all(commands.map(|command| self.rooms().submit(&room, command))).await;
-        let mut new = Vec::new();
-        for outcome in outcomes {
-            let outcome = outcome.map_err(|error| hidden(&room, error))?;
-            new.extend(outcome.first.max(1)..=outcome.last);
+        let mut seqs = Vec::new();
+        for (outcome, size) in outcomes.into_iter().zip(sizes) {
+            match outcome {
+                Ok(outcome) => seqs.extend(seqs_of(&outcome, size)),
+                Err(error) => return Err(self.stopped(&room, hidden(&room, error)).await),
+            }
         }
-        // Those that were imported before come first.
-        let mut seqs = vec![0; count - new.len()];
-        seqs.extend(new);
+        // Who was deleted meanwhile may have been erased from the room before this was in it.
+        if let Err(error) = self.refuse_deleted(&senders).await {
+            return Err(self.stopped(&room, error).await);
+        }
         Ok(v1::ImportMessagesResponse { imported: self.imported_into(&room).await?, seqs })
+    }
+
+    /// Refuses senders whose accounts were deleted.
+    async fn refuse_deleted(&self, senders: &BTreeSet<UserId>) -> Result<(), Error> {
+        let deleted: Vec<bool> = stream::iter(senders.clone())
+            .map(|user| async move { self.is_deleted(&user).await })
+            .buffered(self.sizes().inbox_concurrency)
+            .try_collect()
+            .await?;
+        let found = senders.iter().zip(deleted).find(|(_, is_deleted)| *is_deleted);
+        found.map_or(Ok(()), |(user, _)| Err(Error::SenderDeleted(user.to_string())))
+    }
+
+    /// The error that stopped an import, with the number of messages that are in the room now.
+    async fn stopped(&self, room: &RoomId, error: Error) -> Error {
+        match self.imported_into(room).await {
+            Ok(imported) => Error::Stopped { error: Box::new(error), imported },
+            Err(_) => error,
+        }
     }
 
     async fn imported_into(&self, room: &RoomId) -> Result<u64, Error> {
@@ -163,6 +192,21 @@ impl Section {
     }
 }
 
+/// The seqs of a part of `size` messages. Those that were imported before come first, with 0.
+fn seqs_of(outcome: &Outcome, size: usize) -> impl Iterator<Item = u64> + use<> {
+    let new = outcome.first.max(1)..outcome.last + 1;
+    let before = size.saturating_sub(new.clone().count());
+    std::iter::repeat_n(0, before).chain(new)
+}
+
+/// The error of a field in the message at `index`.
+fn within(index: usize, error: Error) -> Error {
+    match error {
+        Error::Field(name, problem) => parse::field(&format!("messages[{index}].{name}"), problem),
+        error => error,
+    }
+}
+
 fn imported(message: v1::ImportedMessage, number: u64, latest: Timestamp) -> Result<ImportedMessage, Error> {
     let sent_at = message.sent_at.as_ref().and_then(convert::timestamp_from);
     let sent_at = sent_at.filter(|sent_at| *sent_at <= latest);
@@ -201,4 +245,21 @@ fn commands(messages: Vec<ImportedMessage>) -> Vec<Vec<ImportedMessage>> {
         }
     }
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seqs_stand_with_the_messages_of_their_own_part() {
+        let check = |first, last, size, expected: &[u64]| {
+            let at = Timestamp(0);
+            let outcome = Outcome { first, last, at, message_count: 0, is_repeat: first == 0 };
+            assert_eq!(seqs_of(&outcome, size).collect::<Vec<_>>(), expected);
+        };
+        check(5, 7, 3, &[5, 6, 7]);
+        check(5, 6, 4, &[0, 0, 5, 6]);
+        check(0, 0, 2, &[0, 0]);
+    }
 }

@@ -194,7 +194,7 @@ impl Api {
         Ok(is_repeat)
     }
 
-    async fn is_deleted(&self, user: &UserId) -> Result<bool, Error> {
+    pub(super) async fn is_deleted(&self, user: &UserId) -> Result<bool, Error> {
         Ok(self.store().user(user).await?.is_some_and(|user| user.state == UserState::Deleted))
     }
 

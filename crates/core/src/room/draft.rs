@@ -63,7 +63,7 @@ pub struct Append {
     pub overlays: Vec<(u64, Overlay)>,
     /// Users who joined, with their initial mark.
     pub joins: Vec<(UserId, Mark)>,
-    /// Users who sent messages, each with the mark of their last message, up to which they
+    /// Users who sent messages (imported ones are not sent), each with the mark of their last message, up to which they
     /// have read the room.
     pub sent: Vec<(UserId, Mark)>,
     /// The room's own item, if it changed.
@@ -181,8 +181,8 @@ impl Draft {
             .collect();
         let mut sent = BTreeMap::new();
         for event in &events {
-            // Non-members have no mark to move.
-            if matches!(event.body, Body::Message(_)) && !self.outsiders.contains(&event.actor) {
+            // Non-members have no mark to move, and what is imported was not sent by somebody who has read the room.
+            if event.body.is_sent() && !self.outsiders.contains(&event.actor) {
                 sent.insert(event.actor.clone(), Mark::at(event));
             }
         }

@@ -11,6 +11,7 @@ mod former_requests;
 mod layered;
 mod posted;
 mod requests;
+mod runs;
 mod state;
 
 pub use command::{Action, Authority, Command, ImportedMessage, Refusal, SettingsChange};

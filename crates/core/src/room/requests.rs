@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use super::command::{Action, Command, Refusal};
 use super::decision::Outcome;
-use crate::limits::{MAX_RECENT_REQUESTS, MAX_REPEAT_CHECK, REPEAT_WINDOW_MS};
+use super::runs::Runs;
+use crate::limits::{MAX_RECENT_REQUESTS, MAX_REPEAT_CHECK, MAX_REPEAT_SEARCH, REPEAT_WINDOW_MS};
 use crate::{Body, Emoji, Event, RequestId, Role, Timestamp, UserId};
 
 type Key = (UserId, RequestId);
@@ -26,6 +27,8 @@ struct Remembered {
     by_key: HashMap<Key, Done>,
     /// The keys by seq of their last event.
     by_seq: VecDeque<(u64, Timestamp, Key)>,
+    /// Imported messages: nobody's requests.
+    imported: Runs,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,8 +207,11 @@ impl Requests {
                 let covers_all = self.after < floor;
                 let covers_window =
                     self.oldest.is_some_and(|oldest| newest.since(oldest) >= REPEAT_WINDOW_MS);
-                let full = head - self.after >= MAX_RECENT_REQUESTS as u64;
-                Ok(if covers_all || covers_window || full { Seen::Never } else { Seen::LookFurther })
+                Ok(if covers_all || covers_window || self.is_full(head) {
+                    Seen::Never
+                } else {
+                    Seen::LookFurther
+                })
             }
         }
     }
@@ -257,9 +263,11 @@ impl Requests {
         self.after < floor || self.oldest.is_some_and(|oldest| oldest <= since)
     }
 
-    /// Whether as many events are remembered as ever are.
+    /// Whether as many events are remembered as ever are, beside imported ones.
     pub(super) fn is_full(&self, head: u64) -> bool {
-        head - self.after >= MAX_RECENT_REQUESTS as u64
+        let all = head - self.after;
+        let imported = self.settled.imported.count() + self.recent.imported.count();
+        all.saturating_sub(imported) >= MAX_RECENT_REQUESTS as u64 || all >= MAX_REPEAT_SEARCH
     }
 
     /// The number of remembered requests.
@@ -277,6 +285,12 @@ impl Requests {
 
     /// Remembers the next event of the log.
     pub(super) fn push(&mut self, event: &Event) {
+        self.oldest.get_or_insert(event.at);
+        // The id is that of another system, where its sender may have used any.
+        if event.body.is_imported() {
+            self.recent.imported.push(event.seq);
+            return;
+        }
         let key = (event.actor.clone(), event.request.clone());
         let outcome = Outcome {
             first: event.seq,
@@ -291,20 +305,21 @@ impl Requests {
             self.recent.by_key.insert(key.clone(), Done { kind: Kind::of_event(event), outcome });
             self.recent.by_seq.push_back((event.seq, event.at, key));
         }
-        self.oldest.get_or_insert(event.at);
     }
 
     /// Moves recent requests into the part shared by clones, and drops the oldest ones beyond the limit.
     pub(super) fn settle(&mut self) {
-        if self.recent.by_seq.is_empty() {
+        if self.recent.by_seq.is_empty() && self.recent.imported.is_empty() {
             return;
         }
         let settled = Arc::make_mut(&mut self.settled);
         settled.by_key.extend(self.recent.by_key.drain());
         settled.by_seq.append(&mut self.recent.by_seq);
+        settled.imported.append(&mut self.recent.imported);
         while settled.by_seq.len() > MAX_RECENT_REQUESTS {
             if let Some((seq, _, key)) = settled.by_seq.pop_front() {
                 settled.by_key.remove(&key);
+                settled.imported.forget(seq);
                 self.after = seq;
                 self.oldest = settled.by_seq.front().map(|(_, at, _)| *at);
             }
@@ -321,8 +336,9 @@ impl Requests {
         for event in events {
             older.push(event);
         }
-        let Remembered { mut by_key, by_seq } = older.recent;
+        let Remembered { mut by_key, by_seq, imported } = older.recent;
         let settled = Arc::make_mut(&mut self.settled);
+        settled.imported.prepend(imported);
         for (seq, at, key) in by_seq.into_iter().rev() {
             let Some(done) = by_key.remove(&key) else { continue };
             match self.recent.by_key.get_mut(&key).or_else(|| settled.by_key.get_mut(&key)) {

@@ -58,6 +58,27 @@ fn nobody_writes_to_an_archived_room_not_even_the_app() {
 }
 
 #[test]
+fn who_may_not_enter_is_not_told_that_a_room_is_closed() {
+    let frozen = SettingsChange { frozen: Some(true), ..SettingsChange::default() };
+    for close in [archive(true), Action::Update(frozen)] {
+        let mut solo = Solo::group();
+        solo.does("ann", remove("bob")).unwrap();
+        solo.does("ann", ban("cat")).unwrap();
+        solo.does("ann", close.clone()).unwrap();
+        for former in ["bob", "cat"] {
+            assert_eq!(solo.does(former, Action::Join), Err(Refusal::NotJoinable), "{close:?}");
+            assert_eq!(solo.does(former, Action::Accept), Err(Refusal::NotInvited), "{close:?}");
+        }
+        let mut solo = Solo::channel();
+        solo.does("ann", remove("bob")).unwrap();
+        solo.does("ann", ban("cat")).unwrap();
+        solo.does("ann", close.clone()).unwrap();
+        assert_eq!(solo.does("bob", Action::Join), Err(Refusal::Removed), "{close:?}");
+        assert_eq!(solo.does("cat", Action::Join), Err(Refusal::Banned { until: None }), "{close:?}");
+    }
+}
+
+#[test]
 fn people_are_let_go_and_what_must_not_stay_is_deleted() {
     let mut solo = archived();
     solo.app("backend", delete(5)).unwrap();

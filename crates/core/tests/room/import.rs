@@ -1,11 +1,13 @@
 //! Messages of an earlier system.
 
+use parlance_core::limits::{MAX_RECENT_REQUESTS, MAX_REPEAT_SEARCH};
 use parlance_core::{
-    Action, Authority, Body, Command, Event, Imported, ImportedMessage, Message, Outcome, Refusal, Timestamp,
+    Action, Authority, Body, Command, Event, Imported, ImportedMessage, Message, Need, Outcome, Refusal,
+    SettingsChange, Timestamp,
 };
 
 use crate::solo::Solo;
-use crate::values::{command, remove, request, send, text, user};
+use crate::values::{command, delete, react, remove, request, send, text, user};
 
 fn message(number: u64, sender: &str) -> ImportedMessage {
     ImportedMessage {
@@ -93,10 +95,96 @@ fn only_the_app_imports() {
 fn an_imported_message_is_a_message_like_others() {
     let mut solo = Solo::group();
     import(&mut solo, 1..=1).unwrap();
-    // Its sender sends a message with the same id: it was sent.
-    let again = solo.ask(&command("cat", "old1", None, send("message 1"))).unwrap();
-    assert_eq!((again.first, again.is_repeat), (5, true));
-    solo.does("ann", crate::values::delete(5)).unwrap();
+    solo.does("ann", delete(5)).unwrap();
     solo.does("bob", send("so")).unwrap();
     assert_eq!(solo.room.info().imported, 1);
+}
+
+/// The ids of another system are counters, perhaps, and so are those of a new phone.
+#[test]
+fn an_imported_message_is_no_request_of_its_sender() {
+    for reload in [false, true] {
+        let mut solo = Solo::group();
+        import(&mut solo, 1..=3).unwrap();
+        for after in [None, Some(4), Some(7)] {
+            if reload {
+                solo.reload();
+            }
+            let number = after.map_or(1, |after| if after == 4 { 2 } else { 3 });
+            let sender = if number == 2 { "bob" } else { "cat" };
+            let sent = solo.ask(&command(sender, &format!("old{number}"), after, send("new"))).unwrap();
+            assert_eq!((sent.first, sent.is_repeat), (solo.head(), false), "{reload} {after:?}");
+            let again = solo.ask(&command(sender, &format!("old{number}"), after, send("new"))).unwrap();
+            assert_eq!((again.first, again.is_repeat), (sent.first, true), "{reload} {after:?}");
+        }
+        let thumb = solo.ask(&command("bob", "old2", Some(solo.head()), react(5, "👍")));
+        assert_eq!(thumb, Err(Refusal::RequestIdReused), "by now it is");
+        import(&mut solo, 4..=4).unwrap();
+        let thumb = solo.ask(&command("bob", "old4", None, react(5, "👍"))).unwrap();
+        assert!(!thumb.is_repeat);
+    }
+}
+
+#[test]
+fn an_import_crowds_out_no_requests() {
+    let hello = command("ann", "hello", None, send("hello"));
+    for reload in [false, true] {
+        let mut solo = Solo::group();
+        solo.now = 1_000;
+        let first = solo.ask(&hello).unwrap();
+        for part in 0..45 {
+            import(&mut solo, part * 100 + 1..=part * 100 + 100).unwrap();
+        }
+        solo.does("bob", send("so")).unwrap();
+        if reload {
+            solo.reload();
+        }
+        let again = solo.ask(&hello).unwrap();
+        assert_eq!((again.first, again.is_repeat), (first.first, true), "{reload}");
+        // As many live ones do, and the imported ones among them count as nothing.
+        solo.fill(MAX_RECENT_REQUESTS);
+        if reload {
+            solo.reload();
+        }
+        assert!(!solo.ask(&hello).unwrap().is_repeat, "{reload}");
+    }
+}
+
+#[test]
+fn the_search_among_imported_messages_is_bounded() {
+    let mut solo = Solo::group();
+    solo.does("ann", send("first")).unwrap();
+    for part in 0..(MAX_REPEAT_SEARCH + 5_000) / 100 {
+        import(&mut solo, part * 100 + 1..=part * 100 + 100).unwrap();
+    }
+    solo.reload();
+    solo.ask(&command("ann", "new", None, send("new"))).unwrap();
+    let before = solo.needs.iter().filter_map(|need| match need {
+        Need::Older { before } => Some(*before),
+        _ => None,
+    });
+    assert!(before.min().is_some_and(|before| before > 4_000), "not to the beginning");
+}
+
+#[test]
+fn an_import_reads_nothing_in_the_name_of_its_senders() {
+    let mut solo = Solo::group();
+    let messages = vec![message(1, "bob"), message(2, "cat")];
+    let authority = Authority::App { moderates: false };
+    let import = Command { authority, ..command("backend", "i", None, Action::Import { messages }) };
+    let live = command("ann", "live", None, send("live"));
+    let (_, append) = solo.append(&[live, import]).unwrap();
+    let sent: Vec<_> = append.unwrap().sent.into_iter().map(|(user, mark)| (user, mark.seq)).collect();
+    assert_eq!(sent, [(user("ann"), 5)]);
+}
+
+#[test]
+fn slow_mode_does_not_count_imported_messages() {
+    let mut solo = Solo::group();
+    solo.now = 60_000;
+    let slow = SettingsChange { slow_mode: Some(30), ..Default::default() };
+    solo.does("ann", Action::Update(slow)).unwrap();
+    import(&mut solo, 1..=2).unwrap();
+    solo.does("bob", send("at once")).unwrap();
+    assert!(matches!(solo.does("bob", send("too soon")), Err(Refusal::SlowMode { .. })));
 }

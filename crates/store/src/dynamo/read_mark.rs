@@ -4,7 +4,7 @@
 //! result is stored, so that each event is scanned about once.
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
-use parlance_core::{Body, Chunk, Mark, RoomId, UserId};
+use parlance_core::{Chunk, Mark, RoomId, UserId};
 
 use super::item::number;
 use super::limits::WORTH_STORING;
@@ -34,7 +34,7 @@ impl Look {
                 continue;
             }
             self.events += 1;
-            if event.actor == *user && matches!(event.body, Body::Message(_)) {
+            if event.actor == *user && event.body.is_sent() {
                 self.own = Some(Mark::at(event));
                 return Walk::Stop;
             }
@@ -113,7 +113,7 @@ impl Dynamo {
 
 #[cfg(test)]
 mod tests {
-    use parlance_core::{Event, Message, RequestId, Text, Timestamp, Unknown};
+    use parlance_core::{Body, Event, Message, RequestId, Text, Timestamp, Unknown};
 
     use super::*;
 

@@ -1,6 +1,9 @@
 //! Read and delivered marks of members.
 
-use parlance_core::{Action, Cursors, Mark, SettingsChange, Timestamp, Title, UserId};
+use parlance_core::{
+    Action, Cursors, Imported, ImportedMessage, Mark, Message, RequestId, SettingsChange, Text, Timestamp,
+    Title, UserId,
+};
 use parlance_store::{Preferences, PreferencesChange};
 use tokio::task::JoinSet;
 
@@ -46,6 +49,25 @@ pub(crate) async fn sending_reads_up_to_ones_own_message(store: AnyStore) {
 
     node.write(&[(&bob, send("two")), (&alice, send("three")), (&bob, send("four"))]).await;
     check(&node, &alice, cursors(0, 6, 3)).await;
+    check(&node, &bob, cursors(0, 7, 4)).await;
+}
+
+pub(crate) async fn what_was_imported_is_read_by_nobody(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let mut node = Node::create(&store, group(&alice, &[&bob])).await;
+    node.say(&alice, "does bob see this?").await;
+    let message = |number| ImportedMessage {
+        sender: bob.clone(),
+        request: RequestId::parse(&format!("old{number}")).unwrap(),
+        imported: Imported { number, sent_at: Timestamp(number) },
+        message: Message::plain(Text::parse("of another year").unwrap()),
+    };
+    node.write(&[(&alice, Action::Import { messages: vec![message(1), message(2)] })]).await;
+    check(&node, &bob, cursors(0, 1, 0)).await;
+    check(&node, &alice, cursors(0, 4, 1)).await;
+    // What they send themselves they have read, and everything before it.
+    node.say(&bob, "yes").await;
     check(&node, &bob, cursors(0, 7, 4)).await;
 }
 

@@ -85,6 +85,7 @@ macro_rules! contract {
             cursors {
                 joining_starts_at_the_join
                 sending_reads_up_to_ones_own_message
+                what_was_imported_is_read_by_nobody
                 one_append_may_join_and_send
                 cursors_never_move_back
                 concurrent_advances_end_at_the_furthest

@@ -51,7 +51,7 @@ pub(super) fn gives_reason(command: &Command) -> bool {
 }
 
 /// Refuses what may not be done while the room is closed: archived for everyone, frozen for all but the app. Those who
-/// are not members are not told, unless they may enter.
+/// are not members are not told, unless they could enter otherwise.
 pub(super) fn refuse_closed(
     view: View<'_>,
     command: &Command,

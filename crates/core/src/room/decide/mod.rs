@@ -121,13 +121,18 @@ fn were_members(view: View<'_>, command: &Command, first: &Outcome, named: &[Use
 fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
     let authority = &command.authority;
     let app = is_for_app(command).then(|| Member::app(command.actor.clone()));
+    let enters = match command.action {
+        Action::Join => Some(members::join(view, &command.actor, actor)?),
+        Action::Accept => Some(invitations::accept(view, &command.actor, actor)?),
+        _ => None,
+    };
+    // Who may not enter anyway does not learn that the room is closed.
     refuse_closed(view, command, actor, app.is_some())?;
     if app.is_none() {
         refuse_muted(view, command, actor)?;
     }
     match command.action {
-        Action::Join => return members::join(view, &command.actor, actor),
-        Action::Accept => return invitations::accept(view, &command.actor, actor),
+        Action::Join | Action::Accept => return Ok(enters.unwrap_or_default()),
         Action::Decline => return invitations::decline(view, &command.actor, actor),
         _ => {}
     }
