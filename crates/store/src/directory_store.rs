@@ -37,15 +37,15 @@ pub trait DirectoryStore: Send + Sync + 'static {
 }
 
 impl FoundRooms {
-    /// The page of `rows` in their order, up to `limit` of them, given the data of their rooms. Rows and rooms are read
+    /// The page of `rows` in their order, behind which there may be more, given the data of their rooms. Rows and rooms are read
     /// one after the other, and older versions of the server change rooms without their rows: a row that its room
     /// contradicts is left out.
     pub(crate) fn of(
         rows: Vec<(TitlePlace, u64)>,
-        limit: usize,
+        may_go_on: bool,
         mut info: impl FnMut(&RoomId) -> Result<Option<RoomInfo>, StoreError>,
     ) -> Self {
-        let next = rows.last().filter(|_| rows.len() == limit).map(|(place, _)| place.clone());
+        let next = rows.last().filter(|_| may_go_on).map(|(place, _)| place.clone());
         let mut found = Self { next, ..Self::default() };
         for (place, members) in rows {
             match info(&place.room) {

@@ -12,6 +12,7 @@ use parlance_core::{FoldedName, UserId};
 
 use super::calls::Range;
 use super::item::{self, Item, get_text, text};
+use super::limits::HIGHEST;
 use super::{Dynamo, user_rooms, users};
 use crate::record::damaged;
 use crate::{FoundUsers, NamePlace, StoreError};
@@ -60,7 +61,7 @@ impl Dynamo {
             partition: (user_rooms::USER, &partition(prefix)),
             sort: user_rooms::ROOM,
             low: text(&low),
-            high: text(&format!("{}{}", prefix.as_str(), char::MAX)),
+            high: text(&format!("{}{}", prefix.as_str(), char::MAX.to_string().repeat(HIGHEST))),
             backwards: false,
         };
         let items = self.run(&range, limit).await?;

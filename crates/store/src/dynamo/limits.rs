@@ -142,3 +142,7 @@ pub(crate) const TRIMMED_AT_ONCE: usize = 8;
 
 /// Revocations after which removing them goes on the next time: a minute or two.
 pub(crate) const TRIMMED: usize = 100_000;
+
+/// The highest characters that stand behind a prefix of names and titles for the end of its keys: some may begin with a
+/// few themselves.
+pub(crate) const HIGHEST: usize = 32;

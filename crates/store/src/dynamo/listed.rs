@@ -15,7 +15,7 @@ use parlance_core::{FoldedName, ListingChange, RoomId, TitlePlace};
 
 use super::calls::Range;
 use super::item::{self, Item, get_number, get_text, number, text};
-use super::limits::DIRECTORY_PARTITIONS;
+use super::limits::{DIRECTORY_PARTITIONS, HIGHEST};
 use super::transaction::Transaction;
 use super::{Dynamo, rooms, user_rooms};
 use crate::record::damaged;
@@ -86,7 +86,8 @@ impl Dynamo {
             None if prefix.is_empty() => END.to_string(),
             None => prefix.as_str().to_owned(),
         };
-        let high = format!("{}{}", prefix.as_str(), char::MAX);
+        // Titles may begin with some of the highest characters themselves.
+        let high = format!("{}{}", prefix.as_str(), char::MAX.to_string().repeat(HIGHEST));
         let partitions: Vec<String> = (0..DIRECTORY_PARTITIONS).map(partition).collect();
         let reads = partitions.iter().map(|partition| {
             let range = Range {
@@ -101,7 +102,15 @@ impl Dynamo {
             async move { self.run(&range, limit).await }
         });
         let items = try_join_all(reads).await?;
-        let mut rows = items.iter().flatten().map(row).collect::<Result<Vec<_>, _>>()?;
+        let (mut rows, mut read) = (Vec::new(), 0);
+        for item in items.iter().flatten() {
+            read += 1;
+            match row(item) {
+                Ok(row) => rows.push(row),
+                // One row does not keep the others from being found.
+                Err(error) => tracing::error!(%error, "cannot read a row of the directory, leaving it out"),
+            }
+        }
         rows.sort_by(|(one, _), (other, _)| one.cmp(other));
         rows.truncate(limit);
         // A row that an older version left may stand beside that of its room.
@@ -113,7 +122,7 @@ impl Dynamo {
                 items.insert(id.to_owned(), item);
             }
         }
-        Ok(FoundRooms::of(rows, limit, |id| {
+        Ok(FoundRooms::of(rows, read >= limit, |id| {
             items.get(id.as_str()).map(|item| rooms::room(id, item)).transpose()
         }))
     }

@@ -23,15 +23,19 @@ impl DirectoryStore for Embedded {
         let end = [&first[..], &[0xff]].concat();
         let from = after.map_or(Bound::Included(first), |after| Bound::Excluded(keys::listed(after)));
         self.view(move |view| {
-            let mut rows = Vec::new();
+            let (mut rows, mut read) = (Vec::new(), 0);
             for guard in view.range(Table::Members, from, Bound::Excluded(end)).take(limit) {
                 let (key, row) = guard.into_inner().map_err(damaged)?;
+                read += 1;
                 let place = keys::title_place(&key);
-                let place = place.ok_or_else(|| StoreError::Damaged("a key of the directory".into()))?;
-                let members = decode_listed(&place.room, &row)?;
-                rows.push((place, members));
+                let found = place.and_then(|place| Some((decode_listed(&place.room, &row).ok()?, place)));
+                match found {
+                    Some((members, place)) => rows.push((place, members)),
+                    // One row does not keep the others from being found.
+                    None => tracing::error!(?key, "cannot read a row of the directory, leaving it out"),
+                }
             }
-            Ok(FoundRooms::of(rows, limit, |room| {
+            Ok(FoundRooms::of(rows, read == limit, |room| {
                 let bytes = view.get(Table::Rooms, &keys::id(room.as_str()))?;
                 bytes.map(|bytes| decode_room(room, &bytes)).transpose()
             }))
