@@ -42,6 +42,7 @@ mod load_balancers;
 mod moderation;
 mod never_reads;
 mod origins;
+mod page_tokens;
 mod people;
 mod people_limits;
 mod permissions;

@@ -73,14 +73,14 @@ async fn everyone_sees_everyone_where_it_is_configured() {
     assert!(refused(&mut at_alice, "bob").await.is_some() && is_online(&mut at_alice, "bob").await);
 }
 
-/// Waits for the presence of `whom`, having seen nothing but the presence of others.
+/// Waits for the presence of `whom`, having seen nothing of `never`.
 async fn next_presence(at: &mut Conversation, whom: &str, never: &str) {
     loop {
-        if let Signal::Presence(presence) = at.signal().await {
-            assert_ne!(presence.user_id, never);
-            if presence.user_id == whom {
-                return;
-            }
+        match at.signal().await {
+            Signal::Presence(presence) if presence.user_id == whom => return,
+            Signal::Presence(presence) => assert_ne!(presence.user_id, never),
+            Signal::Typing(typing) => assert_ne!(typing.user_id, never),
+            _ => {}
         }
     }
 }
@@ -92,7 +92,8 @@ async fn who_begins_a_direct_room_learns_nothing_until_the_answer_on_any_node() 
     let carol = person(&cluster, 0, "carol").await;
     let (room, _) = (write_to(&bob, "alice").await.room_id, bob.group(&[&carol]).await);
     let mut at_bob = bob.connect(Door::Grpc).await;
-    let at_alice = alice.connect(Door::Grpc).await;
+    let mut at_alice = alice.connect(Door::Grpc).await;
+    at_alice.call(v1::SendTypingRequest { room_id: room.clone() }).await.unwrap();
     // One who is known comes after her: his presence is the next that arrives.
     let at_carol = carol.connect(Door::Grpc).await;
     next_presence(&mut at_bob, "carol", "alice").await;

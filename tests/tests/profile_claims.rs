@@ -133,3 +133,14 @@ async fn claims_are_ignored_unless_asked_for_and_in_tokens_of_the_app() {
     let get = v1::GetUserRequest { user_id: "backend".to_owned() };
     assert!(alice.users().get_user(get).await.is_err(), "no user comes of it");
 }
+
+#[tokio::test]
+async fn a_token_of_the_far_future_does_not_hold_a_profile() {
+    let issuer = Issuer::start(&["--jwt-profile-claims", "on"]).await;
+    let id = fresh("alice");
+    assert_eq!(own(&issuer.person(&id, 0, json!({"name": "Alice"}))).await.name, "Alice");
+    // In milliseconds.
+    let ahead = issuer.person(&id, now() * 999, json!({"name": "Mallory"}));
+    assert_eq!(own(&ahead).await.name, "Alice");
+    assert_eq!(own(&issuer.person(&id, 100, json!({"name": "Alicia"}))).await.name, "Alicia");
+}

@@ -73,9 +73,15 @@ impl Accounts {
         if caller.is_service {
             return is_known(&caller.user);
         }
-        let claims = caller.profile.as_ref().map(|_| caller.issued_at.unwrap_or(0));
+        let claims = self.followed(caller).map(|_| caller.issued_at.unwrap_or(0));
         self.known.get(&caller.user).is_some_and(|known| claims <= known.claims)
             && caller.service.as_ref().is_none_or(is_known)
+    }
+
+    /// What has the profile of `caller` follow their token, if it does.
+    fn followed(&self, caller: &Caller) -> Option<&ProfileClaims> {
+        let claims = self.claims.as_ref().filter(|_| caller.profile.is_some() && !caller.is_service);
+        claims.filter(|claims| !claims.is_ahead(caller))
     }
 
     /// What a call has to wait for before it is carried out, which then begins within the turn: calls of one user are
@@ -103,8 +109,7 @@ impl Accounts {
         if let Some(user) = &found {
             may_act(user, caller)?;
         }
-        let follows = caller.profile.is_some() && !caller.is_service;
-        if let Some(claims) = self.claims.as_ref().filter(|_| follows) {
+        if let Some(claims) = self.followed(caller) {
             claims.follow(found, caller).await?;
             self.insert(&caller.user, State::Active, Some(caller.issued_at.unwrap_or(0)), since);
         }

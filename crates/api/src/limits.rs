@@ -217,8 +217,18 @@ pub(crate) const EVENT_STREAMS: u32 = 32;
 /// Maximum number of data keys that one request may remove: all data of a message has 4 KiB.
 pub(crate) const MAX_UNSET: usize = 64;
 
-/// Member rows read for one page of bans. Most rows are not bans.
-pub(crate) const BAN_ROWS: usize = 1_000;
+/// Rows read for one page of a list of which the caller sees a part: banned members, for example, or those of a channel
+/// that many have left. In a room of everyday size they are all that there are.
+pub(crate) const FILTERED_ROWS: usize = 2_000;
+
+/// Bytes below space among the tags and lengths of an everyday entry of a page, which JSON does not escape.
+pub(crate) const ENTRY_TAGS: usize = 128;
+
+/// How far ahead a token may be issued whose claims a profile follows, seconds: more than the clock of any issuer is wrong.
+pub(crate) const MAX_ISSUED_AHEAD: u64 = 3600;
+
+/// Operations that an id costs of which there is no user: who tries ids learns some 5 a second instead of 100.
+pub(crate) const UNKNOWN_ID_COST: usize = 20;
 
 /// When a change of blocks is announced once more: nodes are known a second or two after they have started. Longer than
 /// the store takes, since the first announcement comes after it.

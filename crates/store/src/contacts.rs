@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parlance_core::{Body, Event, Member, RoomId, SeqRange, UserId};
 
@@ -66,6 +67,8 @@ pub struct RoomsOf<'a> {
     rows: BTreeMap<RoomId, Member>,
     /// The last of them, if there are more.
     more_after: Option<RoomId>,
+    /// Rows of rooms that were read, of this user and others.
+    rows_read: AtomicUsize,
 }
 
 impl<'a> RoomsOf<'a> {
@@ -84,7 +87,13 @@ impl<'a> RoomsOf<'a> {
                 break;
             }
         }
-        Ok(Self { store, user, reach, rows, more_after })
+        let rows_read = AtomicUsize::new(rows.len());
+        Ok(Self { store, user, reach, rows, more_after, rows_read })
+    }
+
+    /// How many rows of rooms were read until now, of the user and of those who were asked about.
+    pub fn rows_read(&self) -> usize {
+        self.rows_read.load(Ordering::Relaxed)
     }
 
     /// Whether the user shares a room with `other`, apart from the direct room of the two. Exact, unless both have more
@@ -102,6 +111,7 @@ impl<'a> RoomsOf<'a> {
         let mut more_after = None;
         for _ in 0..self.reach.pages() {
             let page = self.store.rooms_of(other, more_after.as_ref(), self.reach.page).await?;
+            self.rows_read.fetch_add(page.rows.len(), Ordering::Relaxed);
             for row in page.rows {
                 if let Some(own) = self.rows.get(&row.room) {
                     if self.is_shared(&row.room, own, &row.member, sharing, &mut reads).await? {

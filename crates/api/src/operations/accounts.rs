@@ -6,6 +6,7 @@ use parlance_proto::v1;
 use parlance_runtime::own_task::run_to_end;
 use parlance_store::{NamePlace, StoreError, User, UserChange, UserState};
 
+use super::filtered::fitting;
 use super::only_the_app;
 use super::parse::{self, TOKEN_SPACE};
 use super::users::not_updated;
@@ -31,10 +32,15 @@ impl Api {
         }
         let found = self.store().find_users(&prefix, after.as_ref(), size).await?;
         let token = |place: NamePlace| format!("{}{TOKEN_SPACE}{}", place.user, place.name.as_str());
-        Ok(v1::SearchUsersResponse {
-            users: found.users.iter().map(user_to_proto).collect(),
-            next_page_token: found.next.map(token).unwrap_or_default(),
-        })
+        let (mut users, mut next) = (found.users.iter().map(user_to_proto).collect::<Vec<_>>(), found.next);
+        let fitting = fitting(&users);
+        if fitting < users.len() {
+            users.truncate(fitting);
+            let place =
+                |user: &User| NamePlace { name: FoldedName::of(user.name.as_str()), user: user.id.clone() };
+            next = found.users.get(fitting - 1).map(place);
+        }
+        Ok(v1::SearchUsersResponse { users, next_page_token: next.map(token).unwrap_or_default() })
     }
 
     pub(crate) async fn deactivate_user(

@@ -30,7 +30,7 @@ impl Api {
             return Err(parse::field("user_id", "nobody blocks themselves"));
         }
         self.ensure_user(caller).await?;
-        self.existing_users(std::slice::from_ref(&other)).await?;
+        self.existing_users(caller, std::slice::from_ref(&other)).await?;
         let since = self.set_block(&caller.user, &other, Some(self.clock().now())).await?;
         Ok(v1::BlockUserResponse { block: since.map(|since| block(&other, since)) })
     }

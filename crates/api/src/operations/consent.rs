@@ -47,12 +47,12 @@ impl Api {
     ) -> Result<v1::AddMembersResponse, Error> {
         let room = parse::room_id(asked.room)?;
         let turn = self.turns.take(&caller.user, &room).await;
-        self.existing_users(&users).await?;
         let (Named { added, invited }, permits) =
             if self.is_repeat(caller, &asked, Action::Add { users: users.clone() }).await? {
                 // The room knows what it was.
                 (Named { added: Vec::new(), invited: users }, Permits::none())
             } else {
+                self.existing_users(caller, &users).await?;
                 let rows = self.store().members_by_id(&room, &users).await?;
                 let is_member = |user: &UserId| rows.iter().any(|row| row.user == *user && row.is_active());
                 let (members, others): (Vec<UserId>, Vec<UserId>) = users.into_iter().partition(is_member);

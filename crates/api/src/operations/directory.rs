@@ -4,6 +4,7 @@ use parlance_core::{FoldedName, RoomId, TitlePlace};
 use parlance_proto::v1;
 use parlance_store::ListedRoom;
 
+use super::filtered::fitting;
 use super::parse::{self, TOKEN_SPACE};
 use crate::gate::Admitted;
 use crate::{Api, Error};
@@ -26,9 +27,15 @@ impl Api {
             metrics::counter!("parlance_unreadable_rooms_total").increment(1);
         }
         let token = |place: TitlePlace| format!("{}{TOKEN_SPACE}{}", place.room, place.title.as_str());
+        let (mut rooms, mut next) = (found.rooms.iter().map(entry).collect::<Vec<_>>(), found.next);
+        let fitting = fitting(&rooms);
+        if fitting < rooms.len() {
+            rooms.truncate(fitting);
+            next = found.rooms.get(fitting - 1).and_then(|last| last.info.place());
+        }
         Ok(v1::ListDirectoryResponse {
-            rooms: found.rooms.iter().map(entry).collect(),
-            next_page_token: found.next.map(token).unwrap_or_default(),
+            rooms,
+            next_page_token: next.map(token).unwrap_or_default(),
             unreadable_room_ids: found.damaged.iter().map(ToString::to_string).collect(),
         })
     }

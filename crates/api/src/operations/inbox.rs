@@ -1,14 +1,14 @@
 use futures::{StreamExt, TryStreamExt};
 use parlance_cluster::SignalRoom;
-use parlance_core::limits::{MAX_SIGNAL_MEMBERS, PAGE_SIZE};
+use parlance_core::limits::{MAX_PAGE_SIZE, MAX_SIGNAL_MEMBERS};
 use parlance_core::{Cursors, Mark, Member, Refusal, RoomId, Timestamp, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_inbox::{InboxFilter, InboxOrder, InboxPlace, InboxQuery, InboxRow, unread};
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
 use parlance_store::PreferencesChange;
-use prost::Message as _;
 
+use super::filtered::page_bytes;
 use super::parse;
 use super::preferences::preferences_to_proto;
 use crate::gate::Admitted;
@@ -63,8 +63,8 @@ impl Api {
         let query = inbox_query(caller.user.clone(), &request)?;
         let now = self.clock().now();
         let mut page = self.inbox.page(query).await?;
-        // As many as for the pages that list them, one of which was charged already.
-        self.gate.charge(caller, page.read / PAGE_SIZE);
+        // As many as for the largest pages that list them, one of which was charged already.
+        self.gate.charge(caller, page.read / MAX_PAGE_SIZE);
         let (mut next, mut last) = (page.next, None);
         let mut entries: Vec<v1::InboxEntry> = Vec::new();
         let mut unreadable_room_ids: Vec<String> = page.damaged.iter().map(RoomId::to_string).collect();
@@ -78,7 +78,7 @@ impl Api {
                     continue;
                 }
             };
-            bytes += entry.encoded_len();
+            bytes += page_bytes(&entry);
             if bytes > MAX_PAGE_BYTES && last.is_some() {
                 next = last;
                 break;
@@ -192,13 +192,10 @@ impl Api {
         let id = parse::room_id(&request.room_id)?;
         let access = self.access(caller, &id).await?;
         access.active_member()?;
-        let size = parse::page_size(request.page_size)?;
-        let after = parse::page_token(&request.page_token, UserId::parse)?;
+        parse::page_size(request.page_size)?;
         if access.room.head().member_count() > MAX_SIGNAL_MEMBERS {
             return Ok(v1::ListReceiptsResponse::default());
         }
-        let page = self.store().members(&id, after.as_ref(), size).await?;
-        let next_page_token = parse::next_page_token(&page, size, |last| last.user.as_str());
         let is_own_only = match &access.room.info.direct_pair {
             Some((one, other)) if !caller.is_service => {
                 let peer = if *one == caller.user { other } else { one };
@@ -208,8 +205,9 @@ impl Api {
             _ => false,
         };
         let is_shown = |member: &Member| member.is_active() && (!is_own_only || member.user == caller.user);
-        let active = page.into_iter().filter(is_shown);
-        let receipts = futures::stream::iter(active)
+        let part = (request.page_token.as_str(), request.page_size);
+        let (page, next_page_token) = self.members_page(caller, &id, part, is_shown).await?;
+        let receipts = futures::stream::iter(page)
             .map(|member| self.receipt(&id, member))
             .buffered(self.sizes().inbox_concurrency)
             .try_collect()

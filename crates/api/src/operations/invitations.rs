@@ -29,14 +29,14 @@ impl Api {
         let room = parse::room_id(&request.room_id)?;
         let users = vec![user];
         let turn = self.turns.take(&caller.user, &room).await;
-        self.existing_users(&users).await?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         let action = Action::Invite { users: users.clone(), added: Vec::new(), lasts };
-        // Who may not invite does not learn how many invitations others have.
+        // Who may not invite does not learn who exists, nor how many invitations others have.
         let permits = if self.is_repeat(caller, &asked, action.clone()).await? {
             Permits::none()
         } else {
             let permits = self.take_invitations(caller, users.len())?;
+            self.existing_users(caller, &users).await?;
             self.check_invitations_of(&users, &room).await?;
             permits
         };

@@ -273,7 +273,10 @@ impl Api {
     ) -> Result<v1::SendTypingResponse, Error> {
         let room = parse::room_id(&request.room_id)?;
         let room = self.room_of_member(&caller.user, &room, 0).await?;
-        if self.cluster().has_block_in(&caller.user, &room).await? {
+        // No more than receipts is it shown to a stranger who was not answered.
+        if self.cluster().has_block_in(&caller.user, &room).await?
+            || self.cluster().hides_in(&caller.user, &room.room).await
+        {
             return Ok(v1::SendTypingResponse {});
         }
         let typing = v1::Typing {

@@ -7,6 +7,7 @@ mod consent;
 mod directory;
 mod erasure;
 mod export;
+mod filtered;
 mod history;
 mod inbox;
 mod invitations;

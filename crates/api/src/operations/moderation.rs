@@ -1,12 +1,11 @@
 //! Bans and mutes.
 
-use parlance_core::{Action, Member, Role, UserId};
+use parlance_core::{Action, Role};
 use parlance_proto::{convert, v1};
 
 use super::parse;
 use super::rooms::Asked;
 use crate::gate::Admitted;
-use crate::limits::BAN_ROWS;
 use crate::{Api, Error};
 
 impl Api {
@@ -42,19 +41,12 @@ impl Api {
         let id = parse::room_id(&request.room_id)?;
         let access = self.access(caller, &id).await?;
         access.active_member()?;
-        let size = parse::page_size(request.page_size)?;
-        let after = parse::page_token(&request.page_token, UserId::parse)?;
+        parse::page_size(request.page_size)?;
         access.member_with(Role::Admin)?;
-        let (rows, now) = (self.store().members(&id, after.as_ref(), BAN_ROWS).await?, self.clock().now());
-        let mut banned = rows.iter().filter(|row| row.is_banned_at(now));
-        let page: Vec<&Member> = banned.by_ref().take(size).collect();
-        // After the last one of a full page, otherwise after all that were read.
-        let next_page_token = match page.last() {
-            Some(last) if banned.next().is_some() => last.user.as_str().to_owned(),
-            _ => parse::next_page_token(&rows, BAN_ROWS, |last| last.user.as_str()),
-        };
-        let members = page.into_iter().map(convert::member).collect();
-        Ok(v1::ListBansResponse { members, next_page_token })
+        let (part, now) = ((request.page_token.as_str(), request.page_size), self.clock().now());
+        let (page, next_page_token) =
+            self.members_page(caller, &id, part, |row| row.is_banned_at(now)).await?;
+        Ok(v1::ListBansResponse { members: page.iter().map(convert::member).collect(), next_page_token })
     }
 
     pub(crate) async fn mute_member(

@@ -34,9 +34,9 @@ impl Api {
         let others: Vec<UserId> =
             request.member_ids.iter().map(|id| parse::user_id("member_ids", id)).collect::<Result<_, _>>()?;
         let (own_id, owner) = chosen(caller, kind, &request)?;
-        self.existing_users(&others).await?;
+        self.existing_users(caller, &others).await?;
         if let Some(owner) = &owner {
-            self.existing_users(std::slice::from_ref(owner)).await?;
+            self.existing_users(caller, std::slice::from_ref(owner)).await?;
         }
         let settings = settings(kind, request.settings.as_ref())?;
         let now = self.clock().now();

@@ -1,8 +1,9 @@
 //! Whose profile and presence a caller sees.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use parlance_core::limits::MAX_PAGE_SIZE;
 use parlance_core::{Caller, UserId};
 use parlance_store::contacts::{self, RoomsOf, Sharing};
 use tokio::sync::OnceCell;
@@ -41,14 +42,22 @@ impl Api {
         }
         let rooms = RoomsOf::read(self.store(), &caller.user, self.sizes().reach()).await?;
         let viewer = Viewer { rooms, inviters: OnceCell::new() };
-        stream::iter(users.to_vec())
+        let distinct: BTreeSet<UserId> = users.iter().cloned().collect();
+        let shown: Result<BTreeMap<UserId, bool>, Error> = stream::iter(distinct)
             .map(|user| {
                 let viewer = &viewer;
-                async move { self.is_shown(&caller.user, viewer, &user, sharing).await }
+                async move {
+                    let is_shown = self.is_shown(&caller.user, viewer, &user, sharing).await?;
+                    Ok((user, is_shown))
+                }
             })
             .buffered(self.sizes().inbox_concurrency)
             .try_collect()
-            .await
+            .await;
+        // As many as for the largest pages that list the rooms, one of which was charged already.
+        self.gate.charge(caller, viewer.rooms.rows_read() / MAX_PAGE_SIZE);
+        let shown = shown?;
+        Ok(users.iter().map(|user| shown.get(user).copied().unwrap_or(false)).collect())
     }
 
     async fn is_shown(

@@ -1,6 +1,6 @@
 //! What users set for their rooms: pinned, muted, marked as unread.
 
-use parlance_core::limits::PAGE_SIZE;
+use parlance_core::limits::MAX_PAGE_SIZE;
 use parlance_core::{Cursors, Member, Timestamp};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
@@ -94,7 +94,7 @@ impl Api {
         let total = self.inbox.unread_total(&caller.user, unmuted_at).await?;
         let parlance_inbox::UnreadTotal { messages, rooms, is_partial, read } = total;
         // As many as for the pages of an inbox with these rooms, one of which was charged already.
-        self.gate.charge(caller, read / PAGE_SIZE);
+        self.gate.charge(caller, read / MAX_PAGE_SIZE);
         Ok(v1::GetUnreadTotalResponse { unread_count: messages, unread_rooms: rooms, is_partial })
     }
 }

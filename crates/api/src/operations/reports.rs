@@ -8,9 +8,9 @@ use parlance_core::{
 };
 use parlance_proto::v1;
 use parlance_store::UserState;
-use prost::Message as _;
 use tokio::time::Instant;
 
+use super::filtered::{Filling, page_bytes};
 use super::report_signal::is_shown;
 use super::report_view::{Reader, category_from, report_to_proto};
 use super::{Access, only_the_app, parse};
@@ -102,7 +102,7 @@ impl Api {
                 false => Err(Error::RequestIdReused),
             };
         }
-        self.existing_users(std::slice::from_ref(&user)).await?;
+        self.existing_users(caller, std::slice::from_ref(&user)).await?;
         let target = Target { user, message: None, for_app_only: false };
         let is_repeat = self.file(caller, id.clone(), claim, target).await?;
         Ok(v1::ReportUserResponse { report_id: id.to_string(), is_repeat })
@@ -221,40 +221,36 @@ impl Api {
             v1::ReportState::Resolved => false,
         };
         let size = parse::page_size(request.page_size)?;
-        let mut after = parse::page_token(&request.page_token, |token| ReportPlace::parse(token).ok_or(()))?;
+        let mut page = Filling::new(&request.page_token, size, ReportPlace::parse)?;
         let list = match room {
             Some(room) => ReportList::Room { room, is_open },
             None => ReportList::All { is_open },
         };
-        let (mut reports, mut bytes, mut scanned) = (Vec::new(), 0, 0);
-        loop {
-            let wanted = (size - scanned).min(self.sizes().page_read);
-            let found = self.store().reports(&list, after.as_ref(), wanted).await?;
+        let reader = if access.is_some() { Reader::Moderator } else { Reader::App };
+        let (mut after, mut bytes) = (page.start(), 0);
+        let is_end = 'page: loop {
+            let found = self.store().reports(&list, after.as_ref(), self.sizes().page_read).await?;
             let shown = match &access {
-                Some(access) => self.shown_to(access, found.reports).await?,
-                None => found.reports,
+                Some(access) => self.shown_to(access, &found.reports).await?,
+                None => vec![true; found.reports.len()],
             };
-            let reader = if access.is_some() { Reader::Moderator } else { Reader::App };
-            for report in shown {
-                let place = report.place();
-                let report = report_to_proto(&report, reader);
-                bytes += report.encoded_len();
-                if bytes > MAX_PAGE_BYTES && !reports.is_empty() {
-                    return Ok(v1::ListReportsResponse {
-                        reports,
-                        next_page_token: after.map(|after| after.to_string()).unwrap_or_default(),
-                    });
+            for (report, is_shown) in found.reports.iter().zip(shown) {
+                let shown = is_shown.then(|| report_to_proto(report, reader));
+                bytes += shown.as_ref().map_or(0, page_bytes);
+                // Not of what the caller has not seen does the token name the place.
+                let is_full = bytes > MAX_PAGE_BYTES && page.end_before(is_shown);
+                if is_full || page.push(report.place(), shown) {
+                    break 'page false;
                 }
-                after = Some(place);
-                reports.push(report);
             }
-            scanned += wanted;
             after = found.next;
-            if after.is_none() || scanned >= size {
-                let next_page_token = after.map(|after| after.to_string()).unwrap_or_default();
-                return Ok(v1::ListReportsResponse { reports, next_page_token });
+            if after.is_none() || page.is_enough() {
+                break after.is_none();
             }
-        }
+        };
+        self.gate.charge(caller, page.cost());
+        let (reports, next_page_token) = page.finish(is_end, ReportPlace::to_string);
+        Ok(v1::ListReportsResponse { reports, next_page_token })
     }
 
     /// A room whose reports the caller may list.
@@ -264,19 +260,13 @@ impl Api {
         Ok(access)
     }
 
-    /// Those of `reports`, of messages in one room, that a moderator sees.
-    async fn shown_to(&self, access: &Access, reports: Vec<Report>) -> Result<Vec<Report>, Error> {
+    /// Which of `reports`, of messages in one room, a moderator sees.
+    async fn shown_to(&self, access: &Access, reports: &[Report]) -> Result<Vec<bool>, Error> {
         let users: BTreeSet<UserId> = reports.iter().map(|report| report.user.clone()).collect();
         let users: Vec<UserId> = users.into_iter().collect();
         let rows = self.store().members_by_id(&access.room.info.id, &users).await?;
         let rows: BTreeMap<&UserId, &Member> = rows.iter().map(|row| (&row.user, row)).collect();
-        let mut shown = Vec::with_capacity(reports.len());
-        for report in reports {
-            if is_shown(access, &report, rows.get(&report.user).copied())? {
-                shown.push(report);
-            }
-        }
-        Ok(shown)
+        reports.iter().map(|report| is_shown(access, report, rows.get(&report.user).copied())).collect()
     }
 
     pub(crate) async fn resolve_report(
@@ -321,9 +311,9 @@ impl Api {
             Err(Error::Refused { .. } | Error::RoomNotFound) => return Err(Error::ReportNotFound),
             access => access?,
         };
-        match self.shown_to(&access, vec![report.clone()]).await?.is_empty() {
-            true => Err(Error::ReportNotFound),
-            false => Ok(Reader::Moderator),
+        match self.shown_to(&access, std::slice::from_ref(report)).await? == [true] {
+            true => Ok(Reader::Moderator),
+            false => Err(Error::ReportNotFound),
         }
     }
 

@@ -2,14 +2,16 @@ use futures::StreamExt;
 use parlance_core::Caller;
 use parlance_core::limits::MAX_MEMBERS_PER_REQUEST;
 use parlance_core::{
-    Action, Command, Outcome, Permissions, RoomId, RoomKind, SettingsChange, UserId, Visibility,
+    Action, Command, Member, Outcome, Permissions, RoomId, RoomKind, SettingsChange, UserId, Visibility,
 };
 use parlance_proto::{convert, v1};
 use parlance_store::{StoreError, UserRoom};
 
+use super::filtered::page_bytes;
 use super::only_the_app;
 use super::parse;
 use crate::gate::Admitted;
+use crate::limits::MAX_PAGE_BYTES;
 use crate::turns::{Turn, in_line};
 use crate::{Api, Error};
 
@@ -40,7 +42,7 @@ impl Api {
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, RoomId::parse)?;
         let page = self.store().rooms_of(&caller.user, after.as_ref(), size).await?;
-        let next_page_token = page.next.map(|next| next.to_string()).unwrap_or_default();
+        let mut next = page.next;
         let listed = page.rows.into_iter().filter(|row| request.include_left || row.member.is_active());
         let mut looked_up = futures::stream::iter(listed)
             .map(|row| async move {
@@ -48,14 +50,24 @@ impl Api {
                 (id, self.listed(row, request.include_left, request.include_hidden).await)
             })
             .buffered(self.sizes().inbox_concurrency);
-        let mut rooms = Vec::new();
+        let mut rooms: Vec<v1::Room> = Vec::new();
         let mut unreadable_room_ids: Vec<String> = page.damaged.iter().map(RoomId::to_string).collect();
+        let (mut bytes, mut last) = (0, None);
         while let Some((id, room)) = looked_up.next().await {
             match room {
-                Ok(room) => rooms.extend(room),
+                Ok(room) => {
+                    bytes += room.as_ref().map_or(0, page_bytes);
+                    if bytes > MAX_PAGE_BYTES && !rooms.is_empty() {
+                        next = last;
+                        break;
+                    }
+                    rooms.extend(room);
+                }
                 Err(error) => unreadable_room_ids.push(super::left_out(&id, error.into())?),
             }
+            last = Some(id);
         }
+        let next_page_token = next.map(|next| next.to_string()).unwrap_or_default();
         Ok(v1::ListRoomsResponse { rooms, next_page_token, unreadable_room_ids })
     }
 
@@ -87,12 +99,9 @@ impl Api {
     ) -> Result<v1::ListMembersResponse, Error> {
         let id = parse::room_id(&request.room_id)?;
         self.access(caller, &id).await?.active_member()?;
-        let size = parse::page_size(request.page_size)?;
-        let after = parse::page_token(&request.page_token, UserId::parse)?;
-        let page = self.store().members(&id, after.as_ref(), size).await?;
-        let next_page_token = parse::next_page_token(&page, size, |last| last.user.as_str());
-        let members = page.iter().filter(|member| member.is_active()).map(convert::member).collect();
-        Ok(v1::ListMembersResponse { members, next_page_token })
+        let part = (request.page_token.as_str(), request.page_size);
+        let (page, next_page_token) = self.members_page(caller, &id, part, Member::is_active).await?;
+        Ok(v1::ListMembersResponse { members: page.iter().map(convert::member).collect(), next_page_token })
     }
 
     pub(crate) async fn update_room(
@@ -175,7 +184,10 @@ impl Api {
         } else {
             let room = parse::room_id(&request.room_id)?;
             let turn = self.turns.take(&caller.user, &room).await;
-            self.existing_users(&users).await?;
+            // The room first: who may not add anybody does not learn who exists.
+            if !self.is_repeat(caller, &asked, Action::Add { users: users.clone() }).await? {
+                self.existing_users(caller, &users).await?;
+            }
             Some(turn)
         };
         let outcome = self.change_in_turn(turn, caller, asked, Action::Add { users }).await?;

@@ -10,13 +10,14 @@ use parlance_runtime::random;
 use parlance_store::{UpdateError, User, UserChange, UserState};
 use ring::digest::{SHA256, digest};
 
+use super::filtered::fitting;
 use super::only_the_app;
 use super::parse;
 use super::views::user_to_proto;
 use crate::accounts::may_act;
 use crate::claimed::first_profile;
 use crate::gate::Admitted;
-use crate::limits::LOCAL_TOKEN;
+use crate::limits::{LOCAL_TOKEN, UNKNOWN_ID_COST};
 use crate::{Api, Error};
 use parlance_identity::ME;
 
@@ -91,8 +92,14 @@ impl Api {
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, UserId::parse)?;
         let users = self.store().users(after.as_ref(), size).await?;
-        let next_page_token = parse::next_page_token(&users, size, |last| last.id.as_str());
-        Ok(v1::ListUsersResponse { users: users.iter().map(user_to_proto).collect(), next_page_token })
+        let mut next_page_token = parse::next_page_token(&users, size, |last| last.id.as_str());
+        let mut users: Vec<v1::User> = users.iter().map(user_to_proto).collect();
+        let fitting = fitting(&users);
+        if fitting < users.len() {
+            users.truncate(fitting);
+            next_page_token = users.last().map(|last| last.user_id.clone()).unwrap_or_default();
+        }
+        Ok(v1::ListUsersResponse { users, next_page_token })
     }
 
     pub(crate) async fn update_user(
@@ -233,13 +240,18 @@ impl Api {
         Ok(())
     }
 
-    /// Refuses ids of unknown users, naming the first one. Looks up a few at a time.
-    pub(crate) async fn existing_users(&self, ids: &[UserId]) -> Result<(), Error> {
-        futures::stream::iter(ids.to_vec())
+    /// Refuses ids of unknown users, naming the first one. Looks up a few at a time. An unknown id is charged: nobody is
+    /// to find out many by trying.
+    pub(crate) async fn existing_users(&self, caller: &Caller, ids: &[UserId]) -> Result<(), Error> {
+        let found: Result<(), Error> = futures::stream::iter(ids.to_vec())
             .map(|id| async move { self.existing_user(&id).await })
             .buffered(self.sizes().inbox_concurrency)
             .try_collect()
-            .await
+            .await;
+        if matches!(found, Err(Error::UserNotFound(_))) {
+            self.gate.charge(caller, UNKNOWN_ID_COST);
+        }
+        found
     }
 
     /// Refuses the id of a user who is unknown or deleted.
