@@ -46,7 +46,7 @@ pub enum OnRefused {
     /// Park its room until an operator decides. Other rooms continue.
     #[default]
     Park,
-    /// Skip it, log and count it.
+    /// Skip it, log and count it. One that only failed, however often, parks its room.
     Skip,
 }
 

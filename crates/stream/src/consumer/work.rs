@@ -67,8 +67,9 @@ impl Shared {
                 row.done
             }
         };
-        // With a room that is deleted, its refused event is gone: only the deletion is left to deliver.
-        let is_gone = done.epoch == head.epoch && done.seq + 1 < head.floor;
+        // With a room that is deleted, its refused event is gone: only the deletion is left to deliver. So it is in a
+        // restored room, whose history is another one.
+        let is_gone = done.epoch != head.epoch || done.seq + 1 < head.floor;
         ended.resumed = is_gone && (origin.is_parked || parked.is_some());
         if origin.is_parked && !is_gone {
             (ended.done, ended.outcome) = (None, Outcome::StillParked);
@@ -111,6 +112,8 @@ impl Shared {
         let refused = events.get(count).map(|event| event.id.as_str()).unwrap_or_default();
         tracing::debug!(consumer = %self.options.name, event = refused, %error, "an event was not taken");
         let reason = error.to_string();
+        // After many failures it is a guess that the event is to blame: that is for an operator to decide.
+        let skips = self.options.on_refused == OnRefused::Skip && matches!(error, SinkError::Refused { .. });
         *not_taken = Some((refused.to_owned(), error.clone()));
         let is_refused = match error {
             SinkError::Unavailable { retry_after, .. } => {
@@ -142,7 +145,7 @@ impl Shared {
         }
         metrics::counter!("parlance_consumer_refused_total", "consumer" => self.options.name.to_string())
             .increment(1);
-        if self.options.on_refused == OnRefused::Skip {
+        if skips {
             tracing::warn!(consumer = %self.options.name, event = refused, reason, "an event is skipped");
             ended.done = Some(key(count));
             ended.outcome = Outcome::UpTo { head: head.head };

@@ -1,4 +1,4 @@
-//! Parked rooms that are deleted: the refused event is gone, and the deletion is delivered.
+//! Parked rooms that are deleted or restored: the refused event is gone, and what there is now is delivered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -139,4 +139,27 @@ async fn a_parked_room_that_cannot_be_read_stays_parked() {
     *lock(&world.unreadable) = None;
     world.delete(&room(1));
     wait("the deletion is delivered", || seqs(&world, 1) == [1, EVENTS + 2]).await;
+}
+
+/// It has another history, with which it starts over; if it is deleted then, only that is left to be said.
+#[tokio::test(start_paused = true)]
+async fn a_parked_room_that_is_restored_starts_over() {
+    for is_deleted in [false, true] {
+        let world = World::new(79, false);
+        let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
+        park(&world, 1).await;
+        drop(consumer);
+        world.heal();
+        world.restore();
+        if is_deleted {
+            world.delete(&room(1));
+        }
+        let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
+        let last = EventKey { epoch: 2, seq: world.heads()[&room(1)] };
+        wait("its last event is delivered", || world.taken().last() == Some(&(room(1), last))).await;
+        let first = EventKey { epoch: 2, seq: 1 };
+        assert_eq!(world.taken().contains(&(room(1), first)), !is_deleted);
+        wait("it is parked no more", || world.parked() == 0 && world.pending() == 0).await;
+        wait("nor counted", || consumer.status().borrow().parked_rooms == 0).await;
+    }
 }

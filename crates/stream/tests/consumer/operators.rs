@@ -50,7 +50,10 @@ async fn a_skip_after_a_restore_skips_nothing_of_the_new_history() {
     wait("parked", || world.parked() == 1).await;
     drop(consumer);
     world.restore();
+    *lock(&world.slow) = Duration::from_secs(1);
+    *lock(&world.store_failing) = 0;
     let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
+    // Before it goes on by itself.
     unpark(&consumer, &room(1), true).await;
     wait("it is sent from its first event", || has_taken(&world, &room(1), 2, 1)).await;
 }

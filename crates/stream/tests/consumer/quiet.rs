@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_core::Clock as _;
-use parlance_stream::consumer::{Consumer, Limits, Options, Start, Status};
+use parlance_stream::consumer::{Consumer, Limits, OnRefused, Options, Start, Status};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::runs::{options, start};
@@ -162,18 +162,22 @@ async fn many_rooms_that_fail_do_not_hold_up_others() {
 
 #[tokio::test(start_paused = true)]
 async fn many_rooms_that_fail_while_others_are_accepted_are_parked() {
-    let world = world(69);
-    let limits = Limits { park_after: 3, max_backoff_ms: 10_000, ..Limits::PRODUCTION };
-    let (_consumer, _shutdown) = start(&world, Options { limits, ..production() }).await;
-    for number in 0..6 {
-        lock(&world.troubled).insert(room(number), Trouble::Failing);
-        world.append(&room(number), 1);
+    // A refusal may be skipped; of what only fails, nobody has said that it is to be skipped.
+    for on_refused in [OnRefused::Park, OnRefused::Skip] {
+        let world = world(69);
+        let limits = Limits { park_after: 3, max_backoff_ms: 10_000, ..Limits::PRODUCTION };
+        let options = Options { limits, on_refused, ..production() };
+        let (_consumer, _shutdown) = start(&world, options).await;
+        for number in 0..6 {
+            lock(&world.troubled).insert(room(number), Trouble::Failing);
+            world.append(&room(number), 1);
+        }
+        for _ in 0..600 {
+            world.append(&room(6), 1);
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(world.parked(), 6, "{on_refused:?}");
     }
-    for _ in 0..600 {
-        world.append(&room(6), 1);
-        sleep(Duration::from_secs(1)).await;
-    }
-    assert_eq!(world.parked(), 6);
 }
 
 /// Attempts take 20 s each: one of them is enough.
