@@ -35,10 +35,20 @@ async fn exchange_unbounded(
     let authority = uri.authority().ok_or("no host")?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
     let is_tls = uri.scheme_str() == Some("https");
-    let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+    let default = if is_tls { 443 } else { 80 };
+    let rest = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    let port: u16 = match rest.strip_prefix(':') {
+        None => default,
+        // Taken for the default, a port out of range would lead to somebody else.
+        Some(port) => port.parse().map_err(|_| format!("{port:?} is no port"))?,
+    };
     let host_header = authority.as_str().parse().map_err(|_| "no host".to_owned())?;
     parts.headers.insert(header::HOST, host_header);
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    // A query may follow the host without a path.
+    let path = match uri.path_and_query().map_or("/", |path| path.as_str()) {
+        path if path.starts_with('/') => path.to_owned(),
+        query => format!("/{query}"),
+    };
     parts.uri = path.parse::<Uri>().map_err(|error| error.to_string())?;
     let stream = TcpStream::connect((host.as_str(), port)).await;
     let stream = stream.map_err(|error| format!("cannot connect to {authority}: {error}"))?;

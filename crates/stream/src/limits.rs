@@ -74,7 +74,7 @@ pub(crate) const CLOCK_MARGIN: Duration = Duration::from_secs(600);
 
 // Webhooks.
 
-/// Connect timeout per address: with several addresses, the next one is tried within an attempt.
+/// Timeout of connecting to an address, with TLS: with several addresses, the next one is tried within an attempt.
 pub(crate) const WEBHOOK_CONNECT: Duration = Duration::from_secs(5);
 
 /// Idle connections kept for later posts: posts to one endpoint that are in flight, most of the time.
@@ -82,6 +82,10 @@ pub(crate) const WEBHOOK_IDLE: usize = 16;
 
 /// How long an idle connection is kept: something in between may forget it without saying so.
 pub(crate) const WEBHOOK_IDLE_FOR: Duration = Duration::from_secs(30);
+
+/// How long a connection is used: with an event now and then it would never be idle, and an endpoint that has moved to
+/// another address would not be found.
+pub(crate) const WEBHOOK_CONNECTION_AGE: Duration = Duration::from_secs(120);
 
 /// How long the body of an answer may take before the connection is given up. The status has been judged by then.
 pub(crate) const WEBHOOK_BODY: Duration = Duration::from_secs(1);

@@ -120,7 +120,9 @@ impl Endpoint {
         let file = folder.join(&entry.secret_file);
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read the secret {}", file.display()))?;
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        // Editors of Windows begin a file with a mark of its encoding.
+        let lines =
+            text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
         let secrets = lines.map(Secret::parse).collect::<Result<Vec<_>, _>>();
         let secrets = secrets.with_context(|| format!("the secret in {}", file.display()))?;
         ensure!(!secrets.is_empty(), "there is no secret in {}", file.display());
@@ -144,6 +146,9 @@ mod tests {
         let dir = tempfile::TempDir::new().unwrap();
         std::fs::write(dir.path().join("secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
         std::fs::write(dir.path().join("short"), "whsec_c2hvcnQ=").unwrap();
+        std::fs::write(dir.path().join("marked"), "\u{feff}whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\r\n")
+            .unwrap();
+        std::fs::write(dir.path().join("unpadded"), "whsec_c2hvcnQ").unwrap();
         let path = dir.path().join("webhooks.toml");
         std::fs::write(&path, file).unwrap();
         Webhooks::read(&path).map_err(|error| format!("{error:#}"))
@@ -174,6 +179,9 @@ mod tests {
         assert!(refused("https://", "ftp://").contains("https://"));
         assert!(refused("secret-file = 'secret'", "secret-file = 'none'").contains("cannot read the secret"));
         assert!(refused("secret-file = 'secret'", "secret-file = 'short'").contains("24 to 64"));
+        assert!(refused("secret-file = 'secret'", "secret-file = 'unpadded'").contains("padding"));
+        assert!(read(&HOOK.replace("secret-file = 'secret'", "secret-file = 'marked'")).is_ok());
+        assert!(refused("https://example.com/hook", "example.com/hook").contains("must begin with https://"));
         assert!(refused("name =", "nmae =").contains("nmae"));
         assert!(refused("[[webhook]]", "[webhook]").contains("[[webhook]] with two brackets"));
         assert!(read(&format!("{HOOK}{HOOK}")).err().expect("it is refused").contains("two webhooks"));

@@ -15,7 +15,7 @@ pub struct Secret(hmac::Key);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// Not base64.
-    #[error("must be whsec_ and base64")]
+    #[error("must be whsec_ and base64 with its padding (=), in plain ASCII")]
     Malformed,
     /// Too short or too long.
     #[error("must hold 24 to 64 bytes")]

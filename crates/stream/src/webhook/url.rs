@@ -1,12 +1,15 @@
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use http::Uri;
+use http::{Request, Uri, header};
 
 /// The URL of an endpoint: `https://host/path`, or with `http`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
-    uri: Uri,
+    /// With the query.
+    pub(super) path: String,
+    /// The host, with the port unless it is the default.
+    pub(super) host_header: String,
     pub(super) is_tls: bool,
     pub(super) host: String,
     pub(super) port: u16,
@@ -16,7 +19,7 @@ pub struct Url {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// It is not a URL.
-    #[error("is no url: {0}")]
+    #[error("is not a valid URL: {0}")]
     Malformed(String),
     /// It has another scheme.
     #[error("must begin with https:// or http://")]
@@ -27,14 +30,9 @@ pub enum UrlError {
 }
 
 impl Url {
-    /// The path with the query.
-    pub(super) fn path(&self) -> &str {
-        self.uri.path_and_query().map_or("/", |path| path.as_str())
-    }
-
-    /// The host, with the port unless it is the default.
-    pub(super) fn host_header(&self) -> String {
-        self.uri.authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default()
+    /// Whether posts are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.is_tls
     }
 }
 
@@ -42,7 +40,7 @@ impl Url {
 impl Display for Url {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_tls { "https" } else { "http" };
-        write!(out, "{scheme}://{}/", self.host_header())
+        write!(out, "{scheme}://{}/", self.host_header)
     }
 }
 
@@ -51,7 +49,11 @@ impl FromStr for Url {
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
         let malformed = |what: &dyn Display| UrlError::Malformed(what.to_string());
-        let uri: Uri = text.trim().parse().map_err(|error| malformed(&error))?;
+        let text = text.trim();
+        if !text.contains("://") {
+            return Err(UrlError::Scheme);
+        }
+        let uri: Uri = text.parse().map_err(|error| malformed(&error))?;
         let is_tls = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -65,8 +67,28 @@ impl FromStr for Url {
         if host.is_empty() {
             return Err(malformed(&"no host"));
         }
-        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        Ok(Self { is_tls, host, port, uri })
+        let default = if is_tls { 443 } else { 80 };
+        let port = port(authority.as_str(), authority.host(), default).ok_or_else(|| malformed(&BAD_PORT))?;
+        // A query may follow the host without a path, but no request begins with one.
+        let path = match uri.path_and_query().map_or("/", |path| path.as_str()) {
+            path if path.starts_with('/') => path.to_owned(),
+            query => format!("/{query}"),
+        };
+        let host_header = authority.as_str().to_owned();
+        // Otherwise every post would fail.
+        let request = Request::post(path.as_str()).header(header::HOST, host_header.as_str()).body(());
+        request.map_err(|error| malformed(&error))?;
+        Ok(Self { path, host_header, is_tls, host, port })
+    }
+}
+
+const BAD_PORT: &str = "the port must be 1 to 65535";
+
+/// The port that follows `host`, or the default; `None` if it is none.
+fn port(authority: &str, host: &str, default: u16) -> Option<u16> {
+    match authority.strip_prefix(host)?.strip_prefix(':') {
+        None => Some(default),
+        Some(port) => port.parse().ok().filter(|port| *port > 0),
     }
 }
 
@@ -78,14 +100,34 @@ mod tests {
     fn urls_are_parsed() {
         let url: Url = "https://hooks.example.com/chat?key=1".parse().unwrap();
         assert_eq!((url.is_tls, url.host.as_str(), url.port), (true, "hooks.example.com", 443));
-        assert_eq!((url.path(), url.host_header().as_str()), ("/chat?key=1", "hooks.example.com"));
+        assert_eq!((url.path.as_str(), url.host_header.as_str()), ("/chat?key=1", "hooks.example.com"));
         assert_eq!(url.to_string(), "https://hooks.example.com/", "a key in it stays out of the log");
         let url: Url = "http://[::1]:8080".parse().unwrap();
-        assert_eq!((url.host.as_str(), url.port, url.path()), ("::1", 8080, "/"));
-        assert_eq!(url.host_header(), "[::1]:8080");
+        assert_eq!((url.host.as_str(), url.port, url.path.as_str()), ("::1", 8080, "/"));
+        assert_eq!(url.host_header, "[::1]:8080");
         assert_eq!("https://user:secret@example.com/".parse::<Url>(), Err(UrlError::Credentials));
         assert_eq!("ftp://example.com/".parse::<Url>(), Err(UrlError::Scheme));
-        assert!("example.com/path".parse::<Url>().is_err());
+        for without_scheme in ["example.com/path", "example.com", "/path", ""] {
+            assert_eq!(without_scheme.parse::<Url>(), Err(UrlError::Scheme), "{without_scheme}");
+        }
         assert!("https:///path".parse::<Url>().is_err());
+    }
+
+    #[test]
+    fn a_query_may_follow_the_host() {
+        for (url, path) in [("https://example.com?key=1", "/?key=1"), ("https://example.com", "/")] {
+            assert_eq!(url.parse::<Url>().unwrap().path, path);
+        }
+    }
+
+    /// Taken for the default, events would be posted to whoever has that port.
+    #[test]
+    fn ports_out_of_range_are_refused() {
+        for port in ["70000", "65536", "0", "99999999999", ""] {
+            for host in ["example.com", "[::1]"] {
+                assert!(format!("https://{host}:{port}/").parse::<Url>().is_err(), "{port:?}");
+            }
+        }
+        assert_eq!("http://[::1]:65535/".parse::<Url>().unwrap().port, 65_535);
     }
 }
