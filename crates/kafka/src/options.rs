@@ -7,6 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
 use crate::limits::RECORD_OVERHEAD;
+use crate::producer::Producer;
 use crate::record::Format;
 
 /// Order and completeness depend on these, so they cannot be configured.
@@ -31,6 +32,29 @@ const DEFAULTS: [(&str, &str); 4] = [
     ("socket.keepalive.enable", "true"),
     // Memory for queued messages: enough for a hundred events of each of 64 rooms.
     ("queue.buffering.max.kbytes", "65536"),
+];
+
+/// Set from other options.
+const DERIVED: [&str; 2] = ["bootstrap.servers", "message.max.bytes"];
+
+/// Properties with which events would be lost, or never count as sent.
+const HARMFUL: [&str; 2] = [
+    // Without its transactions, nothing is sent at all.
+    "transactional.id",
+    // Whether events were sent would not be reported.
+    "delivery.report.only.error",
+];
+
+/// Other names of properties that are set here. librdkafka takes the last value of either name, and the order of
+/// properties is random.
+const ALIASES: [(&str, &str); 7] = [
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("request.required.acks", "acks"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("message.send.max.retries", "retries"),
+    ("compression.type", "compression.codec"),
 ];
 
 /// Options of the sink.
@@ -64,6 +88,12 @@ pub enum OptionsError {
     /// Order and completeness depend on this property.
     #[error("{0} is set by parlance, and not to be configured")]
     Fixed(String),
+    /// No event would be sent with it, or count as sent.
+    #[error("{0} is not to be configured: no event would be sent with it, or count as sent")]
+    Harmful(String),
+    /// Another name of a property.
+    #[error("{0} is another name of {1}: use that")]
+    Alias(String, &'static str),
     /// librdkafka does not accept it.
     #[error("{0}")]
     Refused(String),
@@ -95,8 +125,17 @@ impl Options {
     /// What is wrong with them.
     pub fn check(&self) -> Result<(), OptionsError> {
         for name in self.properties.keys() {
-            if FIXED.iter().any(|(fixed, _)| fixed == name) || name == "bootstrap.servers" {
+            let alias = ALIASES.iter().find(|(alias, _)| alias == name).map(|(_, of)| *of);
+            let canonical = alias.unwrap_or(name.as_str());
+            let is_fixed = FIXED.iter().any(|(fixed, _)| *fixed == canonical);
+            if is_fixed || DERIVED.contains(&canonical) {
                 return Err(OptionsError::Fixed(name.clone()));
+            }
+            if HARMFUL.contains(&canonical) {
+                return Err(OptionsError::Harmful(name.clone()));
+            }
+            if let Some(of) = alias {
+                return Err(OptionsError::Alias(name.clone(), of));
             }
             let is_of_tls =
                 ["ssl.", "sasl.", "security.protocol"].iter().any(|start| name.starts_with(start));
@@ -104,7 +143,7 @@ impl Options {
                 return Err(OptionsError::NoTls(name.clone()));
             }
         }
-        self.client().create_native_config().map(drop).map_err(|error| {
+        self.can_be_created().map_err(|error| {
             let reason = match error {
                 KafkaError::ClientConfig(_, reason, name, value) => {
                     // The value may be a password.
@@ -115,6 +154,14 @@ impl Options {
             };
             OptionsError::Refused(reason)
         })
+    }
+
+    /// Creates a producer without brokers: some combinations are refused only then.
+    fn can_be_created(&self) -> Result<(), KafkaError> {
+        let mut config = self.client();
+        config.create_native_config()?;
+        config.remove("bootstrap.servers");
+        Producer::new(config).map(drop)
     }
 
     pub(crate) fn client(&self) -> ClientConfig {

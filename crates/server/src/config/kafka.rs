@@ -137,6 +137,20 @@ mod tests {
         assert!(refused(&format!("{FILE}nmae = 'x'")).contains("nmae"));
         let property = |line: &str| refused(&format!("{FILE}[properties]\n{line}"));
         assert!(property("acks = '1'").contains("acks is set by parlance"));
+        for fixed in [
+            "request.required.acks",
+            "max.in.flight",
+            "delivery.timeout.ms",
+            "metadata.broker.list",
+            "message.max.bytes",
+        ] {
+            assert!(property(&format!("'{fixed}' = '1'")).contains("is set by parlance"), "{fixed}");
+        }
+        for harmful in ["transactional.id", "delivery.report.only.error"] {
+            assert!(property(&format!("'{harmful}' = 'true'")).contains("count as sent"), "{harmful}");
+        }
+        assert!(property("'queue.buffering.max.ms' = '5'").contains("another name of linger.ms"));
+        assert!(property("'retries' = '0'").contains("retries"));
         assert!(property("'lingre.ms' = '5'").contains("lingre.ms"));
         assert!(property("'linger.ms' = 'soon'").contains("linger.ms"));
         assert!(refused(&format!("{FILE}sasl-password-file = 'none'")).contains("cannot read the password"));
