@@ -13,6 +13,8 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use parlance_client::transport::Door;
+use parlance_proto::v1;
 use parlance_tests::{Server, deploy, eventually, free_port, fresh, now, within};
 use ring::hmac;
 use serde_json::Value;
@@ -84,6 +86,14 @@ impl Endpoint {
             }
         }
         seqs
+    }
+
+    /// Epoch and seq of a room's accepted events, as they came.
+    pub(super) fn accepted(&self, room: &str) -> Vec<(u64, u64)> {
+        let accepted = self.shared.accepted.lock().unwrap();
+        let number = |value: &Value| value.as_str().unwrap().parse().unwrap();
+        let of_room = accepted.iter().map(|post| &post["data"]).filter(|event| event["roomId"] == room);
+        of_room.map(|event| (number(&event["epoch"]), number(&event["seq"]))).collect()
     }
 
     pub(super) async fn has_all(&self, room: &str, head: u64) {
@@ -283,38 +293,70 @@ async fn a_new_endpoint_may_begin_with_the_first_event() {
     endpoint.has_all(&room, head).await;
 }
 
-/// The example in Go verifies signatures, drops repeats, and ends with an error at a hole.
+/// The example in Go verifies signatures, drops repeats, and says so at a hole. There are rooms before it starts, it is
+/// restarted, and a room is deleted whose last events it never gets.
 #[tokio::test]
 async fn the_example_in_go_receives_every_event() {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("secret"), SECRET).unwrap();
     let address = format!("127.0.0.1:{}", free_port());
-    let output = std::fs::File::create(dir.path().join("output")).unwrap();
     let mut build = Command::new("go");
     build.args(["build", "-o"]).arg(dir.path().join("webhook"));
     build.arg(deploy().join("../clients/go/events/webhook.go"));
     let built = within("it is built", build.kill_on_drop(true).status()).await.unwrap();
     assert!(built.success(), "make .tools/ready installs Go");
-    let mut example = Command::new(dir.path().join("webhook"));
-    example.arg(&address).arg(dir.path().join("secret")).stdout(output).kill_on_drop(true);
-    let mut child = example.spawn().unwrap();
+    let example = || {
+        let append = || {
+            let mut options = std::fs::OpenOptions::new();
+            options.create(true).append(true).open(dir.path().join("output")).unwrap()
+        };
+        let mut example = Command::new(dir.path().join("webhook"));
+        example.arg(&address).arg(dir.path().join("secret")).arg(dir.path().join("seen"));
+        example.stdout(append()).stderr(append()).kill_on_drop(true).spawn().unwrap()
+    };
+    let output = || std::fs::read_to_string(dir.path().join("output")).unwrap();
+    let has = async |room: &str, seq: u64| {
+        let (of_room, last) = (format!("{room}:"), format!(":{seq} "));
+        let is_last = |line: &str| line.starts_with(&of_room) && line.contains(&last);
+        eventually("it has all events", async || output().lines().any(is_last).then_some(())).await;
+    };
+    let mut server = Server::start_with(&["--user-rate", "0"]).await;
+    let alice = server.person(&fresh("alice")).await;
+    let (room, deleted) = (alice.group(&[]).await, alice.group(&[]).await);
+    alice.say(&room, "before it starts").await;
     let text =
         format!("[[webhook]]\nname = 'go'\nurl = 'http://{address}/'\nsecret-file = 'secret'\n{PRIVATE}\n");
     std::fs::write(dir.path().join("webhooks.toml"), text).unwrap();
     let webhooks = dir.path().join("webhooks.toml");
-    let mut server =
-        Server::start_with(&["--user-rate", "0", "--webhooks", webhooks.to_str().unwrap()]).await;
-    let alice = server.person(&fresh("alice")).await;
-    let room = alice.group(&[]).await;
-    alice.say(&room, "before").await;
+    server.restart_with(&["--user-rate", "0", "--webhooks", webhooks.to_str().unwrap()]).await;
+    let mut child = example();
+    has(&deleted, alice.say(&deleted, "hello").await).await;
+    has(&room, alice.say(&room, "before").await).await;
     server.kill().await;
     server.start_again().await;
-    let head = alice.say(&room, "after").await;
-    let (of_room, last) = (format!("{room}:"), format!(":{head} "));
-    eventually("it has all events", async || {
-        let seen = std::fs::read_to_string(dir.path().join("output")).unwrap();
-        seen.lines().any(|line| line.starts_with(&of_room) && line.contains(&last)).then_some(())
+    child.kill().await.unwrap();
+    let mut child = example();
+    has(&room, alice.say(&room, "after").await).await;
+    said(&server, &["pause", "go"]).await;
+    alice.say(&deleted, "it never gets this").await;
+    let delete =
+        v1::DeleteRoomRequest { room_id: deleted.clone(), request_id: fresh("delete"), ..Default::default() };
+    alice.connect(Door::Grpc).await.call(delete).await.unwrap();
+    said(&server, &["resume", "go"]).await;
+    eventually("it has the deletion", async || {
+        let of_room = format!("{deleted}:");
+        let is_deletion =
+            |line: &str| line.starts_with(&of_room) && line.contains(r#"{"type":"parlance.room.deleted.v1""#);
+        output().lines().any(is_deletion).then_some(())
     })
     .await;
-    assert!(child.try_wait().unwrap().is_none(), "it found a hole");
+    has(&room, alice.say(&room, "at last").await).await;
+    assert!(!output().contains("missing: "), "it found a hole: {}", output());
+    assert!(child.try_wait().unwrap().is_none(), "it has ended");
+    let mut ids: Vec<String> =
+        output().lines().filter_map(|line| line.split(' ').next().map(str::to_owned)).collect();
+    let all = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "an event was handled twice");
 }
