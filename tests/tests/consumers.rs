@@ -2,7 +2,7 @@
 //! feed.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use parlance_tests::{Http, Server, eventually, fresh, parlance, within};
 use tokio::process::Command;
@@ -175,6 +175,71 @@ async fn all_parked_rooms_are_retried_together_also_after_a_restart() {
     eventually("none is parked", async || (parked(&server).await == 0).then_some(())).await;
 }
 
+/// The refused event is of a history that is no more: nobody has to retry it.
+#[tokio::test]
+async fn a_restored_room_is_posted_from_its_first_event_also_if_it_was_parked() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (mut server, _dir) = server(&[&endpoint], PRIVATE).await;
+    let alice = server.person(&fresh("alice")).await;
+    let done = alice.group(&[]).await;
+    let head = alice.say(&done, "hello").await;
+    endpoint.has_all(&done, head).await;
+    endpoint.set(Mode::Answer(422));
+    let parked = alice.group(&[]).await;
+    let last = alice.say(&parked, "hello").await;
+    eventually("it is parked", async || {
+        said(&server, &["parked", "hook-0"]).await.contains(&parked).then_some(())
+    })
+    .await;
+    server.stop().await;
+    endpoint.set(Mode::Accept);
+    let mut restored = Command::new(parlance());
+    restored.args(["restored", "--data-dir"]).arg(server.data());
+    assert!(within("it ends", restored.status()).await.unwrap().success());
+    server.start_again().await;
+    endpoint.has_all(&parked, last).await;
+    eventually("the other one is posted again", async || {
+        let posted = |seq| endpoint.accepted(&done).iter().any(|key| key.0 > 1 && key.1 == seq);
+        (1..=head).all(posted).then_some(())
+    })
+    .await;
+    eventually("no room is parked", async || {
+        (said(&server, &["parked", "hook-0"]).await.lines().count() == 1).then_some(())
+    })
+    .await;
+}
+
+/// Like `head`: the end of a pipe is no fault of the command.
+#[tokio::test]
+async fn a_reader_that_has_enough_is_no_error() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (server, _dir) = server(&[&endpoint], PRIVATE).await;
+    for arguments in [&["list"][..], &["parked", "hook-0"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(parlance());
+        command.arg("consumers").args(arguments).args(["--admin", &server.admin()]);
+        command.stdout(writer).stderr(Stdio::piped()).kill_on_drop(true);
+        let child = command.spawn().unwrap();
+        let output = within("the command ends", child.wait_with_output()).await.unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_whose_name_is_in_use_keeps_no_server_from_starting() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (mut server, dir) = server(&[&endpoint], PRIVATE).await;
+    let kafka = dir.path().join("kafka.toml");
+    let text = "brokers = '127.0.0.1:1'\ntopic = 'events'\npartitions = 1\nname = 'hook-0'\n";
+    std::fs::write(&kafka, text).unwrap();
+    server.restart_with(&["--kafka", kafka.to_str().unwrap()]).await;
+    assert!(server.output().contains("consumer does not start"), "{}", server.output());
+    assert_eq!(state(&server).await, "not-here");
+    let listed = said(&server, &["list"]).await;
+    assert!(listed.contains("the consumer hook-0 is webhook: give the new one another name"), "{listed}");
+}
+
 #[tokio::test]
 async fn impossible_commands_are_refused_with_reason() {
     let endpoint = Endpoint::start(Mode::Accept).await;
@@ -197,5 +262,8 @@ async fn impossible_commands_are_refused_with_reason() {
     assert_eq!(page.status, 403);
     let form = admin.call(http::Method::POST, "/consumers/hook-0").header("content-type", "text/plain");
     assert_eq!(form.body(r#"{"do":"pause"}"#).send().await.unwrap().status, 415);
+    let resume = admin.call(http::Method::POST, "/consumers/hook-0");
+    let resume = resume.header("content-type", "Application/JSON; charset=utf-8").body(r#"{"do":"resume"}"#);
+    assert_eq!(resume.send().await.unwrap().status, 200);
     assert_eq!(state(&server).await, "running");
 }

@@ -133,6 +133,9 @@ pub enum Error {
     /// The user has this many sessions on this node.
     #[error("has {0} sessions already")]
     TooManySessions(u32),
+    /// The user has this many streams of events on this node.
+    #[error("has {0} streams of events already")]
+    TooManyEventStreams(u32),
     /// Too many frames that could not be carried out.
     #[error("too many bad frames")]
     Abusive,
@@ -259,9 +262,11 @@ impl From<Error> for Failure {
             Error::TooManyInvitations { user, most } => {
                 failure(ResourceExhausted, "too_many_invitations").with("user_id", user).with("limit", most)
             }
-            Error::TooManySessions(most) => failure(ResourceExhausted, "too_many_sessions")
-                .with("limit", most)
-                .retry_after(SESSIONS_AGAIN),
+            Error::TooManySessions(most) | Error::TooManyEventStreams(most) => {
+                failure(ResourceExhausted, "too_many_sessions")
+                    .with("limit", most)
+                    .retry_after(SESSIONS_AGAIN)
+            }
             Error::Abusive => failure(ResourceExhausted, "too_many_bad_frames"),
             Error::Draining => failure(Unavailable, "draining").retry_after(DRAINING_AGAIN),
             Error::Timeout => failure(DeadlineExceeded, "operation_timeout"),

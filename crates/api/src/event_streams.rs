@@ -18,7 +18,7 @@ impl EventStreams {
         let mut open = self.open_streams();
         let count = open.entry(user.clone()).or_insert(0);
         if *count >= EVENT_STREAMS {
-            return Err(Error::TooManySessions(EVENT_STREAMS));
+            return Err(Error::TooManyEventStreams(EVENT_STREAMS));
         }
         *count += 1;
         Ok(Place { streams: self.clone(), user: user.clone() })

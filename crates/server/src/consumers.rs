@@ -10,11 +10,11 @@ use parlance_core::Clock;
 use parlance_store::StoreError;
 use parlance_store::consumers::{ConsumerName, ConsumerTable, LeaseTable, Removed};
 use parlance_store::feed::ChangeFeed;
-use parlance_stream::consumer::OnRefused;
+use parlance_stream::consumer::{Error, OnRefused};
 use parlance_stream::leased::{LeaseTimes, Leased, Leasing, NotFree, Reader, while_free};
 use parlance_stream::log::Log;
 use parlance_stream::sink::EventSink;
-use parlance_stream::webhook::Webhook;
+use parlance_stream::webhook::{Reach, Webhook};
 use parlance_stream::{Consumer, Options, Parts};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,11 @@ enum Running {
     Always(Arc<Consumer>),
     /// Set while this process holds the lease.
     Leased(Leased),
+    /// It cannot run before an operator has done something.
+    Never {
+        name: ConsumerName,
+        why: Error,
+    },
 }
 
 /// The configured consumers.
@@ -66,6 +71,9 @@ pub(crate) fn planned(
 fn webhook(endpoint: Endpoint, clock: &Arc<dyn Clock>) -> Planned {
     let Endpoint { name, url, secrets, reach, start, content, skip_refused } = endpoint;
     let shown = url.to_string();
+    if !url.is_encrypted() && reach == Reach::Public {
+        tracing::warn!(consumer = %name, to = shown, "events are posted over the internet without encryption: use https");
+    }
     // The target only names the kind of sink, so a consumer whose URL changes resumes at its position.
     let options = Options {
         start,
@@ -141,8 +149,20 @@ impl Consumers {
                 tracing::info!(consumer = %name, to = shown, "consumer started; waiting for its lease");
                 continue;
             }
-            let consumer = Box::pin(Consumer::start(parts, options, end.clone())).await;
-            let consumer = consumer.with_context(|| format!("consumer {:?}", name.as_str()))?;
+            let consumer = match Box::pin(Consumer::start(parts, options, end.clone())).await {
+                Ok(consumer) => consumer,
+                // Its row: neither clients nor other consumers depend on that.
+                Err(why @ (Error::NameInUse { .. } | Error::Store(StoreError::Damaged(_)))) => {
+                    tracing::error!(consumer = %name, %why, "consumer does not start");
+                    if matches!(why, Error::NameInUse { .. }) {
+                        metrics::gauge!("parlance_consumer_name_in_use", "consumer" => name.to_string())
+                            .set(1.0);
+                    }
+                    running.push(Running::Never { name, why });
+                    continue;
+                }
+                Err(error) => return Err(error).context(format!("consumer {:?}", name.as_str())),
+            };
             running.push(Running::Always(Arc::new(consumer)));
             tracing::info!(consumer = %name, to = shown, "delivering the events of all rooms");
         }
@@ -172,6 +192,7 @@ impl Consumers {
         self.running.iter().find_map(|running| match running {
             Running::Always(consumer) => (consumer.name().as_str() == name).then(|| consumer.clone()),
             Running::Leased(leased) => leased.running().filter(|_| leased.name().as_str() == name),
+            Running::Never { .. } => None,
         })
     }
 
@@ -180,13 +201,15 @@ impl Consumers {
         self.running.iter().any(|running| match running {
             Running::Always(consumer) => consumer.name().as_str() == name,
             Running::Leased(leased) => leased.name().as_str() == name,
+            Running::Never { name: never, .. } => never.as_str() == name,
         })
     }
 
-    /// Why this process may not run a consumer: its name is in use for another target.
-    pub(crate) fn name_in_use(&self, name: &str) -> Option<parlance_stream::consumer::Error> {
+    /// Why this process may not run a consumer, such as that its name is in use for another target.
+    pub(crate) fn name_in_use(&self, name: &str) -> Option<Error> {
         self.running.iter().find_map(|running| match running {
             Running::Leased(leased) if leased.name().as_str() == name => leased.name_in_use(),
+            Running::Never { name: never, why } if never.as_str() == name => Some(why.clone()),
             _ => None,
         })
     }
@@ -199,6 +222,7 @@ impl Consumers {
                 match running {
                     Running::Always(consumer) => consumer.ended().await,
                     Running::Leased(leased) => leased.ended().await,
+                    Running::Never { .. } => {}
                 }
             }
             if let Some(reader) = &self.reader {

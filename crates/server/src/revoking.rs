@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::admin::consumers::is_json;
 use crate::limits::{
     CHANGES_KEPT, ISSUED_AHEAD, MAX_GRACE, MAX_REVOCATION_ORDER, REVOCATIONS_LOOK_EVERY, REVOCATIONS_PAGE,
     REVOCATIONS_TRIMMED_EVERY,
@@ -265,9 +266,8 @@ pub(crate) fn routes(revoking: Arc<Revoking>) -> Router {
 }
 
 async fn revoke(State(revoking): State<Arc<Revoking>>, headers: HeaderMap, body: Bytes) -> Response {
-    let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes()).unwrap_or_default();
     // Other content types a web page in an operator's browser can post without a preflight request.
-    if kind != b"application/json" || headers.contains_key(header::ORIGIN) {
+    if !is_json(&headers) || headers.contains_key(header::ORIGIN) {
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "want application/json, and not of a page\n")
             .into_response();
     }

@@ -247,8 +247,8 @@ async fn steer(
     body: Bytes,
 ) -> Response {
     // HTML forms cannot send this content type.
-    if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
-        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type: application/json is missing");
+    if !is_json(&headers) {
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content-type must be application/json");
     }
     let wish = match serde_json::from_slice::<Wish>(&body) {
         Ok(wish) => wish,
@@ -275,6 +275,13 @@ async fn steer(
         Err(error @ Error::NotParked(_)) => refuse(StatusCode::CONFLICT, &error.to_string()),
         Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
+}
+
+/// Whether a body is declared as JSON, with or without parameters such as a charset.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("application/json")
 }
 
 async fn remove(consumers: &Consumers, name: &str) -> Response {

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::remote::{LOCAL, Remote};
+use super::say;
 use crate::limits::{CHAT_HISTORY, CHAT_LAST_WORDS, CHAT_ROOMS_PAGE, TYPED_LINES};
 
 #[derive(Args)]
@@ -293,17 +294,19 @@ impl Shown {
         let at = event.at.as_ref().map_or(0, |at| at.seconds).rem_euclid(24 * 3600);
         let time = format!("{:02}:{:02}", at / 3600, at / 60 % 60);
         let who = &event.actor_id;
-        match &event.body {
-            Some(Body::Message(message)) if message.deleted => println!("{time} {who}: (deleted)"),
-            Some(Body::Message(message)) => println!("{time} {who}: {}", printable(&message.text)),
+        let said = match &event.body {
+            Some(Body::Message(message)) if message.deleted => say!("{time} {who}: (deleted)"),
+            Some(Body::Message(message)) => say!("{time} {who}: {}", printable(&message.text)),
             Some(Body::MessageEdited(edited)) => {
-                println!("{time} {who} corrected #{}: {}", edited.target_seq, printable(&edited.text));
+                say!("{time} {who} corrected #{}: {}", edited.target_seq, printable(&edited.text))
             }
-            Some(Body::MessageDeleted(deleted)) => println!("{time} {who} deleted #{}", deleted.target_seq),
-            Some(Body::MemberAdded(added)) => println!("{time} * {} is here now", added.user_id),
-            Some(Body::MemberRemoved(removed)) => println!("{time} * {} has gone", removed.user_id),
-            _ => {}
-        }
+            Some(Body::MessageDeleted(deleted)) => say!("{time} {who} deleted #{}", deleted.target_seq),
+            Some(Body::MemberAdded(added)) => say!("{time} * {} is here now", added.user_id),
+            Some(Body::MemberRemoved(removed)) => say!("{time} * {} has gone", removed.user_id),
+            _ => Ok(()),
+        };
+        // Whoever reads it no more may still type.
+        drop(said);
     }
 }
 

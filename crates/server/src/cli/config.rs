@@ -1,3 +1,5 @@
+use std::io::Write as _;
+
 use clap::{Args, Subcommand};
 
 use super::serve;
@@ -20,6 +22,6 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.into_config()?;
     serve::log_filter(&config)?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(config.check())?;
-    print!("{}", config.effective());
+    write!(std::io::stdout(), "{}", config.effective())?;
     Ok(())
 }

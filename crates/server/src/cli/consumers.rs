@@ -9,6 +9,7 @@ use http::{Method, Request, header};
 use parlance_api::identity::http::exchange;
 use serde::de::DeserializeOwned;
 
+use super::say;
 use crate::admin::consumers::{Listed, ParkedRooms, RemovedConsumer, Wish};
 use crate::config::address;
 use crate::limits::{CONSUMERS_ANSWER, CONSUMERS_WITHIN};
@@ -83,24 +84,22 @@ async fn act(admin: SocketAddr, action: Action) -> anyhow::Result<()> {
 async fn remove(admin: SocketAddr, name: &str) -> anyhow::Result<()> {
     let (path, body) = (format!("/consumers/{}", escaped(name)), serde_json::to_vec(&Wish::Remove {})?);
     let RemovedConsumer { rooms, pending, parked } = call(admin, Method::POST, &path, body).await?;
-    println!("removed {name}: its position, and how far it was in {rooms} rooms");
+    say!("removed {name}: its position, and how far it was in {rooms} rooms")?;
     if pending > 0 {
-        println!(
-            "lost: that {pending} of these rooms had events that it did not get, {parked} of them parked"
-        );
+        say!("lost: that {pending} of these rooms had events that it did not get, {parked} of them parked")?;
     }
-    println!("the events are still in their rooms; a new consumer gets them with start = \"beginning\"");
+    say!("the events are still in their rooms; a new consumer gets them with start = \"beginning\"")?;
     Ok(())
 }
 
 async fn list(admin: SocketAddr) -> anyhow::Result<()> {
     let listed: Vec<Listed> = call(admin, Method::GET, "/consumers", Vec::new()).await?;
     let [name, target, state, rooms, lag, parked] = ["NAME", "TARGET", "STATE", "ROOMS", "LAG", "PARKED"];
-    println!("{name:<24} {target:<10} {state:<14} {rooms:>8} {lag:>10} {parked:>8}  WHY");
+    say!("{name:<24} {target:<10} {state:<14} {rooms:>8} {lag:>10} {parked:>8}  WHY")?;
     for listed in listed {
         let state = state_of(&listed);
         let Listed { name, target, rooms, lag_seconds, parked, why, .. } = listed;
-        println!("{name:<24} {target:<10} {state:<14} {rooms:>8} {lag_seconds:>9.1}s {parked:>8}  {why}");
+        say!("{name:<24} {target:<10} {state:<14} {rooms:>8} {lag_seconds:>9.1}s {parked:>8}  {why}")?;
     }
     Ok(())
 }
@@ -121,13 +120,13 @@ fn state_of(listed: &Listed) -> &'static str {
 async fn parked(admin: SocketAddr, name: &str) -> anyhow::Result<()> {
     let path = format!("/consumers/{}/parked", escaped(name));
     let mut after = None;
-    println!("{:<40} {:<48} REASON", "ROOM", "EVENT");
+    say!("{:<40} {:<48} REASON", "ROOM", "EVENT")?;
     loop {
         let from = after.map(|room: String| format!("{path}/{}", escaped(&room)));
         let page: ParkedRooms =
             call(admin, Method::GET, from.as_deref().unwrap_or(&path), Vec::new()).await?;
         for room in page.rooms {
-            println!("{:<40} {:<48} {}", room.room, room.event, room.reason);
+            say!("{:<40} {:<48} {}", room.room, room.event, room.reason)?;
         }
         after = page.next;
         if after.is_none() {

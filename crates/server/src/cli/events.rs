@@ -1,8 +1,8 @@
 //! Prints events like other services receive them.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use parlance_proto::events::v1::event_service_client::EventServiceClient;
 use parlance_proto::events::v1::{StreamEventsRequest, StreamStart};
@@ -27,15 +27,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match runtime.block_on(print(arguments)) {
-        // Whoever reads the output has enough of it, like `head`.
-        Err(error) if is_broken_pipe(&error) => Ok(()),
-        ended => ended,
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    runtime.block_on(print(arguments))
 }
 
 async fn print(arguments: Arguments) -> anyhow::Result<()> {
@@ -55,6 +47,10 @@ async fn print(arguments: Arguments) -> anyhow::Result<()> {
         // Another server, or this one, continues after the last cursor.
         failures = if cursor == had { failures + 1 } else { 1 };
         match ended {
+            // The message of the server names a field of the API.
+            Some(status) if !cursor.is_empty() && status.code() == Code::OutOfRange => {
+                bail!("the store was restored, or what follows is no longer kept: read all with --beginning");
+            }
             Some(status) if !is_passing(&status) || failures > RECONNECTS => {
                 return Err(status.into());
             }

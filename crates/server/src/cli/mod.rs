@@ -18,6 +18,7 @@ mod tables;
 mod token;
 mod watchdog;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::builder::Resettable;
@@ -70,6 +71,7 @@ pub fn main(seams: Seams) -> ExitCode {
     }
     let matches = without_empty_variables(Cli::command()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let is_server = matches!(cli.command, Command::Serve(_));
     let result = match cli.command {
         Command::Serve(arguments) => serve::run(*arguments, seams),
         Command::Config(arguments) => config::run(arguments),
@@ -83,6 +85,8 @@ pub fn main(seams: Seams) -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the output has enough of it, like `head`.
+        Err(error) if !is_server && is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE
@@ -110,6 +114,16 @@ enum Command {
     Events(events::Arguments),
     /// Chat in the terminal: join a room, see its history, talk
     Chat(chat::Arguments),
+}
+
+/// Prints a line to the standard output. `println!` panics when nobody reads it any more.
+macro_rules! say {
+    ($($text:tt)*) => { std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*))) };
+}
+use say;
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn warn(message: &str) {

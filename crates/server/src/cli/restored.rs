@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use super::say;
 use crate::config::TABLE_PREFIX;
 use crate::features::require_cluster;
 use anyhow::Context;
@@ -47,6 +48,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             super::tables::restored(&arguments.table_prefix)?
         }
     };
-    println!("the epoch is {epoch} now: clients discard their state and reload");
+    say!("the epoch is {epoch} now: clients discard their state and reload")?;
     Ok(())
 }

@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::net::SocketAddr;
 
 use anyhow::{Context, ensure};
@@ -63,6 +64,6 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         .with_context(|| format!("cannot ask the node at {admin}"))?;
     let answer = String::from_utf8_lossy(&answer);
     ensure!(status.is_success(), "the node refuses: {}", answer.trim());
-    print!("{answer}");
+    write!(std::io::stdout(), "{answer}")?;
     Ok(())
 }

@@ -93,7 +93,7 @@ async fn serve(config: &Config, seams: Seams) -> anyhow::Result<()> {
         reason = server.failed() => Some(reason),
     };
     if failed.is_none() {
-        tracing::info!("draining; signal again to stop immediately");
+        tracing::info!("draining; interrupt (SIGINT, Ctrl-C) to stop immediately");
     }
     tokio::select! {
         () = server.stop() => {}

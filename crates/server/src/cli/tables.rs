@@ -1,3 +1,4 @@
+use super::say;
 use crate::clock_error;
 use crate::config::TABLE_PREFIX;
 use anyhow::{Context, ensure};
@@ -50,20 +51,22 @@ async fn ask(arguments: &Arguments) -> anyhow::Result<()> {
     if let Command::Create { deletion_protection, tags } = &arguments.command {
         let options = TableOptions { deletion_protection: *deletion_protection, tags: tags.clone() };
         let report = store.create_tables(&options).await.context("cannot create the tables")?;
-        report.notes.iter().for_each(|note| println!("{note}"));
+        report.notes.iter().try_for_each(|note| say!("{note}"))?;
     }
     // Also after creating: existing tables may have other settings.
     let report = store.check_tables().await.context("cannot check the tables")?;
     if matches!(arguments.command, Command::Check) {
-        report.notes.iter().for_each(|note| println!("{note}"));
+        report.notes.iter().try_for_each(|note| say!("{note}"))?;
     }
-    report.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+    report.warnings.iter().try_for_each(|warning| say!("warning: {warning}"))?;
     if let Some(why) = clock_error(&clock) {
-        println!("warning: the clock of this machine is {why}");
+        say!("warning: the clock of this machine is {why}")?;
     }
-    report.problems.iter().for_each(|problem| println!("problem: {problem}"));
+    // Unusable tables are an error even if nobody reads why.
+    let said = report.problems.iter().try_for_each(|problem| say!("problem: {problem}"));
     ensure!(report.problems.is_empty(), "the tables are not usable");
-    println!("the tables are ready");
+    said?;
+    say!("the tables are ready")?;
     Ok(())
 }
 

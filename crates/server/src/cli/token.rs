@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::say;
 use crate::existing_local_key;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -45,6 +46,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Scope::Admin) => "admin",
     };
     let token = auth.mint_with_scope(&user, scope, lifetime, SystemClock.now());
-    println!("{}", token.context("cannot sign")?);
+    say!("{}", token.context("cannot sign")?)?;
     Ok(())
 }
