@@ -4,7 +4,7 @@
 
 use std::process::{Output, Stdio};
 
-use parlance_faults::{Authority, Certificate, exchange_by_tls};
+use parlance_faults::{Authority, Certificate, TlsClient, exchange_by_tls};
 use parlance_tests::{Launch, Server, eventually, parlance, within};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -141,6 +141,26 @@ async fn status(server: &Server, trusted: &Certificate, own: Option<&Certificate
     let request = b"GET /v1/users/me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let answer = within("an answer", exchange_by_tls(&server.address(), trusted, own, request)).await.ok()?;
     String::from_utf8_lossy(&answer).split(' ').nth(1).map(ToOwned::to_owned)
+}
+
+/// A resumed session would not show the client's certificate again, which may have expired meanwhile.
+#[tokio::test]
+async fn sessions_are_resumed_where_no_certificate_is_asked_for() {
+    let (certificate, authority) = (Certificate::new().unwrap(), Authority::new().unwrap());
+    let (path, key, clients) = (certificate.path(), certificate.key(), authority.path());
+    let options = ["--tls-certificate", path.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    let client_ca = ["--tls-client-ca", clients.to_str().unwrap()];
+    let own = authority.issue().unwrap();
+    let request = b"GET /v1/users/me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    for (more, expected) in [(&[][..], [false, true]), (&client_ca, [false, false])] {
+        let server = Server::start_with(&[&options[..], more].concat()).await;
+        let client = TlsClient::new(&certificate, Some(&own)).unwrap();
+        for is_resumed in expected {
+            let exchanged = within("an answer", client.exchange(&server.address(), request)).await.unwrap();
+            assert!(exchanged.0.starts_with(b"HTTP/1.1 401"), "{more:?}");
+            assert_eq!(exchanged.1, is_resumed, "{more:?}");
+        }
+    }
 }
 
 #[tokio::test]

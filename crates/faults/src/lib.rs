@@ -19,4 +19,4 @@ pub use certificate::Certificate;
 pub use store::ControlledStore;
 pub use tcp::TcpProxy;
 pub use tls::TlsProxy;
-pub use tls_client::exchange_by_tls;
+pub use tls_client::{TlsClient, exchange_by_tls};

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::{Accept, TlsAcceptor};
 use tokio_util::sync::CancellationToken;
@@ -113,6 +113,11 @@ impl Pem {
         };
         let mut config = own().with_context(|| named(files))?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+        if self.client_ca.is_some() {
+            // A resumed session is not asked for its certificate again, which may have expired since.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         Ok(config)
     }
 }
