@@ -214,8 +214,15 @@ async fn a_proxy_that_forwards_bytes_names_its_clients() {
     assert_eq!(sent("127.0.0.2", b"").await, "");
     assert_eq!(sent("127.0.0.1", b"").await, "200");
     assert_ne!(sent("127.0.0.1", b"PROXY TCP4 198.51.100.9 127.0.0.1 5000 80\r\n").await, "200");
+    // A client whose address is a proxy's is none, and names nobody else.
+    let forging = request.replacen("Host: a\r\n", "Host: a\r\nX-Forwarded-For: 203.0.113.9\r\n", 1);
+    let header = "PROXY TCP4 127.0.0.2 127.0.0.1 5000 80\r\n";
+    let answer = exchange("127.0.0.2", &server.address(), format!("{header}{forging}").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let output = server.output();
-    for (client, expected) in [("198.51.100.7", true), ("198.51.100.8", true), ("198.51.100.9", false)] {
+    let named =
+        [("198.51.100.7", true), ("198.51.100.8", true), ("198.51.100.9", false), ("203.0.113.9", false)];
+    for (client, expected) in named {
         assert_eq!(output.contains(client), expected, "{client} in the audit log:\n{output}");
     }
 }

@@ -148,6 +148,14 @@ impl Ledger {
             let (ledger, held) = (self.clone(), None);
             return Ok(Place { ledger, address: None, held, is_anonymous: Mutex::new(false) });
         }
+        self.connect_client(address)
+    }
+
+    /// Admits a connection that a proxy forwards for the client at `address`, who is no proxy, whatever the address.
+    ///
+    /// # Errors
+    /// The address has reached a limit.
+    pub fn connect_client(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refused> {
         let address = counted_as(address);
         let mut addresses = self.lock();
         let counted = addresses.entry(address).or_default();
@@ -201,7 +209,7 @@ pub fn counted_as(address: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub struct Place {
     ledger: Arc<Ledger>,
-    /// `None` if the address is not counted.
+    /// `None` for one of the operator's proxies: it is not counted.
     address: Option<IpAddr>,
     /// Bytes held for the address.
     held: Option<Arc<AtomicUsize>>,
@@ -225,6 +233,10 @@ impl Place {
 
     pub(crate) fn held(&self) -> Option<&Arc<AtomicUsize>> {
         self.held.as_ref()
+    }
+
+    pub(crate) fn is_of_proxy(&self) -> bool {
+        self.address.is_none()
     }
 }
 

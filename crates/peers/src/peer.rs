@@ -49,6 +49,9 @@ impl Peer {
 
     /// The client's address: as named by proxies in front of it, if they are the operator's.
     pub fn client(&self, headers: &HeaderMap) -> IpAddr {
+        if !self.is_proxy() {
+            return self.address;
+        }
         client_address(self.address, headers, self.ledger().proxies())
     }
 
@@ -104,7 +107,7 @@ impl Peer {
 
     /// Whether it is one of the operator's proxies: one client's behaviour must not be charged to the others.
     pub fn is_proxy(&self) -> bool {
-        self.ledger().proxies().contains(self.address)
+        self.place.is_of_proxy()
     }
 
     /// How long the peer may read nothing of what waits for it. Short if it holds more than its share while its user, its
@@ -160,6 +163,20 @@ mod tests {
         assert_eq!((&first[..], ledger.held()), (&b"an"[..], 9));
         drop(first);
         assert_eq!((peer.held().bytes(), ledger.held()), (0, 0));
+    }
+
+    #[test]
+    fn a_client_of_a_proxy_is_no_proxy() {
+        let ledger = Ledger::new(Limits::production(8), Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]));
+        let address = "10.9.9.9".parse().unwrap();
+        let proxy = Peer::new(address, ledger.connect(address).unwrap());
+        let client = Peer::new(address, ledger.connect_client(address).unwrap());
+        let mut headers = HeaderMap::new();
+        headers.append(FORWARDED_FOR, "198.51.100.7".parse().unwrap());
+        assert_eq!((proxy.is_proxy(), client.is_proxy()), (true, false));
+        assert_eq!(proxy.client(&headers), "198.51.100.7".parse::<IpAddr>().unwrap());
+        assert_eq!(client.client(&headers), address);
+        assert_eq!((client.answers().is_some(), ledger.anonymous()), (true, 1));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use hyper::server::conn::http1::Builder as Http1;
 use hyper_util::rt::TokioTimer;
 use parlance_cluster::Departure;
 use parlance_http2::{Connection, Opened, Trust, Version};
-use parlance_peers::{Ledger, Peer};
+use parlance_peers::{Ledger, Peer, Place, Refused};
 use parlance_runtime::rate::Bucket;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -91,7 +91,7 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
         // Who is at the other end of a proxy, it says first.
         let direct = !proxy_protocol || !ledger.proxies().contains(address.ip());
         let peer = match direct {
-            true => match admitted(&ledger, address.ip()) {
+            true => match admitted(address.ip(), ledger.connect(address.ip())) {
                 Some(peer) => Some(peer),
                 None => continue,
             },
@@ -176,9 +176,9 @@ async fn reopen(
     shutdown.run_until_cancelled(opened).await
 }
 
-/// Counts a connection from `address`. `None` if it has too many.
-fn admitted(ledger: &Arc<Ledger>, address: IpAddr) -> Option<Arc<Peer>> {
-    match ledger.connect(address) {
+/// The peer at `address`. `None` if it has too many connections.
+fn admitted(address: IpAddr, counted: Result<Place, Refused>) -> Option<Arc<Peer>> {
+    match counted {
         Ok(counted) => Some(Peer::new(address, counted)),
         Err(refused) => {
             tracing::debug!(%address, ?refused, "too many connections of one address");
@@ -194,7 +194,9 @@ async fn introduced(
     ledger: &Arc<Ledger>,
 ) -> Option<(TcpStream, Arc<Peer>)> {
     match timeout(HEADER_TIMEOUT, proxy_header::read(&mut stream)).await {
-        Ok(Ok(client)) => Some((stream, admitted(ledger, client.unwrap_or(address))?)),
+        // An address of the client's own network may be one of the proxies', but does not make it one.
+        Ok(Ok(Some(client))) => Some((stream, admitted(client, ledger.connect_client(client))?)),
+        Ok(Ok(None)) => Some((stream, admitted(address, ledger.connect(address))?)),
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "no valid header of the PROXY protocol");
             None
