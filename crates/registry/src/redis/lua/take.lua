@@ -5,15 +5,18 @@
 local each, ahead, permits = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local full = redis.pcall('GET', KEYS[1])
--- A key that somebody else has put there limits nobody.
-full = type(full) == 'string' and tonumber(full) or now
+local stored = redis.pcall('GET', KEYS[1])
+-- What somebody else has put there limits nobody: digits alone, since `inf`, `nan` and `0x7f` are numbers, too.
+local is_ours = type(stored) == 'string' and #stored < 18 and string.find(stored, '^%d+$')
+local known = is_ours and tonumber(stored) or now
 -- The clock of Redis may have been set back: no more is used than the whole burst.
-full = math.min(math.max(full, now), now + ahead + each)
+local full = math.min(math.max(known, now), now + ahead + each)
 local wait = full + (permits - 1) * each - ahead - now
-if wait > 0 then
+if wait <= 0 then
+  full = full + permits * each
+elseif full == known then
   return string.format('%.0f', wait)
 end
-full = full + permits * each
+-- Also when it refuses: else it would, until the clock has caught up.
 redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.max(1, math.ceil((full - now) / 1000)))
-return '0'
+return string.format('%.0f', math.max(0, wait))
