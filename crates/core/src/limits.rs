@@ -13,6 +13,9 @@ pub const MAX_ID_BYTES: usize = 64;
 /// Largest display name or room title, bytes.
 pub const MAX_NAME_BYTES: usize = 256;
 
+/// How many times as long a character of a name may become by folding: keys of stores have 1 KiB at most.
+pub(crate) const FOLDED_GROWTH: usize = 3;
+
 /// Largest room topic, bytes.
 pub const MAX_TOPIC_BYTES: usize = 1024;
 

@@ -104,6 +104,6 @@ fn place_of(token: &str) -> Result<Option<NamePlace>, Error> {
     parse::page_token(token, |token| {
         let (user, name) = token.split_once(TOKEN_SPACE).ok_or(())?;
         let user = UserId::parse(user).map_err(drop)?;
-        Ok::<_, ()>(NamePlace { name: FoldedName::of(name), user })
+        Ok::<_, ()>(NamePlace { name: FoldedName::stored(name), user })
     })
 }

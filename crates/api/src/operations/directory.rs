@@ -54,5 +54,5 @@ fn entry(room: &ListedRoom) -> v1::DirectoryEntry {
 
 fn place_of(token: &str) -> Result<TitlePlace, ()> {
     let (room, title) = token.split_once(TOKEN_SPACE).ok_or(())?;
-    Ok(TitlePlace { title: FoldedName::of(title), room: RoomId::parse(room).map_err(drop)? })
+    Ok(TitlePlace { title: FoldedName::stored(title), room: RoomId::parse(room).map_err(drop)? })
 }

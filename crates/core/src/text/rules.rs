@@ -76,7 +76,7 @@ pub(super) fn visible(text: &str) -> Result<(), TextError> {
 
 /// White space, control characters, Unicode's Default_Ignorable_Code_Point, and the blank Braille
 /// pattern.
-fn is_invisible(c: char) -> bool {
+pub(super) fn is_invisible(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
         || matches!(c,

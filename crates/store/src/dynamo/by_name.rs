@@ -40,7 +40,7 @@ pub(super) fn key(place: &NamePlace) -> Item {
 fn place(item: &Item) -> Result<NamePlace, StoreError> {
     let read = || {
         let (name, user) = get_text(item, user_rooms::ROOM)?.rsplit_once(END)?;
-        Some(NamePlace { name: FoldedName::of(name), user: UserId::parse(user).ok()? })
+        Some(NamePlace { name: FoldedName::stored(name), user: UserId::parse(user).ok()? })
     };
     read().ok_or_else(|| damaged("a key", "the names of users"))
 }

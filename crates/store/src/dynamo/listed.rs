@@ -51,7 +51,7 @@ fn key(place: &TitlePlace) -> Item {
 fn row(item: &Item) -> Result<(TitlePlace, u64), StoreError> {
     let read = || {
         let (title, room) = get_text(item, user_rooms::ROOM)?.rsplit_once(END)?;
-        let place = TitlePlace { title: FoldedName::of(title), room: RoomId::parse(room).ok()? };
+        let place = TitlePlace { title: FoldedName::stored(title), room: RoomId::parse(room).ok()? };
         Some((place, get_number(item, MEMBERS)?))
     };
     read().ok_or_else(|| damaged("a row", "the directory"))

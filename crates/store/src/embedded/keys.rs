@@ -108,7 +108,7 @@ pub(super) fn names(prefix: &str) -> Vec<u8> {
 /// The folded name in a key made by [`name`].
 pub(super) fn folded(key: &[u8]) -> Option<FoldedName> {
     let name = key.strip_prefix(b"#names\0")?.split(|byte| *byte == 0).next()?;
-    Some(FoldedName::of(std::str::from_utf8(name).ok()?))
+    Some(FoldedName::stored(std::str::from_utf8(name).ok()?))
 }
 
 /// The row of a room in the directory.
@@ -127,7 +127,7 @@ pub(super) fn titles(prefix: &str) -> Vec<u8> {
 /// The place in a key made by [`listed`].
 pub(super) fn title_place(key: &[u8]) -> Option<TitlePlace> {
     let title = key.strip_prefix(b"#listed\0")?.split(|byte| *byte == 0).next()?;
-    let title = FoldedName::of(std::str::from_utf8(title).ok()?);
+    let title = FoldedName::stored(std::str::from_utf8(title).ok()?);
     Some(TitlePlace { title, room: RoomId::parse(last_id(key)?).ok()? })
 }
 

@@ -103,6 +103,7 @@ pub(crate) async fn users_are_found_by_the_beginning_of_their_name(store: AnySto
             ("ANN", &["f", "c", "a", "b"][..]),
             ("anna  b", &["a", "b"]),
             ("ä", &["d"]),
+            ("A\u{308}\u{200b}n", &["d"]),
             ("", &["f", "c", "a", "b", "e", "d"]),
             ("anna c", &[]),
         ] {
