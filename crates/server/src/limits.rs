@@ -205,6 +205,10 @@ pub(crate) const CHANGES_KEPT: Duration = Duration::from_secs(3_600);
 /// Interval of removing revocations that are over.
 pub(crate) const REVOCATIONS_TRIMMED_EVERY: Duration = Duration::from_secs(1_800);
 
+/// How far ahead a node without a limit to the life of tokens records that: until it does so again, and as far as
+/// [`ISSUED_AHEAD`].
+pub(crate) const UNLIMITED_AHEAD: Duration = Duration::from_secs(25 * 3_600);
+
 /// How far ahead the time may be up to which tokens were issued that are revoked: further than the clock of any issuer.
 /// Later ones are mistaken, and could not be taken back.
 pub(crate) const ISSUED_AHEAD: Duration = Duration::from_secs(24 * 3600);

@@ -62,6 +62,7 @@ impl Node {
         let (refused, others) = (auth.revocations().clone(), end_elsewhere(&config.store));
         let revoking = Revoking::new(revocations, refused, others, config.identity.tokens_last());
         revoking.catch_up().await.context("cannot read the revoked tokens")?;
+        revoking.record_lives().await.context("cannot record how long tokens live")?;
         watches.spawn(end.clone().run_until_cancelled_owned(revoking.clone().follow()));
         watches.spawn(end.clone().run_until_cancelled_owned(revoking.clone().keep_trimmed()));
         if let Identity::Keys(files) = &config.identity {

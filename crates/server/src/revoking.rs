@@ -18,7 +18,7 @@ use parlance_api::EndSessions;
 use parlance_api::identity::Revocations;
 use parlance_core::{Clock as _, Revocation, RevocationEntry, SystemClock, Timestamp, TokenId, UserId};
 use parlance_store::StoreError;
-use parlance_store::revocations::RevocationList;
+use parlance_store::revocations::{RevocationList, TokenLives};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
@@ -26,7 +26,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::admin::consumers::is_json;
 use crate::limits::{
     CHANGES_KEPT, ISSUED_AHEAD, MAX_GRACE, MAX_REVOCATION_ORDER, REVOCATIONS_LOOK_EVERY, REVOCATIONS_PAGE,
-    REVOCATIONS_TRIMMED_EVERY,
+    REVOCATIONS_TRIMMED_EVERY, UNLIMITED_AHEAD,
 };
 
 /// Follows the store's list of revocations.
@@ -96,6 +96,23 @@ impl Revoking {
         Ok(())
     }
 
+    /// Records for how long this node accepts tokens: before it accepts any, so that no other node removes revocations
+    /// of tokens that are valid here.
+    pub(crate) async fn record_lives(&self) -> Result<TokenLives, StoreError> {
+        self.record_lives_at(seconds(SystemClock.now())).await
+    }
+
+    async fn record_lives_at(&self, now: u64) -> Result<TokenLives, StoreError> {
+        let unlimited = TokenLives { longest: 0, unlimited_until: now + UNLIMITED_AHEAD.as_secs() };
+        let own = match self.tokens_last {
+            Some(longest) => TokenLives { longest, unlimited_until: 0 },
+            None => unlimited,
+        };
+        // If nothing was recorded, what is in the list is from a version that had any limit or none.
+        let is_new = self.begun.get().is_none_or(|begun| begun.place == 0);
+        self.list.record_lives(own, if is_new { TokenLives::default() } else { unlimited }).await
+    }
+
     /// Removes entries that mean nothing any more: tokens that have expired, and changes of users' states that all nodes
     /// know of.
     pub(crate) async fn trim(&self) -> Result<(), StoreError> {
@@ -103,10 +120,10 @@ impl Revoking {
     }
 
     async fn trim_at(&self, now: u64) -> Result<(), StoreError> {
-        let issued_before = self.tokens_last.map(|last| now.saturating_sub(last));
-        if let Some(before) = issued_before {
-            self.revocations.forget(before);
+        if let Some(last) = self.tokens_last {
+            self.revocations.forget(now.saturating_sub(last));
         }
+        let lives = self.record_lives_at(now).await?;
         let begun = self.begun.get().copied().unwrap_or_default();
         let is_over = |place: u64, entry: &RevocationEntry| match entry.revocation {
             Revocation::Ended(_) if self.longest.is_zero() => true,
@@ -115,7 +132,9 @@ impl Revoking {
                 let at = entry.at.or((place <= begun.place).then_some(begun.at));
                 at.is_some_and(|at| now.saturating_sub(at) > CHANGES_KEPT.as_secs())
             }
-            _ => entry.issued_until().zip(issued_before).is_some_and(|(issued, before)| issued < before),
+            // What lifts a revocation stays as long as any that it may lift.
+            _ if self.tokens_last.is_none() || entry.lifts => false,
+            _ => entry.issued_until().is_some_and(|issued| lives.are_over(issued, now)),
         };
         let removed = self.list.trim(&is_over).await?;
         if removed > 0 {

@@ -34,6 +34,7 @@ pub mod revocations;
 mod room_ids;
 pub mod rooms;
 mod store;
+mod token_lives;
 mod until;
 mod user_store;
 

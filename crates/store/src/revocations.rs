@@ -5,6 +5,8 @@ use async_trait::async_trait;
 use parlance_core::{Revocation, RevocationEntry, TokenId, UserId};
 use serde_json::{Value, json};
 
+pub use crate::token_lives::TokenLives;
+
 use crate::StoreError;
 use crate::record::damaged;
 
@@ -24,6 +26,10 @@ pub trait RevocationList: Send + Sync + 'static {
     /// Removes entries that are over, by their place, or some of them. Returns how many. A reader who continues after a
     /// place misses none of those that are left, and may read some again.
     async fn trim(&self, is_over: &IsOver<'_>) -> Result<usize, StoreError>;
+
+    /// Records for how long tokens are accepted by a node, durably. Returns the longest of all times that were recorded;
+    /// where none were, by versions that recorded none, as if `before` had been.
+    async fn record_lives(&self, lives: TokenLives, before: TokenLives) -> Result<TokenLives, StoreError>;
 }
 
 /// Whether the entry at a place is over.

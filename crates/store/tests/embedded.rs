@@ -61,6 +61,7 @@ async fn revoked_tokens_are_listed() {
 async fn revocations_that_are_over_are_removed() {
     let dir = TempDir::new().unwrap();
     let store = open_in(dir.path()).unwrap();
+    revocations::lives_of_tokens_only_grow(&store).await;
     revocations::readers_miss_nothing_of_a_trimmed_list(&store).await;
     revocations::readers_miss_nothing_of_a_trimmed_list(&store).await;
     let before = store.revoked_after(0, 100).await.unwrap().0;

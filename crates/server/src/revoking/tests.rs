@@ -3,9 +3,9 @@ use parlance_store::revocations::IsOver;
 
 use super::*;
 
-/// A list as that of several nodes: its last entry stays.
+/// A list as that of several nodes: its last entry stays. And the lives of tokens.
 #[derive(Default)]
-struct List(Mutex<Vec<(u64, RevocationEntry)>>);
+struct List(Mutex<Vec<(u64, RevocationEntry)>>, Mutex<Option<TokenLives>>);
 
 #[async_trait::async_trait]
 impl RevocationList for List {
@@ -33,6 +33,11 @@ impl RevocationList for List {
         list.retain(|(place, entry)| *place == last || !is_over(*place, entry));
         Ok(before - list.len())
     }
+
+    async fn record_lives(&self, lives: TokenLives, before: TokenLives) -> Result<TokenLives, StoreError> {
+        let mut recorded = self.1.lock().await;
+        Ok(*recorded.insert(recorded.unwrap_or(before).max(lives)))
+    }
 }
 
 fn entry(revocation: Revocation, at: Option<u64>) -> RevocationEntry {
@@ -58,6 +63,7 @@ async fn left(
     later: u64,
 ) -> Vec<u64> {
     let list = Arc::new(List::default());
+    list.record_lives(TokenLives::default(), TokenLives::default()).await.unwrap();
     for entry in entries {
         list.revoke(entry).await.unwrap();
     }
@@ -87,6 +93,44 @@ async fn entries_that_are_over_are_removed() {
     assert_eq!(left(&entries, None, Duration::ZERO, 0).await, all[3..], "no other node reads them");
     assert_eq!(left(&entries, Some(100), several, 100).await, all);
     assert_eq!(left(&entries, Some(100), several, 101).await, [1, 2, 3, 4, 7]);
+}
+
+/// A node on this list, for whose tokens this is the limit.
+async fn node(list: &Arc<List>, tokens_last: Option<u64>) -> Arc<Revoking> {
+    let revoking = Revoking::new(list.clone(), Arc::default(), Duration::ZERO, tokens_last);
+    revoking.catch_up_at(BEGIN).await.unwrap();
+    revoking.record_lives_at(BEGIN).await.unwrap();
+    revoking
+}
+
+#[tokio::test]
+async fn tokens_that_live_longer_elsewhere_or_did_before_stay_revoked() {
+    let check = async |before: &[Option<u64>], after: Option<u64>, later: u64, is_left: bool| {
+        let list = Arc::new(List::default());
+        for last in before {
+            node(&list, *last).await;
+        }
+        list.revoke(&entry(token("stolen"), Some(BEGIN))).await.unwrap();
+        list.revoke(&entry(Revocation::Everyone(1), None)).await.unwrap();
+        node(&list, after).await.trim_at(BEGIN + later).await.unwrap();
+        let found = list.revoked_after(0, 1).await.unwrap().0;
+        assert_eq!(found == [entry(token("stolen"), Some(BEGIN))], is_left, "{before:?} {after:?} {later}");
+    };
+    check(&[Some(1)], Some(1), 2, false).await;
+    check(&[Some(3_600)], Some(1), 2, true).await;
+    check(&[Some(3_600)], Some(1), 3_600, true).await;
+    check(&[Some(3_600)], Some(1), 3_601, false).await;
+    check(&[Some(1), Some(3_600)], Some(1), 2, true).await;
+    check(&[None], Some(1), 1_000_000, true).await;
+    let list = Arc::new(List::default());
+    node(&list, Some(1)).await;
+    let lifting = RevocationEntry { lifts: true, ..entry(token("found"), Some(BEGIN)) };
+    list.revoke(&lifting).await.unwrap();
+    list.revoke(&entry(Revocation::Everyone(1), None)).await.unwrap();
+    node(&list, Some(1)).await.trim_at(BEGIN + 2).await.unwrap();
+    assert_eq!(list.revoked_after(0, 1).await.unwrap().0, [lifting]);
+    // By a version that did not record for how long it accepted tokens.
+    check(&[], Some(1), 1_000_000, true).await;
 }
 
 #[tokio::test]

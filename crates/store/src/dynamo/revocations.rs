@@ -5,6 +5,8 @@
 //! |---|---|---|
 //! | `room_id`, `item` | S | `#revocations`, the place in 20 digits |
 //! | `revocation` | S | see [`crate::revocations`] |
+//!
+//! The item `lives` has `lives` (S) instead, see [`crate::token_lives`].
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
@@ -18,12 +20,14 @@ use super::limits::{REVOKE_TRIES, TRIMMED, TRIMMED_AT_ONCE, TRIMMED_PAGE};
 use super::{Dynamo, rooms, units};
 use crate::StoreError;
 use crate::record::damaged;
-use crate::revocations::{IsOver, RevocationList, decode, encode};
+use crate::revocations::{IsOver, RevocationList, TokenLives, decode, encode};
 
 const OPERATION: &str = "revocations";
 /// Not a valid room id.
 const KEY: &str = "#revocations";
 const REVOCATION: &str = "revocation";
+/// An item and its attribute. Sorted behind all places.
+const LIVES: &str = "lives";
 
 #[async_trait]
 impl RevocationList for Dynamo {
@@ -86,6 +90,34 @@ impl RevocationList for Dynamo {
                 return Ok(removed);
             }
         }
+    }
+
+    async fn record_lives(&self, lives: TokenLives, before: TokenLives) -> Result<TokenLives, StoreError> {
+        let key = || item::item([(rooms::ROOM, text(KEY)), (rooms::ITEM, text(LIVES))]);
+        for _ in 0..REVOKE_TRIES {
+            let found = self.get(OPERATION, &self.tables.rooms, key()).await?;
+            let found = found.map(|item| get_text(&item, LIVES).unwrap_or_default().to_owned());
+            let stored = found.as_deref().map(TokenLives::decode).transpose()?;
+            let longest = stored.unwrap_or(before).max(lives);
+            if stored == Some(longest) {
+                return Ok(longest);
+            }
+            let mut item = key();
+            item.insert(LIVES.to_owned(), text(&longest.encode()));
+            let is_written = self.put_if(OPERATION, &self.tables.rooms, item, |put| {
+                let put = put.expression_attribute_names("#l", LIVES);
+                match &found {
+                    Some(found) => {
+                        put.condition_expression("#l = :l").expression_attribute_values(":l", text(found))
+                    }
+                    None => put.condition_expression("attribute_not_exists(#l)"),
+                }
+            });
+            if is_written.await? {
+                return Ok(longest);
+            }
+        }
+        Err(StoreError::Overloaded)
     }
 }
 

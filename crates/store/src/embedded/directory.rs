@@ -7,6 +7,7 @@
 //! | synced | what was acknowledged: [`super::recovery::SyncedMark`] |
 //! | identity | what tells the store from its copies: [`super::identity`] |
 //! | room-ids | the key from which ids of rooms are made: [`super::room_ids`] |
+//! | token-lives | for how long tokens were accepted: [`crate::token_lives`] |
 //! | engine/ | the engine's own |
 
 use std::fs::{self, File};

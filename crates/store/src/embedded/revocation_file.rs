@@ -1,4 +1,4 @@
-//! The file `revocations`: one entry per line.
+//! The file `revocations`: one entry per line; and the file `token-lives`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
@@ -7,6 +7,7 @@ use std::path::Path;
 use super::directory;
 
 const FILE: &str = "revocations";
+const LIVES: &str = "token-lives";
 
 /// What is known of the file.
 #[derive(Debug, Clone, Copy, Default)]
@@ -75,6 +76,18 @@ pub(super) fn add(dir: &Path, line: &str, known: &mut Known) -> io::Result<()> {
 /// Replaces the whole file.
 pub(super) fn replace(dir: &Path, text: &str) -> io::Result<()> {
     directory::replace(dir, FILE, |file| file.write_all(text.as_bytes()))
+}
+
+/// The contents of the file of lives, if there is one.
+pub(super) fn read_lives(dir: &Path) -> io::Result<Option<String>> {
+    match std::fs::read_to_string(dir.join(LIVES)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => text.map(Some),
+    }
+}
+
+pub(super) fn replace_lives(dir: &Path, text: &str) -> io::Result<()> {
+    directory::replace(dir, LIVES, |file| file.write_all(text.as_bytes()))
 }
 
 #[cfg(test)]

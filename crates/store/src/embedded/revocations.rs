@@ -8,9 +8,9 @@ use parlance_core::RevocationEntry;
 use tokio::task::spawn_blocking;
 
 use super::Embedded;
-use super::revocation_file::{Known, add, read_after, replace};
+use super::revocation_file::{Known, add, read_after, read_lives, replace, replace_lives};
 use crate::StoreError;
-use crate::revocations::{IsOver, RevocationList, decode, encode};
+use crate::revocations::{IsOver, RevocationList, TokenLives, decode, encode};
 
 #[async_trait]
 impl RevocationList for Embedded {
@@ -51,6 +51,20 @@ impl RevocationList for Embedded {
             *known = Known { whole: Some(whole), removed, read: (removed, 0) };
         }
         Ok(removed)
+    }
+
+    async fn record_lives(&self, lives: TokenLives, before: TokenLives) -> Result<TokenLives, StoreError> {
+        let dir = self.dir.clone();
+        self.in_file(move |_| {
+            let stored = read_lives(&dir).map_err(failed)?;
+            let stored = stored.map(|text| TokenLives::decode(&text)).transpose()?;
+            let longest = stored.unwrap_or(before).max(lives);
+            if stored != Some(longest) {
+                replace_lives(&dir, &longest.encode()).map_err(failed)?;
+            }
+            Ok(longest)
+        })
+        .await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Contract of every list of revoked tokens.
 
 use parlance_core::{Revocation, RevocationEntry, TokenId};
-use parlance_store::revocations::RevocationList;
+use parlance_store::revocations::{RevocationList, TokenLives};
 
 use crate::contract::fixture::{unique, user};
 
@@ -67,4 +67,17 @@ pub(crate) async fn readers_miss_nothing_of_a_trimmed_list(list: &dyn Revocation
     assert!(list.trim(&|place, _| place > before).await.unwrap() >= 2);
     list.revoke(&until(10)).await.unwrap();
     assert!(list.revoked_after(end, 100).await.unwrap().0.contains(&until(10)));
+}
+
+pub(crate) async fn lives_of_tokens_only_grow(list: &dyn RevocationList) {
+    let lives = |longest, unlimited_until| TokenLives { longest, unlimited_until };
+    let recorded = async |one, before| list.record_lives(one, before).await.unwrap();
+    assert_eq!(recorded(lives(60, 0), lives(0, 5)).await, lives(60, 5));
+    assert_eq!(recorded(lives(1, 0), lives(0, 9)).await, lives(60, 5), "nothing was before only once");
+    let all =
+        [(70, 0), (0, 100), (80, 90)].map(|(longest, until)| recorded(lives(longest, until), lives(0, 0)));
+    futures::future::join_all(all).await;
+    assert_eq!(recorded(lives(0, 0), lives(0, 0)).await, lives(80, 100));
+    let (found, last) = list.revoked_after(0, 1_000).await.unwrap();
+    assert_eq!((found.len(), last), (0, 0), "they are no entries");
 }
