@@ -132,9 +132,9 @@ impl Later<'_> {
                 )
             }
             Self::Added(id) => {
-                let added = v1::MemberAdded { user_id: (*id).to_owned(), role: 99 };
+                let added = v1::MemberAdded { user_id: (*id).to_owned(), role: 99, link_seq: 0 };
                 (
-                    Body::MemberAdded { user: user(id), role: Role::Member },
+                    Body::MemberAdded { user: user(id), role: Role::Member, link: None },
                     field(12, &[added.encode_to_vec(), field(40, LATER)].concat()),
                 )
             }

@@ -28,7 +28,7 @@ const fn operation(
 
 /// All unary calls; a test compares the list with the contract.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 61] = [
+pub static OPERATIONS: [Operation; 70] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -82,6 +82,15 @@ pub static OPERATIONS: [Operation; 61] = [
     operation("RoomService/ImportMessages", Method::POST, "/v1/rooms/ROOM/import", "{}"),
     operation("RoomService/ExportRoom", Method::GET, "/v1/rooms/ROOM/export", "{}"),
     operation("RoomService/ListDirectory", Method::GET, "/v1/directory", "{}"),
+    operation("RoomService/CreateInvitationLink", Method::POST, "/v1/rooms/ROOM/links", r#"{"requestId": "op"}"#),
+    operation("RoomService/RevokeInvitationLink", Method::DELETE, "/v1/rooms/ROOM/links/4?requestId=op", r#"{"linkSeq": 4, "requestId": "op"}"#),
+    operation("RoomService/ListInvitationLinks", Method::GET, "/v1/rooms/ROOM/links", "{}"),
+    operation("RoomService/GetInvitationLink", Method::POST, "/v1/rooms/ROOM/link/preview", r#"{"secret": "none"}"#),
+    operation("RoomService/JoinByLink", Method::POST, "/v1/rooms/ROOM/link/join", r#"{"secret": "none", "requestId": "op"}"#),
+    operation("RoomService/RequestToJoin", Method::POST, "/v1/rooms/ROOM/join_request", r#"{"requestId": "op"}"#),
+    operation("RoomService/WithdrawJoinRequest", Method::POST, "/v1/rooms/ROOM/join_request/withdraw", r#"{"requestId": "op"}"#),
+    operation("RoomService/AnswerJoinRequest", Method::POST, "/v1/rooms/ROOM/join_requests/mallory/answer", r#"{"userId": "mallory", "answer": "JOIN_REQUEST_ANSWER_REJECT", "requestId": "op"}"#),
+    operation("RoomService/ListJoinRequests", Method::GET, "/v1/join_requests", "{}"),
     operation("InboxService/ListInbox", Method::GET, "/v1/inbox", "{}"),
     operation("InboxService/MarkRead", Method::POST, "/v1/rooms/ROOM/read", r#"{"seq": 4, "requestId": "op"}"#),
     operation("InboxService/AcknowledgeDelivery", Method::POST, "/v1/rooms/ROOM/delivered", r#"{"seq": 4, "requestId": "op"}"#),
@@ -94,9 +103,10 @@ pub static OPERATIONS: [Operation; 61] = [
 
 /// Variants of those calls with other permissions.
 #[rustfmt::skip]
-pub static VARIANTS: [(&str, Operation); 5] = [
+pub static VARIANTS: [(&str, Operation); 6] = [
     ("UserService/GetUser of a member", operation("UserService/GetUser", Method::GET, "/v1/users/bob", r#"{"userId": "bob"}"#)),
     ("UserService/GetUser of a stranger", operation("UserService/GetUser", Method::GET, "/v1/users/mallory", r#"{"userId": "mallory"}"#)),
+    ("RoomService/ListJoinRequests of a room", operation("RoomService/ListJoinRequests", Method::GET, "/v1/join_requests?roomId=ROOM", "{}")),
     ("UserService/ListReports of a room", operation("UserService/ListReports", Method::GET, "/v1/reports?roomId=ROOM", "{}")),
     ("RoomService/SetRole to owner", operation("RoomService/SetRole", Method::PATCH, "/v1/rooms/ROOM/members/bob", r#"{"userId": "bob", "role": "ROLE_OWNER", "requestId": "op"}"#)),
     ("RoomService/GetDirectRoom of others", operation("RoomService/GetDirectRoom", Method::GET, "/v1/users/mallory/direct/nobody", r#"{"userId": "mallory", "peerId": "nobody"}"#)),

@@ -87,6 +87,7 @@ async fn channels_are_found_by_the_beginning_of_their_title() {
             topic: "What is new".to_owned(),
             image_url: "https://example.org/news.png".to_owned(),
             member_count: 1,
+            joining: v1::RoomJoining::Open.into(),
         };
         assert_eq!(found, expected);
 

@@ -105,11 +105,20 @@ async fn in_a_room_that_is_not_ones_own_nothing_is_seen_or_done() {
                 (_, "RoomService/ImportMessages" | "RoomService/ExportRoom") => {
                     reason(Code::PermissionDenied, "needs_scope")
                 }
+                (RoomKind::Channel, "RoomService/RequestToJoin") => {
+                    reason(Code::FailedPrecondition, "not_by_request")
+                }
+                // Nobody learns from guesses which rooms there are.
+                (_, "RoomService/GetInvitationLink" | "RoomService/JoinByLink") => {
+                    reason(Code::NotFound, "link_invalid")
+                }
                 // Others must not learn that two users have a direct room.
                 (RoomKind::Direct, _) => reason(Code::NotFound, "room_not_found"),
                 (_, "RoomService/AcceptInvitation") => reason(Code::PermissionDenied, "not_invited"),
                 // Declining again has no effect.
-                (_, "RoomService/DeclineInvitation") => reason(Code::Ok, ""),
+                (_, "RoomService/DeclineInvitation" | "RoomService/WithdrawJoinRequest") => {
+                    reason(Code::Ok, "")
+                }
                 _ => reason(Code::PermissionDenied, "not_member"),
             };
             let answer = grpc.unary(&operation.grpc_path(), operation.encoded(&room)).await;
@@ -151,9 +160,12 @@ async fn removed_member_keeps_what_they_saw_and_nothing_else() {
                 // What they saw, they may report.
                 "ChatService/ReportMessage" => reason(Code::Ok, ""),
                 "RoomService/AcceptInvitation" => reason(Code::PermissionDenied, "not_invited"),
-                "RoomService/DeclineInvitation" => reason(Code::Ok, ""),
                 "RoomService/ImportMessages" | "RoomService/ExportRoom" => {
                     reason(Code::PermissionDenied, "needs_scope")
+                }
+                "RoomService/DeclineInvitation" | "RoomService/WithdrawJoinRequest" => reason(Code::Ok, ""),
+                "RoomService/GetInvitationLink" | "RoomService/JoinByLink" => {
+                    reason(Code::NotFound, "link_invalid")
                 }
                 _ => reason(Code::PermissionDenied, "not_member"),
             };

@@ -28,13 +28,15 @@ const ABSENT: &str = "report_not_found";
 const UNASKED: &str = "not_invited";
 const MUTED: &str = "muted";
 const UNKNOWN: &str = "user_not_found";
+const LINK: &str = "link_invalid";
+const OPEN: &str = "not_by_request";
 
 /// An operation, and how it ends for each actor.
 type Row = (&'static str, [&'static str; 12]);
 
 /// The result of each operation in a group that hides its history from newcomers.
 #[rustfmt::skip]
-const GROUP: [Row; 66] = [
+const GROUP: [Row; 76] = [
     // Service/Method                        anonymous outsider invited  bob           muted         newcomer removed  banned   admin         owner    service       moderator
     ("ChatService/SendMessage",             [NO_TOKEN, NO,      NO,      OK,           MUTED,        OK,      NO,      NO,      OK,           OK,      OK,           OK]),
     ("ChatService/GetMessage",              [NO_TOKEN, NO,      NO,      OK,           OK,           UNSEEN,  UNSEEN,  UNSEEN,  OK,           OK,      OK,           OK]),
@@ -95,6 +97,17 @@ const GROUP: [Row; 66] = [
     ("RoomService/ImportMessages",          [NO_TOKEN, SCOPE,   SCOPE,   SCOPE,        SCOPE,        SCOPE,   SCOPE,   SCOPE,   SCOPE,        SCOPE,   OK,           OK]),
     ("RoomService/ExportRoom",              [NO_TOKEN, SCOPE,   SCOPE,   SCOPE,        SCOPE,        SCOPE,   SCOPE,   SCOPE,   SCOPE,        SCOPE,   OK,           OK]),
     ("RoomService/ListDirectory",           [NO_TOKEN, OK,      OK,      OK,           OK,           OK,      OK,      OK,      OK,           OK,      OK,           OK]),
+    ("RoomService/CreateInvitationLink",    [NO_TOKEN, NO,      NO,      ROLE,         ROLE,         ROLE,    NO,      NO,      OK,           OK,      OK,           OK]),
+    ("RoomService/RevokeInvitationLink",    [NO_TOKEN, NO,      NO,      OK,           OK,           OK,      NO,      NO,      OK,           OK,      OK,           OK]),
+    ("RoomService/ListInvitationLinks",     [NO_TOKEN, NO,      NO,      ROLE,         ROLE,         ROLE,    NO,      NO,      OK,           OK,      OK,           OK]),
+    // Without a secret that opens the room: tests/tests/links.rs has others.
+    ("RoomService/GetInvitationLink",       [NO_TOKEN, LINK,    LINK,    LINK,         LINK,         LINK,    LINK,    LINK,    LINK,         LINK,    LINK,         LINK]),
+    ("RoomService/JoinByLink",              [NO_TOKEN, LINK,    LINK,    OK,           OK,           OK,      LINK,    LINK,    OK,           OK,      LINK,         LINK]),
+    ("RoomService/RequestToJoin",           [NO_TOKEN, NO,      OK,      OK,           OK,           OK,      NO,      NO,      OK,           OK,      NO,           NO]),
+    ("RoomService/WithdrawJoinRequest",     [NO_TOKEN, OK,      OK,      OK,           OK,           OK,      OK,      OK,      OK,           OK,      OK,           OK]),
+    ("RoomService/AnswerJoinRequest",       [NO_TOKEN, NO,      NO,      ROLE,         ROLE,         ROLE,    NO,      NO,      OK,           OK,      OK,           OK]),
+    ("RoomService/ListJoinRequests",        [NO_TOKEN, OK,      OK,      OK,           OK,           OK,      OK,      OK,      OK,           OK,      OK,           OK]),
+    ("RoomService/ListJoinRequests of a room", [NO_TOKEN, NO,   NO,      ROLE,         ROLE,         ROLE,    NO,      NO,      OK,           OK,      OK,           OK]),
     ("InboxService/ListInbox",              [NO_TOKEN, OK,      OK,      OK,           OK,           OK,      OK,      OK,      OK,           OK,      OK,           OK]),
     ("InboxService/MarkRead",               [NO_TOKEN, NO,      NO,      OK,           OK,           OK,      NO,      NO,      OK,           OK,      NO,           NO]),
     ("InboxService/AcknowledgeDelivery",    [NO_TOKEN, NO,      NO,      OK,           OK,           OK,      NO,      NO,      OK,           OK,      NO,           NO]),
@@ -107,10 +120,11 @@ const GROUP: [Row; 66] = [
 
 /// Differing results in a channel, which is visible and open to everyone.
 #[rustfmt::skip]
-const CHANNEL: [Row; 2] = [
-    // Service/Method         anonymous outsider invited bob muted newcomer removed    banned    admin owner service moderator
-    ("RoomService/GetRoom",  [NO_TOKEN, OK,      OK,     OK, OK,   OK,      OK,        OK,       OK,   OK,   OK,     OK]),
-    ("RoomService/JoinRoom", [NO_TOKEN, OK,      OK,     OK, OK,   OK,      "removed", "banned", OK,   OK,   OK,     OK]),
+const CHANNEL: [Row; 3] = [
+    // Service/Method              anonymous outsider invited bob muted newcomer removed    banned    admin owner service moderator
+    ("RoomService/GetRoom",       [NO_TOKEN, OK,      OK,     OK, OK,   OK,      OK,        OK,       OK,   OK,   OK,     OK]),
+    ("RoomService/JoinRoom",      [NO_TOKEN, OK,      OK,     OK, OK,   OK,      "removed", "banned", OK,   OK,   OK,     OK]),
+    ("RoomService/RequestToJoin", [NO_TOKEN, OPEN,    OK,     OK, OK,   OK,      OPEN,      OPEN,     OK,   OK,   OPEN,   OPEN]),
 ];
 
 /// What ends otherwise where only admins send and react.

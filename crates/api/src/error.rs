@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use parlance_core::limits::MAX_INVITATIONS;
+use parlance_core::limits::{MAX_INVITATIONS, MAX_JOIN_REQUESTS, MAX_LINKS};
 use parlance_core::{Refusal, RoomId, Timestamp, UserId};
 use parlance_identity::{Refused, TokenProblem};
 use parlance_proto::convert;
@@ -130,6 +130,9 @@ pub enum Error {
         /// The number.
         most: usize,
     },
+    /// The caller asks to join as many rooms as they may.
+    #[error("asks to join {0} rooms already")]
+    TooManyJoinRequests(usize),
     /// The user has this many sessions on this node.
     #[error("has {0} sessions already")]
     TooManySessions(u32),
@@ -262,6 +265,9 @@ impl From<Error> for Failure {
             Error::TooManyInvitations { user, most } => {
                 failure(ResourceExhausted, "too_many_invitations").with("user_id", user).with("limit", most)
             }
+            Error::TooManyJoinRequests(most) => {
+                failure(ResourceExhausted, "too_many_join_requests").with("limit", most)
+            }
             Error::TooManySessions(most) | Error::TooManyEventStreams(most) => {
                 failure(ResourceExhausted, "too_many_sessions")
                     .with("limit", most)
@@ -314,6 +320,18 @@ fn refused(refusal: Refusal, message: String) -> Failure {
         Refusal::Banned { until } => lasting(failure(PermissionDenied, "banned"), until),
         Refusal::TargetBanned(user) => failure(FailedPrecondition, "target_banned").with("user_id", user),
         Refusal::NotInvited => failure(PermissionDenied, "not_invited"),
+        Refusal::LinkInvalid => failure(NotFound, "link_invalid"),
+        Refusal::TooManyLinks(_) => failure(ResourceExhausted, "too_many_links").with("limit", MAX_LINKS),
+        Refusal::ByRequest => failure(PermissionDenied, "by_request"),
+        Refusal::NotByRequest => failure(FailedPrecondition, "not_by_request"),
+        Refusal::RequestRejected { until } => {
+            lasting(failure(PermissionDenied, "request_rejected"), Some(until))
+        }
+        Refusal::NoJoinRequest(user) => failure(NotFound, "join_request_not_found").with("user_id", user),
+        Refusal::TooManyJoinRequests(_) => {
+            failure(ResourceExhausted, "too_many_join_requests").with("limit", MAX_JOIN_REQUESTS)
+        }
+        Refusal::NotOpen => Failure::field("joining", message),
         Refusal::TooManyInvitations(_) => {
             failure(ResourceExhausted, "too_many_invitations").with("limit", MAX_INVITATIONS)
         }

@@ -37,6 +37,8 @@ pub struct Sizes {
     /// Rooms of each of two users that are searched for one they share, and once more as many behind direct rooms: what a
     /// few pages list. Beyond, they count as strangers, and an invitation does no harm.
     pub consent_rooms: usize,
+    /// Rooms that one user may ask to join at the same time.
+    pub join_requests: usize,
     /// Cache of users known to exist, 100 bytes each. Others are looked up in the store.
     pub known_users: usize,
 }
@@ -56,6 +58,7 @@ impl Sizes {
         contact_rooms: 1_000,
         invitations: 100,
         consent_rooms: 1_000,
+        join_requests: 20,
         known_users: 100_000,
     };
 
@@ -77,6 +80,7 @@ impl Sizes {
         contact_rooms: 6,
         invitations: 3,
         consent_rooms: 30,
+        join_requests: 2,
         known_users: 3,
     };
 }
@@ -213,6 +217,12 @@ pub(crate) const EVENTS_HEARTBEAT: Duration = Duration::from_secs(15);
 /// Streams of events (`StreamEvents`) of a user on a node: each takes up to 3 MB. A service opens one in each of its
 /// processes.
 pub(crate) const EVENT_STREAMS: u32 = 32;
+
+/// Random bytes of the secret of a link: nobody guesses 128 bits.
+pub(crate) const SECRET_BYTES: usize = 16; // format
+
+/// Largest secret that is looked at, bytes: longer than the server makes them.
+pub(crate) const MAX_SECRET_BYTES: usize = 64;
 
 /// Maximum number of data keys that one request may remove: all data of a message has 4 KiB.
 pub(crate) const MAX_UNSET: usize = 64;

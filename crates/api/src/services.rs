@@ -243,6 +243,15 @@ impl RoomService for Services {
         get_direct_room(GetDirectRoomRequest) -> GetDirectRoomResponse;
         list_rooms(ListRoomsRequest) -> ListRoomsResponse;
         list_directory(ListDirectoryRequest) -> ListDirectoryResponse;
+        create_invitation_link(CreateInvitationLinkRequest) -> CreateInvitationLinkResponse;
+        revoke_invitation_link(RevokeInvitationLinkRequest) -> RevokeInvitationLinkResponse;
+        list_invitation_links(ListInvitationLinksRequest) -> ListInvitationLinksResponse;
+        get_invitation_link(GetInvitationLinkRequest) -> GetInvitationLinkResponse;
+        join_by_link(JoinByLinkRequest) -> JoinByLinkResponse;
+        request_to_join(RequestToJoinRequest) -> RequestToJoinResponse;
+        withdraw_join_request(WithdrawJoinRequestRequest) -> WithdrawJoinRequestResponse;
+        answer_join_request(AnswerJoinRequestRequest) -> AnswerJoinRequestResponse;
+        list_join_requests(ListJoinRequestsRequest) -> ListJoinRequestsResponse;
         add_members(AddMembersRequest) -> AddMembersResponse;
         remove_member(RemoveMemberRequest) -> RemoveMemberResponse;
         list_members(ListMembersRequest) -> ListMembersResponse;

@@ -107,7 +107,7 @@ mod tests {
             request: RequestId::parse("add").unwrap(),
             message_count: 0,
             deleted_count: 0,
-            body: Body::MemberAdded { user: user(added), role: Role::Member },
+            body: Body::MemberAdded { user: user(added), role: Role::Member, link: None },
             unknown: Unknown::default(),
             service: None,
         };

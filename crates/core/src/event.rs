@@ -83,6 +83,8 @@ pub enum Body {
         user: UserId,
         /// Their role.
         role: Role,
+        /// The link that they joined by.
+        link: Option<u64>,
     },
     /// A member left or was removed.
     MemberRemoved {
@@ -127,6 +129,30 @@ pub enum Body {
     /// An invitation was declined, if the actor is whom it was for; otherwise it was revoked.
     InvitationEnded {
         /// Who was invited.
+        user: UserId,
+    },
+    /// A link was made by which users join. Its secret is in no event.
+    LinkCreated {
+        /// When it expires.
+        until: Timestamp,
+        /// How many may join by it; 0 for any number.
+        max_uses: u32,
+    },
+    /// A link was taken back.
+    LinkRevoked {
+        /// The link: the event that made it.
+        link: u64,
+    },
+    /// A user asks to become a member.
+    JoinRequested {
+        /// Who.
+        user: UserId,
+        /// When the request expires.
+        until: Timestamp,
+    },
+    /// A request to join was withdrawn, if the actor is who asked; otherwise it was rejected.
+    JoinRequestEnded {
+        /// Who asked.
         user: UserId,
     },
     /// A member's role changed.

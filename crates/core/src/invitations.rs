@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use crate::{Member, Timestamp, UserId};
+use crate::limits::MAX_JOIN_REQUESTS;
+use crate::{JoinRequest, Link, LinkHash, Member, Reason, Timestamp, UserId};
 
 /// Someone may become a member of a room, if they accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,17 +29,34 @@ impl Invitation {
     }
 }
 
-/// The invitations to one room that were neither accepted nor ended. Expired ones may be among them.
+/// Who may become a member of one room, or asks to: invitations that were neither accepted nor ended, links, and requests.
+/// Expired ones may be among them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Invitations {
     changed: u64,
     of: BTreeMap<UserId, Invitation>,
+    links: BTreeMap<u64, Link>,
+    requests: BTreeMap<UserId, JoinRequest>,
 }
 
 impl Invitations {
     /// The invitations as of the event at `changed`, which changed them last.
     pub fn new(changed: u64, of: BTreeMap<UserId, Invitation>) -> Self {
-        Self { changed, of }
+        Self { changed, of, ..Self::default() }
+    }
+
+    /// The same with these links.
+    #[must_use]
+    pub fn with_links(mut self, links: impl IntoIterator<Item = Link>) -> Self {
+        self.links = links.into_iter().map(|link| (link.seq, link)).collect();
+        self
+    }
+
+    /// The same with these requests to join.
+    #[must_use]
+    pub fn with_requests(mut self, requests: BTreeMap<UserId, JoinRequest>) -> Self {
+        self.requests = requests;
+        self
     }
 
     /// Seq of the event that changed them last; 0 if none did.
@@ -61,14 +79,46 @@ impl Invitations {
         self.of.iter().filter(move |(_, invitation)| invitation.is_open_at(at))
     }
 
-    /// The number of them, including expired ones.
+    /// All links, by the event that made them.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.links.values()
+    }
+
+    /// The link at `seq`, even if nobody can join by it.
+    pub fn link(&self, seq: u64) -> Option<&Link> {
+        self.links.get(&seq)
+    }
+
+    /// The link by whose secret somebody can join at `at`. Takes as long for any hash.
+    pub fn link_of(&self, hash: &LinkHash, at: Timestamp) -> Option<&Link> {
+        let of_hash =
+            self.links.values().fold(None, |found, link| if link.has(hash) { Some(link) } else { found });
+        of_hash.filter(|link| link.is_open_at(at))
+    }
+
+    /// All requests to join, by ascending id of who asks.
+    pub fn requests(&self) -> impl Iterator<Item = (&UserId, &JoinRequest)> {
+        self.requests.iter()
+    }
+
+    /// The request of `user`, even if it was rejected or has expired.
+    pub fn request_of(&self, user: &UserId) -> Option<&JoinRequest> {
+        self.requests.get(user)
+    }
+
+    /// Requests that wait for an answer at `at`, by ascending id of who asks.
+    pub fn requests_at(&self, at: Timestamp) -> impl Iterator<Item = (&UserId, &JoinRequest)> {
+        self.requests.iter().filter(move |(_, request)| request.is_open_at(at))
+    }
+
+    /// The number of all of these, including expired ones.
     pub fn len(&self) -> usize {
-        self.of.len()
+        self.of.len() + self.links.len() + self.requests.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.of.is_empty()
+        self.len() == 0
     }
 
     /// Adds or replaces an invitation, and drops those that had expired when it was made.
@@ -78,15 +128,74 @@ impl Invitations {
         self.of.insert(user, invitation);
     }
 
-    /// Ends the invitation of `user`, if there is one, by the event at `seq`.
+    /// Ends the invitation and the request of `user`, if there are any, by the event at `seq`.
     pub(crate) fn end(&mut self, user: &UserId, seq: u64) {
-        if self.of.remove(user).is_some() {
+        let (invited, asked) = (self.of.remove(user), self.requests.remove(user));
+        if invited.is_some() || asked.is_some() {
             self.changed = seq;
         }
     }
 
     /// Ends all of them by the event at `seq`.
     pub(crate) fn end_all(&mut self, seq: u64) {
-        (self.changed, self.of) = (seq, BTreeMap::new());
+        *self = Self { changed: seq, ..Self::default() };
+    }
+
+    /// Ends the invitation of `user`, if there is one, by the event at `seq`.
+    pub(crate) fn uninvite(&mut self, user: &UserId, seq: u64) {
+        if self.of.remove(user).is_some() {
+            self.changed = seq;
+        }
+    }
+
+    /// Adds a link, and drops those by which nobody could join when it was made.
+    pub(crate) fn add_link(&mut self, link: Link) {
+        self.changed = link.seq;
+        self.links.retain(|_, other| other.is_open_at(link.at));
+        self.links.insert(link.seq, link);
+    }
+
+    /// Removes a link, if there is one, by the event at `seq`.
+    pub(crate) fn revoke_link(&mut self, link: u64, seq: u64) {
+        if self.links.remove(&link).is_some() {
+            self.changed = seq;
+        }
+    }
+
+    /// Counts who joined by a link, by the event at `seq`.
+    pub(crate) fn use_link(&mut self, link: u64, seq: u64) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.uses = link.uses.saturating_add(1);
+            self.changed = seq;
+        }
+    }
+
+    /// Adds a request, and drops those that had expired when it was made.
+    pub(crate) fn ask(&mut self, user: UserId, request: JoinRequest) {
+        self.changed = request.seq;
+        self.requests.retain(|_, other| request.at < other.until);
+        self.requests.insert(user, request);
+    }
+
+    /// Takes the request of `user` back, by the event at `seq`.
+    pub(crate) fn withdraw(&mut self, user: &UserId, seq: u64) {
+        if self.requests.remove(user).is_some() {
+            self.changed = seq;
+        }
+    }
+
+    /// Rejects the request of `user`, who may not ask again before `until`, by the event at `seq`. As many rejections are
+    /// kept as there may be requests: beyond that the one that ends first is forgotten.
+    pub(crate) fn reject(&mut self, user: &UserId, until: Timestamp, seq: u64) {
+        let Some(request) = self.requests.get_mut(user) else { return };
+        (request.rejected, request.until, request.note) = (true, until, Reason::default());
+        self.changed = seq;
+        let rejected = self.requests.iter().filter(|(_, request)| request.rejected);
+        if rejected.clone().count() > MAX_JOIN_REQUESTS
+            && let Some((first, _)) = rejected.min_by_key(|(_, request)| (request.until, request.seq))
+        {
+            let first = first.clone();
+            self.requests.remove(&first);
+        }
     }
 }

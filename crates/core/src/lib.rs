@@ -19,6 +19,8 @@ mod event;
 mod ids;
 mod inbox;
 mod invitations;
+mod join_request;
+mod link;
 mod listing;
 mod member;
 mod message_kind;
@@ -41,6 +43,8 @@ pub use event::{Body, Event, Imported, Message, Unknown};
 pub use ids::{DeviceId, IdError, OwnIdError, ReportId, RequestId, RoomId, RoomIdKey, UserId};
 pub use inbox::{Cursors, Mark, Unread};
 pub use invitations::{Invitation, Invitations};
+pub use join_request::JoinRequest;
+pub use link::{Link, LinkHash};
 pub use listing::{Listing, ListingChange, TitlePlace};
 pub use member::{Interval, Member, Mute, SeqRange, Standing, visible_ranges};
 pub use message_kind::{MessageKind, NotAKind};
@@ -54,6 +58,6 @@ pub use room::{
     Action, Append, Authority, Command, Creation, Decision, Draft, Hole, ImportedMessage, InvitationsChange,
     Need, NewRoom, Outcome, Posted, Refusal, Room, RoomInfo, SettingsChange,
 };
-pub use settings::{DefaultPermissions, Permission, Permissions, RoomKind, Settings, Visibility};
+pub use settings::{DefaultPermissions, Joining, Permission, Permissions, RoomKind, Settings, Visibility};
 pub use text::{Emoji, FoldedName, ImageUrl, Name, Reason, Text, TextError, Title, Topic};
 pub use time::Timestamp;

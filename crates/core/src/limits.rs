@@ -56,6 +56,25 @@ pub const MAX_INVITATION_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// for all members, and a signal.
 pub const REINVITE_MS: u64 = 10 * 60 * 1000;
 
+/// Links to one room that can be used, in the same row: some 120 bytes each.
+pub const MAX_LINKS: usize = 20;
+
+/// Longest time for which one can join by a link, and the usual one: as for invitations.
+pub const MAX_LINK_AGE: Duration = MAX_INVITATION_AGE;
+
+/// Requests to join one room that wait for an answer, in the same row; and as many that were rejected.
+pub const MAX_JOIN_REQUESTS: usize = 100;
+
+/// Largest note of a user who asks to join, bytes: a few sentences. All that wait at a room are in the same row, which is
+/// written whole.
+pub const MAX_JOIN_NOTE_BYTES: usize = 300;
+
+/// How long a request to join waits for an answer: as an invitation does.
+pub const JOIN_REQUEST_AGE: Duration = MAX_INVITATION_AGE;
+
+/// How long a user who was rejected may not ask again: a day. Otherwise they would fill the room's log with requests.
+pub const REJECTION_AGE: Duration = Duration::from_secs(24 * 3600);
+
 /// Members of one room.
 pub const MAX_MEMBERS: u64 = 100_000;
 
@@ -135,7 +154,7 @@ pub const REQUEST_BYTES: usize = 350;
 pub const MESSAGE_BYTES: usize = 280;
 /// A loaded membership.
 pub const MEMBER_BYTES: usize = 300;
-/// A loaded invitation, smaller than a membership.
+/// A loaded invitation, link or request to join without its note, smaller than a membership.
 pub const INVITATION_BYTES: usize = 200;
 
 /// Default and largest size of a page.

@@ -21,6 +21,20 @@ pub enum Visibility {
     All,
 }
 
+/// How users become members, besides being added and by links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Joining {
+    /// As is usual for the kind of room: see [`Settings::joining`].
+    #[default]
+    Usual,
+    /// By joining. Channels only.
+    Open,
+    /// By asking.
+    ByRequest,
+    /// By being invited.
+    ByInvitation,
+}
+
 /// Settings that owner and admins may change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
@@ -44,9 +58,21 @@ pub struct Settings {
     pub slow_mode: u32,
     /// Whether the directory has it; channels only.
     pub listed: bool,
+    /// How users become members.
+    pub joining: Joining,
 }
 
 impl Settings {
+    /// How users become members of a room of this kind.
+    pub fn joining(&self, kind: RoomKind) -> Joining {
+        match (self.joining, kind) {
+            (_, RoomKind::Direct) => Joining::ByInvitation,
+            (Joining::Usual, RoomKind::Channel) => Joining::Open,
+            (Joining::Usual | Joining::Open, RoomKind::Group) => Joining::ByInvitation,
+            (joining, _) => joining,
+        }
+    }
+
     /// The settings kept for a former member: the names that they knew the room by.
     pub(crate) fn names(&self) -> Self {
         let (title, topic) = (self.title.clone(), self.topic.clone());

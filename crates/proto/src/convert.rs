@@ -77,6 +77,26 @@ pub fn visibility_from(visibility: v1::HistoryVisibility) -> Option<core::Visibi
     }
 }
 
+/// Converts how users join.
+pub fn joining(joining: core::Joining) -> v1::RoomJoining {
+    match joining {
+        core::Joining::Usual => v1::RoomJoining::Unspecified,
+        core::Joining::Open => v1::RoomJoining::Open,
+        core::Joining::ByRequest => v1::RoomJoining::ByRequest,
+        core::Joining::ByInvitation => v1::RoomJoining::ByInvitation,
+    }
+}
+
+/// Parses how users join.
+pub fn joining_from(joining: v1::RoomJoining) -> core::Joining {
+    match joining {
+        v1::RoomJoining::Unspecified => core::Joining::Usual,
+        v1::RoomJoining::Open => core::Joining::Open,
+        v1::RoomJoining::ByRequest => core::Joining::ByRequest,
+        v1::RoomJoining::ByInvitation => core::Joining::ByInvitation,
+    }
+}
+
 /// Converts settings.
 pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
     v1::RoomSettings {
@@ -90,6 +110,7 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
         slow_mode_seconds: settings.slow_mode,
         archived: settings.archived,
         listed: settings.listed,
+        joining: joining(settings.joining).into(),
     }
 }
 
@@ -207,9 +228,11 @@ fn body(body: &Body) -> Option<v1::event::Body> {
         Body::RoomChanged { settings: s } => {
             Wire::RoomChanged(v1::RoomChanged { settings: Some(settings(s)) })
         }
-        Body::MemberAdded { user, role: r } => {
-            Wire::MemberAdded(v1::MemberAdded { user_id: user_id(user), role: role(*r).into() })
-        }
+        Body::MemberAdded { user, role: r, link } => Wire::MemberAdded(v1::MemberAdded {
+            user_id: user_id(user),
+            role: role(*r).into(),
+            link_seq: link.unwrap_or(0),
+        }),
         Body::MemberRemoved { user } => Wire::MemberRemoved(v1::MemberRemoved { user_id: user_id(user) }),
         Body::MemberBanned { user, until, reason } => Wire::MemberBanned(v1::MemberBanned {
             user_id: user_id(user),
@@ -229,6 +252,19 @@ fn body(body: &Body) -> Option<v1::event::Body> {
             Wire::InvitationEnded(v1::InvitationEnded { user_id: user_id(user) })
         }
         Body::MemberUnbanned { user } => Wire::MemberUnbanned(v1::MemberUnbanned { user_id: user_id(user) }),
+        Body::LinkCreated { until, max_uses } => Wire::InvitationLinkCreated(v1::InvitationLinkCreated {
+            until: Some(timestamp(*until)),
+            max_uses: *max_uses,
+        }),
+        Body::LinkRevoked { link } => {
+            Wire::InvitationLinkRevoked(v1::InvitationLinkRevoked { link_seq: *link })
+        }
+        Body::JoinRequested { user, until } => {
+            Wire::JoinRequested(v1::JoinRequested { user_id: user_id(user), until: Some(timestamp(*until)) })
+        }
+        Body::JoinRequestEnded { user } => {
+            Wire::JoinRequestEnded(v1::JoinRequestEnded { user_id: user_id(user) })
+        }
         Body::RoleChanged { user, role: r } => {
             Wire::RoleChanged(v1::RoleChanged { user_id: user_id(user), role: role(*r).into() })
         }

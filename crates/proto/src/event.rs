@@ -73,10 +73,20 @@ pub enum Body {
     MemberInvited(v1::MemberInvited),
     #[prost(message, tag = "26")]
     InvitationEnded(v1::InvitationEnded),
+    #[prost(message, tag = "60")]
+    InvitationLinkCreated(v1::InvitationLinkCreated),
+    #[prost(message, tag = "61")]
+    InvitationLinkRevoked(v1::InvitationLinkRevoked),
+    #[prost(message, tag = "62")]
+    JoinRequested(v1::JoinRequested),
+    #[prost(message, tag = "63")]
+    JoinRequestEnded(v1::JoinRequestEnded),
 }
 
-/// The tags of [`Body`].
-const BODY_TAGS: std::ops::RangeInclusive<u32> = 10..=26;
+/// Whether `tag` is one of [`Body`].
+fn is_body(tag: u32) -> bool {
+    matches!(tag, 10..=26 | 60..=63)
+}
 
 impl Event {
     /// Freezes the body in its encoded form, so that its parts can be changed.
@@ -126,7 +136,7 @@ impl Event {
         let all = *input;
         let is_first = self.body.is_none() && self.raw.is_empty();
         self.keep_raw();
-        if BODY_TAGS.contains(&tag) {
+        if is_body(tag) {
             Body::merge(&mut self.body, tag, wire_type, input, ctx)?;
         } else {
             skip_field(wire_type, tag, input, ctx)?;
@@ -346,7 +356,7 @@ mod tests {
         check(&[known.clone(), field(99, b"later")], Some(Body::Message(hello.clone())), true);
         check(&[field(99, b"later"), known.clone()], Some(Body::Message(hello.clone())), true);
         check(&[number, known], Some(Body::Message(hello)), true);
-        let added = v1::MemberAdded { user_id: "bob".to_owned(), role: 99 };
+        let added = v1::MemberAdded { user_id: "bob".to_owned(), role: 99, link_seq: 0 };
         check(&[field(12, &added.encode_to_vec())], Some(Body::MemberAdded(added)), false);
     }
 

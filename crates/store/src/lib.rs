@@ -18,6 +18,7 @@ pub mod feed;
 mod feed_record;
 mod hex;
 mod identity;
+mod invitation_record;
 mod invitation_store;
 mod limits;
 mod log_store;

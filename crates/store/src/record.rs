@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Blocks, Chunk, Cursors, Emoji, ImageUrl, Invitation, Invitations, Mark, Member, Mute, Name, Overlay,
-    RoomId, RoomInfo, Text, Timestamp, Unknown, UserId,
+    Blocks, Chunk, Cursors, Emoji, ImageUrl, Mark, Member, Mute, Name, Overlay, RoomId, RoomInfo, Text,
+    Timestamp, Unknown, UserId,
 };
 use parlance_proto::event::unknown_fields;
 use parlance_proto::storage::v1::{
-    BlockRecord, BlocksRecord, ChunkRecord, CursorsRecord, InvitationRecord, InvitationsRecord,
-    InvitedRecord, ListedRecord, MemberRecord, OverlayRecord, RoomRecord, RoomSettings, UserRecord,
+    BlockRecord, BlocksRecord, ChunkRecord, CursorsRecord, ListedRecord, MemberRecord, OverlayRecord,
+    RoomRecord, RoomSettings, UserRecord,
 };
 use parlance_proto::{data, stored};
 use prost::Message;
@@ -294,45 +294,6 @@ pub(crate) fn decode_blocks(user: &UserId, bytes: &[u8]) -> Result<Blocks, Store
         record.blocks.into_iter().map(block).collect::<Option<Blocks>>()
     };
     read().ok_or_else(|| damaged("the blocks", user))
-}
-
-pub(crate) fn encode_invitations(invitations: &Invitations) -> Vec<u8> {
-    let record = |(user, invitation): (&UserId, &Invitation)| InvitationRecord {
-        user_id: user.as_str().to_owned(),
-        invited_by: invitation.by.as_str().to_owned(),
-        at_ms: invitation.at.0,
-        until_ms: invitation.until.0,
-        seq: invitation.seq,
-    };
-    let changed_seq = invitations.changed_at();
-    InvitationsRecord { invitations: invitations.iter().map(record).collect(), changed_seq }.encode_to_vec()
-}
-
-pub(crate) fn decode_invitations(room: &RoomId, bytes: &[u8]) -> Result<Invitations, StoreError> {
-    let read = || {
-        let record = InvitationsRecord::decode(bytes).ok()?;
-        let invitation = |record: InvitationRecord| {
-            let invitation = Invitation {
-                by: UserId::parse(&record.invited_by).ok()?,
-                at: Timestamp(record.at_ms),
-                until: Timestamp(record.until_ms),
-                seq: record.seq,
-            };
-            Some((UserId::parse(&record.user_id).ok()?, invitation))
-        };
-        let all: Option<BTreeMap<_, _>> = record.invitations.into_iter().map(invitation).collect();
-        Some(Invitations::new(record.changed_seq, all?))
-    };
-    read().ok_or_else(|| damaged("the invitations", format_args!("room {room}")))
-}
-
-pub(crate) fn encode_invited(seq: u64) -> Vec<u8> {
-    InvitedRecord { seq }.encode_to_vec()
-}
-
-pub(crate) fn decode_invited(user: &UserId, bytes: &[u8]) -> Result<u64, StoreError> {
-    let record = InvitedRecord::decode(bytes).map_err(|_| damaged("the invitations", user))?;
-    Ok(record.seq)
 }
 
 pub(crate) fn encode_listed(members: u64) -> Vec<u8> {

@@ -35,6 +35,10 @@ pub fn kind(body: &Body) -> &'static str {
         Body::MemberUnmuted { .. } => "parlance.member.unmuted.v1",
         Body::MemberInvited { .. } => "parlance.member.invited.v1",
         Body::InvitationEnded { .. } => "parlance.member.invitation_ended.v1",
+        Body::LinkCreated { .. } => "parlance.room.link_created.v1",
+        Body::LinkRevoked { .. } => "parlance.room.link_revoked.v1",
+        Body::JoinRequested { .. } => "parlance.member.join_requested.v1",
+        Body::JoinRequestEnded { .. } => "parlance.member.join_request_ended.v1",
         Body::RoleChanged { .. } => "parlance.member.role_changed.v1",
         Body::Message(_) => "parlance.message.sent.v1",
         Body::MessageEdited { .. } => "parlance.message.edited.v1",
@@ -99,7 +103,7 @@ mod tests {
         let bodies = [
             Body::RoomCreated { kind: RoomKind::Group, settings: settings.clone() },
             Body::RoomChanged { settings },
-            Body::MemberAdded { user: bob.clone(), role: Role::Member },
+            Body::MemberAdded { user: bob.clone(), role: Role::Member, link: None },
             Body::RoleChanged { user: bob.clone(), role: Role::Admin },
             Body::Message(Message {
                 text: text("hello"),

@@ -110,6 +110,15 @@ requests! {
     ImportMessages: ImportMessagesRequest -> ImportMessagesResponse,
     ExportRoom: ExportRoomRequest -> ExportRoomResponse,
     ListDirectory: ListDirectoryRequest -> ListDirectoryResponse,
+    CreateInvitationLink: CreateInvitationLinkRequest -> CreateInvitationLinkResponse,
+    RevokeInvitationLink: RevokeInvitationLinkRequest -> RevokeInvitationLinkResponse,
+    ListInvitationLinks: ListInvitationLinksRequest -> ListInvitationLinksResponse,
+    GetInvitationLink: GetInvitationLinkRequest -> GetInvitationLinkResponse,
+    JoinByLink: JoinByLinkRequest -> JoinByLinkResponse,
+    RequestToJoin: RequestToJoinRequest -> RequestToJoinResponse,
+    WithdrawJoinRequest: WithdrawJoinRequestRequest -> WithdrawJoinRequestResponse,
+    AnswerJoinRequest: AnswerJoinRequestRequest -> AnswerJoinRequestResponse,
+    ListJoinRequests: ListJoinRequestsRequest -> ListJoinRequestsResponse,
     GetServer: GetServerRequest -> GetServerResponse,
 }
 
@@ -155,6 +164,12 @@ changes! {
     AcceptInvitationRequest,
     DeclineInvitationRequest,
     RevokeInvitationRequest,
+    CreateInvitationLinkRequest,
+    RevokeInvitationLinkRequest,
+    JoinByLinkRequest,
+    RequestToJoinRequest,
+    WithdrawJoinRequestRequest,
+    AnswerJoinRequestRequest,
 }
 
 /// The fields that make a mutation safe to repeat.
@@ -216,6 +231,12 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         Operation::DeleteRoom(request) => in_room!(request),
         Operation::InviteMember(request) => in_room!(request),
         Operation::RevokeInvitation(request) => in_room!(request),
+        Operation::CreateInvitationLink(request) => in_room!(request),
+        Operation::RevokeInvitationLink(request) => in_room!(request),
+        Operation::AnswerJoinRequest(request) => in_room!(request),
+        Operation::JoinByLink(request) => anywhere!(request),
+        Operation::RequestToJoin(request) => anywhere!(request),
+        Operation::WithdrawJoinRequest(request) => anywhere!(request),
         Operation::AcceptInvitation(request) => anywhere!(request),
         Operation::DeclineInvitation(request) => anywhere!(request),
         Operation::CreateRoom(request) => anywhere!(request),
@@ -261,6 +282,9 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         | Operation::ImportMessages(_)
         | Operation::ExportRoom(_)
         | Operation::ListDirectory(_)
+        | Operation::ListInvitationLinks(_)
+        | Operation::GetInvitationLink(_)
+        | Operation::ListJoinRequests(_)
         | Operation::ListReceipts(_) => return None,
     })
 }
@@ -326,6 +350,12 @@ pub(crate) fn room_of(operation: &Operation) -> Option<&str> {
         Operation::AcceptInvitation(request) => &request.room_id,
         Operation::DeclineInvitation(request) => &request.room_id,
         Operation::RevokeInvitation(request) => &request.room_id,
+        Operation::CreateInvitationLink(request) => &request.room_id,
+        Operation::RevokeInvitationLink(request) => &request.room_id,
+        Operation::JoinByLink(request) => &request.room_id,
+        Operation::RequestToJoin(request) => &request.room_id,
+        Operation::WithdrawJoinRequest(request) => &request.room_id,
+        Operation::AnswerJoinRequest(request) => &request.room_id,
         Operation::MarkRead(request) => &request.room_id,
         Operation::AcknowledgeDelivery(request) => &request.room_id,
         Operation::SetRoomHidden(request) => &request.room_id,
@@ -356,6 +386,10 @@ pub(crate) fn event_of(answer: &Answer) -> Option<(Option<String>, u64)> {
         Answer::InviteMember(response) => &response.outcome,
         Answer::AcceptInvitation(response) => &response.outcome,
         Answer::RevokeInvitation(response) => &response.outcome,
+        Answer::CreateInvitationLink(response) => &response.outcome,
+        Answer::RevokeInvitationLink(response) => &response.outcome,
+        Answer::JoinByLink(response) => &response.outcome,
+        Answer::AnswerJoinRequest(response) => &response.outcome,
         _ => return None,
     };
     let outcome = outcome.as_ref()?;
@@ -434,6 +468,8 @@ pub(crate) fn repeated(operation: &Operation, done: Done) -> Option<Answer> {
         DeleteRoom: DeleteRoomResponse,
         InviteMember: InviteMemberResponse,
         RevokeInvitation: RevokeInvitationResponse,
+        RevokeInvitationLink: RevokeInvitationLinkResponse,
+        AnswerJoinRequest: AnswerJoinRequestResponse,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The directory of channels.
 
 use parlance_core::{FoldedName, RoomId, TitlePlace};
-use parlance_proto::v1;
+use parlance_proto::{convert, v1};
 use parlance_store::ListedRoom;
 
 use super::filtered::fitting;
@@ -49,6 +49,7 @@ fn entry(room: &ListedRoom) -> v1::DirectoryEntry {
         topic: settings.topic.as_str().to_owned(),
         image_url: settings.image.as_str().to_owned(),
         member_count: room.members,
+        joining: convert::joining(settings.joining(room.info.kind)).into(),
     }
 }
 

@@ -111,15 +111,18 @@ impl Eraser<'_> {
         Instant::now() >= self.until
     }
 
-    /// Declines all invitations, also those that nobody is shown. Returns the rooms where that failed.
+    /// Declines all invitations, also those that nobody is shown, and withdraws all requests to join, also those that have
+    /// expired. Returns the rooms where that failed.
     async fn decline_all(&self) -> Result<Vec<String>, Error> {
         let invited = self.api.all_invited(self.user).await?;
         let mut unreadable = invited.unreadable;
         for room in &invited.rooms {
-            match self.submit(room, self.by_user(Action::Decline)).await {
-                Ok(()) | Err(Error::RoomNotFound) => {}
-                Err(error) if is_of_one_room(&error) => unreadable.push(left_out(room, error)?),
-                Err(error) => return Err(error),
+            for action in [Action::Decline, Action::Withdraw] {
+                match self.submit(room, self.by_user(action)).await {
+                    Ok(()) | Err(Error::RoomNotFound) => {}
+                    Err(error) if is_of_one_room(&error) => unreadable.push(left_out(room, error)?),
+                    Err(error) => return Err(error),
+                }
             }
         }
         unreadable.sort();

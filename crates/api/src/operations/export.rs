@@ -43,6 +43,9 @@ impl Api {
             for invitation in invited.invitations {
                 page.push(Item::Invitation(invitation));
             }
+            for request in invited.requests {
+                page.push(Item::JoinRequest(request));
+            }
         }
         let mut section = Some(section);
         if let Some(Section::Rooms(place)) = section {

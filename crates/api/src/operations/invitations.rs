@@ -5,7 +5,7 @@ use parlance_core::{Action, Command, Permission, RoomId, UserId};
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
 
-use super::invited::{Found, to_proto};
+use super::invited::{About, Found, to_proto};
 use super::rooms::{Asked, hidden};
 use super::{Access, left_out, parse};
 use crate::gate::{Admitted, Permits};
@@ -14,7 +14,7 @@ use crate::{Api, Error};
 
 impl Api {
     /// Refuses who may not invite, as the room does.
-    fn may_invite(&self, access: &Access) -> Result<(), Error> {
+    pub(super) fn may_invite(&self, access: &Access) -> Result<(), Error> {
         let invites = self.permissions_of(&access.room).role_for(Permission::Invite);
         access.member_with(invites).map(drop)
     }
@@ -102,7 +102,7 @@ impl Api {
             })
             .buffered(self.sizes().inbox_concurrency);
         while let Some((room, found)) = looked_up.next().await {
-            match found {
+            match found.map(|found| found.invitation) {
                 Ok(Found::Open(invitation)) => invitations.push(*invitation),
                 Ok(Found::Hidden(_) | Found::Gone) => {}
                 Err(error) => unreadable_room_ids.push(left_out(&room, error.into())?),
@@ -155,8 +155,8 @@ impl Api {
         self.rooms().is_repeat(&room, command, None).await.map_err(|error| hidden(&room, error))
     }
 
-    /// Carries out a change of the invitations of `users`, and signals it to them, even if the caller is dropped. Spends
-    /// `permits` if it was carried out now.
+    /// Carries out a change of the invitations of `users`, or of their requests to join, and signals it to them, even if
+    /// the caller is dropped. Spends `permits` if it was carried out now.
     pub(super) async fn change_invitations(
         &self,
         turn: Option<Turn>,
@@ -172,18 +172,27 @@ impl Api {
             Some(turn) => turn,
             None => self.turns.take(&caller.user, &room).await,
         };
-        let (rooms, signals) = (self.rooms.clone(), self.invitation_signals());
+        let (rooms, signals, about) = (self.rooms.clone(), self.invitation_signals(), about(&command.action));
         let changing = async move {
             let done = in_line(Some(turn), rooms.submit(&room, command)).await;
             if may_be_new(&done, |outcome| outcome.is_repeat) {
                 permits.spend();
                 if done.as_ref().is_ok_and(|outcome| outcome.first > 0) || done.is_err() {
-                    signals.send(&room, &users).await;
+                    signals.send(&room, &users, about).await;
                 }
             }
             done.map_err(|error| hidden(&room, error))
         };
         Ok(convert::outcome(&run_to_end(self.tasks(), changing).await?))
+    }
+}
+
+fn about(action: &Action) -> About {
+    match action {
+        Action::Request { .. } | Action::Withdraw | Action::Approve { .. } | Action::Reject { .. } => {
+            About::Requests
+        }
+        _ => About::Invitations,
     }
 }
 

@@ -1,11 +1,11 @@
-//! What users are invited to: their lists, which the rooms correct, and signals.
+//! What users are invited to or ask to join: their lists, which the rooms correct, and signals.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use parlance_cluster::Cluster;
-use parlance_core::{Blocks, Clock, Invitation, Invitations, Member, RoomId, Timestamp, UserId};
+use parlance_core::{Blocks, Clock, Invitation, Invitations, JoinRequest, Member, RoomId, Timestamp, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
 use parlance_store::{Invited, Store, StoreError, StoredRoom};
@@ -16,6 +16,25 @@ use crate::limits::INVITED_PAGES;
 use crate::{Api, Error};
 
 /// What a room says about an entry of a user's list.
+pub(super) struct Entry {
+    /// Of an invitation.
+    pub(super) invitation: Found,
+    /// Of a request to join.
+    pub(super) request: Option<AskedFor>,
+}
+
+impl Entry {
+    const GONE: Self = Self { invitation: Found::Gone, request: None };
+}
+
+/// A user's request to join that the room holds.
+pub(super) struct AskedFor {
+    pub(super) request: v1::JoinRequest,
+    /// Whether it has not expired, nor the time after a rejection.
+    pub(super) stands: bool,
+}
+
+/// What a room says about an invitation.
 pub(super) enum Found {
     /// It waits for an answer.
     Open(Box<v1::Invitation>),
@@ -25,12 +44,14 @@ pub(super) enum Found {
     Gone,
 }
 
-/// All that a user is invited to.
+/// All that a user is invited to, or asks to join.
 #[derive(Default)]
 pub(super) struct AllInvited {
-    /// Rooms of the list, also those where the invitation is over.
+    /// Rooms of the list, also those where the invitation or the request is over.
     pub(super) rooms: Vec<RoomId>,
     pub(super) invitations: Vec<v1::Invitation>,
+    /// Also those that have expired.
+    pub(super) requests: Vec<v1::JoinRequest>,
     /// Rooms that could not be read.
     pub(super) unreadable: Vec<String>,
 }
@@ -69,7 +90,7 @@ impl Api {
                 })
                 .buffered(self.sizes().inbox_concurrency);
             while let Some(found) = found.next().await {
-                match found {
+                match found.map(|found| found.invitation) {
                     Ok(Found::Open(_)) => open += 1,
                     Ok(Found::Hidden(_) | Found::Gone) | Err(StoreError::Damaged(_)) => {}
                     Err(error) => return Err(error),
@@ -94,10 +115,10 @@ impl Api {
         user: &UserId,
         entry: &Invited,
         blocks: &Blocks,
-    ) -> Result<Found, StoreError> {
+    ) -> Result<Entry, StoreError> {
         let read = Read::of(self.store(), &entry.room, std::slice::from_ref(user)).await?;
-        let found = read.map_or(Found::Gone, |read| read.found(self.clock().now(), user, blocks));
-        if matches!(found, Found::Gone)
+        let found = read.map_or(Entry::GONE, |read| read.entry(self.clock().now(), user, blocks));
+        if matches!(found, Entry { invitation: Found::Gone, request: None })
             && let Err(error) = self.store().forget_invited(user, entry).await
         {
             // The next reader tries again.
@@ -115,10 +136,12 @@ impl Api {
             let listed = self.store().invited_to(user, after.as_ref(), size).await?;
             for entry in &listed {
                 match self.look_up(user, entry, &blocks).await {
-                    Ok(Found::Open(invitation) | Found::Hidden(invitation)) => {
-                        all.invitations.push(*invitation);
+                    Ok(found) => {
+                        all.requests.extend(found.request.map(|asked| asked.request));
+                        if let Found::Open(invitation) | Found::Hidden(invitation) = found.invitation {
+                            all.invitations.push(*invitation);
+                        }
                     }
-                    Ok(Found::Gone) => {}
                     Err(error) => all.unreadable.push(left_out(&entry.room, error.into())?),
                 }
             }
@@ -140,7 +163,14 @@ impl Api {
     }
 }
 
-/// Signals to users what has become of their invitations.
+/// What is signalled.
+#[derive(Clone, Copy)]
+pub(super) enum About {
+    Invitations,
+    Requests,
+}
+
+/// Signals to users what has become of their invitations and requests.
 pub(super) struct InvitationSignals {
     store: Arc<dyn Store>,
     cluster: Arc<Cluster>,
@@ -148,24 +178,35 @@ pub(super) struct InvitationSignals {
 }
 
 impl InvitationSignals {
-    /// Signals to `users` what their invitations to `room` are now. Best effort: their lists say the same.
-    pub(super) async fn send(&self, room: &RoomId, users: &[UserId]) {
-        if let Err(error) = self.try_send(room, users).await {
+    /// Signals to `users` what their invitations to `room`, or their requests, are now. Best effort: their lists say the
+    /// same.
+    pub(super) async fn send(&self, room: &RoomId, users: &[UserId], about: About) {
+        if let Err(error) = self.try_send(room, users, about).await {
             tracing::debug!(%room, %error, "cannot signal invitations");
         }
     }
 
-    async fn try_send(&self, room: &RoomId, users: &[UserId]) -> Result<(), StoreError> {
+    async fn try_send(&self, room: &RoomId, users: &[UserId], about: About) -> Result<(), StoreError> {
         let read = Read::of(self.store.as_ref(), room, users).await?;
         let now = self.clock.now();
         for user in users {
             let blocks = self.cluster.blocks_of(user).await?;
-            let invitation = match read.as_ref().map(|read| read.found(now, user, &blocks)) {
-                Some(Found::Open(invitation)) => Some(*invitation),
-                Some(Found::Hidden(_) | Found::Gone) | None => None,
+            let found = read.as_ref().map_or(Entry::GONE, |read| read.entry(now, user, &blocks));
+            let room_id = room.to_string();
+            let signal = match about {
+                About::Invitations => {
+                    let invitation = match found.invitation {
+                        Found::Open(invitation) => Some(*invitation),
+                        Found::Hidden(_) | Found::Gone => None,
+                    };
+                    Signal::InvitationChanged(v1::InvitationChanged { room_id, invitation })
+                }
+                About::Requests => {
+                    let request = found.request.filter(|asked| asked.stands).map(|asked| asked.request);
+                    Signal::JoinRequestChanged(v1::JoinRequestChanged { room_id, request })
+                }
             };
-            let changed = v1::InvitationChanged { room_id: room.to_string(), invitation };
-            self.cluster.signal_user(user, &SharedFrame::signal(Signal::InvitationChanged(changed))).await;
+            self.cluster.signal_user(user, &SharedFrame::signal(signal)).await;
         }
         Ok(())
     }
@@ -185,6 +226,26 @@ impl Read {
         let rows = store.members_by_id(id, users).await?;
         let members = rows.into_iter().map(|row| (row.user.clone(), row)).collect();
         Ok(Some(Self { room, invitations, members }))
+    }
+
+    fn entry(&self, now: Timestamp, user: &UserId, blocks: &Blocks) -> Entry {
+        Entry { invitation: self.found(now, user, blocks), request: self.asked(now, user) }
+    }
+
+    /// The request of `user`. One that has expired is kept until it is withdrawn or the room drops it: its note is to be
+    /// found when the user is deleted.
+    fn asked(&self, now: Timestamp, user: &UserId) -> Option<AskedFor> {
+        let request = self.invitations.request_of(user)?;
+        let stands = request.stands_for(self.members.get(user), now);
+        if !stands && request.rejected {
+            return None;
+        }
+        let request = v1::JoinRequest {
+            kind: convert::room_kind(self.room.info.kind).into(),
+            title: self.room.info.settings.title.as_str().to_owned(),
+            ..request_to_proto(&self.room.info.id, user, request)
+        };
+        Some(AskedFor { request, stands })
     }
 
     fn found(&self, now: Timestamp, user: &UserId, blocks: &Blocks) -> Found {
@@ -213,6 +274,18 @@ pub(super) fn to_proto(room: &RoomId, user: &UserId, invitation: &Invitation) ->
         invited_by: invitation.by.to_string(),
         at: Some(convert::timestamp(invitation.at)),
         until: Some(convert::timestamp(invitation.until)),
+        ..Default::default()
+    }
+}
+
+pub(super) fn request_to_proto(room: &RoomId, user: &UserId, request: &JoinRequest) -> v1::JoinRequest {
+    v1::JoinRequest {
+        room_id: room.to_string(),
+        user_id: user.to_string(),
+        at: Some(convert::timestamp(request.at)),
+        until: Some(convert::timestamp(request.until)),
+        rejected: request.rejected,
+        note: request.note.as_str().to_owned(),
         ..Default::default()
     }
 }

@@ -12,6 +12,8 @@ mod history;
 mod inbox;
 mod invitations;
 mod invited;
+mod join_requests;
+mod links;
 mod messages;
 mod moderation;
 mod new_room;
@@ -228,6 +230,15 @@ impl Api {
             ImportMessages import_messages;
             ExportRoom export_room;
             ListDirectory list_directory;
+            CreateInvitationLink create_invitation_link;
+            RevokeInvitationLink revoke_invitation_link;
+            ListInvitationLinks list_invitation_links;
+            GetInvitationLink get_invitation_link;
+            JoinByLink join_by_link;
+            RequestToJoin request_to_join;
+            WithdrawJoinRequest withdraw_join_request;
+            AnswerJoinRequest answer_join_request;
+            ListJoinRequests list_join_requests;
         })
     }
 

@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 
 use parlance_core::limits::{MAX_INVITATION_AGE, MAX_MEMBERS_PER_REQUEST};
 use parlance_core::{
-    Body, Chunk, Creation, NewRoom, RequestId, RoomId, RoomKind, Settings, Timestamp, UserId, Visibility,
+    Body, Chunk, Creation, Joining, NewRoom, RequestId, RoomId, RoomKind, Settings, Timestamp, UserId,
+    Visibility,
 };
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
@@ -12,6 +13,7 @@ use parlance_store::{Created, StoredRoom};
 
 use super::consent::{Named, invited};
 use super::invitations::may_be_new;
+use super::invited::About;
 use super::parse;
 use super::rooms::visibility;
 use crate::gate::{Admitted, Permits};
@@ -118,7 +120,7 @@ impl Api {
             let created = rooms.create(creation).await;
             if may_be_new(&created, |created| matches!(created, Created::Existing(_))) {
                 permits.spend();
-                signals.send(&id, &invited).await;
+                signals.send(&id, &invited, About::Invitations).await;
             }
             created
         };
@@ -264,6 +266,10 @@ fn settings(kind: RoomKind, settings: Option<&v1::RoomSettings>) -> Result<Setti
     if kind != RoomKind::Channel && given.listed {
         return Err(parse::field("settings.listed", "only channels are in the directory"));
     }
+    let joining = parse::joining("settings.joining", given.joining)?;
+    if kind != RoomKind::Channel && joining == Joining::Open {
+        return Err(parse::field("settings.joining", "a group is not open to everyone"));
+    }
     let visibility = match given.history_visibility {
         0 => usual,
         _ => visibility("settings.history_visibility", given.history_visibility())?,
@@ -283,5 +289,6 @@ fn settings(kind: RoomKind, settings: Option<&v1::RoomSettings>) -> Result<Setti
         archived: given.archived,
         slow_mode: parse::slow_mode("settings.slow_mode_seconds", given.slow_mode_seconds)?,
         listed: given.listed,
+        joining,
     })
 }

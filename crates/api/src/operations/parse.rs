@@ -2,11 +2,12 @@
 use std::time::Duration;
 
 use parlance_core::limits::{
-    MAX_INVITATION_AGE, MAX_NAME_BYTES, MAX_PAGE_SIZE, MAX_SANCTION, MAX_SLOW_MODE, PAGE_SIZE,
+    MAX_INVITATION_AGE, MAX_JOIN_NOTE_BYTES, MAX_LINK_AGE, MAX_MEMBERS, MAX_NAME_BYTES, MAX_PAGE_SIZE,
+    MAX_SANCTION, MAX_SLOW_MODE, PAGE_SIZE,
 };
 use parlance_core::{
-    Data, DataChange, Emoji, FoldedName, ImageUrl, Name, Permissions, Reason, RequestId, RoomId, Text, Title,
-    Topic, UserId,
+    Data, DataChange, Emoji, FoldedName, ImageUrl, Joining, Name, Permissions, Reason, RequestId, RoomId,
+    Text, Title, Topic, UserId,
 };
 
 use parlance_proto::{convert, data, v1};
@@ -100,6 +101,14 @@ pub(crate) fn reason(reason: &str) -> Result<Reason, Error> {
     Reason::parse_new(reason).map_err(|error| field("reason", error))
 }
 
+/// The note of a user who asks to join.
+pub(crate) fn join_note(note: &str) -> Result<Reason, Error> {
+    if note.len() > MAX_JOIN_NOTE_BYTES {
+        return Err(field("note", format!("must be at most {MAX_JOIN_NOTE_BYTES} bytes")));
+    }
+    Reason::parse_new(note).map_err(|error| field("note", error))
+}
+
 /// How long a ban or a mute lasts.
 pub(crate) fn sanction(name: &str, given: Option<&prost_types::Duration>) -> Result<Option<Duration>, Error> {
     lasting(name, given, MAX_SANCTION)
@@ -108,6 +117,20 @@ pub(crate) fn sanction(name: &str, given: Option<&prost_types::Duration>) -> Res
 /// How long an invitation can be accepted.
 pub(crate) fn invitation_age(name: &str, given: Option<&prost_types::Duration>) -> Result<Duration, Error> {
     Ok(lasting(name, given, MAX_INVITATION_AGE)?.unwrap_or(MAX_INVITATION_AGE))
+}
+
+/// How long a link can be used.
+pub(crate) fn link_age(name: &str, given: Option<&prost_types::Duration>) -> Result<Duration, Error> {
+    Ok(lasting(name, given, MAX_LINK_AGE)?.unwrap_or(MAX_LINK_AGE))
+}
+
+/// How many may join by a link: as many as a room has members.
+pub(crate) fn link_uses(name: &str, uses: u32) -> Result<u32, Error> {
+    if u64::from(uses) <= MAX_MEMBERS {
+        Ok(uses)
+    } else {
+        Err(field(name, format!("must be at most {MAX_MEMBERS}")))
+    }
 }
 
 fn lasting(
@@ -125,6 +148,10 @@ fn lasting(
 /// A value of an enum. One of a later version of the contract may mean anything, so it is refused.
 pub(crate) fn known<T: TryFrom<i32>>(name: &str, value: i32) -> Result<T, Error> {
     T::try_from(value).map_err(|_| field(name, "is not one that this server knows"))
+}
+
+pub(crate) fn joining(name: &str, given: i32) -> Result<Joining, Error> {
+    known(name, given).map(convert::joining_from)
 }
 
 pub(crate) fn slow_mode(name: &str, seconds: u32) -> Result<u32, Error> {
@@ -146,7 +173,12 @@ pub(crate) fn old_emoji(emoji: &str) -> Result<Emoji, Error> {
 
 /// A required seq.
 pub(crate) fn seq(seq: u64) -> Result<u64, Error> {
-    if seq == 0 { Err(field("seq", "must be 1 or more")) } else { Ok(seq) }
+    seq_of("seq", seq)
+}
+
+/// The same in a field of another name.
+pub(crate) fn seq_of(name: &str, seq: u64) -> Result<u64, Error> {
+    if seq == 0 { Err(field(name, "must be 1 or more")) } else { Ok(seq) }
 }
 
 pub(crate) fn page_size(size: u32) -> Result<usize, Error> {

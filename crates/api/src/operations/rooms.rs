@@ -131,6 +131,7 @@ impl Api {
                 .map(|seconds| parse::slow_mode("slow_mode_seconds", seconds))
                 .transpose()?,
             listed: request.listed,
+            joining: request.joining.map(|joining| parse::joining("joining", joining)).transpose()?,
         };
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         let outcome = self.change(caller, asked, Action::Update(change)).await?;

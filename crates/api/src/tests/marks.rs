@@ -130,7 +130,7 @@ async fn a_removal_that_was_missed_ends_it_with_the_next_chunk() {
         request: RequestId::parse("later").unwrap(),
         message_count: 1,
         deleted_count: 0,
-        body: Body::MemberAdded { user: user("carol"), role: Role::Member },
+        body: Body::MemberAdded { user: user("carol"), role: Role::Member, link: None },
         unknown: Default::default(),
         service: None,
     };

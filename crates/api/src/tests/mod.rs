@@ -14,6 +14,7 @@ mod heartbeat;
 mod hub;
 mod inbound;
 mod invitations;
+mod join_requests;
 mod latest;
 mod marks;
 mod memory;

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+pub use super::refusal::Refusal;
 use crate::{
-    DataChange, DataTooLarge, Emoji, ImageUrl, Imported, Message, Permissions, Reason, RequestId, Role, Text,
-    Timestamp, Title, Topic, UserId, Visibility,
+    DataChange, Emoji, ImageUrl, Imported, Joining, LinkHash, Message, Permissions, Reason, RequestId, Role,
+    Text, Title, Topic, UserId, Visibility,
 };
 
 /// The authority under which a command is submitted.
@@ -44,20 +45,6 @@ pub struct Command {
     pub action: Action,
 }
 
-impl Role {
-    /// Refuses a role below `least`.
-    pub fn at_least(self, least: Self) -> Result<(), Refusal> {
-        if self >= least {
-            return Ok(());
-        }
-        Err(Refusal::NeedsRole(match least {
-            Self::Owner => "owner",
-            Self::Admin => "admin",
-            Self::Member => "member",
-        }))
-    }
-}
-
 impl Authority {
     /// The backend that submits a command in the name of its actor.
     pub fn service(&self) -> Option<&UserId> {
@@ -73,11 +60,16 @@ impl Command {
     pub fn concerned(&self) -> impl Iterator<Item = &UserId> {
         let named = match &self.action {
             Action::Add { users } => users.as_slice(),
-            Action::Remove { user } | Action::Ban { user, .. } | Action::SetRole { user, .. } => {
-                std::slice::from_ref(user)
-            }
+            Action::Remove { user }
+            | Action::Ban { user, .. }
+            | Action::SetRole { user, .. }
+            | Action::Approve { user } => std::slice::from_ref(user),
             Action::Invite { added, .. } => added.as_slice(),
-            Action::Join | Action::Accept | Action::Leave => std::slice::from_ref(&self.actor),
+            Action::Join
+            | Action::Accept
+            | Action::JoinByLink { .. }
+            | Action::Request { .. }
+            | Action::Leave => std::slice::from_ref(&self.actor),
             _ => &[],
         };
         named.iter()
@@ -143,6 +135,42 @@ pub enum Action {
     /// Take back an invitation.
     Revoke {
         /// Whose.
+        user: UserId,
+    },
+    /// Make a link by which users join.
+    CreateLink {
+        /// The hash of its secret.
+        hash: LinkHash,
+        /// How long it can be used.
+        lasts: Duration,
+        /// How many may join by it; 0 for any number.
+        max_uses: u32,
+    },
+    /// Take back a link.
+    RevokeLink {
+        /// The event that made it.
+        link: u64,
+    },
+    /// Become a member by a link.
+    JoinByLink {
+        /// The hash of its secret.
+        hash: LinkHash,
+    },
+    /// Ask to become a member.
+    Request {
+        /// A note to those who answer.
+        note: Reason,
+    },
+    /// Withdraw that.
+    Withdraw,
+    /// Make a user a member who asks.
+    Approve {
+        /// Who.
+        user: UserId,
+    },
+    /// Reject a user who asks.
+    Reject {
+        /// Who.
         user: UserId,
     },
     /// Remove a member.
@@ -231,135 +259,6 @@ pub struct SettingsChange {
     pub slow_mode: Option<u32>,
     /// Whether the directory has it; channels only.
     pub listed: Option<bool>,
-}
-
-/// Why a command is refused. A refusal changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The actor is not a member, or may not know of the room.
-    #[error("not a member of this room")]
-    NotMember,
-    /// The role does not suffice.
-    #[error("requires the role {0}")]
-    NeedsRole(&'static str),
-    /// Only the app may do this.
-    #[error("requires the {0} scope")]
-    NeedsScope(&'static str),
-    /// The room was deleted.
-    #[error("this room was deleted")]
-    RoomDeleted,
-    /// The room is archived.
-    #[error("this room is archived")]
-    Archived,
-    /// The room is frozen.
-    #[error("this room is frozen")]
-    Frozen,
-    /// The actor is muted in this room.
-    #[error("muted in this room")]
-    Muted {
-        /// When that ends by itself; `None` if it does not.
-        until: Option<Timestamp>,
-    },
-    /// The actor has sent a message a moment ago, in a room in slow mode.
-    #[error("this room is in slow mode")]
-    SlowMode {
-        /// How long to wait.
-        wait: Duration,
-    },
-    /// A message of kind `text` must have a text.
-    #[error("must not be blank")]
-    BlankText,
-    /// The data would be too large.
-    #[error(transparent)]
-    DataTooLarge(#[from] DataTooLarge),
-    /// Only the sender may do this to a message.
-    #[error("only its sender may edit a message")]
-    NotSender,
-    /// Members of a direct room never change.
-    #[error("a direct room has no members or settings to change")]
-    DirectRoom,
-    /// Only channels are in the directory.
-    #[error("only channels are in the directory")]
-    NotListable,
-    /// Only channels can be joined.
-    #[error("only channels can be joined; ask to be added")]
-    NotJoinable,
-    /// The actor was removed by another member, and cannot rejoin on their own.
-    #[error("removed from this room; ask to be added")]
-    Removed,
-    /// The actor is banned from the room.
-    #[error("banned from this room")]
-    Banned {
-        /// When that ends by itself; `None` if it does not.
-        until: Option<Timestamp>,
-    },
-    /// The target user is banned from the room.
-    #[error("{0} is banned from this room")]
-    TargetBanned(UserId),
-    /// The actor is not invited to the room, or no longer.
-    #[error("not invited to this room")]
-    NotInvited,
-    /// As many users as may be are invited to the room.
-    #[error("{0} invitations to this room wait for an answer")]
-    TooManyInvitations(usize),
-    /// Messages before the first of these have not been imported yet.
-    #[error("{imported} messages were imported, and these begin at number {first}")]
-    ImportGap {
-        /// The number of messages that were imported.
-        imported: u64,
-        /// The number of the first one to import.
-        first: u64,
-    },
-    /// This user has blocked the actor.
-    #[error("{0} does not accept this")]
-    NotAccepted(UserId),
-    /// The owner cannot give up ownership without passing it on.
-    #[error("make another member the owner instead")]
-    OwnerLeaves,
-    /// The target user is not a member.
-    #[error("{0} is not a member of this room")]
-    TargetNotMember(UserId),
-    /// There is no such message that the actor may see.
-    #[error("no message at seq {0}")]
-    MessageNotFound(u64),
-    /// The message was deleted.
-    #[error("the message at seq {0} was deleted")]
-    MessageDeleted(u64),
-    /// The message has the maximum number of reactions.
-    #[error("the message has too many reactions")]
-    TooManyReactions,
-    /// The room has the maximum number of members.
-    #[error("the room is full")]
-    RoomFull,
-    /// `after_seq` is beyond the room's head.
-    #[error("after_seq {after} is beyond the room's head {head}")]
-    CursorAhead {
-        /// The client's value.
-        after: u64,
-        /// The head.
-        head: u64,
-    },
-    /// `seq` is beyond the room's head.
-    #[error("seq {seq} is beyond the room's head {head}")]
-    SeqAhead {
-        /// The client's value.
-        seq: u64,
-        /// The head.
-        head: u64,
-    },
-    /// Too many events since `after_seq` to search for a repeat.
-    #[error("too much has happened since after_seq; page the room and try again with a later one")]
-    CatchUpFirst {
-        /// The head; for a former member, the end of their membership.
-        head: u64,
-    },
-    /// The part of the log that would contain the outcome was trimmed.
-    #[error("the log since after_seq is no longer kept: whether this was carried out is unknown")]
-    OutcomeUnknown {
-        /// First seq kept; for a former member at most the one after the end of their membership.
-        floor: u64,
-    },
-    /// The request id was used for another operation.
-    #[error("this request id was used for something else")]
-    RequestIdReused,
+    /// How users become members.
+    pub joining: Option<Joining>,
 }

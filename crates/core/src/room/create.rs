@@ -119,7 +119,7 @@ impl Creation {
             vec![event(1, Body::RoomCreated { kind: info.kind, settings: info.settings.clone() })];
         let mut rows = Vec::with_capacity(members.len());
         for (seq, (user, role)) in (2..).zip(members) {
-            events.push(event(seq, Body::MemberAdded { user: user.clone(), role: *role }));
+            events.push(event(seq, Body::MemberAdded { user: user.clone(), role: *role, link: None }));
             // Members from the beginning: the room's first event is visible to them, too.
             rows.push(Member::joined(user.clone(), *role, 1));
         }

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::command::{Command, Refusal};
+use super::command::{Action, Authority, Command, Refusal};
 use super::decide::{Appended, Stop, Verdict, View, decide};
 use super::decision::{Decision, Outcome};
 use super::state::{Room, RoomInfo};
@@ -9,8 +10,8 @@ use crate::limits::{
     MAX_TEXT_BYTES,
 };
 use crate::{
-    Body, Chunk, Event, Head, Invitations, Listing, ListingChange, Mark, Member, Nonce, Overlay, RequestId,
-    Timestamp, Unknown, UserId,
+    Body, Chunk, Event, Head, Invitations, JoinRequest, Link, LinkHash, Listing, ListingChange, Mark, Member,
+    Nonce, Overlay, Reason, RequestId, Timestamp, Unknown, UserId,
 };
 
 /// Commands decided on top of a room but not stored yet: the contents of one append.
@@ -30,10 +31,34 @@ pub struct Draft {
     /// The room's data before the first event that changes it.
     old_info: Option<RoomInfo>,
     invitations_changed: bool,
+    /// What the command that is being carried out brings along.
+    unlogged: Option<Unlogged>,
     /// See [`InvitationsChange::rooms`].
     invited: BTreeMap<UserId, Option<u64>>,
     /// Senders who are not members.
     outsiders: BTreeSet<UserId>,
+}
+
+/// What stands in the invitations, and in no event.
+#[derive(Debug, Clone)]
+enum Unlogged {
+    /// Of a link that is made.
+    Link { hash: LinkHash, by_app: bool },
+    /// Of a user who asks to join.
+    Note(Reason),
+}
+
+impl Unlogged {
+    fn of(command: &Command) -> Option<Self> {
+        match &command.action {
+            Action::CreateLink { hash, .. } => {
+                let by_app = matches!(command.authority, Authority::App { .. });
+                Some(Self::Link { hash: *hash, by_app })
+            }
+            Action::Request { note } => Some(Self::Note(note.clone())),
+            _ => None,
+        }
+    }
 }
 
 /// Who causes an event, and by which request.
@@ -109,6 +134,7 @@ impl Draft {
             changed_messages: BTreeSet::new(),
             old_info: None,
             invitations_changed: false,
+            unlogged: None,
             invited: BTreeMap::new(),
             outsiders: BTreeSet::new(),
         }
@@ -140,6 +166,7 @@ impl Draft {
         match decide(self.view(now), command, self.newest(now)) {
             Ok(Verdict::Change(bodies)) => {
                 let author = Author::of(command);
+                self.unlogged = Unlogged::of(command);
                 bodies.into_iter().for_each(|body| self.push(author, at, body));
             }
             Ok(Verdict::Import(messages)) => {
@@ -240,20 +267,60 @@ impl Draft {
 
     /// Records that `body`, the next event, changes the invitations.
     fn note_invitations(&mut self, actor: &UserId, body: &Body) {
-        let (user, invited, leaves_list) = match body {
-            Body::MemberInvited { user, .. } => (user, Some(self.next_seq()), true),
-            Body::InvitationEnded { user } | Body::MemberBanned { user, .. } => (user, None, true),
-            Body::MemberAdded { user, .. } => (user, None, user == actor),
+        let known = self.room.invitations.as_deref();
+        let is_invited = |user: &UserId| known.is_some_and(|known| known.get(user).is_some());
+        let has_asked = |user: &UserId| known.is_some_and(|known| known.request_of(user).is_some());
+        // Whether they change, and who finds the room in their list from then on, or no longer.
+        let (changes, listed) = match body {
+            Body::LinkCreated { .. } | Body::LinkRevoked { .. } => (true, None),
+            Body::MemberInvited { user, .. } | Body::JoinRequested { user, .. } => {
+                (true, Some((user, Some(self.next_seq()))))
+            }
+            // Either may stand without the other.
+            Body::InvitationEnded { user } => {
+                (is_invited(user), Some((user, None)).filter(|_| !has_asked(user)))
+            }
+            Body::JoinRequestEnded { user } => {
+                // Who was rejected finds that in their list.
+                (has_asked(user), Some((user, None)).filter(|_| user == actor && !is_invited(user)))
+            }
+            Body::MemberBanned { user, .. } => (is_invited(user) || has_asked(user), Some((user, None))),
+            Body::MemberAdded { user, link, .. } => {
+                let ends = is_invited(user) || has_asked(user);
+                (ends || link.is_some(), Some((user, None)).filter(|_| ends && user == actor))
+            }
             _ => return,
         };
-        let known = self.room.invitations.as_ref().and_then(|known| known.get(user));
-        if invited.is_none() && known.is_none() {
-            return;
+        self.invitations_changed |= changes;
+        if let Some((user, seq)) = listed.filter(|_| changes) {
+            self.invited.insert(user.clone(), seq);
         }
-        self.invitations_changed = true;
-        if leaves_list {
-            self.invited.insert(user.clone(), invited);
+    }
+
+    /// The invitations with the link or the request that `event` adds, of which only the command has all.
+    fn with_unlogged(&mut self, event: &Event) -> Option<Arc<Invitations>> {
+        let (seq, at) = (event.seq, event.at);
+        let mut all = match &event.body {
+            Body::LinkCreated { .. } | Body::JoinRequested { .. } => self.room.invitations.take()?,
+            _ => return None,
+        };
+        let invitations = Arc::make_mut(&mut all);
+        match (&event.body, self.unlogged.take()) {
+            (Body::LinkCreated { until, max_uses }, Some(Unlogged::Link { hash, by_app })) => {
+                let (by, until, max_uses) = (event.actor.clone(), *until, *max_uses);
+                invitations.add_link(Link { seq, hash, by, at, until, max_uses, uses: 0, by_app });
+            }
+            (Body::JoinRequested { user, until }, Some(Unlogged::Note(note))) => {
+                let request = JoinRequest { at, until: *until, seq, rejected: false, note };
+                invitations.ask(user.clone(), request);
+            }
+            _ => return None,
         }
+        Some(all)
+    }
+
+    fn has_invitations(&self) -> bool {
+        self.room.invitations.as_ref().is_some_and(|all| !all.is_empty())
     }
 
     fn push(&mut self, author: Author<'_>, at: Timestamp, body: Body) {
@@ -277,9 +344,7 @@ impl Draft {
             }
             Body::MemberRemoved { user } => {
                 self.member_count -= 1;
-                let invitations = self.room.invitations.as_ref();
-                self.invitations_changed |=
-                    self.member_count == 0 && invitations.is_some_and(|all| !all.is_empty());
+                self.invitations_changed |= self.member_count == 0 && self.has_invitations();
                 self.changed_members.insert(user.clone());
             }
             Body::MemberBanned { user, .. }
@@ -289,8 +354,12 @@ impl Draft {
             | Body::RoleChanged { user, .. } => {
                 self.changed_members.insert(user.clone());
             }
-            Body::RoomChanged { .. } | Body::RoomDeleted => {
+            Body::RoomChanged { .. } => {
                 self.old_info.get_or_insert_with(|| self.room.info.clone());
+            }
+            Body::RoomDeleted => {
+                self.old_info.get_or_insert_with(|| self.room.info.clone());
+                self.invitations_changed |= self.has_invitations();
             }
             _ => {}
         }
@@ -307,7 +376,11 @@ impl Draft {
             body,
             unknown: Unknown::default(),
         };
+        let invitations = self.with_unlogged(&event);
         self.room.fold(&event, self.member_count);
+        if invitations.is_some() {
+            self.room.invitations = invitations;
+        }
         self.events.push(event);
     }
 }

@@ -10,6 +10,7 @@ mod former;
 mod former_requests;
 mod layered;
 mod posted;
+mod refusal;
 mod requests;
 mod runs;
 mod state;

@@ -53,6 +53,11 @@ enum Kind {
     Add(Vec<UserId>),
     Decline,
     Revoke(UserId),
+    CreateLink,
+    RevokeLink(u64),
+    Request,
+    Withdraw,
+    Reject(UserId),
     Leave,
     Remove(UserId),
     Ban(UserId),
@@ -94,6 +99,11 @@ impl Kind {
             Body::MemberInvited { user, .. } => Self::Add(vec![user.clone()]),
             Body::InvitationEnded { user } if *user == event.actor => Self::Decline,
             Body::InvitationEnded { user } => Self::Revoke(user.clone()),
+            Body::LinkCreated { .. } => Self::CreateLink,
+            Body::LinkRevoked { link } => Self::RevokeLink(*link),
+            Body::JoinRequested { .. } => Self::Request,
+            Body::JoinRequestEnded { user } if *user == event.actor => Self::Withdraw,
+            Body::JoinRequestEnded { user } => Self::Reject(user.clone()),
             Body::MemberRemoved { user } if *user == event.actor => Self::Leave,
             Body::MemberRemoved { user } => Self::Remove(user.clone()),
             Body::MemberBanned { user, .. } => Self::Ban(user.clone()),
@@ -136,16 +146,24 @@ impl Kind {
         match (self, &command.action) {
             (Self::Send, Action::Send(_))
             | (Self::Update, Action::Update(_))
-            | (Self::Join, Action::Join | Action::Accept)
+            | (
+                Self::Join,
+                Action::Join | Action::Accept | Action::JoinByLink { .. } | Action::Request { .. },
+            )
             | (Self::Decline, Action::Decline)
+            | (Self::CreateLink, Action::CreateLink { .. })
+            | (Self::Request, Action::Request { .. })
+            | (Self::Withdraw, Action::Withdraw)
             | (Self::Leave, Action::Leave)
             | (Self::DeleteRoom, Action::DeleteRoom) => true,
             (Self::Edit(seq), Action::Edit { target, .. })
             | (Self::Delete(seq), Action::Delete { target }) => seq == target,
+            (Self::RevokeLink(seq), Action::RevokeLink { link }) => seq == link,
             (Self::React(seq, with), Action::React { target, emoji })
             | (Self::Unreact(seq, with), Action::Unreact { target, emoji }) => seq == target && with == emoji,
             (Self::Leave, Action::Remove { user }) => *user == command.actor,
             (Self::Add(named), Action::Add { users }) => named.iter().all(|user| users.contains(user)),
+            (Self::Add(named), Action::Approve { user }) => named.iter().all(|added| added == user),
             (Self::Add(named), Action::Invite { users, added, .. }) => {
                 named.iter().all(|user| users.contains(user) || added.contains(user))
             }
@@ -153,6 +171,7 @@ impl Kind {
             | (Self::Ban(whom), Action::Ban { user, .. })
             | (Self::Unban(whom), Action::Unban { user })
             | (Self::Revoke(whom), Action::Revoke { user })
+            | (Self::Reject(whom), Action::Reject { user })
             | (Self::Mute(whom), Action::Mute { user, .. })
             | (Self::Unmute(whom), Action::Unmute { user }) => whom == user,
             (Self::SetRole(whom, which), Action::SetRole { user, role }) => whom == user && which == role,

@@ -6,7 +6,7 @@ use super::layered::Layered;
 use super::posted::Posted;
 use super::requests::Requests;
 use crate::evict::survivors;
-use crate::limits::{INVITATION_BYTES, MEMBER_BYTES, MESSAGE_BYTES, REQUEST_BYTES, RoomSizes};
+use crate::limits::{INVITATION_BYTES, MEMBER_BYTES, MESSAGE_BYTES, REJECTION_AGE, REQUEST_BYTES, RoomSizes};
 use crate::{
     Body, Chunk, DefaultPermissions, Event, Head, Invitation, Invitations, Member, Mute, Overlay, Permission,
     Permissions, Role, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
@@ -266,7 +266,7 @@ impl Room {
         }
     }
 
-    /// Ends all invitations, if they are loaded and there are any.
+    /// Ends all invitations, links and requests, if they are loaded and there are any.
     fn end_invitations(&mut self, seq: u64) {
         if let Some(invitations) = &mut self.invitations
             && !invitations.is_empty()
@@ -275,12 +275,19 @@ impl Room {
         }
     }
 
-    /// Ends the invitation of `user`, if they are loaded and there is one.
+    /// Ends the invitation and the request of `user`, if they are loaded and there are any.
     fn end_invitation(&mut self, user: &UserId, seq: u64) {
         if let Some(invitations) = &mut self.invitations
-            && invitations.get(user).is_some()
+            && (invitations.get(user).is_some() || invitations.request_of(user).is_some())
         {
             Arc::make_mut(invitations).end(user, seq);
+        }
+    }
+
+    /// Changes the invitations, if they are loaded.
+    fn change_invitations(&mut self, change: impl FnOnce(&mut Invitations)) {
+        if let Some(invitations) = &mut self.invitations {
+            change(Arc::make_mut(invitations));
         }
     }
 
@@ -306,8 +313,11 @@ impl Room {
                 self.info.settings = settings.clone();
             }
             Body::RoomChanged { settings } => self.info.settings = settings.clone(),
-            Body::MemberAdded { user, role } => {
+            Body::MemberAdded { user, role, link } => {
                 self.end_invitation(user, event.seq);
+                if let Some(link) = link {
+                    self.change_invitations(|all| all.use_link(*link, event.seq));
+                }
                 // A row that is not loaded stays unloaded; it is read when needed.
                 if let Some(row) = self.members.get_mut(user) {
                     match row {
@@ -335,12 +345,20 @@ impl Room {
             // It has ended now: a row without a mute would leave the old one where fields are set one by one.
             Body::MemberUnmuted { user } => self.set_mute(user, Some(event.at)),
             Body::MemberInvited { user, until } => {
-                if let Some(invitations) = &mut self.invitations {
-                    let (by, at, until, seq) = (event.actor.clone(), event.at, *until, event.seq);
-                    Arc::make_mut(invitations).invite(user.clone(), Invitation { by, at, until, seq });
-                }
+                let (by, at, until, seq) = (event.actor.clone(), event.at, *until, event.seq);
+                self.change_invitations(|all| all.invite(user.clone(), Invitation { by, at, until, seq }));
             }
-            Body::InvitationEnded { user } => self.end_invitation(user, event.seq),
+            Body::InvitationEnded { user } => self.change_invitations(|all| all.uninvite(user, event.seq)),
+            // The hash of the link's secret, and the note with the request, stand in the store alone.
+            Body::LinkCreated { .. } | Body::JoinRequested { .. } => self.invitations = None,
+            Body::LinkRevoked { link } => self.change_invitations(|all| all.revoke_link(*link, event.seq)),
+            Body::JoinRequestEnded { user } if *user == event.actor => {
+                self.change_invitations(|all| all.withdraw(user, event.seq));
+            }
+            Body::JoinRequestEnded { user } => {
+                let until = Timestamp(event.at.0.saturating_add(REJECTION_AGE.as_millis() as u64));
+                self.change_invitations(|all| all.reject(user, until, event.seq));
+            }
             Body::RoleChanged { user, role } => {
                 if let Some(Some(member)) = self.members.get_mut(user) {
                     member.role = *role;
@@ -360,6 +378,7 @@ impl Room {
                 self.messages.insert(event.seq, Some(posted));
             }
             Body::RoomDeleted => {
+                self.end_invitations(event.seq);
                 self.info.deleted = true;
                 self.info.floor = event.seq;
             }

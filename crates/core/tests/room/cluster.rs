@@ -43,13 +43,16 @@ fn scripts_run_into_everything_that_can_go_wrong() {
 }
 
 #[test]
-fn scripts_accept_invitations() {
+fn scripts_accept_invitations_use_links_and_ask() {
     let mut runner = TestRunner::deterministic();
-    let mut accepted = 0;
+    let mut met = std::collections::BTreeMap::new();
     for _ in 0..200 {
         let script = scripts_with_invitations().new_tree(&mut runner).unwrap().current();
-        let met = Cluster::run(&script, Fault::None).unwrap_or_else(|e| panic!("{e}")).met.0;
-        accepted += met.get("an invitation accepted").copied().unwrap_or(0);
+        for (what, count) in Cluster::run(&script, Fault::None).unwrap_or_else(|e| panic!("{e}")).met.0 {
+            *met.entry(what).or_insert(0) += count;
+        }
     }
-    assert!(accepted > 0);
+    let wanted = ["an invitation accepted", "a link used", "a request to join"];
+    let missed: Vec<_> = wanted.iter().filter(|what| !met.contains_key(*what)).collect();
+    assert!(missed.is_empty(), "never met: {missed:?}; met: {met:?}");
 }

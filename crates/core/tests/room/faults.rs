@@ -37,7 +37,7 @@ fn members_written_apart_from_the_log() {
 
 #[test]
 fn invitations_written_apart_from_the_log() {
-    check_with(scripts_with_invitations(), Fault::InvitationsApart, &["invitations"]);
+    check_with(scripts_with_invitations(), Fault::InvitationsApart, &["invitations", "links", "requests"]);
 }
 
 #[test]

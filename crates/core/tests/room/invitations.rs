@@ -64,7 +64,7 @@ fn whoever_is_invited_becomes_a_member_by_accepting() {
     }
     let accept = answer("dan", "accept", Action::Accept);
     let joined = solo.ask(&accept).unwrap().first;
-    assert_eq!(body(&solo, joined), &Body::MemberAdded { user: user("dan"), role: Role::Member });
+    assert_eq!(body(&solo, joined), &Body::MemberAdded { user: user("dan"), role: Role::Member, link: None });
     assert_eq!(solo.store.members[&user("dan")], Member::joined(user("dan"), Role::Member, joined));
     assert_eq!((of(&solo), listed(&solo)), (None, Vec::new()));
     assert!(solo.ask(&accept).unwrap().is_repeat);

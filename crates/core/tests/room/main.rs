@@ -1,6 +1,6 @@
 //! The room's rules, first as short examples, then in a model cluster with random failures.
 //!
-//! - `app`, `archive`, `blocks`, `chain`, `invitations`, `listing`, `requests`, `former_requests`, `repeat_window`, `drafts`, `permissions`, `settings`, `membership`, `moderation`, `overlays`, `unread`: one rule,
+//! - `app`, `archive`, `blocks`, `chain`, `invitations`, `join_requests`, `links`, `listing`, `requests`, `former_requests`, `repeat_window`, `drafts`, `permissions`, `settings`, `membership`, `moderation`, `overlays`, `unread`: one rule,
 //!   one example
 //! - `model`: a store, nodes and clients, with unreliable connections between them
 //! - `cluster`: random scripts keep every promise; `faults`: planted faults are detected
@@ -16,6 +16,8 @@ mod faults;
 mod former_requests;
 mod import;
 mod invitations;
+mod join_requests;
+mod links;
 mod listing;
 mod membership;
 mod model;

@@ -100,7 +100,7 @@ fn deliver_in(tasks: &TaskTracker, feed: &Feed, bodies: Vec<Body>) {
 }
 
 fn event() -> Body {
-    Body::MemberAdded { user: UserId::parse("other").unwrap(), role: Role::Member }
+    Body::MemberAdded { user: UserId::parse("other").unwrap(), role: Role::Member, link: None }
 }
 
 /// Runs spawned tasks.

@@ -24,9 +24,11 @@ fn body(body: &Body) -> Option<Stored> {
         Body::RoomChanged { settings: s } => {
             Stored::RoomChanged(v1::RoomChanged { settings: Some(settings(s)) })
         }
-        Body::MemberAdded { user, role: r } => {
-            Stored::MemberAdded(v1::MemberAdded { user_id: user_id(user), role: role(*r) })
-        }
+        Body::MemberAdded { user, role: r, link } => Stored::MemberAdded(v1::MemberAdded {
+            user_id: user_id(user),
+            role: role(*r),
+            link_seq: link.unwrap_or(0),
+        }),
         Body::MemberRemoved { user } => Stored::MemberRemoved(v1::MemberRemoved { user_id: user_id(user) }),
         Body::MemberBanned { user, until, reason } => Stored::MemberBanned(v1::MemberBanned {
             user_id: user_id(user),
@@ -48,6 +50,20 @@ fn body(body: &Body) -> Option<Stored> {
         }
         Body::MemberUnbanned { user } => {
             Stored::MemberUnbanned(v1::MemberUnbanned { user_id: user_id(user) })
+        }
+        Body::LinkCreated { until, max_uses } => Stored::InvitationLinkCreated(v1::InvitationLinkCreated {
+            until: Some(timestamp(*until)),
+            max_uses: *max_uses,
+        }),
+        Body::LinkRevoked { link } => {
+            Stored::InvitationLinkRevoked(v1::InvitationLinkRevoked { link_seq: *link })
+        }
+        Body::JoinRequested { user, until } => Stored::JoinRequested(v1::JoinRequested {
+            user_id: user_id(user),
+            until: Some(timestamp(*until)),
+        }),
+        Body::JoinRequestEnded { user } => {
+            Stored::JoinRequestEnded(v1::JoinRequestEnded { user_id: user_id(user) })
         }
         Body::RoleChanged { user, role: r } => {
             Stored::RoleChanged(v1::RoleChanged { user_id: user_id(user), role: role(*r) })
@@ -89,7 +105,8 @@ fn body_from(body: &Stored) -> Option<Body> {
             Body::RoomChanged { settings: parse_settings(changed.settings.as_ref())? }
         }
         Stored::MemberAdded(added) => {
-            Body::MemberAdded { role: role_from(added.role), user: user(&added.user_id)? }
+            let link = (added.link_seq != 0).then_some(added.link_seq);
+            Body::MemberAdded { role: role_from(added.role), user: user(&added.user_id)?, link }
         }
         Stored::MemberRemoved(removed) => Body::MemberRemoved { user: user(&removed.user_id)? },
         Stored::MemberBanned(banned) => Body::MemberBanned {
@@ -107,6 +124,14 @@ fn body_from(body: &Stored) -> Option<Body> {
             Body::MemberInvited { user: user(&invited.user_id)?, until: timestamp_from(invited.until?) }
         }
         Stored::InvitationEnded(ended) => Body::InvitationEnded { user: user(&ended.user_id)? },
+        Stored::InvitationLinkCreated(made) => {
+            Body::LinkCreated { until: timestamp_from(made.until?), max_uses: made.max_uses }
+        }
+        Stored::InvitationLinkRevoked(revoked) => Body::LinkRevoked { link: revoked.link_seq },
+        Stored::JoinRequested(asked) => {
+            Body::JoinRequested { user: user(&asked.user_id)?, until: timestamp_from(asked.until?) }
+        }
+        Stored::JoinRequestEnded(ended) => Body::JoinRequestEnded { user: user(&ended.user_id)? },
         Stored::MemberUnbanned(unbanned) => Body::MemberUnbanned { user: user(&unbanned.user_id)? },
         Stored::RoleChanged(changed) => {
             Body::RoleChanged { role: role_from(changed.role), user: user(&changed.user_id)? }
@@ -156,6 +181,7 @@ fn has_unknown_values(body: &Stored) -> bool {
                 .as_ref()
                 .map(|p| [p.post, p.react, p.invite, p.edit_settings, p.delete_messages]);
             v1::HistoryVisibility::try_from(settings.history_visibility).is_err()
+                || v1::RoomJoining::try_from(settings.joining).is_err()
                 || roles.is_some_and(|roles| roles.iter().any(|role| v1::Role::try_from(*role).is_err()))
         })
     };

@@ -82,6 +82,26 @@ pub fn standing_from(standing: i32) -> core::Standing {
     }
 }
 
+fn joining(joining: core::Joining) -> i32 {
+    let joining = match joining {
+        core::Joining::Usual => v1::RoomJoining::Unspecified,
+        core::Joining::Open => v1::RoomJoining::Open,
+        core::Joining::ByRequest => v1::RoomJoining::ByRequest,
+        core::Joining::ByInvitation => v1::RoomJoining::ByInvitation,
+    };
+    joining.into()
+}
+
+/// Parses how users join. An unknown value is treated as closed.
+fn joining_from(joining: i32) -> core::Joining {
+    match v1::RoomJoining::try_from(joining) {
+        Ok(v1::RoomJoining::Unspecified) => core::Joining::Usual,
+        Ok(v1::RoomJoining::Open) => core::Joining::Open,
+        Ok(v1::RoomJoining::ByRequest) => core::Joining::ByRequest,
+        Ok(v1::RoomJoining::ByInvitation) | Err(_) => core::Joining::ByInvitation,
+    }
+}
+
 /// Converts settings.
 pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
     v1::RoomSettings {
@@ -95,6 +115,7 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
         slow_mode_seconds: settings.slow_mode,
         archived: settings.archived,
         listed: settings.listed,
+        joining: joining(settings.joining),
     }
 }
 
@@ -141,6 +162,7 @@ pub fn settings_from(settings: &v1::RoomSettings) -> core::Settings {
         slow_mode: settings.slow_mode_seconds,
         archived: settings.archived,
         listed: settings.listed,
+        joining: joining_from(settings.joining),
     }
 }
 

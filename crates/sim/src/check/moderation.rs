@@ -30,7 +30,7 @@ fn unheeded<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<String> {
             Body::RoomCreated { settings, .. } | Body::RoomChanged { settings } => {
                 slow_mode = u64::from(settings.slow_mode) * 1_000;
             }
-            Body::MemberAdded { user, role } | Body::RoleChanged { user, role } => {
+            Body::MemberAdded { user, role, .. } | Body::RoleChanged { user, role } => {
                 roles.insert(user, *role);
             }
             Body::MemberMuted { user, until, .. } => drop(mutes.insert(user, Mute { until: *until })),
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn messages_too_soon_are_found() {
-        let joined = |role| Body::MemberAdded { user: user("bob"), role };
+        let joined = |role| Body::MemberAdded { user: user("bob"), role, link: None };
         let slow = Body::RoomChanged { settings: Settings { slow_mode: 2, ..Settings::default() } };
         let start = |role| vec![(1, joined(role)), (1, slow.clone())];
         let then = |role, more: &[u64]| {

@@ -68,7 +68,7 @@ impl RoomTruth {
             Body::RoomCreated { settings, .. } | Body::RoomChanged { settings } => {
                 self.settings = Some(settings.clone());
             }
-            Body::MemberAdded { user, role } => {
+            Body::MemberAdded { user, role, .. } => {
                 // Initial members see the room from its first event on.
                 let joined = if event.seq <= first_chunk { 1 } else { event.seq };
                 let member = self.members.entry(user.clone()).or_insert_with(|| Member {

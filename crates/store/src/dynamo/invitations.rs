@@ -21,7 +21,8 @@ use super::error::store_error;
 use super::item::{self, Item, bytes, get_bytes, get_number, get_text, number, text};
 use super::transaction::Transaction;
 use super::{BEFORE_IDS, BEHIND_IDS, Dynamo, rooms, units, user_rooms};
-use crate::record::{carry_unknown, damaged, decode_invitations, encode_invitations};
+use crate::invitation_record::{decode_invitations, encode_invitations};
+use crate::record::{carry_unknown, damaged};
 use crate::{Invited, StoreError};
 
 const ITEM: &str = "i#";

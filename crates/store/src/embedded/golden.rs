@@ -11,9 +11,9 @@ use std::fmt::{Debug, Write};
 use std::path::Path;
 
 use parlance_core::{
-    Body, Chunk, Cursors, Data, Emoji, Event, ImageUrl, Interval, Invitation, Invitations, Mark, Member,
-    Message, Mute, Name, Overlay, Reason, RequestId, Role, RoomId, RoomInfo, RoomKind, Settings, Standing,
-    Text, Timestamp, Title, TitlePlace, Topic, Unknown, UserId, Visibility,
+    Body, Chunk, Cursors, Data, Emoji, Event, ImageUrl, Interval, Invitation, Invitations, JoinRequest, Link,
+    LinkHash, Mark, Member, Message, Mute, Name, Overlay, Reason, RequestId, Role, RoomId, RoomInfo,
+    RoomKind, Settings, Standing, Text, Timestamp, Title, TitlePlace, Topic, Unknown, UserId, Visibility,
 };
 
 use parlance_proto::storage::v1::{self, MemberRecord, OverlayRecord, RoomRecord, UserRecord};
@@ -26,6 +26,7 @@ use crate::feed::{Changes, MovedHead, Position};
 use crate::feed_record::{
     decode_changes, decode_consumer, decode_progress, encode_changes, encode_consumer, encode_progress,
 };
+use crate::invitation_record::*;
 use crate::record::*;
 use crate::{Preferences, StoreError, User};
 
@@ -101,7 +102,7 @@ fn chunk() {
     let bodies = [
         Body::RoomCreated { kind: RoomKind::Group, settings: settings() },
         Body::RoomChanged { settings: settings() },
-        Body::MemberAdded { user: bob.clone(), role: Role::Member },
+        Body::MemberAdded { user: bob.clone(), role: Role::Member, link: None },
         Body::RoleChanged { user: bob.clone(), role: Role::Admin },
         Body::Message(Message::plain(text("Grüße"))),
         Body::Message(Message { reply_to: Some(5), ..Message::plain(text("an answer")) }),
@@ -138,7 +139,7 @@ fn stored_events_read_as_events_of_the_contract() {
     let bodies = [
         Body::RoomCreated { kind: RoomKind::Channel, settings: settings() },
         Body::RoomChanged { settings: settings() },
-        Body::MemberAdded { user: bob.clone(), role: Role::Owner },
+        Body::MemberAdded { user: bob.clone(), role: Role::Owner, link: None },
         Body::MemberRemoved { user: bob.clone() },
         Body::MemberBanned { user: bob.clone(), until: None, reason: Reason::default() },
         Body::MemberBanned { user: bob.clone(), until: Some(Timestamp(1_700_000_000_123)), reason: reason() },
@@ -148,6 +149,11 @@ fn stored_events_read_as_events_of_the_contract() {
         Body::MemberUnbanned { user: bob.clone() },
         Body::MemberInvited { user: bob.clone(), until: Timestamp(1_700_000_000_123) },
         Body::InvitationEnded { user: bob.clone() },
+        Body::MemberAdded { user: bob.clone(), role: Role::Member, link: Some(300) },
+        Body::LinkCreated { until: Timestamp(1_700_000_000_123), max_uses: 5 },
+        Body::LinkRevoked { link: 300 },
+        Body::JoinRequested { user: bob.clone(), until: Timestamp(1_700_000_000_123) },
+        Body::JoinRequestEnded { user: bob.clone() },
         Body::RoleChanged { user: bob, role: Role::Admin },
         Body::Message(Message { reply_to: Some(5), ..Message::plain(text("an answer")) }),
         Body::MessageEdited { target: 5, text: text("Grüße!"), data: None },
@@ -257,6 +263,13 @@ fn invitations() {
     let all = Invitations::new(302, of.into());
     check("invitations", all, encode_invitations, |bytes| decode_invitations(&room(), bytes));
     check("invited", 300, |seq| encode_invited(*seq), |bytes| decode_invited(&user("bob"), bytes));
+    let hash = LinkHash::new(std::array::from_fn(|at| at as u8));
+    let (at, until) = (Timestamp(1_700_000_000_123), Timestamp(1_700_000_000_456));
+    let link = Link { seq: 300, hash, by: user("alice"), at, until, max_uses: 5, uses: 2, by_app: true };
+    let request = JoinRequest { at, until, seq: 301, rejected: true, note: reason() };
+    let all = Invitations::new(302, BTreeMap::new()).with_links([link]);
+    let all = all.with_requests([(user("bob"), request)].into());
+    check("invitations-links", all, encode_invitations, |bytes| decode_invitations(&room(), bytes));
     check_bytes("key-invitations", &keys::invitations(room().as_str()));
     check_bytes("key-invited", &keys::invited("bob", room().as_str()));
 }

@@ -5,7 +5,8 @@ use super::keys;
 use super::tables::Table;
 use super::transaction::Transaction;
 use crate::StoreError;
-use crate::record::{carry_unknown, encode_invitations, encode_invited};
+use crate::invitation_record::{encode_invitations, encode_invited};
+use crate::record::carry_unknown;
 
 /// The rows of a change, to be put after all reads of its append.
 pub(super) struct Rows {

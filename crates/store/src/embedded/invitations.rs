@@ -5,7 +5,7 @@ use parlance_core::{Invitations, RoomId, UserId};
 
 use super::tables::Table;
 use super::{Embedded, keys};
-use crate::record::{decode_invitations, decode_invited};
+use crate::invitation_record::{decode_invitations, decode_invited};
 use crate::{InvitationStore, Invited, StoreError};
 
 #[async_trait]

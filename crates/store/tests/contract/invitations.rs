@@ -1,6 +1,10 @@
 //! Invitations to rooms, and the lists of those who are invited.
 
-use parlance_core::{Action, Invitation, Invitations, RoomId, Timestamp, UserId};
+use std::time::Duration;
+
+use parlance_core::{
+    Action, Invitation, Invitations, Joining, LinkHash, Reason, RoomId, SettingsChange, Timestamp, UserId,
+};
 use parlance_store::Invited;
 
 use super::fixture::{AnyStore, NOW, Node, add, group, invite, unique, user};
@@ -107,4 +111,33 @@ pub(crate) async fn invitations_are_in_no_list_of_rooms_or_members(store: AnySto
     assert_eq!((page.rows.len(), page.damaged.len()), (0, 0));
     assert_eq!(store.members(node.id(), None, 10).await.unwrap().len(), 1);
     assert_eq!(store.user_room(&bob, node.id()).await.unwrap(), None);
+}
+
+pub(crate) async fn links_and_requests_are_stored_with_the_invitations(store: AnyStore) {
+    let tag = unique();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| user(tag, name));
+    let mut node = Node::create(&store, group(&alice, &[])).await;
+    let hash = LinkHash::new([7; LinkHash::BYTES]);
+    let make = Action::CreateLink { hash, lasts: Duration::from_secs(60), max_uses: 2 };
+    let link = node.write(&[(&alice, make)]).await;
+    let made = invitations(&node).await.link(link).cloned().unwrap();
+    assert_eq!((made.hash, made.by, made.at, made.until), (hash, alice.clone(), NOW, UNTIL));
+    assert_eq!((made.max_uses, made.uses), (2, 0));
+    node.write(&[(&bob, Action::JoinByLink { hash })]).await;
+    assert_eq!(invitations(&node).await.link(link).unwrap().uses, 1);
+
+    let note = Reason::parse_new("from the choir").unwrap();
+    let by_request = SettingsChange { joining: Some(Joining::ByRequest), ..SettingsChange::default() };
+    node.write(&[(&alice, Action::Update(by_request))]).await;
+    assert_eq!(node.stored().await.info.settings.joining, Joining::ByRequest);
+    let asked = node.write(&[(&carol, Action::Request { note: note.clone() })]).await;
+    assert_eq!(list(&store, &carol).await, at(&node, asked));
+    assert_eq!(invitations(&node).await.request_of(&carol).unwrap().note, note);
+    node.write(&[(&alice, Action::Reject { user: carol.clone() })]).await;
+    assert_eq!(list(&store, &carol).await, at(&node, asked), "they find that they were rejected");
+    assert!(invitations(&node).await.request_of(&carol).unwrap().rejected);
+    assert_eq!(invitations(&node).await.request_of(&carol).unwrap().note, Reason::default());
+    let revoked = node.write(&[(&alice, Action::RevokeLink { link })]).await;
+    let all = invitations(&node).await;
+    assert_eq!((all.link(link), all.changed_at()), (None, revoked));
 }

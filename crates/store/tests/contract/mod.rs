@@ -43,6 +43,7 @@ macro_rules! contract {
                 rooms_that_a_user_was_invited_to_are_paged_by_id
                 a_forgotten_room_stays_if_the_user_was_invited_again
                 invitations_are_in_no_list_of_rooms_or_members
+                links_and_requests_are_stored_with_the_invitations
             }
             log {
                 a_room_is_created_once

@@ -128,7 +128,11 @@ impl Node {
                 after: Some(self.head()),
                 action: action.clone(),
             };
-            if let Action::Accept | Action::Decline | Action::Join = action
+            if let Action::Accept
+            | Action::Decline
+            | Action::Join
+            | Action::JoinByLink { .. }
+            | Action::Request { .. } = action
                 && self.room.member(actor).is_none()
             {
                 draft.room_mut().load_member((*actor).clone(), None);

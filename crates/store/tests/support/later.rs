@@ -38,7 +38,7 @@ pub(crate) fn message(text: &str) -> Vec<u8> {
 
 /// An added member with an unknown role.
 pub(crate) fn added(user: &UserId) -> Vec<u8> {
-    let user = v1::MemberAdded { user_id: user.as_str().to_owned(), role: 0 };
+    let user = v1::MemberAdded { user_id: user.as_str().to_owned(), role: 0, link_seq: 0 };
     let mut role = Vec::new();
     int32::encode(2, &99, &mut role);
     body(12, &[user.encode_to_vec(), role])

@@ -267,6 +267,10 @@ pub(super) fn print(event: &v1::Event) -> u64 {
         Some(Body::MemberUnmuted(unmuted)) => (15, &unmuted.user_id).hash(&mut hash),
         Some(Body::MemberInvited(invited)) => (16, &invited.user_id).hash(&mut hash),
         Some(Body::InvitationEnded(ended)) => (17, &ended.user_id).hash(&mut hash),
+        Some(Body::InvitationLinkCreated(made)) => (18, made.max_uses).hash(&mut hash),
+        Some(Body::InvitationLinkRevoked(revoked)) => (19, revoked.link_seq).hash(&mut hash),
+        Some(Body::JoinRequested(asked)) => (20, &asked.user_id).hash(&mut hash),
+        Some(Body::JoinRequestEnded(ended)) => (21, &ended.user_id).hash(&mut hash),
     }
     hash.finish()
 }

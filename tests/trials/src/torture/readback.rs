@@ -131,6 +131,10 @@ fn log_body(body: &Body) -> LogBody {
         | Body::MemberUnmuted(_)
         | Body::MemberInvited(_)
         | Body::InvitationEnded(_)
+        | Body::InvitationLinkCreated(_)
+        | Body::InvitationLinkRevoked(_)
+        | Body::JoinRequested(_)
+        | Body::JoinRequestEnded(_)
         | Body::RoomDeleted(_) => LogBody::Other,
     }
 }

@@ -297,7 +297,14 @@ impl Log {
 
     fn member(&mut self, user: &str, role: v1::Role) {
         self.members.insert(user.to_owned(), role);
-        self.add(SELF, Body::MemberAdded(v1::MemberAdded { user_id: user.to_owned(), role: role.into() }));
+        self.add(
+            SELF,
+            Body::MemberAdded(v1::MemberAdded {
+                user_id: user.to_owned(),
+                role: role.into(),
+                ..Default::default()
+            }),
+        );
     }
 
     /// One of the last messages that are not deleted.

@@ -273,7 +273,8 @@ fn former_member_is_added_by_the_next_event_not_by_an_older_answer() {
     run(&mut state, &[Told::Gap(gap)]);
     run(&mut state, &log.sources.inbox);
     assert!(!state.room(ROOM).unwrap().is_member());
-    let added = v1::MemberAdded { user_id: SELF.to_owned(), role: v1::Role::Member.into() };
+    let added =
+        v1::MemberAdded { user_id: SELF.to_owned(), role: v1::Role::Member.into(), ..Default::default() };
     let body = Some(v1::event::Body::MemberAdded(added));
     let event = v1::Event { room_id: ROOM.to_owned(), seq: head + 1, body, ..Default::default() };
     run(&mut state, &[Told::Event(event)]);

@@ -8,7 +8,7 @@ use crate::{Member, Permission, Reason};
 enum Effect {
     /// Adds something: messages, reactions, members.
     Adds,
-    /// Makes the actor a member.
+    /// Makes the actor a member, or a candidate.
     Enters,
     /// Removes content.
     Removes,
@@ -29,13 +29,18 @@ fn effect(action: &Action) -> Effect {
         | Action::Unreact { .. }
         | Action::Add { .. }
         | Action::Invite { .. }
+        | Action::CreateLink { .. }
+        | Action::Approve { .. }
         | Action::Import { .. } => Effect::Adds,
-        Action::Join | Action::Accept => Effect::Enters,
+        Action::Join | Action::Accept | Action::JoinByLink { .. } | Action::Request { .. } => Effect::Enters,
         Action::Delete { .. } => Effect::Removes,
         Action::Update(_) => Effect::Alters,
         Action::Ban { reason, .. } | Action::Mute { reason, .. } => in_words(reason),
         Action::Decline
         | Action::Revoke { .. }
+        | Action::RevokeLink { .. }
+        | Action::Withdraw
+        | Action::Reject { .. }
         | Action::Remove { .. }
         | Action::Unban { .. }
         | Action::Unmute { .. }

@@ -23,6 +23,15 @@ pub(super) fn invite(
     added: &[UserId],
     lasts: Duration,
 ) -> Result<Vec<Body>, Stop> {
+    // Who asks for it is added.
+    let mut wanted = added.to_vec();
+    for user in users {
+        let row = view.row(user)?;
+        if view.request(user, row)?.is_some_and(|request| !request.rejected) {
+            wanted.push(user.clone());
+        }
+    }
+    let added = wanted.as_slice();
     // The same is required of who adds somebody.
     let mut bodies = add(view, actor, authority, added)?;
     let mut invited = BTreeSet::new();
@@ -75,7 +84,7 @@ pub(super) fn accept(view: View<'_>, user: &UserId, actor: Option<&Member>) -> R
     if view.member_count >= MAX_MEMBERS {
         return Err(Refusal::RoomFull.into());
     }
-    Ok(vec![Body::MemberAdded { user: user.clone(), role: Role::Member }])
+    Ok(vec![Body::MemberAdded { user: user.clone(), role: Role::Member, link: None }])
 }
 
 /// Ends the invitation of `user`, whose row is `actor`, if there is one: also one that could not be accepted.

@@ -7,12 +7,13 @@ use super::stop::Stop;
 use super::view::{View, allowed, at_least};
 use crate::limits::MAX_MEMBERS;
 use crate::room::command::{Authority, Refusal};
-use crate::{Body, Member, Permission, Role, RoomKind, Standing, UserId, Visibility};
+use crate::{Body, Joining, Member, Permission, Role, RoomKind, Standing, UserId, Visibility};
 
 /// Lets `user`, whose row is `actor`, join.
 pub(super) fn join(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
     let standing = actor.map_or(Standing::Free, |actor| actor.standing);
     let banned = actor.filter(|actor| actor.is_banned_at(view.at));
+    let joining = view.room.info.settings.joining(view.room.info.kind);
     let refusal = match view.room.info.kind {
         RoomKind::Direct => Refusal::DirectRoom,
         _ if actor.is_some_and(Member::is_active) => return Ok(Vec::new()),
@@ -22,16 +23,18 @@ pub(super) fn join(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Res
         RoomKind::Channel if banned.is_some() => {
             Refusal::Banned { until: banned.and_then(|banned| banned.ban_ends) }
         }
+        RoomKind::Channel if joining == Joining::ByRequest => Refusal::ByRequest,
+        RoomKind::Channel if joining == Joining::ByInvitation => Refusal::NotJoinable,
         // An owner could open the past of an abandoned channel, which is not for a stranger to read.
         RoomKind::Channel if view.member_count == 0 && actor.is_none() && !shows_all(view) => {
             Refusal::NotJoinable
         }
         // The only member of a channel owns it.
         RoomKind::Channel => {
-            // Joining ends an invitation.
+            // Joining ends an invitation and a request.
             view.invitations()?;
             let role = if view.member_count == 0 { Role::Owner } else { Role::Member };
-            let mut bodies = vec![Body::MemberAdded { user: user.clone(), role }];
+            let mut bodies = vec![Body::MemberAdded { user: user.clone(), role, link: None }];
             bodies.extend(actor.filter(|_| role == Role::Owner).and_then(|actor| lifted_mute(view, actor)));
             return Ok(bodies);
         }
@@ -51,7 +54,7 @@ pub(super) fn add(
 ) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
     allowed(view, actor, Permission::Invite)?;
-    // Being added ends an invitation.
+    // Being added ends an invitation and a request.
     view.invitations()?;
     let mut bodies: Vec<Body> = Vec::with_capacity(users.len());
     for user in users.iter().collect::<BTreeSet<_>>() {
@@ -63,7 +66,7 @@ pub(super) fn add(
             // In a room without members, the first one that the app adds becomes the owner.
             let is_first = view.member_count == 0 && bodies.is_empty();
             let role = if is_first { Role::Owner } else { Role::Member };
-            bodies.push(Body::MemberAdded { user: user.clone(), role });
+            bodies.push(Body::MemberAdded { user: user.clone(), role, link: None });
         }
     }
     if view.member_count + bodies.len() as u64 > MAX_MEMBERS {
@@ -76,7 +79,7 @@ pub(super) fn add(
         });
         view.accepted(&actor.user, added)?;
     }
-    if let Some(Body::MemberAdded { user, role: Role::Owner }) = bodies.first() {
+    if let Some(Body::MemberAdded { user, role: Role::Owner, .. }) = bodies.first() {
         let owner = view.row(user)?;
         bodies.extend(owner.and_then(|owner| lifted_mute(view, owner)));
     }

@@ -4,8 +4,10 @@ mod change;
 mod closed;
 mod import;
 mod invitations;
+mod links;
 mod members;
 mod moderation;
+mod requests;
 mod send;
 mod settings;
 mod stop;
@@ -41,21 +43,12 @@ pub(super) fn decide<'c>(
     let actor = view.row(&command.actor)?;
     // Someone who was never a member learns nothing: not from repeats, nor, through a cursor that is
     // ahead, about the head. Channels may be joined by anyone.
-    let joins = matches!(command.action, Action::Join) && room.info.kind == RoomKind::Channel;
     let for_app = is_for_app(command);
-    if actor.is_none() && !joins && !for_app {
-        // Who is invited may answer.
-        let is_invited = match command.action {
-            Action::Accept => view.may_accept(&command.actor, None)?,
-            Action::Decline => view.invitation(&command.actor)?.is_some(),
-            _ => false,
-        };
-        match command.action {
-            _ if is_invited => {}
-            Action::Decline if room.info.kind != RoomKind::Direct => return Ok(Verdict::Change(Vec::new())),
-            Action::Accept if room.info.kind != RoomKind::Direct => return Err(Refusal::NotInvited.into()),
-            _ => return Err(Refusal::NotMember.into()),
-        }
+    if actor.is_none()
+        && !for_app
+        && let Some(verdict) = of_stranger(view, command)?
+    {
+        return Ok(verdict);
     }
     // The app acts whether or not its user is a member.
     let former = actor.filter(|actor| !actor.is_active() && !for_app);
@@ -70,7 +63,7 @@ pub(super) fn decide<'c>(
         }
         return Ok(Verdict::Import(appended));
     }
-    // Answers to an invitation come after the membership, and without a cursor that might be ahead.
+    // What makes somebody a member comes after an earlier membership, and without a cursor that might be ahead.
     let seen = match former.filter(|_| !answers(command)).map(Member::changed_at) {
         Some(left) => room.check_former(command, left)?,
         None => room.requests.check(command, view.head, room.info.floor, newest)?,
@@ -86,9 +79,42 @@ pub(super) fn decide<'c>(
     change_of(view, command, actor).map(Verdict::Change)
 }
 
-/// Whether the command answers an invitation.
+/// What becomes of a command of somebody who was never a member; `None` if it is decided like others.
+fn of_stranger<'c>(view: View<'_>, command: &'c Command) -> Result<Option<Verdict<'c>>, Stop> {
+    let (user, kind) = (&command.actor, view.room.info.kind);
+    let is_channel = kind == RoomKind::Channel;
+    let is_decided = match &command.action {
+        Action::Join => is_channel,
+        // Who is invited may answer.
+        Action::Accept => view.may_accept(user, None)?,
+        Action::Decline => view.invitation(user)?.is_some(),
+        Action::JoinByLink { hash } => view.link(hash)?.is_some(),
+        Action::Request { .. } => is_channel || view.takes_requests() || view.may_accept(user, None)?,
+        Action::Withdraw => view.has_asked(user)?,
+        _ => false,
+    };
+    match &command.action {
+        _ if is_decided => Ok(None),
+        // Neither does guessing say which rooms there are.
+        Action::JoinByLink { .. } => Err(Refusal::LinkInvalid.into()),
+        Action::Decline | Action::Withdraw if kind != RoomKind::Direct => {
+            Ok(Some(Verdict::Change(Vec::new())))
+        }
+        Action::Accept if kind != RoomKind::Direct => Err(Refusal::NotInvited.into()),
+        _ => Err(Refusal::NotMember.into()),
+    }
+}
+
+/// Whether the command is one of those by which users become members without having been, and of their ends.
 fn answers(command: &Command) -> bool {
-    matches!(command.action, Action::Accept | Action::Decline)
+    matches!(
+        command.action,
+        Action::Accept
+            | Action::Decline
+            | Action::JoinByLink { .. }
+            | Action::Request { .. }
+            | Action::Withdraw
+    )
 }
 
 /// Whether the command is decided under the app's own authority. The app joins and leaves like any user.
@@ -134,6 +160,9 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
     match command.action {
         Action::Join | Action::Accept => return Ok(enters.unwrap_or_default()),
         Action::Decline => return invitations::decline(view, &command.actor, actor),
+        Action::JoinByLink { hash } => return links::join(view, &command.actor, actor, &hash),
+        Action::Request { .. } => return requests::request(view, &command.actor, actor),
+        Action::Withdraw => return requests::withdraw(view, &command.actor, actor),
         _ => {}
     }
     let Some(actor) = app.as_ref().or(actor).filter(|actor| actor.is_active()) else {
@@ -146,7 +175,13 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
         refuse_blocked(view, command)?;
     }
     match &command.action {
-        Action::Join | Action::Accept | Action::Decline | Action::Import { .. } => Ok(Vec::new()),
+        Action::Join
+        | Action::Accept
+        | Action::Decline
+        | Action::JoinByLink { .. }
+        | Action::Request { .. }
+        | Action::Withdraw
+        | Action::Import { .. } => Ok(Vec::new()),
         Action::Send(message) => send::send(view, actor, authority, message),
         Action::Edit { target, text, data } => change::edit(view, actor, authority, *target, text, data),
         Action::Delete { target } => change::delete(view, actor, *target),
@@ -157,6 +192,10 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
             invitations::invite(view, actor, authority, users, added, *lasts)
         }
         Action::Revoke { user } => invitations::revoke(view, actor, user),
+        Action::CreateLink { lasts, max_uses, .. } => links::create(view, actor, *lasts, *max_uses),
+        Action::RevokeLink { link } => links::revoke(view, actor, *link),
+        Action::Approve { user } => requests::approve(view, actor, user),
+        Action::Reject { user } => requests::reject(view, actor, user),
         Action::Remove { user } => members::remove(view, actor, authority, user),
         Action::Ban { user, lasts, reason } => moderation::ban(view, actor, authority, user, *lasts, reason),
         Action::Unban { user } => moderation::unban(view, actor, authority, user),

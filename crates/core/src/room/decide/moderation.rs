@@ -53,7 +53,7 @@ pub(super) fn ban(
     reason: &Reason,
 ) -> Result<Vec<Body>, Stop> {
     let member = target(view, actor, authority, user)?;
-    // A ban ends an invitation.
+    // A ban ends an invitation and a request.
     view.invitations()?;
     let is_app = matches!(authority, Authority::App { .. });
     if !is_app && !actor.may_ban(member) {

@@ -3,7 +3,7 @@
 use super::stop::Stop;
 use super::view::{View, allowed, at_least};
 use crate::room::command::{Authority, Refusal, SettingsChange};
-use crate::{Body, Member, Permission, Permissions, Role, RoomKind};
+use crate::{Body, Joining, Member, Permission, Permissions, Role, RoomKind};
 
 pub(super) fn update(
     view: View<'_>,
@@ -14,7 +14,7 @@ pub(super) fn update(
     let is_named = change.title.is_some() || change.topic.is_some() || change.visibility.is_some();
     let is_managed = change.slow_mode.is_some() || change.archived.is_some();
     let is_shared = is_named || change.permissions != Permissions::default() || is_managed;
-    let is_shared = is_shared || change.listed.is_some();
+    let is_shared = is_shared || change.listed.is_some() || change.joining.is_some();
     if is_shared || !matches!(authority, Authority::App { .. }) {
         view.not_direct()?;
     }
@@ -28,6 +28,9 @@ pub(super) fn update(
     }
     if change.listed == Some(true) && view.room.info.kind != RoomKind::Channel {
         return Err(Refusal::NotListable.into());
+    }
+    if change.joining == Some(Joining::Open) && view.room.info.kind != RoomKind::Channel {
+        return Err(Refusal::NotOpen.into());
     }
     let before = &view.room.info.settings;
     let mut settings = before.clone();
@@ -49,6 +52,7 @@ pub(super) fn update(
     settings.archived = change.archived.unwrap_or(before.archived);
     settings.slow_mode = change.slow_mode.unwrap_or(before.slow_mode);
     settings.listed = change.listed.unwrap_or(before.listed);
+    settings.joining = change.joining.unwrap_or(before.joining);
     if settings == *before {
         return Ok(Vec::new());
     }
@@ -61,6 +65,8 @@ pub(super) fn delete_room(view: View<'_>, actor: &Member, authority: &Authority)
         return Err(Refusal::NeedsScope("service").into());
     }
     at_least(actor, Role::Owner)?;
+    // That ends what waits, and the notes of those who ask.
+    view.invitations()?;
     // Deleted before, by another request.
     Ok(if view.room.info.deleted { Vec::new() } else { vec![Body::RoomDeleted] })
 }

@@ -4,7 +4,8 @@ use crate::room::decision::Need;
 use crate::room::posted::Posted;
 use crate::room::state::Room;
 use crate::{
-    Invitation, Invitations, Member, Permission, Role, RoomKind, SeqRange, Timestamp, UserId, visible_ranges,
+    Invitation, Invitations, JoinRequest, Joining, Link, LinkHash, Member, Permission, Role, RoomKind,
+    SeqRange, Timestamp, UserId, visible_ranges,
 };
 
 /// The state that a command is decided on: a room with the events of a draft
@@ -55,6 +56,44 @@ impl<'r> View<'r> {
     pub(super) fn may_accept(&self, user: &UserId, row: Option<&Member>) -> Result<bool, Stop> {
         let invitation = self.invitation(user)?.filter(|_| self.member_count > 0);
         Ok(invitation.is_some_and(|invitation| invitation.is_open_for(row, self.at)))
+    }
+
+    /// The link by which users join now whose secret has `hash`. None opens a room that everyone has left.
+    pub(super) fn link(&self, hash: &LinkHash) -> Result<Option<&'r Link>, Stop> {
+        if self.room.info.deleted || self.room.info.kind == RoomKind::Direct || self.member_count == 0 {
+            return Ok(None);
+        }
+        let Some(link) = self.invitations()?.link_of(hash, self.at) else { return Ok(None) };
+        // Nobody brings in others by a link who no longer may without one.
+        let invites = |maker: &Member| maker.is_active() && allowed(*self, maker, Permission::Invite).is_ok();
+        let is_backed = link.by_app || self.row(&link.by)?.is_some_and(invites);
+        Ok(Some(link).filter(|_| is_backed))
+    }
+
+    /// Whether users may ask to become members.
+    pub(super) fn takes_requests(&self) -> bool {
+        let info = &self.room.info;
+        !info.deleted && self.member_count > 0 && info.settings.joining(info.kind) == Joining::ByRequest
+    }
+
+    /// Whether the room holds a request of `user` that was not rejected, though it may have expired.
+    pub(super) fn has_asked(&self, user: &UserId) -> Result<bool, Stop> {
+        if self.room.info.deleted || self.room.info.kind == RoomKind::Direct {
+            return Ok(false);
+        }
+        Ok(self.invitations()?.request_of(user).is_some_and(|request| !request.rejected))
+    }
+
+    /// The request of `user`, whose row is `row`, to become a member: it waits for an answer, or was rejected.
+    pub(super) fn request(
+        &self,
+        user: &UserId,
+        row: Option<&Member>,
+    ) -> Result<Option<&'r JoinRequest>, Stop> {
+        if self.room.info.deleted || self.room.info.kind == RoomKind::Direct {
+            return Ok(None);
+        }
+        Ok(self.invitations()?.request_of(user).filter(|request| request.stands_for(row, self.at)))
     }
 
     /// The message at `seq`, which must be loaded, if `actor` may see it.

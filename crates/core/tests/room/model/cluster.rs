@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use parlance_core::{
-    Action, Append, Body, Chunk, Command, Creation, Mark, NewRoom, Outcome, Room, RoomId, RoomKind,
-    SettingsChange, Timestamp, Title, Visibility,
+    Append, Body, Chunk, Command, Creation, Mark, NewRoom, Outcome, Room, RoomId, RoomKind, Timestamp,
+    Visibility,
 };
 
 use super::check::Watch;
@@ -11,8 +10,7 @@ use super::node::{Answer, Attempt, Node, Unknown};
 use super::script::{Fate, Script, Step, What};
 use super::store::{HeadMoved, Store};
 use super::{Fault, check};
-use crate::values::{USERS, add, ban, command, delete, edit, react, remove, reply, request, send, set_role};
-use crate::values::{settings, unreact, user};
+use crate::values::{USERS, command, request, settings, user};
 
 /// How long a request waits, a write is in flight, or a stale room is used: ms.
 pub(crate) const MINUTE: u64 = 60_000;
@@ -178,59 +176,12 @@ impl Cluster {
     fn ask(&mut self, node: usize, by: usize, what: &What, lag: Option<u64>) {
         let op = self.ops.len();
         // Whoever answers an invitation knows no head.
-        let answers = matches!(what, What::Accept | What::Decline);
+        let answers =
+            matches!(what, What::Accept | What::Decline | What::JoinByLink | What::Knock | What::Withdraw);
         let after = lag.filter(|_| !answers).map(|lag| self.store.head().saturating_sub(lag));
         let command = command(USERS[by], &format!("r{op}"), after, self.action(op, what));
         self.ops.push(Op { command, asked_at: self.now, answers: Vec::new() });
         self.attempt(node, op);
-    }
-
-    /// The action with real messages and users. Texts include the op, so that the checks
-    /// find duplicates regardless of the request id.
-    fn action(&self, op: usize, what: &What) -> Action {
-        let events = self.store.log.values().rev().flat_map(|chunk| chunk.events().iter().rev());
-        let messages: Vec<u64> =
-            events.filter(|event| self.store.message(event.seq).is_some()).take(6).map(|e| e.seq).collect();
-        // The two picks past the messages are seqs that may or may not hold a message.
-        let find = |back: &u64| match messages.len() as u64 {
-            0 => *back,
-            _ if *back >= 6 => self.store.head() + 7 - back,
-            count => messages[(back % count) as usize],
-        };
-        let emojis = ["👍", "🎉", "👍\u{fe0f}"];
-        match what {
-            What::Send { reply: None } => send(&format!("message {op}")),
-            What::Send { reply: Some(to) } => reply(&format!("message {op}"), find(to)),
-            What::Edit { message } => edit(find(message), &format!("edit {op}")),
-            What::Delete { message } => delete(find(message)),
-            What::React { message, emoji } => react(find(message), emojis[*emoji]),
-            What::Unreact { message, emoji } => unreact(find(message), emojis[*emoji]),
-            What::Add { users } => add(&users.iter().map(|id| USERS[*id]).collect::<Vec<_>>()),
-            What::Invite { user: id } => {
-                let lasts = Duration::from_millis(10 * MINUTE);
-                Action::Invite { users: vec![user(USERS[*id])], added: Vec::new(), lasts }
-            }
-            What::Accept => Action::Accept,
-            What::Decline => Action::Decline,
-            What::Revoke { user: id } => Action::Revoke { user: user(USERS[*id]) },
-            What::Remove { user } => remove(USERS[*user]),
-            What::Ban { user: id } => ban(USERS[*id]),
-            What::Unban { user: id } => Action::Unban { user: user(USERS[*id]) },
-            What::SetRole { user, role } => set_role(USERS[*user], *role),
-            What::Join => Action::Join,
-            What::Leave => Action::Leave,
-            What::Retitle { title } => {
-                let title = Some(Title::parse(["red", "green", "blue"][*title]).unwrap());
-                Action::Update(SettingsChange { title, ..SettingsChange::default() })
-            }
-            What::List { listed } => {
-                Action::Update(SettingsChange { listed: Some(*listed), ..SettingsChange::default() })
-            }
-            What::Show { all } => {
-                let visibility = Some(if *all { Visibility::All } else { Visibility::SinceJoined });
-                Action::Update(SettingsChange { visibility, ..SettingsChange::default() })
-            }
-        }
     }
 
     /// A request arrives at a node.
@@ -272,6 +223,14 @@ impl Cluster {
             let is_group = self.store.info.kind == RoomKind::Group;
             if is_group && append.chunk.events().iter().any(|event| joins(&event.body, &event.actor)) {
                 self.met.count("an invitation accepted");
+            }
+            let by_link = |body: &Body| matches!(body, Body::MemberAdded { link: Some(_), .. });
+            if append.chunk.events().iter().any(|event| by_link(&event.body)) {
+                self.met.count("a link used");
+            }
+            let asks = |body: &Body| matches!(body, Body::JoinRequested { .. });
+            if append.chunk.events().iter().any(|event| asks(&event.body)) {
+                self.met.count("a request to join");
             }
             if append.chunk.events().len() > 1 {
                 self.met.count("a chunk of several events");

@@ -1,6 +1,7 @@
 //! A single-threaded model of a cluster: one store, a few nodes whose rooms may be
 //! stale, and clients that retry. A script determines all failures.
 
+mod action;
 mod check;
 mod cluster;
 mod node;

@@ -1,4 +1,4 @@
-use parlance_core::{Role, RoomKind};
+use parlance_core::{Joining, Role, RoomKind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -81,6 +81,14 @@ pub(crate) enum What {
     Retitle { title: usize },
     Show { all: bool },
     List { listed: bool },
+    Open { joining: Joining },
+    MakeLink { max_uses: u32 },
+    RevokeLink,
+    JoinByLink,
+    Knock,
+    Withdraw,
+    Approve { user: usize },
+    Reject { user: usize },
 }
 
 fn what() -> impl Strategy<Value = What> {
@@ -107,14 +115,27 @@ fn what() -> impl Strategy<Value = What> {
     ]
 }
 
-/// The same, with invitations.
+/// The same, with invitations, links and requests.
 fn what_by_invitation() -> impl Strategy<Value = What> {
+    let joining = prop_oneof![
+        1 => Just(Joining::Usual),
+        4 => Just(Joining::ByRequest),
+        1 => Just(Joining::ByInvitation),
+    ];
     prop_oneof![
         30 => what(),
         4 => (2..5usize).prop_map(|user| What::Invite { user }),
         4 => Just(What::Accept),
         1 => Just(What::Decline),
         1 => (2..5usize).prop_map(|user| What::Revoke { user }),
+        3 => (1..3u32).prop_map(|max_uses| What::MakeLink { max_uses }),
+        1 => Just(What::RevokeLink),
+        6 => Just(What::JoinByLink),
+        2 => joining.prop_map(|joining| What::Open { joining }),
+        5 => Just(What::Knock),
+        1 => Just(What::Withdraw),
+        2 => (2..5usize).prop_map(|user| What::Approve { user }),
+        1 => (2..5usize).prop_map(|user| What::Reject { user }),
     ]
 }
 

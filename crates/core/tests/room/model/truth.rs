@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Body, Chunk, Emoji, Event, Interval, Invitation, Member, Overlay, RequestId, Role, RoomKind, Settings,
-    Standing, Text, Timestamp, UserId, Visibility,
+    Body, Chunk, Emoji, Event, Interval, Invitation, Joining, Member, Overlay, RequestId, Role, RoomKind,
+    Settings, Standing, Text, Timestamp, UserId, Visibility,
 };
 
 /// The log folded by an independent implementation, which calls none of the code
@@ -14,6 +14,11 @@ pub(crate) struct Truth {
     pub(crate) members: BTreeMap<UserId, Member>,
     pub(crate) messages: BTreeMap<u64, Sent>,
     pub(crate) invitations: BTreeMap<UserId, Invitation>,
+    /// Links with their ends, how many may join by them, and how many have.
+    pub(crate) links: BTreeMap<u64, (Timestamp, u32, u32)>,
+    pub(crate) makers: BTreeMap<u64, UserId>,
+    /// Requests with their ends, and whether they were rejected.
+    pub(crate) requests: BTreeMap<UserId, (Timestamp, bool)>,
     pub(crate) runs: BTreeMap<(UserId, RequestId), Run>,
     last: Option<Event>,
     pub(crate) message_count: u64,
@@ -145,22 +150,46 @@ impl Truth {
                 let may_end = if mine(user) { actor.is_none() } else { actor.is_some() };
                 may_end && invitation.is_some_and(|invitation| mine(user) || revokes(invitation))
             }
-            Body::MemberAdded { user, role } if mine(user) && self.invitation(user, event.at).is_some() => {
-                let opens = self.kind == Some(RoomKind::Channel) || self.active().count() > 0;
+            Body::LinkCreated { until, max_uses } => shared && manages && *until > event.at && *max_uses > 0,
+            Body::LinkRevoked { link } => shared && manages && self.open_link(*link, event.at),
+            Body::JoinRequested { user, until } => {
+                let free = self.standing(user) != Standing::Banned;
+                let is_new = self.requests.get(user).is_none_or(|(until, _)| event.at >= *until);
+                let asks = mine(user) && actor.is_none() && free && is_new && *until > event.at;
+                asks && self.joining() == Joining::ByRequest && self.active().count() > 0
+            }
+            Body::JoinRequestEnded { user } => {
+                let asked = self.requests.get(user).filter(|(_, rejected)| !rejected);
+                let may_end = |(until, _): &(Timestamp, bool)| mine(user) || manages && event.at < *until;
+                asked.is_some_and(may_end) && is_in(user).is_none()
+            }
+            Body::MemberAdded { user, role, link: Some(link) } => {
+                let may_join = mine(user) && actor.is_none() && self.standing(user) == Standing::Free;
+                let maker = self.makers.get(link).and_then(is_in);
+                may_join
+                    && self.open_link(*link, event.at)
+                    && maker.is_some_and(|maker| maker.role >= Role::Admin)
+                    && *role == Role::Member
+                    && self.active().count() > 0
+            }
+            Body::MemberAdded { user, role, .. }
+                if mine(user) && self.invitation(user, event.at).is_some() =>
+            {
+                let opens = self.joining() == Joining::Open || self.active().count() > 0;
                 actor.is_none() && opens && (*role == Role::Owner) == (self.active().count() == 0)
             }
             Body::RoomChanged { .. } => shared && manages,
-            Body::MemberAdded { user, role } if mine(user) => {
+            Body::MemberAdded { user, role, .. } if mine(user) => {
                 let alone = self.active().count() == 0;
                 let free = self.standing(user) == Standing::Free;
                 let stranger_opens = alone && !self.shows_all() && !self.members.contains_key(user);
-                self.kind == Some(RoomKind::Channel)
+                self.joining() == Joining::Open
                     && actor.is_none()
                     && free
                     && !stranger_opens
                     && (*role == Role::Owner) == alone
             }
-            Body::MemberAdded { user, role } => {
+            Body::MemberAdded { user, role, .. } => {
                 let banned = self.standing(user) == Standing::Banned;
                 shared && manages && is_in(user).is_none() && *role == Role::Member && !banned
             }
@@ -200,6 +229,20 @@ impl Truth {
         self.invitations.get(user).filter(|invitation| at < invitation.until)
     }
 
+    fn joining(&self) -> Joining {
+        let given = self.settings.as_ref().map(|settings| settings.joining).unwrap_or_default();
+        match (given, self.kind) {
+            (Joining::Usual, Some(RoomKind::Channel)) => Joining::Open,
+            (Joining::Usual | Joining::Open, Some(RoomKind::Group)) => Joining::ByInvitation,
+            (_, Some(RoomKind::Direct) | None) => Joining::ByInvitation,
+            (given, _) => given,
+        }
+    }
+
+    fn open_link(&self, link: u64, at: Timestamp) -> bool {
+        self.links.get(&link).is_some_and(|(until, max_uses, uses)| at < *until && uses < max_uses)
+    }
+
     fn shows_all(&self) -> bool {
         self.settings.as_ref().is_some_and(|settings| settings.visibility == Visibility::All)
     }
@@ -236,8 +279,23 @@ impl Truth {
                 self.invitations.insert(user.clone(), Invitation { by, at, until, seq });
             }
             Body::InvitationEnded { user } => drop(self.invitations.remove(user)),
-            Body::MemberAdded { user, role } => {
+            Body::LinkCreated { until, max_uses } => {
+                self.links.insert(event.seq, (*until, *max_uses, 0));
+                self.makers.insert(event.seq, event.actor.clone());
+            }
+            Body::LinkRevoked { link } => drop(self.links.remove(link)),
+            Body::JoinRequested { user, until } => drop(self.requests.insert(user.clone(), (*until, false))),
+            Body::JoinRequestEnded { user } if mine(user) => drop(self.requests.remove(user)),
+            Body::JoinRequestEnded { user } => {
+                let day = Timestamp(event.at.0 + 24 * 3600 * 1000);
+                self.requests.insert(user.clone(), (day, true));
+            }
+            Body::MemberAdded { user, role, link } => {
                 self.invitations.remove(user);
+                self.requests.remove(user);
+                if let Some((_, _, uses)) = link.and_then(|link| self.links.get_mut(&link)) {
+                    *uses += 1;
+                }
                 let new = Member { intervals: Vec::new(), ..Member::joined(user.clone(), *role, 1) };
                 let member = self.members.entry(user.clone()).or_insert(new);
                 member.role = *role;
@@ -259,10 +317,13 @@ impl Truth {
                 interval.visibility = self.settings.as_ref().map(|settings| settings.visibility);
                 if self.active().count() == 0 {
                     self.invitations.clear();
+                    self.links.clear();
+                    self.requests.clear();
                 }
             }
             Body::MemberBanned { user, .. } => {
                 self.invitations.remove(user);
+                self.requests.remove(user);
                 self.members.get_mut(user).unwrap().standing = Standing::Banned
             }
             // The scripts mute nobody.

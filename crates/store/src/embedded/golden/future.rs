@@ -25,7 +25,7 @@ fn a_chunk_of_a_later_version_is_read_and_written_unchanged() {
             imported: None,
         }),
         &Body::Other,
-        &Body::MemberAdded { user: user("bob"), role: Role::Member },
+        &Body::MemberAdded { user: user("bob"), role: Role::Member, link: None },
         &Body::RoomChanged { settings },
         &Body::ReactionRemoved { target: 7, emoji: emoji() },
     ];
