@@ -5,6 +5,7 @@
  * @module
  */
 import type { Client } from "./client/client.js";
+import type { RoomJoining } from "./gen/chat_pb.js";
 import { pages } from "./session/pages.js";
 
 const PAGE = 50;
@@ -18,6 +19,8 @@ export interface DirectoryChannel {
   readonly imageUrl: string;
   /** Exact up to 99, otherwise its first two digits: 1,234 is 1,200. */
   readonly memberCount: number;
+  /** Open, or by request: then `requestToJoin` of `@parlance/client/join-requests`. */
+  readonly joining: RoomJoining;
 }
 
 /** Which channels are listed. */
@@ -35,8 +38,8 @@ export async function* listDirectory(
   { titlePrefix = "", pageSize = PAGE, signal }: DirectoryOptions = {},
 ): AsyncGenerator<DirectoryChannel, void> {
   for await (const { rooms } of pages((pageToken) => client.call("listDirectory", { titlePrefix, pageSize, pageToken }, signal))) {
-    for (const { roomId: id, title, topic, imageUrl, memberCount } of rooms) {
-      yield Object.freeze({ id, title, topic, imageUrl, memberCount: Number(memberCount) });
+    for (const { roomId: id, title, topic, imageUrl, memberCount, joining } of rooms) {
+      yield Object.freeze({ id, title, topic, imageUrl, memberCount: Number(memberCount), joining });
     }
   }
 }

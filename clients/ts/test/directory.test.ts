@@ -1,7 +1,7 @@
 import { expect, test, vi } from "vitest";
 
 import { type DirectoryChannel, listDirectory } from "../src/directory.js";
-import { PermissionDeniedError, PreconditionError } from "../src/index.js";
+import { PermissionDeniedError, PreconditionError, v1 } from "../src/index.js";
 import { all, person, unique } from "./people.js";
 
 const titles = (channels: readonly DirectoryChannel[]) => channels.map(({ title }) => title);
@@ -15,8 +15,8 @@ test("a channel is found by the beginning of its title, joined, and gone when it
   await Promise.all([tools!.update({ listed: true, imageUrl: "https://pictures.example/tools.png" }), seeds!.update({ listed: true })]);
   const found = await all(listDirectory(bob, { titlePrefix: prefix }));
   expect(found).toEqual([
-    { id: seeds!.id, title: `${name} Seeds`, topic: "all about Seeds", imageUrl: "", memberCount: 1 },
-    { id: tools!.id, title: `${name} tools`, topic: "all about tools", imageUrl: "https://pictures.example/tools.png", memberCount: 1 },
+    { id: seeds!.id, title: `${name} Seeds`, topic: "all about Seeds", imageUrl: "", memberCount: 1, joining: v1.RoomJoining.OPEN },
+    { id: tools!.id, title: `${name} tools`, topic: "all about tools", imageUrl: "https://pictures.example/tools.png", memberCount: 1, joining: v1.RoomJoining.OPEN },
   ]);
   expect(Object.isFrozen(found[0])).toBe(true);
 

@@ -20,7 +20,7 @@ const encoded = new WeakMap<ChatMessage, Uint8Array>();
 /** Encodes a room as an inbox entry. Restored through the reducer, it is valid at the room's head. */
 export function encodeRoom({ epoch, since, marks }: RoomState, info: RoomInfo, userId: string): Uint8Array {
   const { id: roomId, kind, title, topic, imageUrl, data, permissions, role, isMember: active, lastMessage, silencedUntil, mutedUntil } = info;
-  const closed = { slowModeSeconds: info.slowModeSeconds, frozen: info.isFrozen, archived: info.isArchived, listed: info.isListed };
+  const closed = { slowModeSeconds: info.slowModeSeconds, frozen: info.isFrozen, archived: info.isArchived, listed: info.isListed, joining: info.joining };
   return toBinary(
     InboxEntrySchema,
     create(InboxEntrySchema, {

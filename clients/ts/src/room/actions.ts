@@ -2,7 +2,7 @@ import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
 
 import type { Ban } from "../client/blocks.js";
 import { Emitter } from "../emitter.js";
-import type { Role } from "../gen/chat_pb.js";
+import type { Role, RoomJoining } from "../gen/chat_pb.js";
 import type { CommandKind, NewCommand, Payloads } from "../queue/command.js";
 import type { Answer } from "../queue/request.js";
 import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
@@ -39,6 +39,8 @@ export interface SettingsChange extends DataChange {
   archived?: boolean;
   /** Channels: whether everyone finds it in the directory. */
   listed?: boolean;
+  /** How users become members. */
+  joining?: RoomJoining;
   /** Roles to set, for the owner; the others stay unchanged. */
   permissions?: { post?: Role; react?: Role; invite?: Role; editSettings?: Role; deleteMessages?: Role };
 }

@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 
 import type { RoomValues } from "../queue/project.js";
-import type { Receipt, Role, RoomKind, RoomPermissions } from "../gen/chat_pb.js";
+import type { Receipt, Role, RoomJoining, RoomKind, RoomPermissions } from "../gen/chat_pb.js";
 import type { Members } from "../state/members.js";
 import type { Receipts } from "../state/receipts.js";
 import { isHidden, type RoomState } from "../state/room-state.js";
@@ -46,6 +46,8 @@ export interface RoomInfo {
   readonly isArchived: boolean;
   /** Whether everyone finds it in the directory: see `@parlance/client/directory`. */
   readonly isListed: boolean;
+  /** How users become members, if the room says: see `@parlance/client/join-requests`. */
+  readonly joining: RoomJoining;
   /** The lowest roles that the room has set itself; `may` of `@parlance/client/permissions` says what the user may do. */
   readonly permissions: RoomPermissions | undefined;
   /** When the user joined, as far as known; otherwise when the room was created. */

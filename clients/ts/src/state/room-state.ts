@@ -1,6 +1,6 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
 
-import { Role, RoomKind, type RoomPermissions, type RoomSettings, RoomSettingsSchema } from "../gen/chat_pb.js";
+import { Role, type RoomJoining, RoomKind, type RoomPermissions, type RoomSettings, RoomSettingsSchema } from "../gen/chat_pb.js";
 import type { ChatMessage } from "../room/message.js";
 import { type ChangesByMessage, UNCHANGED } from "./changes.js";
 import { type Members, UNLISTED } from "./members.js";
@@ -51,6 +51,7 @@ export interface Settings {
   readonly isFrozen: boolean;
   readonly isArchived: boolean;
   readonly isListed: boolean;
+  readonly joining: RoomJoining;
   readonly permissions: RoomPermissions | undefined;
 }
 
@@ -107,8 +108,8 @@ export function emptyRoom(id: string): RoomState {
 }
 
 export function settingsOf(settings: RoomSettings = create(RoomSettingsSchema)): Settings {
-  const { title, topic, imageUrl, data, slowModeSeconds, frozen: isFrozen, archived: isArchived, listed: isListed, permissions } = settings;
-  return { title, topic, imageUrl, data, slowModeSeconds, isFrozen, isArchived, isListed, permissions };
+  const { title, topic, imageUrl, data, slowModeSeconds, frozen: isFrozen, archived: isArchived, listed: isListed, joining, permissions } = settings;
+  return { title, topic, imageUrl, data, slowModeSeconds, isFrozen, isArchived, isListed, joining, permissions };
 }
 
 /** Whether the user is or was a member, according to an event or the inbox; otherwise it was only

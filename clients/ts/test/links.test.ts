@@ -1,0 +1,46 @@
+import { expect, test, vi } from "vitest";
+
+import { v1 } from "../src/index.js";
+import { createLink, joinByLink, listLinks, previewLink, revokeLink } from "../src/links.js";
+import { person } from "./people.js";
+
+test("a link is made, looked at by a stranger, used as often as it may be, and taken back", async () => {
+  const [ann, bob, carol] = await Promise.all([person("ann"), person("bob"), person("carol")]);
+  const room = await ann.createRoom({ kind: "group", title: "Plans" });
+  const added: [string, number][] = [];
+  ann.on("event", ({ body }) => body.case === "memberAdded" && added.push([body.value.userId, Number(body.value.linkSeq)]));
+  const { roomId, secret, seq, link } = await createLink(ann, room.id, { seconds: 3_600, maxUses: 1 });
+  expect(secret).toMatch(/^[0-9a-f]{32}$/);
+  expect(link).toMatchObject({ roomId: room.id, seq, createdBy: ann.userId, maxUses: 1, uses: 0, isSuspended: false });
+  expect(link!.until.getTime() - link!.at.getTime()).toBe(3_600_000);
+
+  const preview = await previewLink(bob, { roomId, secret });
+  expect(preview).toMatchObject({ roomId, kind: v1.RoomKind.GROUP, title: "Plans", imageUrl: "", memberCount: 1 });
+  const joined = await joinByLink(bob, { roomId, secret });
+  expect([joined.id, joined.isMember, joined.title]).toEqual([room.id, true, "Plans"]);
+  await vi.waitFor(() => expect(added).toContainEqual([bob.userId, seq]));
+  for (const work of [() => previewLink(carol, { roomId, secret }), () => joinByLink(carol, { roomId, secret })]) {
+    await expect(work()).rejects.toMatchObject({ reason: "link_invalid" });
+  }
+
+  const second = await createLink(ann, room.id);
+  expect((await listLinks(ann, room.id)).map(({ seq, maxUses }) => [seq, maxUses])).toEqual([[second.seq, Infinity]]);
+  await revokeLink(ann, { roomId: room.id, seq: second.seq });
+  expect(await listLinks(ann, room.id)).toEqual([]);
+  await expect(joinByLink(carol, second)).rejects.toMatchObject({ reason: "link_invalid" });
+  await expect(createLink(bob, room.id)).rejects.toMatchObject({ code: 7 });
+});
+
+test("a link whose secret was lost with the answer is taken back, and another one is made", async () => {
+  const ann = await person("ann");
+  const room = await ann.createRoom({ kind: "group", title: "Plans" });
+  const { call } = ann;
+  let losses = 1;
+  vi.spyOn(ann, "call").mockImplementation((async (name: "createInvitationLink", request: never) => {
+    const answer = await call.call(ann, name, request);
+    return name === "createInvitationLink" && losses-- > 0 ? { ...(answer as object), secret: "" } : answer;
+  }) as never);
+  const { secret, seq } = await createLink(ann, room.id);
+  expect(secret).not.toBe("");
+  expect((await listLinks(ann, room.id)).map((link) => link.seq)).toEqual([seq]);
+});
