@@ -78,7 +78,7 @@ export function emojiFile(): string {
 }
 
 /** The modules of the SDK that are apart from it. */
-const PARTS = ["directory", "invitations", "permissions", "reports"];
+const PARTS = ["directory", "invitations", "join-requests", "links", "permissions", "reports"];
 
 /** What is drawn, measured or tried when it is asked for, and not at each run of the tests. */
 const asked = ["screenshots", "screens", "scale", "firefox"].filter((name) => process.env[name.toUpperCase()]).map((name) => `test/${name}.ts`)[0];

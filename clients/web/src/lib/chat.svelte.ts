@@ -242,7 +242,7 @@ export class Chat {
     if (kind !== "send" && kind !== "edit" && kind !== "delete" && kind !== "react" && kind !== "unreact") return;
     const room = roomId === undefined ? undefined : this.client.room(roomId);
     const { place } = route;
-    const isOpen = place && ("room" in place ? place.room === roomId : place.person === toUser);
+    const isOpen = place && (("room" in place && place.room === roomId) || ("person" in place && place.person === toUser));
     // On its message, if that is loaded.
     if (isOpen && (kind === "send" || room?.messages.some(({ seq }) => seq === payload.seq))) return;
     const title = room ? this.titleOf(room) : this.people.name(toUser ?? "");

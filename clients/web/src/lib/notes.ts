@@ -3,7 +3,7 @@ import { v1 } from "@parlance/client";
 import { texts } from "./texts";
 
 /** What happened to somebody. */
-type UserNote = "joined" | "added" | "left" | "removed" | "banned" | "unbanned" | "muted" | "unmuted" | "invited" | "declined" | "revoked";
+type UserNote = "joined" | "added" | "left" | "removed" | "banned" | "unbanned" | "muted" | "unmuted" | "invited" | "declined" | "revoked" | "joinedByLink" | "asked" | "withdrew" | "rejected";
 
 /** An event of a room other than a message. */
 export interface Note {
@@ -11,7 +11,7 @@ export interface Note {
   readonly at: Date;
   readonly actorId: string;
   readonly what:
-    | { readonly kind: "created" | "archived" | "unarchived" }
+    | { readonly kind: "created" | "archived" | "unarchived" | "linkMade" | "linkRevoked" }
     | { readonly kind: "changed"; readonly title: string }
     | { readonly kind: UserNote; readonly userId: string }
     | { readonly kind: "owner" | "admin" | "member"; readonly userId: string };
@@ -38,7 +38,7 @@ export function noteOf({ seq, at, actorId, body }: v1.Event): Note | undefined {
       // Nothing else changes in an archived room.
       return note(body.value.settings?.archived ? { kind: "archived" } : { kind: "changed", title: body.value.settings?.title ?? "" });
     case "memberAdded":
-      return note({ kind: body.value.userId === actorId ? "joined" : "added", userId: body.value.userId });
+      return note({ kind: body.value.linkSeq > 0n ? "joinedByLink" : body.value.userId === actorId ? "joined" : "added", userId: body.value.userId });
     case "memberRemoved":
       return note({ kind: body.value.userId === actorId ? "left" : "removed", userId: body.value.userId });
     case "memberBanned":
@@ -53,6 +53,14 @@ export function noteOf({ seq, at, actorId, body }: v1.Event): Note | undefined {
       return note({ kind: "invited", userId: body.value.userId });
     case "invitationEnded":
       return note({ kind: body.value.userId === actorId ? "declined" : "revoked", userId: body.value.userId });
+    case "joinRequested":
+      return note({ kind: "asked", userId: body.value.userId });
+    case "joinRequestEnded":
+      return note({ kind: body.value.userId === actorId ? "withdrew" : "rejected", userId: body.value.userId });
+    case "invitationLinkCreated":
+      return note({ kind: "linkMade" });
+    case "invitationLinkRevoked":
+      return note({ kind: "linkRevoked" });
     case "roleChanged": {
       const kind = ROLES[body.value.role];
       return kind && note({ kind, userId: body.value.userId });
@@ -96,7 +104,7 @@ export function linesOf(notes: readonly Note[], name: (userId: string) => string
 function continues(first: Note, next: Note): boolean {
   if (first.what.kind !== next.what.kind || !("userId" in first.what)) return false;
   // Joins, leaves and answers of many users are combined; everything else by one actor only.
-  return first.actorId === next.actorId || ["joined", "left", "declined"].includes(first.what.kind);
+  return first.actorId === next.actorId || ["joined", "left", "declined", "joinedByLink", "asked", "withdrew"].includes(first.what.kind);
 }
 
 function lineOf(group: readonly Note[], name: (userId: string) => string): string {
@@ -110,6 +118,8 @@ function lineOf(group: readonly Note[], name: (userId: string) => string): strin
       return texts.notes.created(actor);
     case "archived":
     case "unarchived":
+    case "linkMade":
+    case "linkRevoked":
       return texts.notes[what.kind](actor);
     case "changed":
       return texts.notes.changed(actor, what.title || texts.place.untitled);
@@ -129,9 +139,13 @@ function lineOf(group: readonly Note[], name: (userId: string) => string): strin
     case "unmuted":
     case "invited":
     case "revoked":
+    case "rejected":
       return texts.notes[what.kind](actor, names);
     case "declined":
-      return texts.notes.declined(names);
+    case "joinedByLink":
+    case "asked":
+    case "withdrew":
+      return texts.notes[what.kind](names);
     case "owner":
       return texts.notes.madeOwner(actor, names);
     case "admin":

@@ -1,13 +1,16 @@
+import type { LinkKey } from "@parlance/client/links";
+
 import { layers } from "./layers.svelte";
 
 /** The open place, according to the URL after its `#`. */
-export type Place = { room: string } | { person: string } | undefined;
+export type Place = { room: string } | { person: string } | { link: LinkKey } | undefined;
 
 const parse = (): Place => {
-  const [, kind, id] = /^#\/(room|person)\/(.+)$/.exec(location.hash) ?? [];
-  if (!kind || !id) return undefined;
+  const [, kind, first, second] = /^#\/(room|person|join)\/([^/]+)(?:\/([^/]+))?$/.exec(location.hash) ?? [];
+  if (!kind || !first || (kind === "join") !== (second !== undefined)) return undefined;
   try {
-    return kind === "room" ? { room: decodeURIComponent(id) } : { person: decodeURIComponent(id) };
+    const id = decodeURIComponent(first);
+    return kind === "room" ? { room: id } : kind === "person" ? { person: id } : { link: { roomId: id, secret: decodeURIComponent(second!) } };
   } catch {
     return undefined;
   }
@@ -36,5 +39,11 @@ export const route = new Route();
 
 export function addressOf(place: Place): string {
   if (!place) return "#/";
+  if ("link" in place) return `#/join/${encodeURIComponent(place.link.roomId)}/${encodeURIComponent(place.link.secret)}`;
   return "room" in place ? `#/room/${encodeURIComponent(place.room)}` : `#/person/${encodeURIComponent(place.person)}`;
+}
+
+/** The address of a place, to be given to others. */
+export function urlOf(place: Place): string {
+  return location.origin + location.pathname + addressOf(place);
 }

@@ -17,11 +17,12 @@ export const directory = {
   joinName: (title: string) => `Join ${title}`,
   open: "Open",
   openName: (title: string) => `Open ${title}`,
+  byInvitation: "by invitation",
   more: "More",
   tryAgain: "Try again",
   /** In the settings of a channel. */
   listed: "In the directory",
-  listedAbout: "Everyone finds this channel and can join it.",
+  listedAbout: "Everyone finds this channel.",
 };
 
 /** Archived conversations. */

@@ -1,6 +1,7 @@
 import type { MessageState, PendingChange } from "@parlance/client";
 
 import { invitations, moderationNotes, muting, reports } from "./en-moderation";
+import { joining, joiningNotes, links } from "./en-joining";
 import { archive, archiveNotes, directory, readOnly } from "./en-rooms";
 import { grammar } from "./grammar";
 
@@ -163,6 +164,7 @@ export const en = {
     unbanned: (actor: string, names: readonly string[]) => `${actor} lifted the ban of ${list(names)}`,
     ...moderationNotes,
     ...archiveNotes,
+    ...joiningNotes,
     /** Replaces names if there are too many. */
     others: (count: number) => plural(count, { one: "# other", other: "# others" }),
     more: (count: number) => plural(count, { one: "# more change", other: "# more changes" }),
@@ -174,6 +176,8 @@ export const en = {
   directory,
   archive,
   readOnly,
+  links,
+  joining,
 
   composer: {
     label: (to: string) => `Message ${to}`,
@@ -368,6 +372,10 @@ export const en = {
     report: "The report was not sent",
     archive: "Could not archive it",
     unarchive: "Could not unarchive it",
+    makeLink: "Could not make a link",
+    loadLinks: "Could not load the links",
+    askToJoin: "Could not ask to join",
+    loadRequests: "Could not load who asks to join",
     loadDirectory: "Could not load the channels",
     loadReports: "Could not load the reports",
     answerReport: "Could not answer the report",
