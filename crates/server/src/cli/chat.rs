@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::remote::{LOCAL, Remote};
-use super::say;
+use super::say::say;
 use crate::limits::{CHAT_HISTORY, CHAT_LAST_WORDS, CHAT_ROOMS_PAGE, TYPED_LINES};
 
 #[derive(Args)]

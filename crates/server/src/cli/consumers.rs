@@ -9,7 +9,7 @@ use http::{Method, Request, header};
 use parlance_api::identity::http::exchange;
 use serde::de::DeserializeOwned;
 
-use super::say;
+use super::say::say;
 use crate::admin::consumers::{Listed, ParkedRooms, RemovedConsumer, Wish};
 use crate::config::address;
 use crate::limits::{CONSUMERS_ANSWER, CONSUMERS_WITHIN};

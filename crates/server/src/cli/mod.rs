@@ -12,6 +12,7 @@ mod events;
 mod remote;
 mod restored;
 mod revoke;
+mod say;
 mod serve;
 #[cfg_attr(not(feature = "cluster"), path = "no_tables.rs")]
 mod tables;
@@ -115,12 +116,6 @@ enum Command {
     /// Chat in the terminal: join a room, see its history, talk
     Chat(chat::Arguments),
 }
-
-/// Prints a line to the standard output. `println!` panics when nobody reads it any more.
-macro_rules! say {
-    ($($text:tt)*) => { std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*))) };
-}
-use say;
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)

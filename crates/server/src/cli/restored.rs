@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use super::say;
+use super::say::say;
 use crate::config::TABLE_PREFIX;
 use crate::features::require_cluster;
 use anyhow::Context;

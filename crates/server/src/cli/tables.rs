@@ -1,4 +1,4 @@
-use super::say;
+use super::say::say;
 use crate::clock_error;
 use crate::config::TABLE_PREFIX;
 use anyhow::{Context, ensure};

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::say;
+use super::say::say;
 use crate::existing_local_key;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
