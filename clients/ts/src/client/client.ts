@@ -232,8 +232,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /** The direct room with another user; created if it does not exist. */
   async openDirectRoom(userId: string): Promise<Room> {
-    const { room } = await this.call("createRoom", { kind: RoomKind.DIRECT, memberIds: [userId] });
-    return this.#added(room, Role.MEMBER);
+    return this.#added((await this.call("createRoom", { kind: RoomKind.DIRECT, memberIds: [userId] })).room, Role.MEMBER);
   }
 
   /** Joins a channel. */
@@ -268,8 +267,7 @@ export class Client extends Emitter<ClientEvents> {
    * changes of one room are carried out in order.
    */
   async change<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<ResponseOf<Name>> {
-    const answer = await this.#queue.submit(changeOf(name, request)).done;
-    return answer?.value as ResponseOf<Name>;
+    return (await this.#queue.submit(changeOf(name, request)).done)?.value as ResponseOf<Name>;
   }
 
   /** Changes that are pending or were refused, in the order in which they were made. */
@@ -299,9 +297,7 @@ export class Client extends Emitter<ClientEvents> {
     return this.#queue.discard(idOf(key));
   }
 
-  /**
-   * Calls any operation of the contract by name. It is retried over any number of connections; mutations are carried out once.
-   */
+  /** Calls any operation of the contract by name. It is retried over any number of connections; mutations are carried out once. */
   call<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
     return this.#session.call(name, request, { signal });
   }
