@@ -36,7 +36,9 @@ impl RevocationList for List {
 
     async fn record_lives(&self, lives: TokenLives, before: TokenLives) -> Result<TokenLives, StoreError> {
         let mut recorded = self.1.lock().await;
-        Ok(*recorded.insert(recorded.unwrap_or(before).max(lives)))
+        let longest = recorded.unwrap_or(before).max(lives);
+        *recorded = Some(longest);
+        Ok(longest)
     }
 }
 
