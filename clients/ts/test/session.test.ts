@@ -1,4 +1,5 @@
 import { create, fromBinary, fromJson, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { ClosedError, PreconditionError, TransportError, UnauthenticatedError, v1 } from "../src/index.js";
@@ -226,8 +227,8 @@ test("what is refused for good is an error with its reason", async () => {
   await expect(call).rejects.toMatchObject({ code: 9, reason: "owner_leaves", metadata: { room_id: "r" } });
 });
 
-for (const found of [true, false]) {
-  test(`a late retry looks through the log itself, and ${found ? "finds" : "does not find"} the message`, async () => {
+for (const found of [true, false, "imported"]) {
+  test(`a late retry looks through the log itself, and ${found === true ? "finds" : "does not find"} the message${found === "imported" ? ", but an imported one with its id" : ""}`, async () => {
     const connection = await online([{ roomId: "r", seq: 10n }]);
     const call = session.call("sendMessage", { target: { case: "roomId", value: "r" }, text: "hello", clientMessageId: "m1" });
     await settle();
@@ -238,13 +239,14 @@ for (const found of [true, false]) {
     await settle();
     expect(connection.sent.at(-1)!.operation).toMatchObject({ case: "listEvents", value: { fromSeq: 211n } });
     const own = message("r", 250n, "hello", "alice", "m1");
+    if (found === "imported") Object.assign(own.body.value!, { sentAt: timestampFromMs(1) });
     connection.answer({ case: "listEvents", value: { events: found ? [own] : [] } });
     await settle();
-    if (!found) {
+    if (found !== true) {
       expect(connection.sent.at(-1)!.operation).toMatchObject({ case: "sendMessage", value: { clientMessageId: "m1", afterSeq: 300n } });
       connection.answer({ case: "sendMessage", value: { roomId: "r", seq: 301n } });
     }
-    expect(await call).toMatchObject(found ? { seq: 250n, isRepeat: true } : { seq: 301n, isRepeat: false });
+    expect(await call).toMatchObject(found === true ? { seq: 250n, isRepeat: true } : { seq: 301n, isRepeat: false });
   });
 }
 

@@ -119,7 +119,9 @@ mod tests {
         let mut large = weighed(&node.api, &alice, frames(64 * 1024, 6));
         assert_eq!(read_after(&mut large).await, [0, 0, 0, 2, 9, 16]);
         // Nobody escapes by closing the session.
-        drop(large);
+        let mut closed = weighed(&node.api, &alice, frames(64 * 1024, 1));
+        assert!(closed.next().await.is_some());
+        drop(closed);
         assert!(matches!(node.api.gate.check_rate(&alice), Err(Error::RateLimited(_))));
         let mut of_another = weighed(&node.api, &user_caller("bob"), frames(8 * 1024, 100));
         assert_eq!(

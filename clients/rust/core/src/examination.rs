@@ -46,7 +46,7 @@ impl Examination {
     /// Searches a page for the request `id` of `user`.
     pub(crate) fn read(&mut self, page: v1::ListEventsResponse, user: &str, id: &str) -> Finding {
         for event in page.events {
-            let own = event.request_id == id && event.actor_id == user;
+            let own = event.request_id == id && event.actor_id == user && !is_imported(&event);
             match &mut self.done {
                 // The events of one request are consecutive.
                 Some(done) if own => done.extend(&event),
@@ -61,6 +61,11 @@ impl Examination {
         }
         self.done.take().map_or(Finding::Absent { up_to: self.to }, Finding::Done)
     }
+}
+
+/// Imported messages have ids of the system that they come from.
+fn is_imported(event: &v1::Event) -> bool {
+    matches!(&event.body, Some(v1::event::Body::Message(message)) if message.sent_at.is_some())
 }
 
 /// The reason of a refusal: a seq beyond the head of its room.

@@ -74,7 +74,8 @@ export interface ChatMessage {
 /** A message of the log, in any form. */
 export function messageOf(event: Event, message: Message): ChatMessage {
   return {
-    key: `${event.actorId}/${event.requestId}`,
+    // The ids of imported messages are those of another system.
+    key: event.actorId + "/" + (message.sentAt ? "/" + event.seq : event.requestId),
     roomId: event.roomId,
     seq: Number(event.seq),
     senderId: event.actorId,

@@ -4,6 +4,7 @@ import type { RefusedError } from "../errors.js";
 import {
   type Event,
   type ListEventsResponse,
+  type Message,
   OutcomeSchema,
   type Reply,
   ReplySchema,
@@ -47,7 +48,8 @@ export class Examination {
    */
   read(page: ListEventsResponse, operation: Asked, user: string): Reply["result"] | "absent" | undefined {
     const id = idOf(operation);
-    const own = page.events.filter((event) => event.actorId === user && event.requestId === id);
+    // Imported messages have ids of the system that they come from.
+    const own = page.events.filter((event) => event.actorId === user && event.requestId === id && !(event.body.value as Partial<Message> | undefined)?.sentAt);
     const first = (this.#first ??= own[0]);
     const last = (this.#last = own.at(-1) ?? this.#last);
     // Its events follow each other: behind one at the end of a page there may be more.

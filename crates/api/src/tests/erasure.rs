@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use parlance_core::{Caller, RoomId, SeqRange, Timestamp, UserId};
+use parlance_core::{Caller, SeqRange, Timestamp, UserId};
 use parlance_proto::v1;
 use parlance_store::{StoreError, User, UserState};
 use tokio::sync::oneshot;
@@ -34,13 +34,13 @@ async fn delete(api: &Api) {
 /// A room that she creates behind the walk would be missed.
 #[tokio::test]
 async fn what_a_user_has_begun_before_is_removed_too() {
-    let (node, _) = TestNode::with_group().await;
+    let (node, room) = TestNode::with_group().await;
     let api = &node.api;
     let ((begun, has_begun), (go_on, goes_on)) = (oneshot::channel(), oneshot::channel());
     let first = v1::SendMessageRequest {
         text: "secret".to_owned(),
         client_message_id: "first".to_owned(),
-        target: Some(Target::ToUser("carol".to_owned())),
+        target: Some(Target::RoomId(room.to_string())),
         ..Default::default()
     };
     let sending = api.gate.pass(user_caller("alice"), first, |caller, request| async move {
@@ -59,7 +59,6 @@ async fn what_a_user_has_begun_before_is_removed_too() {
     };
     let (sent, ()) = soon(async { tokio::join!(sending, deleting) }).await;
     let sent = sent.unwrap();
-    let room = RoomId::parse(&sent.room_id).unwrap();
     let range = SeqRange { from: sent.seq, to: sent.seq };
     let entries = api.store().read(&room, range, 1, false).await.unwrap();
     assert!(entries[0].overlay.as_ref().is_some_and(|overlay| overlay.deleted));
