@@ -69,10 +69,12 @@ impl Drop for OngoingCall {
     fn drop(&mut self) {
         let Some(token) = self.token.take() else { return self.ongoing.forget(&self.user) };
         let Ok(runtime) = Handle::try_current() else { return };
-        let call = Self { ongoing: self.ongoing.clone(), user: self.user.clone(), token: Some(token) };
+        // Not a call of its own: when the runtime ends, it drops what is spawned, and a call would spawn again.
+        let (ongoing, user) = (self.ongoing.clone(), self.user.clone());
         runtime.spawn(async move {
             sleep(COMMIT_TIME).await;
-            call.ended();
+            drop(token);
+            ongoing.forget(&user);
         });
     }
 }
