@@ -39,7 +39,7 @@ async fn what_a_user_has_begun_before_is_removed_too() {
     let ((begun, has_begun), (go_on, goes_on)) = (oneshot::channel(), oneshot::channel());
     let first = v1::SendMessageRequest {
         text: "secret".to_owned(),
-        client_message_id: "first".to_owned(),
+        client_message_id: "secret".to_owned(),
         target: Some(Target::RoomId(room.to_string())),
         ..Default::default()
     };
