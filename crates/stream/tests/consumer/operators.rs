@@ -143,14 +143,14 @@ async fn commands_during_a_walk_leave_its_position_alone() {
     let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
     wait("it walks", || world.kept().0[0].walk.is_some()).await;
     let tip = world.kept().0[0].position.clone();
-    for number in [1, 2, 3] {
-        unpark(&consumer, &room(number), false).await;
+    for paused in [true, false] {
+        while consumer.pause(paused).await.is_err() {}
         assert_eq!(world.kept().0[0].position, tip);
     }
     assert!(world.kept().0[0].walk.is_some(), "it still walks");
     *lock(&world.slow) = Duration::ZERO;
     wait("it has walked", || world.kept().0[0].walk.is_none()).await;
-    wait("one of them is delivered", || has_taken(&world, &room(3), 2, 1)).await;
+    wait("what was parked is delivered", || has_taken(&world, &room(3), 2, 1)).await;
 }
 
 /// Its row says how far it is, although its log cannot be read.
