@@ -1,6 +1,7 @@
 //! What one user, or one address, may take of a node: then a clear refusal, and nothing for others.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
+use futures::future::join_all;
 use parlance_proto::v1::send_message_request::Target;
 use parlance_proto::v1::{self, RoomKind};
 use parlance_tests::{
@@ -136,15 +137,22 @@ async fn nodes(count: usize, options: &[&str]) -> Cluster {
 
 /// How many rooms alice creates on the nodes in turn before she is refused.
 async fn created(cluster: &Cluster, nodes: &[usize]) -> usize {
-    for number in 0.. {
-        let alice = cluster.person(nodes[number % nodes.len()], "alice");
-        let created = alice.rooms().create_room(creation(RoomKind::Group, &fresh("room"))).await;
-        if created.is_err() {
-            assert_eq!(refused(created), (FULL, "rate_limited".to_owned()));
-            return number;
+    let mut all = 0;
+    loop {
+        // Several at once: while a permit is added each second, one after the other might never be refused.
+        let created = join_all((0..8).map(async |number| {
+            let alice = cluster.person(nodes[number % nodes.len()], "alice");
+            alice.rooms().create_room(creation(RoomKind::Group, &fresh("room"))).await
+        }));
+        let (rooms, refusals): (Vec<_>, Vec<_>) = created.await.into_iter().partition(Result::is_ok);
+        all += rooms.len();
+        if !refusals.is_empty() {
+            for refusal in refusals {
+                assert_eq!(refused(refusal), (FULL, "rate_limited".to_owned()));
+            }
+            return all;
         }
     }
-    unreachable!()
 }
 
 /// The number of `outcome` at a node.
