@@ -66,6 +66,7 @@ async fn every_unary_call_answers_alike_through_every_door() {
             method if APP_ONLY.contains(&method) => ("needs_scope", 403),
             // There is none.
             "UserService/ResolveReport" => ("report_not_found", 404),
+            "RoomService/GetInvitationLink" => ("link_invalid", 404),
             _ => ("", 200),
         };
         let encoded = operation.encoded(&room().await);
