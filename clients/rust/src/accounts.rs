@@ -17,7 +17,7 @@ pub async fn create_user(address: &str, user_id: &str, name: &str) -> Result<Str
 }
 
 impl Dialer {
-    /// Like [`create_user`](crate::create_user), at the address of this dialer and with its certificate.
+    /// Like [`create_user`], at the address of this dialer and with its certificate.
     ///
     /// # Errors
     /// Likewise.

@@ -12,6 +12,20 @@ export async function join(chat: Chat, roomId: string): Promise<void> {
 /** The room cannot be joined; the message says why. */
 export class ClosedError extends Error {}
 
+/** Does `work`. Returns why the room is closed, if it is, else an empty text; other failures are told with `failure`. */
+export async function whyClosed(chat: Chat, failure: string, work: () => Promise<void>): Promise<string> {
+  let why = "";
+  await chat.attempt(failure, async () => {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof ClosedError)) throw error;
+      why = error.message;
+    }
+  });
+  return why;
+}
+
 /** Throws a {@link ClosedError} for refusals that a person understands. */
 export async function saidPlainly<T>(work: () => Promise<T>): Promise<T> {
   try {

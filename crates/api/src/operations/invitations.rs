@@ -1,6 +1,5 @@
 //! Invitations from person to person.
 
-use futures::{StreamExt, stream};
 use parlance_core::{Action, Command, Permission, RoomId, UserId};
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
@@ -90,18 +89,8 @@ impl Api {
         let after = parse::page_token(&request.page_token, RoomId::parse)?;
         let listed = self.store().invited_to(&caller.user, after.as_ref(), size).await?;
         let next_page_token = parse::next_page_token(&listed, size, |last| last.room.as_str());
-        let blocks = self.cluster().blocks_of(&caller.user).await?;
         let (mut invitations, mut unreadable_room_ids) = (Vec::new(), Vec::new());
-        let mut looked_up = stream::iter(listed)
-            .map(|entry| {
-                let blocks = &blocks;
-                async move {
-                    let found = self.look_up(&caller.user, &entry, blocks).await;
-                    (entry.room, found)
-                }
-            })
-            .buffered(self.sizes().inbox_concurrency);
-        while let Some((room, found)) = looked_up.next().await {
+        for (room, found) in self.look_up_all(&caller.user, listed).await? {
             match found.map(|found| found.invitation) {
                 Ok(Found::Open(invitation)) => invitations.push(*invitation),
                 Ok(Found::Hidden(_) | Found::Gone) => {}

@@ -81,15 +81,8 @@ impl Api {
             if open + listed.len() < most {
                 return Ok(false);
             }
-            let blocks = self.cluster().blocks_of(user).await?;
             after = listed.last().map(|last| last.room.clone());
-            let mut found = stream::iter(listed)
-                .map(|entry| {
-                    let blocks = &blocks;
-                    async move { self.look_up(user, &entry, blocks).await }
-                })
-                .buffered(self.sizes().inbox_concurrency);
-            while let Some(found) = found.next().await {
+            for (_, found) in self.look_up_all(user, listed).await? {
                 match found.map(|found| found.invitation) {
                     Ok(Found::Open(_)) => open += 1,
                     Ok(Found::Hidden(_) | Found::Gone) | Err(StoreError::Damaged(_)) => {}
@@ -107,6 +100,25 @@ impl Api {
     async fn is_invited(&self, user: &UserId, room: &RoomId) -> Result<bool, StoreError> {
         let (all, now) = (self.store().invitations(room).await?, self.clock().now());
         Ok(all.get(user).is_some_and(|invitation| invitation.is_open_at(now)))
+    }
+
+    /// What the entries of a page of the list of `user` stand for, by room in the order of the page.
+    pub(super) async fn look_up_all(
+        &self,
+        user: &UserId,
+        listed: Vec<Invited>,
+    ) -> Result<Vec<(RoomId, Result<Entry, StoreError>)>, StoreError> {
+        let blocks = self.cluster().blocks_of(user).await?;
+        let found = stream::iter(listed)
+            .map(|entry| {
+                let blocks = &blocks;
+                async move {
+                    let found = self.look_up(user, &entry, blocks).await;
+                    (entry.room, found)
+                }
+            })
+            .buffered(self.sizes().inbox_concurrency);
+        Ok(found.collect().await)
     }
 
     /// What an entry in the list of `user`, who blocks `blocks`, stands for. If for nothing, it is removed.

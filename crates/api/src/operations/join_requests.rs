@@ -1,6 +1,5 @@
 //! Requests to become a member of a room.
 
-use futures::{StreamExt, stream};
 use parlance_core::{Action, RoomId, UserId};
 use parlance_proto::v1;
 
@@ -123,20 +122,11 @@ impl Api {
     ) -> Result<(Vec<OwnRequest>, Option<RoomId>), Error> {
         let listed = self.store().invited_to(user, after, size).await?;
         let last = listed.last().filter(|_| listed.len() == size).map(|last| last.room.clone());
-        let blocks = self.cluster().blocks_of(user).await?;
-        let found = stream::iter(listed)
-            .map(|entry| {
-                let blocks = &blocks;
-                async move {
-                    let found = self.look_up(user, &entry, blocks).await;
-                    let stands = |asked: AskedFor| asked.stands.then_some(asked.request);
-                    (entry.room, found.map(|found| found.request.and_then(stands)).map_err(Error::from))
-                }
-            })
-            .buffered(self.sizes().inbox_concurrency)
-            .collect()
-            .await;
-        Ok((found, last))
+        let found = self.look_up_all(user, listed).await?.into_iter().map(|(room, found)| {
+            let stands = |asked: AskedFor| asked.stands.then_some(asked.request);
+            (room, found.map(|found| found.request.and_then(stands)).map_err(Error::from))
+        });
+        Ok((found.collect(), last))
     }
 
     /// Fails if `user` asks to join many rooms already. A request to `room` does not count: asking again changes nothing.
