@@ -120,36 +120,40 @@ export const message = (page: Page, text: string): Locator =>
 export const entry = (page: Page, title: string): Locator =>
   page.getByRole("navigation").getByRole("link").filter({ has: page.getByText(title, { exact: true }) });
 
-/** Like {@link entry}, scrolled into view: rows far out of sight are not in the document. */
+/** How often {@link entry} is in the document; scrolls on if it is not: rows far out of sight are left out. */
+async function search(page: Page, title: string): Promise<number> {
+  const count = await entry(page, title).count();
+  if (count === 0) {
+    await page.getByTestId("lists").evaluate((list) => {
+      const isAtEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 1;
+      list.scrollTo(0, isAtEnd ? 0 : list.scrollTop + list.clientHeight / 2);
+    });
+  }
+  return count;
+}
+
+/** Like {@link entry}, scrolled into view. */
 export async function reveal(page: Page, title: string): Promise<Locator> {
-  const found = entry(page, title);
-  const search = async () => {
-    const count = await found.count();
-    if (count === 0) {
-      await page.getByTestId("lists").evaluate((list) => {
-        const isAtEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 1;
-        list.scrollTo(0, isAtEnd ? 0 : list.scrollTop + list.clientHeight / 2);
-      });
-    }
-    return count;
-  };
-  await until(`${title} is in the lists`, search, (count) => count > 0);
-  return found;
+  await until(`${title} is in the lists`, () => search(page, title), (count) => count > 0);
+  return entry(page, title);
 }
 
 /** Opens a conversation from the list. */
 export async function open(page: Page, title: string): Promise<void> {
-  // While others sign in, the row may move out of sight in between.
+  const heading = page.getByRole("heading", { level: 2, name: title, exact: true });
+  // While others sign in, the row may move out of sight in between. On a phone, a click that was reported too late has
+  // taken the list away.
   const click = async () => {
-    const row = await reveal(page, title);
-    return row.click({ timeout: 2_000 }).then(
+    if (await heading.isVisible()) return true;
+    if ((await search(page, title)) === 0) return false;
+    return entry(page, title).click({ timeout: 2_000 }).then(
       () => true,
       () => false,
     );
   };
   await until(`${title} is clicked`, click, Boolean);
   // The previously open place has a composer, too.
-  await page.getByRole("heading", { level: 2, name: title, exact: true }).waitFor();
+  await heading.waitFor();
   await composer(page).waitFor();
 }
 

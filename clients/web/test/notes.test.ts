@@ -2,7 +2,7 @@ import { type Client, v1 } from "@parlance/client";
 import { expect, test } from "vitest";
 
 import { History } from "../src/lib/history.svelte";
-import { linesOf } from "../src/lib/notes";
+import { linesOf, noteOf, withChanges } from "../src/lib/notes";
 
 type Listener = (value: object) => void;
 
@@ -58,4 +58,24 @@ test("that a room was unarchived is told apart from other changes of its setting
   expect(history.notes.flatMap((note) => linesOf([note], (id) => id))).toEqual([other, archived, unarchived, archived, unarchived, other, archived, unarchived]);
   // Rows that have not changed are not drawn again.
   expect(history.notes.slice(0, 6).every((note, at) => note === before[at])).toBe(true);
+});
+
+test("a change of settings is told by what it changed, as far as it is known what was before", () => {
+  const settings = (changes: object) => ({ title: "Plans", ...changes });
+  const events = [
+    { body: { case: "roomCreated", value: { settings: settings({}) } } },
+    { body: { case: "roomChanged", value: { settings: settings({ slowModeSeconds: 60 }) } } },
+    { body: { case: "roomChanged", value: { settings: settings({ slowModeSeconds: 60, permissions: { post: v1.Role.ADMIN } }) } } },
+    { body: { case: "roomChanged", value: { settings: settings({ slowModeSeconds: 60, permissions: { post: v1.Role.ADMIN }, frozen: true }) } } },
+    { body: { case: "roomChanged", value: { settings: settings({ title: "Ice", slowModeSeconds: 60, permissions: { post: v1.Role.ADMIN }, frozen: true }) } } },
+    { body: { case: "roomChanged", value: { settings: settings({ title: "Ice", slowModeSeconds: 60, permissions: { post: v1.Role.ADMIN } }) } } },
+    { body: { case: "roomChanged", value: { settings: settings({ title: "Ice", permissions: { post: v1.Role.ADMIN } }) } } },
+  ].map((event, at) => ({ seq: BigInt(at + 1), actorId: "ann", ...event }) as unknown as v1.Event);
+  const lines = (from: number) => withChanges(events.slice(from).map((event) => noteOf(event)!)).flatMap((note) => linesOf([note], (id) => id));
+  const [slow, roles, froze] = ["ann turned slow mode on: 1 minute between two messages", "ann changed what members may do", "ann froze the conversation"];
+  const [other, unfroze, off] = ["ann changed the settings of “Ice”", "ann unfroze the conversation", "ann turned slow mode off"];
+  expect(lines(0)).toEqual(["ann created the conversation", slow, roles, froze, other, unfroze, off]);
+  expect(lines(2)).toEqual(["ann changed the settings of “Plans”", froze, other, unfroze, off]);
+  expect(lines(3)).toEqual([froze, other, unfroze, off]);
+  expect(lines(5)).toEqual([other, off]);
 });

@@ -1,6 +1,6 @@
 import { type Client, v1 } from "@parlance/client";
 
-import { type Note, noteOf, withUnarchived } from "./notes";
+import { type Note, noteOf, withChanges } from "./notes";
 
 const PAGE = 200;
 /** For a longer part without messages, only the end is read: reactions and edits are events too. */
@@ -86,6 +86,6 @@ export class History {
   #add(notes: readonly Note[]): void {
     if (notes.length === 0) return;
     const all = new Map([...this.notes, ...notes].map((note) => [note.seq, note]));
-    this.notes = withUnarchived([...all.values()].sort((a, b) => a.seq - b.seq));
+    this.notes = withChanges([...all.values()].sort((a, b) => a.seq - b.seq));
   }
 }

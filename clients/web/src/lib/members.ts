@@ -29,6 +29,16 @@ export function mayArchive(chat: Chat, room: Room): boolean {
   return mayManage(room) && chat.may(room, "editSettings");
 }
 
+/** Whether the user may freeze a room, or take that back. */
+export function mayFreeze(chat: Chat, room: Room): boolean {
+  return room.kind !== v1.RoomKind.DIRECT && !room.isArchived && chat.may(room, "editSettings");
+}
+
+/** Whether the user may set slow mode, and as the owner what members may do. */
+export function maySetRules(chat: Chat, room: Room): boolean {
+  return mayManage(room) && mayFreeze(chat, room);
+}
+
 export function drag(event: DragEvent, userId: string): void {
   event.dataTransfer?.setData(TYPE, userId);
   // Dropped elsewhere, it becomes a word.
@@ -95,6 +105,16 @@ export async function archive(chat: Chat, room: Room): Promise<void> {
 
 export async function unarchive(chat: Chat, room: Room): Promise<void> {
   await chat.attempt(texts.failures.unarchive, () => room.update({ archived: false }));
+}
+
+/** Freezes a room, after a question. */
+export async function freeze(chat: Chat, room: Room): Promise<void> {
+  if (!(await chat.confirm(texts.freezing.ask(chat.titleOf(room)), texts.freezing.freeze))) return;
+  await chat.attempt(texts.failures.freeze, () => room.update({ frozen: true }));
+}
+
+export async function unfreeze(chat: Chat, room: Room): Promise<void> {
+  await chat.attempt(texts.failures.unfreeze, () => room.update({ frozen: false }));
 }
 
 /** Deletes a message of somebody else, after a question. */

@@ -5,14 +5,28 @@ import { texts } from "./texts";
 /** What happened to somebody. */
 type UserNote = "joined" | "added" | "left" | "removed" | "banned" | "unbanned" | "muted" | "unmuted" | "invited" | "declined" | "revoked" | "joinedByLink" | "asked" | "withdrew" | "rejected";
 
+/** What a change of settings was about. */
+type SettingsNote = "changed" | "archived" | "unarchived" | "frozen" | "unfrozen" | "slow" | "permissions";
+
+/** Settings whose changes have notes of their own. */
+interface Settings {
+  readonly title: string;
+  readonly isArchived: boolean;
+  readonly isFrozen: boolean;
+  readonly slowModeSeconds: number;
+  /** In a form to compare. */
+  readonly permissions: string;
+}
+
 /** An event of a room other than a message. */
 export interface Note {
   readonly seq: number;
   readonly at: Date;
   readonly actorId: string;
   readonly what:
-    | { readonly kind: "created" | "archived" | "unarchived" | "linkMade" | "linkRevoked" }
-    | { readonly kind: "changed"; readonly title: string }
+    | { readonly kind: "linkMade" | "linkRevoked" }
+    | { readonly kind: "created"; readonly settings?: Settings }
+    | { readonly kind: SettingsNote; readonly settings: Settings }
     | { readonly kind: UserNote; readonly userId: string }
     | { readonly kind: "owner" | "admin" | "member"; readonly userId: string };
 }
@@ -33,10 +47,9 @@ export function noteOf({ seq, at, actorId, body }: v1.Event): Note | undefined {
   });
   switch (body.case) {
     case "roomCreated":
-      return note({ kind: "created" });
+      return note({ kind: "created", settings: settingsOf(body.value.settings) });
     case "roomChanged":
-      // Nothing else changes in an archived room.
-      return note(body.value.settings?.archived ? { kind: "archived" } : { kind: "changed", title: body.value.settings?.title ?? "" });
+      return note({ kind: "changed", settings: settingsOf(body.value.settings) });
     case "memberAdded":
       return note({ kind: body.value.linkSeq > 0n ? "joinedByLink" : body.value.userId === actorId ? "joined" : "added", userId: body.value.userId });
     case "memberRemoved":
@@ -70,15 +83,39 @@ export function noteOf({ seq, at, actorId, body }: v1.Event): Note | undefined {
   }
 }
 
-/** Which changes of settings have ended an archive: those that follow it. `notes` are in ascending order. */
-export function withUnarchived(notes: readonly Note[]): Note[] {
-  let isArchived = false;
+function settingsOf(settings: v1.RoomSettings | undefined): Settings {
+  const { post, react, invite, editSettings, deleteMessages } = settings?.permissions ?? {};
+  return {
+    title: settings?.title ?? "",
+    isArchived: settings?.archived ?? false,
+    isFrozen: settings?.frozen ?? false,
+    slowModeSeconds: settings?.slowModeSeconds ?? 0,
+    permissions: [post, react, invite, editSettings, deleteMessages].map((role) => role ?? v1.Role.UNSPECIFIED).join(),
+  };
+}
+
+/** `notes`, in ascending order, with what their changes of settings were about: an event has all settings, and not which of them changed. */
+export function withChanges(notes: readonly Note[]): Note[] {
+  let before: Settings | undefined;
   return notes.map((note) => {
-    const { kind } = note.what;
-    const ends = isArchived && kind === "changed";
-    isArchived = kind === "archived" || (isArchived && !ends && kind !== "unarchived");
-    return ends ? { ...note, what: { kind: "unarchived" } } : note;
+    const { what } = note;
+    if (!("settings" in what) || what.settings === undefined) return note;
+    const { kind, settings } = what;
+    const is = kind === "created" ? kind : changeOf(before, settings);
+    before = settings;
+    return is === kind ? note : { ...note, what: { kind: is, settings } };
   });
+}
+
+/** Without what was before, a change in a closed room is taken for the one that closed it: few follow. */
+function changeOf(before: Settings | undefined, after: Settings): SettingsNote {
+  // Nothing else changes in an archived room.
+  if (after.isArchived) return "archived";
+  if (before?.isArchived) return "unarchived";
+  if (after.isFrozen !== (before?.isFrozen ?? false)) return after.isFrozen ? "frozen" : "unfrozen";
+  if (before === undefined) return "changed";
+  if (after.slowModeSeconds !== before.slowModeSeconds) return "slow";
+  return after.permissions === before.permissions ? "changed" : "permissions";
 }
 
 /** Users named in one line; further ones are counted. */
@@ -102,7 +139,9 @@ export function linesOf(notes: readonly Note[], name: (userId: string) => string
 }
 
 function continues(first: Note, next: Note): boolean {
-  if (first.what.kind !== next.what.kind || !("userId" in first.what)) return false;
+  if (first.what.kind !== next.what.kind) return false;
+  if (first.what.kind === "permissions") return first.actorId === next.actorId;
+  if (!("userId" in first.what)) return false;
   // Joins, leaves and answers of many users are combined; everything else by one actor only.
   return first.actorId === next.actorId || ["joined", "left", "declined", "joinedByLink", "asked", "withdrew"].includes(first.what.kind);
 }
@@ -118,11 +157,16 @@ function lineOf(group: readonly Note[], name: (userId: string) => string): strin
       return texts.notes.created(actor);
     case "archived":
     case "unarchived":
+    case "frozen":
+    case "unfrozen":
+    case "permissions":
     case "linkMade":
     case "linkRevoked":
       return texts.notes[what.kind](actor);
+    case "slow":
+      return texts.notes.slow(actor, what.settings.slowModeSeconds);
     case "changed":
-      return texts.notes.changed(actor, what.title || texts.place.untitled);
+      return texts.notes.changed(actor, what.settings.title || texts.place.untitled);
     case "joined":
       return texts.notes.joined(names);
     case "added":

@@ -37,6 +37,39 @@ export const archive = {
   lastAt: (time: string) => `last message ${time}`,
 };
 
+/** Freezing a conversation. */
+export const freezing = {
+  freeze: "Freeze",
+  unfreeze: "Unfreeze",
+  ask: (title: string) => `Freeze ${title}? It stays where it is, and everyone can still read it. Nobody can write, react or join until it is unfrozen.`,
+};
+
+const lasting = (seconds: number): string => {
+  if (seconds % 3_600 === 0) return plural(seconds / 3_600, { one: "# hour", other: "# hours" });
+  if (seconds % 60 === 0) return plural(seconds / 60, { one: "# minute", other: "# minutes" });
+  return plural(seconds, { one: "# second", other: "# seconds" });
+};
+
+/** What members may do, and how often. */
+export const rules = {
+  manage: "What members may do",
+  title: (title: string) => `What members may do in ${title}`,
+  slowMode: "Slow mode",
+  slowModeAbout: "How long a member waits between two messages. Owner and admins do not wait.",
+  off: "Off",
+  lasting,
+  who: {
+    post: "Who writes messages",
+    react: "Who reacts to messages",
+    invite: "Who adds and invites people",
+    editSettings: "Who changes the settings",
+    deleteMessages: "Who deletes messages of others",
+  },
+  members: "All members",
+  admins: "Owner and admins",
+  owner: "Only the owner",
+};
+
 /** Why there is no field to write in. */
 export const readOnly = {
   archived: "This conversation is archived: it can only be read.",
@@ -48,7 +81,11 @@ export const readOnly = {
 };
 
 /** What happened in a room. */
-export const archiveNotes = {
+export const settingsNotes = {
   archived: (actor: string) => `${actor} archived the conversation`,
   unarchived: (actor: string) => `${actor} unarchived the conversation`,
+  frozen: (actor: string) => `${actor} froze the conversation`,
+  unfrozen: (actor: string) => `${actor} unfroze the conversation`,
+  slow: (actor: string, seconds: number) => (seconds === 0 ? `${actor} turned slow mode off` : `${actor} turned slow mode on: ${lasting(seconds)} between two messages`),
+  permissions: (actor: string) => `${actor} changed what members may do`,
 };

@@ -2,7 +2,7 @@ import type { MessageState, PendingChange } from "@parlance/client";
 
 import { invitations, moderationNotes, muting, reports } from "./en-moderation";
 import { joining, joiningNotes, links } from "./en-joining";
-import { archive, archiveNotes, directory, readOnly } from "./en-rooms";
+import { archive, directory, freezing, readOnly, rules, settingsNotes } from "./en-rooms";
 import { grammar } from "./grammar";
 
 const { number, plural, list } = grammar("en");
@@ -163,7 +163,7 @@ export const en = {
     banned: (actor: string, names: readonly string[]) => `${actor} banned ${list(names)}`,
     unbanned: (actor: string, names: readonly string[]) => `${actor} lifted the ban of ${list(names)}`,
     ...moderationNotes,
-    ...archiveNotes,
+    ...settingsNotes,
     ...joiningNotes,
     /** Replaces names if there are too many. */
     others: (count: number) => plural(count, { one: "# other", other: "# others" }),
@@ -175,6 +175,8 @@ export const en = {
   muting,
   directory,
   archive,
+  freezing,
+  rules,
   readOnly,
   links,
   joining,
@@ -372,6 +374,8 @@ export const en = {
     report: "The report was not sent",
     archive: "Could not archive it",
     unarchive: "Could not unarchive it",
+    freeze: "Could not freeze it",
+    unfreeze: "Could not unfreeze it",
     makeLink: "Could not make a link",
     loadLinks: "Could not load the links",
     askToJoin: "Could not ask to join",
