@@ -19,7 +19,7 @@ export interface DirectoryChannel {
   readonly imageUrl: string;
   /** Exact up to 99, otherwise its first two digits: 1,234 is 1,200. */
   readonly memberCount: number;
-  /** Open, or by request: then `requestToJoin` of `@parlance/client/join-requests`. */
+  /** Open, by request (`requestToJoin` of `@parlance/client/join-requests`), or by invitation alone. */
   readonly joining: RoomJoining;
 }
 
@@ -32,13 +32,19 @@ export interface DirectoryOptions {
   signal?: AbortSignal;
 }
 
-/** Channels by title, read page by page as the loop goes on. */
+/**
+ * Channels by title, read page by page as the loop goes on. One whose title changes during the loop may be missing, but is not in it
+ * twice.
+ */
 export async function* listDirectory(
   client: Client,
   { titlePrefix = "", pageSize = PAGE, signal }: DirectoryOptions = {},
 ): AsyncGenerator<DirectoryChannel, void> {
+  const known = new Set<string>();
   for await (const { rooms } of pages((pageToken) => client.call("listDirectory", { titlePrefix, pageSize, pageToken }, signal))) {
     for (const { roomId: id, title, topic, imageUrl, memberCount, joining } of rooms) {
+      if (known.has(id)) continue;
+      known.add(id);
       yield Object.freeze({ id, title, topic, imageUrl, memberCount: Number(memberCount), joining });
     }
   }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Client } from "./client/client.js";
+import { durationOf } from "./duration.js";
 import { Emitter } from "./emitter.js";
 import { RefusedError } from "./errors.js";
 import type { Invitation as InvitationMessage, RoomKind } from "./gen/chat_pb.js";
@@ -58,6 +59,7 @@ export class Invitations extends Emitter<InvitationEvents> {
   /** Changes while the list is read: they are newer than the list. */
   #meanwhile = new Map<string, Invitation | undefined>();
   #loading: Promise<readonly Invitation[]> | undefined;
+  #reading = new AbortController();
   /** Rooms whose invitation is being answered: it is not shown. */
   readonly #answered = new Set<string>();
   #all: readonly Invitation[] = Object.freeze([]);
@@ -92,8 +94,8 @@ export class Invitations extends Emitter<InvitationEvents> {
   }
 
   /** Invites a user to a group or channel: they are a member once they accept. An earlier invitation of theirs is replaced. */
-  async invite(roomId: string, userId: string, { seconds }: { /** How long it can be accepted; default: 30 days, the longest. */ seconds?: number } = {}): Promise<void> {
-    await this.#client.change("inviteMember", { roomId, userId, ...(seconds && { duration: { seconds } }) });
+  async invite(roomId: string, userId: string, { seconds }: { /** How long it can be accepted, at least 0.001; default: 30 days, the longest. */ seconds?: number } = {}): Promise<void> {
+    await this.#client.change("inviteMember", { roomId, userId, ...(seconds !== undefined && { duration: durationOf(seconds) }) });
   }
 
   /** Takes an invitation back, if there is one. Allowed for who made it, and for the room's owner and admins. */
@@ -102,9 +104,9 @@ export class Invitations extends Emitter<InvitationEvents> {
   }
 
   /** Reads the invitations to a room that wait for an answer, for those who may invite. */
-  async toRoom(roomId: string): Promise<readonly RoomInvitation[]> {
+  async toRoom(roomId: string, signal?: AbortSignal): Promise<readonly RoomInvitation[]> {
     const invitations: RoomInvitation[] = [];
-    for await (const page of pages((pageToken) => this.#client.call("listRoomInvitations", { roomId, pageSize: PAGE, pageToken }))) {
+    for await (const page of pages((pageToken) => this.#client.call("listRoomInvitations", { roomId, pageSize: PAGE, pageToken }, signal))) {
       invitations.push(...page.invitations.map(ofRoom));
     }
     return invitations;
@@ -130,16 +132,23 @@ export class Invitations extends Emitter<InvitationEvents> {
     this.#userId = userId;
     this.#show();
     const meanwhile = (this.#meanwhile = new Map());
+    // Its calls would be sent again on each connection, beside those of this one.
+    this.#reading.abort();
+    const { signal } = (this.#reading = new AbortController());
     const byRoom = new Map<string, Invitation>();
-    for await (const page of pages((pageToken) => this.#client.call("listInvitations", { pageSize: PAGE, pageToken }))) {
-      for (const invitation of page.invitations) byRoom.set(invitation.roomId, ofUser(invitation));
-      for (const roomId of page.unreadableRoomIds) {
-        const known = this.#byRoom.get(roomId);
-        if (known) byRoom.set(roomId, known);
+    try {
+      for await (const page of pages((pageToken) => this.#client.call("listInvitations", { pageSize: PAGE, pageToken }, signal))) {
+        for (const invitation of page.invitations) byRoom.set(invitation.roomId, ofUser(invitation));
+        for (const roomId of page.unreadableRoomIds) {
+          const known = this.#byRoom.get(roomId);
+          if (known) byRoom.set(roomId, known);
+        }
       }
+    } catch (error) {
+      if (!signal.aborted) throw error;
     }
     // A later read is more recent.
-    if (meanwhile !== this.#meanwhile) return this.#loading!;
+    if (signal.aborted) return this.#loading!;
     for (const [roomId, invitation] of byRoom) byRoom.set(roomId, stableObject(this.#byRoom.get(roomId), invitation));
     this.#replace(after(byRoom, meanwhile));
     return this.#all;

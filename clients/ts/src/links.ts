@@ -4,7 +4,8 @@
  * @module
  */
 import type { Client } from "./client/client.js";
-import { ParlanceError } from "./errors.js";
+import { durationOf } from "./duration.js";
+import { Code, ParlanceError, refused } from "./errors.js";
 import type { InvitationLink as LinkMessage, RoomKind } from "./gen/chat_pb.js";
 import { date } from "./room/message.js";
 import type { Room } from "./room/room.js";
@@ -53,15 +54,15 @@ export interface LinkPreview {
 
 /** Limits of a link. */
 export interface LinkLimits {
-  /** How long it can be used; default: 30 days, the longest. */
+  /** How long it can be used, at least 0.001; default: 30 days, the longest. */
   seconds?: number;
-  /** How many may join by it; default: any number. */
+  /** How many may join by it: a whole number from 1, or Infinity for any number, the default. */
   maxUses?: number;
 }
 
 /** Makes a link. Its secret is in this answer only: the server keeps a hash of it. Allowed for those who may invite. */
-export async function createLink(client: Client, roomId: string, { seconds, maxUses = 0 }: LinkLimits = {}): Promise<NewLink> {
-  const request = { roomId, maxUses, ...(seconds && { duration: { seconds } }) };
+export async function createLink(client: Client, roomId: string, { seconds, maxUses = Infinity }: LinkLimits = {}): Promise<NewLink> {
+  const request = { roomId, maxUses: usesIn(maxUses), ...(seconds !== undefined && { duration: durationOf(seconds) }) };
   // If the answer was lost, its repeat has no secret: the link is of no use.
   for (let attempts = 0; attempts < 3; attempts++) {
     const { link, secret, outcome } = await client.call("createInvitationLink", request);
@@ -78,8 +79,8 @@ export async function revokeLink(client: Client, { roomId, seq }: { roomId: stri
 }
 
 /** The links to a room by which one can join, oldest first, at most 20. Allowed for those who may invite. */
-export async function listLinks(client: Client, roomId: string): Promise<readonly InvitationLink[]> {
-  return (await client.call("listInvitationLinks", { roomId })).links.map(linkOf);
+export async function listLinks(client: Client, roomId: string, signal?: AbortSignal): Promise<readonly InvitationLink[]> {
+  return (await client.call("listInvitationLinks", { roomId }, signal)).links.map(linkOf);
 }
 
 /** What a link leads to; nobody is told. Rejects with the reason `link_invalid` if there is no such link any more. */
@@ -92,6 +93,16 @@ export async function previewLink(client: Client, { roomId, secret }: LinkKey, s
 export async function joinByLink(client: Client, { roomId, secret }: LinkKey): Promise<Room> {
   await client.call("joinByLink", { roomId, secret });
   return client.openRoom(roomId);
+}
+
+const MOST_USES = 2 ** 32 - 1;
+
+/** In the contract 0 is any number; who has computed it has none left. */
+function usesIn(maxUses: number): number {
+  if (maxUses === Infinity) return 0;
+  if (Number.isInteger(maxUses) && maxUses > 0 && maxUses <= MOST_USES) return maxUses;
+  const message = `max_uses: must be a whole number from 1 to ${MOST_USES}, or Infinity`;
+  throw refused({ code: Code.InvalidArgument, reason: "invalid_field", message, metadata: {} });
 }
 
 function linkOf({ roomId, linkSeq, createdBy, at, until, maxUses, uses, suspended: isSuspended }: LinkMessage): InvitationLink {

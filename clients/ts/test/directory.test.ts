@@ -44,6 +44,18 @@ test("all pages are read, each once, and no more than are asked for", async () =
   await expect(all(listDirectory(bob, { signal: stop }))).rejects.toThrow("enough");
 });
 
+test("a channel that is renamed between two pages is there once", async () => {
+  const [ann, bob] = await Promise.all([person("ann"), person("bob")]);
+  const name = unique("moves");
+  const rooms = await Promise.all([1, 2, 3, 4].map((at) => ann.createRoom({ kind: "channel", title: `${name} ${at}` })));
+  for (const room of rooms) await room.update({ listed: true });
+  const found: string[] = [];
+  for await (const { id } of listDirectory(bob, { titlePrefix: name, pageSize: 2 })) {
+    if (found.push(id) === 2) await rooms[0]!.update({ title: `${name} 9` });
+  }
+  expect(found).toEqual(rooms.map(({ id }) => id));
+});
+
 test("only channels are listed, by those who may change the settings", async () => {
   const [ann, bob] = await Promise.all([person("ann"), person("bob")]);
   const group = await ann.createRoom({ kind: "group", title: "Plans" });

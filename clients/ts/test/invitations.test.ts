@@ -69,6 +69,27 @@ describe("of a fake server", () => {
     expect(before).toContain(invitations.all.find(({ roomId }) => roomId === "b"));
   });
 
+  test("on connections that end before the answer, one question waits, and not one more for each", async () => {
+    const { client, invitations, transport, asked, answer } = await open();
+    client.loadBlocked().catch(() => {});
+    const loading = invitations.load();
+    for (let count = 0; count < 4; count++) {
+      await asked(1);
+      await vi.waitFor(() => expect(transport.last.of("listBlocked")).toHaveLength(1));
+      const { length } = transport.connections;
+      transport.last.frames.fail(new TransportError("lost"));
+      await vi.waitFor(() => expect(transport.connections).toHaveLength(length + 1), { timeout: 10_000 });
+      transport.last.welcome();
+    }
+    await asked(1);
+    answer(0, [invitation("a")]);
+    // Who asked first has the latest.
+    expect(rooms(await loading)).toEqual(["a"]);
+    await vi.waitFor(() => expect(transport.last.of("listBlocked")).toHaveLength(1));
+    transport.last.reply(transport.last.of("listBlocked")[0]!.requestId, { case: "listBlocked", value: { blocks: [{ userId: "carol" }] } });
+    await vi.waitFor(() => expect(client.getSnapshot("blocked")).toEqual(["carol"]));
+  });
+
   test("an invitation disappears when it expires", async () => {
     const { invitations, asked, answer } = await open();
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] });

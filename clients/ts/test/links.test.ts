@@ -1,6 +1,8 @@
 import { expect, test, vi } from "vitest";
 
-import { v1 } from "../src/index.js";
+import { durationOf } from "../src/duration.js";
+import { InvalidRequestError, v1 } from "../src/index.js";
+import { invitationsOf } from "../src/invitations.js";
 import { createLink, joinByLink, listLinks, previewLink, revokeLink } from "../src/links.js";
 import { person } from "./people.js";
 
@@ -43,4 +45,27 @@ test("a link whose secret was lost with the answer is taken back, and another on
   const { secret, seq } = await createLink(ann, room.id);
   expect(secret).not.toBe("");
   expect((await listLinks(ann, room.id)).map((link) => link.seq)).toEqual([seq]);
+});
+
+test("no time left and no uses left are refused, and not taken for no limit", async () => {
+  const [ann, bob] = await Promise.all([person("ann"), person("bob")]);
+  const room = await ann.createRoom({ kind: "group", title: "Plans" });
+  await room.addMembers([bob.userId]);
+  for (const seconds of [0, NaN, -1, Infinity]) {
+    await expect(createLink(ann, room.id, { seconds }), `${seconds}`).rejects.toThrow(InvalidRequestError);
+    await expect(invitationsOf(ann).invite(room.id, "dora", { seconds }), `${seconds}`).rejects.toThrow(InvalidRequestError);
+  }
+  for (const maxUses of [0, NaN, -1, 1.5, 2 ** 32]) await expect(createLink(ann, room.id, { maxUses }), `${maxUses}`).rejects.toThrow(InvalidRequestError);
+  for (const work of [() => room.muteMember(bob.userId, { seconds: 0 }), () => room.banMember(bob.userId, { seconds: 0 })]) await expect(work()).rejects.toThrow(InvalidRequestError);
+  expect(await listLinks(ann, room.id)).toEqual([]);
+  expect(await room.bans()).toEqual([]);
+
+  const { link } = await createLink(ann, room.id, { seconds: 90.5, maxUses: Infinity });
+  expect([link!.until.getTime() - link!.at.getTime(), link!.maxUses]).toEqual([90_500, Infinity]);
+  expect([0.001, 1.9996, 0.9999999, -1.5].map(durationOf)).toEqual([
+    { seconds: 0, nanos: 1_000_000 },
+    { seconds: 2, nanos: 0 },
+    { seconds: 1, nanos: 0 },
+    { seconds: -1, nanos: -500_000_000 },
+  ]);
 });

@@ -246,3 +246,12 @@ describe("one room", () => {
     expect(isHidden(room(run([says(4)], hidden)))).toBe(false);
   });
 });
+
+test("one's own message marks the room as read, an imported one does not", () => {
+  const message = (seq: bigint, sentAt?: { seconds: bigint }) =>
+    event(create(v1.EventSchema, { roomId: "r", seq, messageCount: seq, actorId: SELF, body: { case: "message", value: { text: "hello", ...(sentAt && { sentAt }) } } }));
+  const inputs = [welcome(1), event(create(v1.EventSchema, { roomId: "r", seq: 1n, messageCount: 1n, actorId: "bob", body: { case: "message", value: { text: "hi" } } }))];
+  const imported = run([...inputs, message(2n, { seconds: 1n }), message(3n, { seconds: 2n })]);
+  expect(room(imported).marks.readSeq).toBe(0);
+  expect(room(run([message(4n)], imported)).marks.readSeq).toBe(4);
+});

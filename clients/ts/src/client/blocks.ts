@@ -18,6 +18,7 @@ export class Blocks {
   /** Changes while the list is read: they are newer than the list. */
   #meanwhile = new Map<string, boolean>();
   #loading: Promise<void> | undefined;
+  #reading = new AbortController();
 
   constructor(session: Session, changed: (userIds: readonly string[]) => void) {
     [this.#session, this.#changed] = [session, changed];
@@ -41,15 +42,22 @@ export class Blocks {
 
   async #read(): Promise<void> {
     const meanwhile = (this.#meanwhile = new Map());
+    // Its calls would be sent again on each connection, beside those of this one.
+    this.#reading.abort();
+    const { signal } = (this.#reading = new AbortController());
     const userIds = new Set<string>();
     let pageToken = "";
-    do {
-      const page = await this.#session.call("listBlocked", { pageSize: PAGE, pageToken });
-      for (const { userId } of page.blocks) userIds.add(userId);
-      pageToken = page.nextPageToken;
-    } while (pageToken);
+    try {
+      do {
+        const page = await this.#session.call("listBlocked", { pageSize: PAGE, pageToken }, { signal });
+        for (const { userId } of page.blocks) userIds.add(userId);
+        pageToken = page.nextPageToken;
+      } while (pageToken);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
     // A later read is more recent.
-    if (meanwhile !== this.#meanwhile) return this.#loading;
+    if (signal.aborted) return this.#loading;
     this.#replace(after(userIds, meanwhile));
   }
 

@@ -20,7 +20,7 @@ interface RoomEvents<Room> extends RoomChanges {
 
 /** How long someone is kept out or quiet, and why. */
 export interface Sanction {
-  /** Until it is lifted if omitted. */
+  /** A whole number from 1; until it is lifted if omitted. */
   seconds?: number;
   /** Seen by all members. */
   reason?: string;
@@ -154,7 +154,7 @@ export abstract class RoomActions<Room> extends Emitter<RoomEvents<Room>> {
   }
 
   #sanction(name: "banMember" | "muteMember", userId: string, { seconds, ...why }: Sanction): Promise<unknown> {
-    return this.#change(name, { userId, ...why, ...(seconds && { duration: { seconds } }) });
+    return this.#change(name, { userId, ...why, duration: seconds === undefined ? undefined : { seconds } });
   }
 }
 

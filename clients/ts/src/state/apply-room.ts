@@ -113,14 +113,15 @@ export function keepDeleted(before: RoomState, after: RoomState): RoomState {
 function afterEvent(room: RoomState, event: Event, self: string): RoomState {
   const seq = Number(event.seq);
   const messageCount = Number(event.messageCount);
-  const head = headAfter(room.head, { seq, messageCount });
+  const mark = { seq, messageCount, deletedCount: Number(event.deletedCount) };
+  const head = headAfter(room.head, mark);
   const { body, actorId } = event;
   // Events before a first event were not received.
   const counter = seq === room.marks.coveredTo + 1 ? room.memberCount : countHole(room.memberCount, seq - 1);
   const deletes = body.case === "messageDeleted" ? Number(body.value.targetSeq) : undefined;
-  let marks = coverEvent(room.marks, { seq, messageCount, deletedCount: Number(event.deletedCount), deletes });
-  // Sending marks the room as read.
-  if (body.case === "message" && actorId === self) marks = moveMark(marks, { seq, messageCount, deletedCount: Number(event.deletedCount) }, head);
+  let marks = coverEvent(room.marks, { ...mark, deletes });
+  // Sending marks the room as read, importing does not.
+  if (body.case === "message" && actorId === self && !body.value.sentAt) marks = moveMark(marks, mark, head);
   const next: RoomState = {
     ...withMessage(room, event),
     head,
@@ -133,10 +134,8 @@ function afterEvent(room: RoomState, event: Event, self: string): RoomState {
   switch (body.case) {
     case "message":
       return withoutTyping(next, actorId);
-    case "roomCreated": {
-      const { kind, settings } = body.value;
-      return { ...next, kind, since: later(next.since, event), settings: fromEvent(room.settings, settingsOf(settings), seq) };
-    }
+    case "roomCreated":
+      return { ...next, settings: fromEvent(room.settings, settingsOf(body.value.settings), seq), kind: body.value.kind, since: later(next.since, event) };
     case "roomDeleted":
       return deleted(next, seq);
     case "roomChanged":

@@ -223,9 +223,9 @@ impl Room {
         }
         let held = info.membership.value;
         match &event.body {
-            Some(Body::Message(_)) => {
-                // Sending marks the room as read.
-                if event.actor_id == user {
+            Some(Body::Message(message)) => {
+                // Sending marks the room as read, importing does not.
+                if event.actor_id == user && message.sent_at.is_none() {
                     info.marks.advance(mark, info.head);
                 }
                 self.typing.remove(&event.actor_id);
