@@ -34,6 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.open_files(["events/events.proto"])?;
     std::fs::write(out.join("events_descriptor.bin"), compiler.encode_file_descriptor_set())?;
 
+    // By their names, the cost of messages is found before they are decoded.
+    let mut named = tonic_prost_build::Config::new();
+    named.enable_type_names();
     let has_grpc = std::env::var_os("CARGO_FEATURE_GRPC").is_some();
     tonic_prost_build::configure()
         .build_client(has_grpc)
@@ -42,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(".parlance.v1.Event", "crate::v1::Event")
         .bytes(".parlance.storage.v1")
         .bytes(".parlance.cluster.v1")
-        .compile_fds(with_comments.clone())?;
+        .compile_fds_with_config(with_comments.clone(), named)?;
 
     let servers = out.join("server");
     std::fs::create_dir_all(&servers)?;

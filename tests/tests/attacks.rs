@@ -4,17 +4,22 @@
 
 use std::time::Duration;
 
-use parlance_tests::{DOORS, Http, Person, RawWebSocket, Server, Signer, claims, eventually, now, text_of};
+use parlance_proto::v1::{self, client_frame::Operation};
+use parlance_tests::{
+    DOORS, Door, Http, Person, RawWebSocket, Server, Signer, claims, eventually, now, refused, text_of,
+};
 use serde_json::json;
-use tempfile::TempDir;
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tonic::Code;
 
 use crate::http2_rules::peer::Peer;
 use crate::http2_rules::wire::{
-    CONTINUATION, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_WINDOW, PREFACE, RST_STREAM, data,
-    fields, frame, get_block, reflection, reflection_messages, settings, whole, window_update,
+    CONTINUATION, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_WINDOW, PREFACE,
+    RST_STREAM, data, fields, frame, get_block, reflection, reflection_messages, settings, whole,
+    window_update,
 };
 
 /// Longer than any timeout for unauthenticated peers, on a busy machine.
@@ -163,6 +168,51 @@ async fn idle_connections_leave_capacity_for_others() {
     pair.talk().await;
 }
 
+/// Tokens of an app: without, everyone has the scope of its backend.
+struct Tokens {
+    key: NamedTempFile,
+    secret: Vec<u8>,
+}
+
+impl Tokens {
+    fn new() -> Self {
+        let secret = b"a secret of more than 32 bytes: 0123456789".to_vec();
+        let key = NamedTempFile::new().unwrap();
+        std::fs::write(key.path(), &secret).unwrap();
+        Self { key, secret }
+    }
+
+    fn options(&self) -> [&str; 2] {
+        ["--jwt-secret-file", self.key.path().to_str().unwrap()]
+    }
+
+    fn person(&self, server: &Server, name: &str) -> Person {
+        server.person_with(name, &Signer::Hs256(self.secret.clone()).token(&claims(name, now() + 3600)))
+    }
+}
+
+/// A quarter of all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_user_does_not_have_all_connections() {
+    let tokens = Tokens::new();
+    let server = Server::start_with(
+        &[&tokens.options()[..], &["--user-rate", "0", "--max-connections", "80"]].concat(),
+    )
+    .await;
+    let [eve, alice] = ["eve", "alice"].map(|name| tokens.person(&server, name));
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        open.push(RawWebSocket::signed_in(&server.address(), &eve.token).await);
+    }
+    let asked =
+        async |person: &Person| server.http().get("/v1/users/me").bearer(&person.token).answer().await;
+    let refused = asked(&eve).await;
+    assert_eq!(refused.refused(), (429, "too_many_connections".to_owned()));
+    assert_eq!(asked(&alice).await.status, 200);
+    drop(open);
+    eventually("her connections have ended", async || (asked(&eve).await.status == 200).then_some(())).await;
+}
+
 /// KiB that a server holds for each of `count` connections that send the same and read nothing of what is answered.
 /// Each kind needs a server of its own: memory that was used once is used again.
 async fn held(count: u64, window: u32, sent: impl FnOnce(&Pair) -> Vec<u8>) -> u64 {
@@ -238,15 +288,9 @@ async fn pages_that_are_requested_together_are_made_as_far_as_they_are_read() {
 /// By their number within the rate of their user, but 120 KB of JSON each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_frames_count_by_their_size() {
-    let (dir, secret) = (TempDir::new().unwrap(), b"a secret of more than 32 bytes: 0123456789");
-    let key = dir.path().join("key");
-    std::fs::write(&key, secret).unwrap();
-    let server = Server::start_with(&["--jwt-secret-file", key.to_str().unwrap(), "--user-rate", "1"]).await;
-    let person = |name: &str| {
-        let token = Signer::Hs256(secret.to_vec()).token(&claims(name, now() + 3600));
-        server.person_with(name, &token)
-    };
-    let (eve, alice) = (person("eve"), person("alice"));
+    let tokens = Tokens::new();
+    let server = Server::start_with(&[&tokens.options()[..], &["--user-rate", "1"]].concat()).await;
+    let [eve, alice] = ["eve", "alice"].map(|name| tokens.person(&server, name));
     let status =
         async |person: &Person| server.http().get("/v1/users/me").bearer(&person.token).answer().await.status;
     assert_eq!(status(&alice).await, 200);
@@ -276,4 +320,64 @@ async fn large_frames_count_by_their_size() {
         }
     };
     assert_eq!((&sent["requestId"], sent["sendMessage"].is_object()), (&json!("legal"), true), "{sent}");
+}
+
+/// Windows are wide, and nothing is read from the socket: the library takes all that is made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reflection_that_nobody_reads_is_made_for_a_few() {
+    let symbol = b"parlance.v1.ChatService";
+    let message = [&[0, 0, 0, 0, symbol.len() as u8 + 2, 0x22, symbol.len() as u8][..], symbol].concat();
+    let calls = (0..100).flat_map(|number| {
+        let stream = 1 + 2 * number;
+        [reflection(stream), data(stream, &message)].concat()
+    });
+    let calls: Vec<u8> = window_update(0, MAX_WINDOW / 2).into_iter().chain(calls).collect();
+    let held = held(16, MAX_WINDOW, |_| calls).await;
+    println!("reflection: {held} KiB for a connection");
+    assert!(held < 1 << 10, "{held} KiB for a connection");
+}
+
+/// Calls whose bodies stop before their end, on many connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_do_not_end_are_charged_to_their_connection() {
+    let call = |pair: &Pair, stream: u32| {
+        let block = fields(&[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/parlance.v1.ChatService/SendMessage"),
+            (":authority", "127.0.0.1"),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            ("authorization", &*format!("Bearer {}", pair.alice.token)),
+        ]);
+        let begun = [&[0, 0, 2, 0, 0][..], &[0; 16_000]].concat();
+        [frame(HEADERS, END_HEADERS, stream, &block), data(stream, &begun), data(stream, &[0; 16_000])]
+            .concat()
+    };
+    let held =
+        held(4, 0, |pair| (0..100).flat_map(|number| call(pair, 1 + 2 * number)).collect::<Vec<_>>()).await;
+    println!("bodies: {held} KiB for a connection");
+    assert!(held < 3 << 10, "{held} KiB for a connection");
+}
+
+/// An element of two bytes becomes one of hundreds: in frames of all forms.
+#[tokio::test]
+async fn frames_with_elements_without_content_are_refused_undecoded() {
+    let server = Server::start().await;
+    let pair = Pair::of(&server).await;
+    let wide = v1::ImportMessagesRequest {
+        room_id: pair.room.clone(),
+        messages: vec![v1::ImportedMessage::default(); 40_000],
+        ..Default::default()
+    };
+    for (door, reason) in
+        [(Door::WebSocketBinary, "malformed_frame"), (Door::WebSocketJson, "malformed_json")]
+    {
+        let mut conversation = pair.alice.connect(door).await;
+        let id = conversation.send(Operation::ImportMessages(wide.clone())).await;
+        assert_eq!(refused(conversation.reply(&id).await), (Code::InvalidArgument, reason.to_owned()));
+    }
+    let refusal = pair.alice.rooms().import_messages(wide).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::InvalidArgument);
+    pair.talk().await;
 }

@@ -119,7 +119,8 @@ impl Client {
             .mint(user, Duration::from_secs(3_600), SystemClock.now())
             .ok_or("no token")?;
         let (requests, inbound) = mpsc::unbounded_channel();
-        let inbound = UnboundedReceiverStream::new(inbound).map_ok(|frame| (frame, 0));
+        let inbound =
+            UnboundedReceiverStream::new(inbound).map_ok(|frame: v1::ClientFrame| (frame.into(), 0));
         let mut headers = http::HeaderMap::new();
         headers.insert(http::header::AUTHORIZATION, format!("Bearer {token}").try_into()?);
         let frames: Frames = services.open(&headers, inbound, None, None).await?.into();

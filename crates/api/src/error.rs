@@ -136,6 +136,9 @@ pub enum Error {
     /// The user has this many sessions on this node.
     #[error("has {0} sessions already")]
     TooManySessions(u32),
+    /// The user has this many connections to this node.
+    #[error("has {0} connections already")]
+    TooManyConnections(usize),
     /// The user has this many streams of events on this node.
     #[error("has {0} streams of events already")]
     TooManyEventStreams(u32),
@@ -273,6 +276,9 @@ impl From<Error> for Failure {
                     .with("limit", most)
                     .retry_after(SESSIONS_AGAIN)
             }
+            Error::TooManyConnections(most) => failure(ResourceExhausted, "too_many_connections")
+                .with("limit", most)
+                .retry_after(SESSIONS_AGAIN),
             Error::Abusive => failure(ResourceExhausted, "too_many_bad_frames"),
             Error::Draining => failure(Unavailable, "draining").retry_after(DRAINING_AGAIN),
             Error::Timeout => failure(DeadlineExceeded, "operation_timeout"),

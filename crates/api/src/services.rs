@@ -8,7 +8,7 @@ use futures::stream::Empty;
 use http::HeaderMap;
 use parlance_core::Caller;
 use parlance_core::limits::MAX_FRAME_BYTES;
-use parlance_peers::BODY_BYTES;
+use parlance_peers::{BODY_BYTES, Peer};
 use parlance_proto::events::v1::StreamEventsRequest;
 use parlance_proto::events_server::event_service_server::{EventService, EventServiceServer};
 use parlance_proto::server::chat_service_server::{ChatService, ChatServiceServer};
@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::events::Events;
 pub use crate::gate::Identified;
-use crate::gate::{Admitted, Call};
+use crate::gate::{Admitted, Call, claim};
 use crate::{Api, Error};
 
 /// Header with the id of the user that the app acts as in a unary call.
@@ -76,28 +76,37 @@ impl Services {
         ServerServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
     }
 
-    /// Identifies the caller at `path` from the headers alone, before the body is read. `None` where no
-    /// identity is required.
+    /// Identifies the caller at `path` from the headers alone, before the body is read, and records that the connection
+    /// `peer` is theirs. `None` where no identity is required.
     ///
     /// # Errors
-    /// UNAUTHENTICATED, or RESOURCE_EXHAUSTED for callers beyond their rate.
-    pub async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Identified>, Status> {
-        match path {
-            "/parlance.v1.ServerService/GetServer" => Ok(None),
+    /// UNAUTHENTICATED, or RESOURCE_EXHAUSTED for callers beyond their rate, or with too many connections.
+    pub async fn admit(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Option<Identified>, Status> {
+        let admitted = match path {
+            "/parlance.v1.ServerService/GetServer" => None,
             "/parlance.v1.UserService/CreateUser" => {
                 let caller = self.0.gate.identify_or_first(headers).await?;
                 caller.as_ref().map_or(Ok(()), |caller| self.0.gate.check_call(caller))?;
-                Ok(caller.map(Identified))
+                caller
             }
             // All of our packages, so that a new service is covered by default.
             path if path.starts_with("/parlance.") => {
                 let caller = self.0.gate.identify(headers).await?;
                 self.0.gate.check_call(&caller)?;
-                Ok(Some(Identified(caller)))
+                Some(caller)
             }
             // Health and reflection.
-            _ => Ok(None),
+            _ => None,
+        };
+        if let (Some(caller), Some(peer)) = (&admitted, peer) {
+            claim(caller, peer)?;
         }
+        Ok(admitted.map(Identified))
     }
 
     async fn caller<Q>(&self, request: &Request<Q>) -> Result<Caller, Error> {
@@ -344,7 +353,7 @@ mod tests {
         let services = Services::new(TestNode::start().api.clone());
         let nobody = HeaderMap::new();
         let refused =
-            async |path: &str| services.admit(path, &nobody).await.err().map(|status| status.code());
+            async |path: &str| services.admit(path, &nobody, None).await.err().map(|status| status.code());
         for path in ["/parlance.v1.ServerService/GetServer", "/grpc.health.v1.Health/Watch", "/"] {
             assert_eq!(refused(path).await, None, "{path}");
         }
@@ -365,7 +374,7 @@ mod tests {
             HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {token}").parse().unwrap())])
         };
         let (alice, bob) = (headers("alice"), headers("bob"));
-        let admit = async |headers| services.admit("/parlance.v1.UserService/GetUser", headers).await;
+        let admit = async |headers| services.admit("/parlance.v1.UserService/GetUser", headers, None).await;
         let mut refused = 0;
         for _ in 0..100 {
             if let Err(status) = admit(&alice).await {

@@ -9,7 +9,8 @@ use http_body::Body;
 use parlance_core::Caller;
 use parlance_core::limits::MAX_FRAME_BYTES;
 use parlance_delivery::{Deliveries, Outlet, grpc};
-use parlance_peers::Peer;
+use parlance_peers::limits::UNCHARGED_BYTES;
+use parlance_peers::{Charged, Peer};
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_sessions::Inbound;
@@ -17,7 +18,7 @@ use prost::Message as _;
 use tonic::{Code, Status};
 
 use crate::Error;
-use crate::gate::{Call, Identified, Refresh};
+use crate::gate::{Call, Identified, Refresh, claim};
 use crate::operations::streams::Transport;
 use crate::services::{AS_USER, Services};
 use crate::weighed::{Received, weighed};
@@ -33,15 +34,17 @@ impl Services {
         B: Body + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let peer = request.extensions().get::<Arc<Peer>>();
-        let answers = peer.and_then(|peer| peer.answers());
+        let peer = request.extensions().get::<Arc<Peer>>().cloned();
         let (caller, outlet, request) = self.stream_caller::<Inbound, _>(request).await?;
+        let answers = peer.and_then(|peer| peer.budget_of(Some(caller.subject().as_str())));
+        let budget = answers.clone();
         let frames = grpc::messages::<v1::ClientFrame, _>(request, MAX_FRAME_BYTES)?;
-        let sized = frames.map_ok(|frame| {
+        let received = frames.map_ok(move |(frame, cost)| {
             let bytes = frame.encoded_len();
-            (frame, bytes)
+            let budget = budget.as_ref().filter(|_| cost > UNCHARGED_BYTES);
+            (Charged { value: frame, charge: budget.map(|budget| budget.hold(cost)) }, bytes)
         });
-        let inbound = weighed(&self.0, &caller, sized);
+        let inbound = weighed(&self.0, &caller, received);
         let open =
             |caller, inbound, number| self.0.chat(caller, number, inbound, Transport { outlet, answers });
         Ok(self.0.gate.open(caller, inbound, Refresh::Possible, open))
@@ -59,7 +62,7 @@ impl Services {
         let (caller, outlet, request) = self.stream_caller::<v1::SubscribeRequest, _>(request).await?;
         let mut messages = grpc::messages::<v1::SubscribeRequest, _>(request, MAX_FRAME_BYTES)?;
         let missing = || Failure::new(Code::InvalidArgument, "malformed_frame", "the request has no message");
-        let request = messages.try_next().await?.ok_or_else(missing)?;
+        let (request, _) = messages.try_next().await?.ok_or_else(missing)?;
         let open = |caller, request, number| self.0.subscribe(caller, number, request, outlet);
         Ok(self.0.gate.open(caller, request, Refresh::Impossible, open))
     }
@@ -79,9 +82,9 @@ impl Services {
     ) -> Result<Deliveries, Status> {
         let caller = self.0.gate.identify(headers).await?;
         if let Some(peer) = peer {
-            peer.identify_as(caller.subject().as_str());
+            claim(&caller, peer)?;
         }
-        let answers = peer.and_then(Peer::answers);
+        let answers = peer.and_then(|peer| peer.budget_of(Some(caller.subject().as_str())));
         self.refuse_as_user::<Inbound>(&caller, headers)?;
         let inbound = weighed(&self.0, &caller, inbound);
         let open =

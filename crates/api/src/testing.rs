@@ -197,7 +197,9 @@ impl Conversation {
     /// Sends hello.
     pub(crate) async fn begin(api: &Arc<Api>, caller: Admitted) -> Self {
         let (requests, inbound) = mpsc::channel(8);
-        let inbound = ReceiverStream::new(inbound).boxed();
+        let inbound = ReceiverStream::new(inbound)
+            .map(|frame: Result<v1::ClientFrame, _>| frame.map(Into::into))
+            .boxed();
         let deliveries: Deliveries = api.chat(caller, 0, inbound, Transport::default()).boxed();
         let conversation = Self { requests, frames: deliveries.into(), heads: Vec::new() };
         conversation.send(Operation::Hello(v1::Hello::default())).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use parlance_core::{Caller, UserId};
+use parlance_peers::Charged;
 use parlance_proto::v1::ClientFrame;
 use parlance_sessions::Inbound;
 use tokio::time::{Sleep, sleep};
@@ -17,7 +18,7 @@ use crate::Api;
 use crate::gate::is_weighed;
 
 /// A frame, and the bytes in which it was received.
-pub type Received = (ClientFrame, usize);
+pub type Received = (Charged<ClientFrame>, usize);
 
 /// Frames of a user. After large ones no more are read until the user is within their rate again.
 struct Weighed {
@@ -51,7 +52,7 @@ impl Weighed {
 }
 
 impl Stream for Weighed {
-    type Item = Result<ClientFrame, Status>;
+    type Item = Result<Charged<ClientFrame>, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let wait = self.weigh();
@@ -99,7 +100,7 @@ mod tests {
     }
 
     fn frames(bytes: usize, count: usize) -> impl Stream<Item = Result<Received, Status>> {
-        stream::iter((0..count).map(move |_| Ok((ClientFrame::default(), bytes))))
+        stream::iter((0..count).map(move |_| Ok((ClientFrame::default().into(), bytes))))
     }
 
     /// After how many tenths of a second each frame is read.

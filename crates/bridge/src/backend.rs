@@ -3,17 +3,19 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::HeaderMap;
 use parlance_delivery::{Delivery, Outlet};
-use parlance_peers::Peer;
+use parlance_peers::{Charge, Peer};
 use parlance_proto::v1;
 use tonic::Status;
 
 /// A frame of a client, and the bytes in which it was received.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Received {
     /// The frame. Boxed, since a channel reserves 32 slots at once, and a frame takes 300 bytes.
     pub frame: Box<v1::ClientFrame>,
     /// The size of the WebSocket message.
     pub bytes: usize,
+    /// What its connection is charged for it, if it is large.
+    pub charge: Option<Charge>,
 }
 
 /// A backend that serves the contract: the api in this process, or nodes behind a channel.
@@ -37,13 +39,18 @@ pub trait ChatBackend: Send + Sync + 'static {
         peer: Option<&Peer>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status>;
 
-    /// Authenticates a call on the connection `peer` from its headers, before its body is read. A backend that cannot do so yet
-    /// returns false, and refuses later.
+    /// Authenticates a call on the connection `peer` from its headers, before its body is read: returns its user. A backend
+    /// that cannot do so yet returns none, and refuses later.
     ///
     /// # Errors
     /// The status of a call that is refused regardless of its body, such as UNAUTHENTICATED.
-    async fn admit(&self, _headers: &HeaderMap, _path: &str, _peer: Option<&Peer>) -> Result<bool, Status> {
-        Ok(false)
+    async fn admit(
+        &self,
+        _headers: &HeaderMap,
+        _path: &str,
+        _peer: Option<&Peer>,
+    ) -> Result<Option<String>, Status> {
+        Ok(None)
     }
 
     /// Executes a unary call: `path` is `/package.Service/Method`, request and response are encoded

@@ -8,6 +8,7 @@
 pub mod anonymous;
 mod answer;
 mod backend;
+pub mod bodies;
 mod bridge;
 mod headers;
 mod limits;

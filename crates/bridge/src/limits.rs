@@ -8,8 +8,9 @@
 //! hello of 10,000 bytes, 106 KiB after one of 100,000).
 //!
 //! In the worst case a connection holds one partially read message, [`INBOUND_FRAMES`] decoded frames that the
-//! backend has not taken, and [`GATHER_BYTES`] plus one delivery that the socket has not accepted. Decoded, a frame
-//! of 128 KiB takes up to 2.6 MB (64,000 empty cursors of 2 bytes each), until the backend has handled it. Further
+//! backend has not taken, and [`GATHER_BYTES`] plus one delivery that the socket has not accepted. A frame whose elements
+//! would take more than 512 KiB is refused undecoded, one of more than 4 KiB waits alone, and is charged to its
+//! connection, until the backend has handled it. Further
 //! outgoing data stays in the backend: the bridge requests more only when the socket has accepted everything.
 
 use std::time::Duration;
@@ -23,6 +24,9 @@ pub(crate) const MAX_MESSAGE_BYTES: usize = 128 * 1024;
 
 /// Largest body of a REST request, in bytes, for the same reason.
 pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
+
+/// How long the next piece of a request's body may take: longer than a phone changes its network.
+pub(crate) const BODY_PROGRESS: Duration = Duration::from_secs(10);
 
 /// Read buffer of a connection, in bytes, allocated at once: a few chat messages.
 const READ_BUFFER_BYTES: usize = 1024;

@@ -10,10 +10,9 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body as HttpBody, Frame};
-use parlance_proto::codec::ServerCodec;
+use parlance_proto::codec::CostDecoder;
 use parlance_proto::error::with_details;
-use prost::Message;
-use tonic::codec::Codec;
+use prost::{Message, Name};
 use tonic::metadata::MetadataValue;
 use tonic::{Status, Streaming};
 
@@ -26,13 +25,13 @@ pub fn is_native(headers: &HeaderMap) -> bool {
     kind == b"application/grpc" || kind.starts_with(b"application/grpc+")
 }
 
-/// The messages in the body of `request`, of at most `max_bytes` each.
+/// The messages in the body of `request`, of at most `max_bytes` each, with what they take in memory.
 ///
 /// # Errors
 /// UNIMPLEMENTED if they are compressed.
-pub fn messages<M, B>(request: Request<B>, max_bytes: usize) -> Result<Streaming<M>, Status>
+pub fn messages<M, B>(request: Request<B>, max_bytes: usize) -> Result<Streaming<(M, usize)>, Status>
 where
-    M: Message + Default + Send + 'static,
+    M: Message + Name + Default + Send + 'static,
     B: HttpBody + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -42,8 +41,7 @@ where
         status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static("identity"));
         return Err(status);
     }
-    let decoder = ServerCodec::<M, M>::default().decoder();
-    Ok(Streaming::new_request(decoder, request.into_body(), None, Some(max_bytes)))
+    Ok(Streaming::new_request(CostDecoder::<M>::default(), request.into_body(), None, Some(max_bytes)))
 }
 
 /// The response that sends the deliveries of `session`.

@@ -85,9 +85,10 @@ where
         let mut shutdown = pin!(shutdown.cancelled_owned());
         let mut clock = pin!(sleep_until(Instant::now() + keep_alive.after));
         let begun = Instant::now();
-        let mut anonymous = pin!(sleep_until(begun + peer.ledger().anonymous_rest(Duration::ZERO)));
+        let mut unused = pin!(sleep_until(begun + peer.ledger().anonymous_rest(Duration::ZERO)));
         let (mut is_shut_down, mut is_asked) = (false, false);
-        let mut must_identify = trust == Trust::Bounded;
+        // Since when no request is in flight.
+        let mut quiet_since = begun;
         // Tasks of requests in flight; the remaining ones end with the connection.
         let mut answers = JoinSet::new();
         let ended = loop {
@@ -113,20 +114,24 @@ where
                     if let Err(error) = ended {
                         tracing::error!(%error, "a request ended without a response");
                     }
+                    quiet_since = Instant::now();
                 }
-                () = anonymous.as_mut(), if must_identify => {
-                    let rest = peer.ledger().anonymous_rest(begun.elapsed());
-                    if peer.is_identified() {
-                        must_identify = false;
-                    } else if !rest.is_zero() {
-                        anonymous.as_mut().reset(Instant::now() + rest);
+                () = unused.as_mut(), if trust == Trust::Bounded => {
+                    let idle = peer.ledger().limits().idle;
+                    let rest = match peer.is_identified() {
+                        true if !answers.is_empty() => idle,
+                        true => idle.saturating_sub(quiet_since.elapsed()),
+                        false => peer.ledger().anonymous_rest(begun.elapsed()),
+                    };
+                    if !rest.is_zero() {
+                        unused.as_mut().reset(Instant::now() + rest);
                     } else if is_shut_down {
-                        tracing::debug!("closing: no caller was identified in time");
+                        tracing::debug!("closing: no caller was identified in time, or no request came for long");
                         break Ok(());
                     } else {
                         is_shut_down = true;
                         link.shut_down();
-                        anonymous.as_mut().reset(Instant::now() + ENDING);
+                        unused.as_mut().reset(Instant::now() + ENDING);
                     }
                 }
                 () = clock.as_mut() => {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use h2::{Error, Reason, SendStream};
 use http_body::Body as _;
 use parlance_delivery::{Push, Source};
-use parlance_peers::{Peer, Reservation};
+use parlance_peers::{Budget, Peer, Reservation};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::link::Counted;
@@ -33,8 +33,8 @@ struct Ends {
     /// Room for data that the body has made already. That is charged until it is written, whether or not the window
     /// accepts it: many of them could wait in the buffers of their streams.
     reserved: Option<Reservation>,
-    /// Whether the waiting data is charged in this way.
-    charges_itself: bool,
+    /// What the data is charged to in this way, if there was room reserved for it.
+    budget: Option<Arc<Budget>>,
     stall: Stall,
     /// The body has no data now, and everything was sent.
     is_idle: bool,
@@ -52,17 +52,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Response<S> {
         let wakeups = Arc::new(SuppressibleWaker::default());
         let waker = Waker::from(wakeups.clone());
         let stall = Stall::new(peer.clone());
-        let ends = Ends {
-            stream,
-            body,
-            waiting: None,
-            peer,
-            reserved,
-            charges_itself: false,
-            stall,
-            is_idle: false,
-            waker,
-        };
+        let budget = reserved.as_ref().map(|reserved| reserved.budget().clone());
+        let ends = Ends { stream, body, waiting: None, peer, reserved, budget, stall, is_idle: false, waker };
         Arc::new(Self { ends: Mutex::new(ends), link, wakeups })
     }
 
@@ -128,21 +119,20 @@ impl Ends {
     }
 
     fn wait_with(&mut self, bytes: Bytes) {
-        // Dropped once it is charged.
-        let reserved = self.reserved.take();
-        self.charges_itself = reserved.is_some();
-        let bytes = if self.charges_itself {
-            self.peer.charge(bytes)
-        } else {
-            self.peer.held().add(bytes.len());
-            bytes
+        let bytes = match &self.budget {
+            Some(budget) => budget.charge(bytes),
+            None => {
+                self.peer.held().add(bytes.len());
+                bytes
+            }
         };
+        self.reserved = None;
         self.waiting = Some(bytes);
     }
 
     /// The peer's window has accepted `bytes`, or they are given up.
     fn waits_no_more(&self, bytes: usize) {
-        if !self.charges_itself {
+        if self.budget.is_none() {
             self.peer.held().remove(bytes);
         }
     }

@@ -35,7 +35,7 @@ impl Stall {
     pub(crate) fn taken(&mut self, bytes: usize) {
         if let Some(stalled) = &mut self.stalled {
             stalled.taken += bytes;
-            if stalled.taken >= self.peer.ledger().limits().progress {
+            if stalled.taken >= self.peer.progress() {
                 (stalled.since, stalled.taken) = (Instant::now(), 0);
             }
         }

@@ -1,4 +1,3 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::budget::Budget;
@@ -9,48 +8,40 @@ use crate::ledger::{Ledger, Place};
 pub struct Held {
     ledger: Arc<Ledger>,
     budget: Arc<Budget>,
-    /// Those of its address; `None` for a proxy.
-    of_address: Option<Arc<AtomicUsize>>,
-    /// Its user: the first one who was identified.
-    user: OnceLock<Arc<str>>,
+    /// Its user: the first one who was identified. `None` if they have too many connections.
+    user: OnceLock<Option<Arc<str>>>,
 }
 
 impl Held {
     pub(crate) fn new(place: &Place) -> Self {
         let ledger = place.ledger().clone();
-        let budget = Budget::new(ledger.limits().held_by_connection);
-        Self { ledger, budget, of_address: place.held().cloned(), user: OnceLock::new() }
+        let limit = ledger.limits().held_by_connection;
+        let budget = Budget::within(limit, ledger.total().clone(), place.held().cloned());
+        Self { ledger, budget, user: OnceLock::new() }
     }
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
 
-    /// Records whose connection it is, unless that is known.
-    pub(crate) fn belongs_to(&self, user: &str) {
-        self.user.get_or_init(|| self.ledger.users().add(user, &self.budget));
+    /// Records whose connection it is, unless that is known. Returns false if it is one more than they may have.
+    pub(crate) fn belongs_to(&self, user: &str) -> bool {
+        let most = self.ledger.limits().connections_of_user;
+        self.user.get_or_init(|| self.ledger.users().add(user, &self.budget, most)).is_some()
+    }
+
+    fn user(&self) -> Option<&Arc<str>> {
+        self.user.get()?.as_ref()
     }
 
     /// Adds bytes that wait.
     pub fn add(&self, bytes: usize) {
         self.budget.add(bytes);
-        self.ledger.add(bytes);
-        if let Some(of_address) = &self.of_address {
-            of_address.fetch_add(bytes, Ordering::Relaxed);
-        }
     }
 
     /// Removes bytes that were sent or dropped.
     pub fn remove(&self, bytes: usize) {
-        self.forget(bytes);
         self.budget.remove(bytes);
-    }
-
-    fn forget(&self, bytes: usize) {
-        self.ledger.remove(bytes);
-        if let Some(of_address) = &self.of_address {
-            of_address.fetch_sub(bytes, Ordering::Relaxed);
-        }
     }
 
     /// Bytes waiting.
@@ -60,25 +51,23 @@ impl Held {
 
     /// Whether the connection holds so much that new requests are refused.
     pub fn is_full(&self) -> bool {
-        self.bytes() > self.ledger.limits().held_by_connection || self.is_too_much()
+        self.budget.is_full() || self.is_too_much()
     }
 
     /// Whether it holds more than its share while its user, its address, or all connections hold more than they may.
     pub(crate) fn is_too_much(&self) -> bool {
         let limits = self.ledger.limits();
-        let of_address = || self.of_address.as_ref().map_or(0, |held| held.load(Ordering::Relaxed));
-        let of_user = || self.user.get().map_or(0, |user| self.ledger.users().held(user));
+        let of_user = || self.user().map_or(0, |user| self.ledger.users().held(user));
         self.bytes() > limits.held_share
             && (self.ledger.is_full()
-                || of_address() > limits.held_by_address
+                || self.budget.held_by_address() > limits.held_by_address
                 || of_user() > limits.held_by_user)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.forget(self.budget.held());
-        if let Some(user) = self.user.get() {
+        if let Some(user) = self.user() {
             self.ledger.users().remove(user, &self.budget);
         }
     }
@@ -132,9 +121,8 @@ mod tests {
         let ledger = ledger();
         let connections = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|address| connect(&ledger, address));
         let [(_, one), (_, two), (_, of_another)] = &connections;
-        [one, two].iter().for_each(|held| held.belongs_to("alice"));
-        of_another.belongs_to("bob");
-        of_another.belongs_to("alice");
+        assert!([one, two].iter().all(|held| held.belongs_to("alice")));
+        assert!(of_another.belongs_to("bob") && of_another.belongs_to("alice"));
         one.add(8);
         two.add(8);
         of_another.add(6);
@@ -143,6 +131,21 @@ mod tests {
         assert!(!one.is_full() && !two.is_full());
         drop(connections);
         assert!(ledger.users().is_empty(), "nobody is left behind");
+    }
+
+    #[test]
+    fn a_user_has_so_many_connections_and_others_have_theirs() {
+        let limits = Limits { connections_of_user: 2, ..Limits::production(10) };
+        let ledger = Ledger::new(limits, Proxies::default());
+        let connection = || connect(&ledger, "192.0.2.1");
+        let ((_a, one), (_b, two), (_c, three)) = (connection(), connection(), connection());
+        assert!(one.belongs_to("alice") && two.belongs_to("alice") && two.belongs_to("alice"));
+        assert!(!three.belongs_to("alice") && !three.belongs_to("bob"), "it is not used again");
+        assert!(connection().1.belongs_to("bob"));
+        drop(one);
+        assert!(connection().1.belongs_to("alice"));
+        drop((two, three));
+        assert!(ledger.users().is_empty());
     }
 
     #[test]

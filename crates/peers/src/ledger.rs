@@ -1,11 +1,12 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use parlance_runtime::rate::Keyed;
 
+use crate::budget::{Budget, Total};
 use crate::limits::{IPV6_PREFIX, Limits};
 use crate::proxies::Proxies;
 use crate::users::Users;
@@ -15,10 +16,12 @@ use crate::users::Users;
 pub struct Ledger {
     limits: Limits,
     proxies: Proxies,
-    /// Bytes of responses waiting for their peers.
-    held: AtomicUsize,
-    /// Those of each user.
+    /// Bytes that are held for peers.
+    total: Arc<Total>,
+    /// The connections of each user.
     users: Users,
+    /// What is held for users behind proxies.
+    behind_proxies: Mutex<HashMap<String, Weak<Budget>>>,
     /// Unauthenticated connections, without those of proxies.
     anonymous: AtomicUsize,
     addresses: Mutex<HashMap<IpAddr, Address>>,
@@ -31,7 +34,7 @@ pub struct Ledger {
 struct Address {
     connections: usize,
     anonymous: usize,
-    /// Bytes of responses waiting for it.
+    /// Bytes that are held for it.
     held: Arc<AtomicUsize>,
 }
 
@@ -57,10 +60,10 @@ impl Refused {
 impl Ledger {
     /// An empty ledger. Connections of `proxies` carry many clients and have no limit per address.
     pub fn new(limits: Limits, proxies: Proxies) -> Arc<Self> {
-        let (held, anonymous) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (total, anonymous) = (Total::new(&limits), AtomicUsize::new(0));
         let answers = limits.anonymous_answers.map(Keyed::new);
-        let (users, addresses) = (Users::default(), Mutex::default());
-        Arc::new(Self { limits, proxies, held, users, anonymous, addresses, answers })
+        let (users, behind_proxies, addresses) = (Users::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { limits, proxies, total, users, behind_proxies, anonymous, addresses, answers })
     }
 
     /// The limits.
@@ -73,17 +76,24 @@ impl Ledger {
         &self.proxies
     }
 
-    /// Bytes of responses waiting for their peers.
+    /// Bytes that are held for peers, and reserved for answers to them.
     pub fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
+        self.total.used()
     }
 
-    pub(crate) fn add(&self, bytes: usize) {
-        self.held.fetch_add(bytes, Ordering::Relaxed);
+    pub(crate) fn total(&self) -> &Arc<Total> {
+        &self.total
     }
 
-    pub(crate) fn remove(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    /// What is held for `user`, whose connections are a proxy's.
+    pub(crate) fn budget_behind_proxies(&self, user: &str) -> Arc<Budget> {
+        let mut users = self.behind_proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(budget) = users.get(user).and_then(Weak::upgrade) {
+            return budget;
+        }
+        let budget = Budget::within(self.limits.held_behind_proxies, self.total.clone(), None);
+        users.insert(user.to_owned(), Arc::downgrade(&budget));
+        budget
     }
 
     pub(crate) fn users(&self) -> &Users {
@@ -127,8 +137,11 @@ impl Ledger {
         })
     }
 
-    /// Forgets addresses that were not answered for a while.
+    /// Forgets addresses that were not answered for a while, and users for whom nothing is held.
     pub fn trim(&self) {
+        let mut users = self.behind_proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        users.retain(|_, budget| budget.strong_count() > 0);
+        drop(users);
         if let Some(answers) = &self.answers {
             answers.trim();
         }

@@ -16,7 +16,7 @@ mod peer;
 mod proxies;
 mod users;
 
-pub use budget::{Budget, Reservation};
+pub use budget::{Budget, Charge, Charged, Reservation};
 pub use forwarded::{BODY_BYTES, FORWARDED_FOR, settled_client};
 pub use held::Held;
 pub use ledger::{Ledger, Place, Refused, counted_as};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Charge};
 use crate::forwarded::{FORWARDED_FOR, client_address};
 use crate::held::Held;
 use crate::ledger::{Ledger, Place};
@@ -63,11 +63,16 @@ impl Peer {
     }
 
     /// The same, and who that is. What a proxy holds is nobody's: its connections carry many users.
-    pub fn identify_as(&self, user: &str) {
-        self.identify();
-        if !self.is_proxy() {
-            self.held.belongs_to(user);
+    ///
+    /// # Errors
+    /// The most connections that the user may have: this is one more, and stays unidentified.
+    pub fn identify_as(&self, user: &str) -> Result<(), usize> {
+        if self.is_proxy() || self.held.belongs_to(user) {
+            self.identify();
+            return Ok(());
         }
+        metrics::counter!("parlance_limited_total", "limit" => "connections_of_user").increment(1);
+        Err(self.ledger().limits().connections_of_user)
     }
 
     /// Whether a caller was identified.
@@ -80,16 +85,24 @@ impl Peer {
         &self.held
     }
 
-    /// The budget of answers to this peer. `None` for a proxy: one client must not wait for what another does not
-    /// read.
-    pub fn answers(&self) -> Option<Arc<Budget>> {
-        (!self.is_proxy()).then(|| self.held.budget().clone())
+    /// What is held for `user` on this connection. Behind a proxy users have their own, since one must not wait for what
+    /// another does not read; `None` there if the user is not known.
+    pub fn budget_of(&self, user: Option<&str>) -> Option<Arc<Budget>> {
+        match user {
+            _ if !self.is_proxy() => Some(self.held.budget().clone()),
+            Some(user) => Some(self.ledger().budget_behind_proxies(user)),
+            None => None,
+        }
     }
 
-    /// Charges `bytes` to this peer until the last copy of them is dropped, wherever they wait.
-    pub fn charge(self: &Arc<Self>, bytes: Bytes) -> Bytes {
-        self.held.add(bytes.len());
-        Bytes::from_owner(Charged { bytes, peer: self.clone() })
+    /// Charges `bytes` to this connection until the last copy of them is dropped, wherever they wait.
+    pub fn charge(&self, bytes: Bytes) -> Bytes {
+        self.held.budget().charge(bytes)
+    }
+
+    /// Counts `bytes` that are held for this connection until the result is dropped.
+    pub fn hold(&self, bytes: usize) -> Charge {
+        self.held.budget().hold(bytes)
     }
 
     /// Resources held by all connections.
@@ -110,30 +123,18 @@ impl Peer {
         self.place.is_of_proxy()
     }
 
+    /// Bytes that the peer must read within its [`patience`](Self::patience) to count as reading.
+    pub fn progress(&self) -> usize {
+        let limits = self.ledger().limits();
+        if self.held.is_too_much() { limits.progress_when_full } else { limits.progress }
+    }
+
     /// How long the peer may read nothing of what waits for it. Short if it holds more than its share while its user, its
     /// address or all hold more than they may.
     pub fn patience(&self) -> Duration {
         let Limits { stalled, stalled_anonymous, stalled_when_full, .. } = *self.ledger().limits();
         let patience = if self.is_identified() { stalled } else { stalled_anonymous };
         if self.held.is_too_much() { patience.min(stalled_when_full) } else { patience }
-    }
-}
-
-/// Bytes that wait for a peer.
-struct Charged {
-    bytes: Bytes,
-    peer: Arc<Peer>,
-}
-
-impl AsRef<[u8]> for Charged {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Charged {
-    fn drop(&mut self) {
-        self.peer.held.remove(self.bytes.len());
     }
 }
 
@@ -176,7 +177,8 @@ mod tests {
         assert_eq!((proxy.is_proxy(), client.is_proxy()), (true, false));
         assert_eq!(proxy.client(&headers), "198.51.100.7".parse::<IpAddr>().unwrap());
         assert_eq!(client.client(&headers), address);
-        assert_eq!((client.answers().is_some(), ledger.anonymous()), (true, 1));
+        assert_eq!((client.budget_of(None).is_some(), ledger.anonymous()), (true, 1));
+        assert!(proxy.budget_of(None).is_none());
     }
 
     #[test]

@@ -8,12 +8,16 @@ use crate::budget::Budget;
 pub(crate) struct Users(Mutex<HashMap<Arc<str>, Vec<Weak<Budget>>>>);
 
 impl Users {
-    /// Adds a connection. Returns the user's id.
-    pub(crate) fn add(&self, user: &str, connection: &Arc<Budget>) -> Arc<str> {
+    /// Adds a connection, unless the user has `most`. Returns the user's id.
+    pub(crate) fn add(&self, user: &str, connection: &Arc<Budget>, most: usize) -> Option<Arc<str>> {
         let mut users = self.lock();
         let user = users.get_key_value(user).map_or_else(|| user.into(), |(user, _)| user.clone());
-        users.entry(user.clone()).or_default().push(Arc::downgrade(connection));
-        user
+        let connections = users.entry(user.clone()).or_default();
+        if connections.len() >= most {
+            return None;
+        }
+        connections.push(Arc::downgrade(connection));
+        Some(user)
     }
 
     pub(crate) fn remove(&self, user: &str, connection: &Arc<Budget>) {

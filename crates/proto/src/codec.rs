@@ -3,10 +3,11 @@
 use std::marker::PhantomData;
 
 use bytes::{Buf, BufMut, Bytes};
-use prost::Message;
+use prost::{Message, Name};
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Status};
 
+use crate::cost::decoded_bytes;
 use crate::error::Failure;
 use crate::limits::{BUFFER_BYTES, YIELD_BYTES};
 
@@ -24,7 +25,7 @@ impl<T, U> Default for ServerCodec<T, U> {
 impl<T, U> Codec for ServerCodec<T, U>
 where
     T: Message + Send + 'static,
-    U: Message + Default + Send + 'static,
+    U: Message + Name + Default + Send + 'static,
 {
     type Encode = T;
     type Decode = U;
@@ -61,20 +62,48 @@ impl<T: Message> Encoder for ServerEncoder<T> {
 #[derive(Debug)]
 pub struct ServerDecoder<U>(PhantomData<U>);
 
-impl<U: Message + Default> Decoder for ServerDecoder<U> {
+impl<U: Message + Name + Default> Decoder for ServerDecoder<U> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        U::decode(buf).map(Some).map_err(|error| {
-            Failure::new(Code::InvalidArgument, "malformed_frame", format!("not valid protobuf: {error}"))
-                .into()
-        })
+        Ok(decode(buf)?.map(|(message, _)| message))
     }
 
     fn buffer_settings(&self) -> BufferSettings {
         BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
     }
+}
+
+/// Decodes messages together with what they take in memory.
+#[derive(Debug)]
+pub struct CostDecoder<U>(PhantomData<U>);
+
+impl<U> Default for CostDecoder<U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<U: Message + Name + Default> Decoder for CostDecoder<U> {
+    type Item = (U, usize);
+    type Error = Status;
+
+    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<(U, usize)>, Status> {
+        decode(buf)
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+    }
+}
+
+fn decode<U: Message + Name + Default>(buf: &mut DecodeBuf<'_>) -> Result<Option<(U, usize)>, Status> {
+    // A message is in one piece.
+    let cost = decoded_bytes::<U>(buf.chunk()).ok_or_else(Failure::too_many_elements)?;
+    U::decode(buf).map(|message| Some((message, cost))).map_err(|error| {
+        Failure::new(Code::InvalidArgument, "malformed_frame", format!("not valid protobuf: {error}")).into()
+    })
 }
 
 /// Messages that are already encoded.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::cost::TOO_MANY_ELEMENTS;
+use crate::limits::HELD_RETRY;
 use crate::{json, v1};
 
 /// The domain of Parlance's reasons in `google.rpc.ErrorInfo`.
@@ -29,6 +31,17 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// A message with more elements than any request of the contract needs.
+    pub fn too_many_elements() -> Self {
+        Self::new(Code::InvalidArgument, "malformed_frame", TOO_MANY_ELEMENTS)
+    }
+
+    /// A request that is refused since so much is held for its connection, user or process.
+    pub fn too_much_held() -> Self {
+        let message = "too many large requests and unread answers at once";
+        Self::new(Code::ResourceExhausted, "rate_limited", message).retry_after(HELD_RETRY)
+    }
+
     /// A failure without details.
     pub fn new(code: Code, reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self {

@@ -9,6 +9,7 @@ use prost_reflect::{
 };
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::cost::{TOO_MANY_ELEMENTS, decoded_bytes};
 use crate::events::v1::RoomEvent;
 use crate::{DESCRIPTOR, EVENTS_DESCRIPTOR, known_names, v1};
 
@@ -90,8 +91,23 @@ pub fn client_frame_from_json(json: &[u8]) -> Result<v1::ClientFrame, Error> {
 /// # Errors
 /// INVALID_ARGUMENT `malformed_json` or `unknown_field` with the path of the field at fault.
 pub fn read_client_frame(json: &[u8], unknown: UnknownFields) -> Result<v1::ClientFrame, Error> {
-    let message = read(&CLIENT_FRAME, json, unknown).map_err(|failure| name_operation(failure, json))?;
-    message.transcode_to().map_err(|error| Error::internal(error.to_string()))
+    Ok(read_frame(json, unknown)?.0)
+}
+
+/// Reads a client frame, and what it takes in memory.
+///
+/// # Errors
+/// INVALID_ARGUMENT `malformed_json` or `unknown_field` with the path of the field at fault.
+pub fn read_frame(json: &[u8], unknown: UnknownFields) -> Result<(v1::ClientFrame, usize), Error> {
+    let message = read(&CLIENT_FRAME, json, unknown);
+    let message = message.map_err(|failure| name_operation(failure, json))?;
+    let encoded = message.encode_to_vec();
+    drop(message);
+    let Some(cost) = decoded_bytes::<v1::ClientFrame>(&encoded) else {
+        return Err(Error { reason: "malformed_json", message: TOO_MANY_ELEMENTS.to_owned(), field: None });
+    };
+    let frame = v1::ClientFrame::decode(&encoded[..]).map_err(|error| Error::internal(error.to_string()))?;
+    Ok((frame, cost))
 }
 
 /// A frame with an unknown field in place of the operation has its own reason.

@@ -9,6 +9,7 @@ pub mod answers;
 #[cfg(feature = "grpc")]
 pub mod codec;
 pub mod convert;
+pub mod cost;
 pub mod data;
 #[cfg(feature = "grpc")]
 pub mod error;

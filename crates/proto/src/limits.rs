@@ -20,3 +20,16 @@ pub(crate) const MAX_DATA_DEPTH: usize = 16;
 
 /// Names in the suggestion of an error. Longer lists are not helpful.
 pub(crate) const MAX_SUGGESTIONS: usize = 12;
+
+/// When a client that holds too much may try again: within it, its answers are read or given up.
+#[cfg(feature = "grpc")]
+pub(crate) const HELD_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Bytes that a request may take once it is decoded, roughly: a hello with 2,000 cursors takes half of it.
+pub(crate) const MAX_DECODED_BYTES: usize = 512 * 1024;
+
+/// Bytes that the smallest text takes besides its `String`.
+pub(crate) const ALLOCATION_BYTES: usize = 32;
+
+/// Nesting of messages that is examined: the decoder refuses more.
+pub(crate) const MAX_NESTING: usize = 100;

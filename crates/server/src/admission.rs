@@ -9,16 +9,20 @@ use axum::http::{HeaderMap, Version};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures::StreamExt;
-use parlance_api::services::Services;
+use parlance_api::services::{Identified, Services};
 use parlance_bridge::anonymous;
+use parlance_bridge::bodies::{self, Unread};
 use parlance_core::limits::MAX_FRAME_BYTES;
-use parlance_peers::{Peer, settle_client};
+use parlance_peers::{Budget, Charge, Charged, Peer, settle_client};
 use parlance_proto::answers::expected_bytes;
 use parlance_proto::error::Failure;
 use tokio::time::timeout;
 use tonic::Status;
 
 use crate::limits::CALL_TIMEOUT;
+
+/// The prefix of a message of gRPC.
+const PREFIX_BYTES: usize = 5; // format
 
 /// The call that needs no caller.
 const GET_SERVER: &str = "/parlance.v1.ServerService/GetServer";
@@ -28,18 +32,18 @@ pub(crate) async fn admit(State(services): State<Services>, mut request: Request
     let peer = request.extensions().get::<Arc<Peer>>().cloned();
     settle_client(request.headers_mut(), peer.as_deref());
     let admitted = match request.uri().path() {
-        GET_SERVER => anonymous::charge(request.extensions(), request.headers()).map_err(Status::from),
+        // The latter: health and reflection.
+        path if path == GET_SERVER || path.starts_with("/grpc.") => {
+            anonymous::charge(request.extensions(), request.headers()).map_err(Status::from)
+        }
         _ => Ok(()),
     };
     let admitted = match admitted {
-        Ok(()) => services.admit(request.uri().path(), request.headers()).await,
+        Ok(()) => services.admit(request.uri().path(), request.headers(), peer.as_deref()).await,
         Err(limited) => Err(limited),
     };
     match admitted {
         Ok(Some(identified)) => {
-            if let Some(peer) = &peer {
-                peer.identify_as(identified.user());
-            }
             request.extensions_mut().insert(identified);
         }
         Ok(None) => {}
@@ -54,17 +58,41 @@ pub(crate) async fn admit(State(services): State<Services>, mut request: Request
     let within = grpc_timeout(request.headers()).map_or(CALL_TIMEOUT, |asked| asked.min(CALL_TIMEOUT));
     let answered = async {
         let bytes = expected_bytes(request.uri().path());
-        let budget = peer.filter(|_| bytes > 0).and_then(|peer| peer.answers());
-        let Some(budget) = budget else { return next.run(request).await };
-        let reserved = budget.reserve(bytes).await;
+        let subject = request.extensions().get::<Identified>().map(Identified::user);
+        let budget = peer.and_then(|peer| peer.budget_of(subject));
+        let reserved = match budget.as_ref().filter(|_| bytes > 0) {
+            Some(budget) => Some(budget.reserve(bytes).await),
+            None => None,
+        };
+        let (request, _held) = match is_unary(request.uri().path()) {
+            true => match read(request, budget.as_ref()).await {
+                Ok(read) => read,
+                Err(unread) => return Status::from(unread.failure()).into_http(),
+            },
+            false => (request, None),
+        };
         let mut response = next.run(request).await;
-        response.extensions_mut().insert(reserved);
+        if let Some(reserved) = reserved {
+            response.extensions_mut().insert(reserved);
+        }
         response
     };
     match timeout(within, answered).await {
         Ok(response) => response,
         Err(_) => Status::deadline_exceeded("the call took too long").into_http(),
     }
+}
+
+/// Whether all of the body is to be there before the call is made.
+fn is_unary(path: &str) -> bool {
+    path.starts_with("/parlance.") && !path.ends_with("/Chat") && !path.ends_with("/Subscribe")
+}
+
+/// Reads the body of a unary call, which the decoder would reserve memory for by the length that it claims.
+async fn read(request: Request, budget: Option<&Arc<Budget>>) -> Result<(Request, Option<Charge>), Unread> {
+    let (parts, body) = request.into_parts();
+    let Charged { value, charge } = bodies::read(body, MAX_FRAME_BYTES + PREFIX_BYTES, budget).await?;
+    Ok((Request::from_parts(parts, Body::from(value)), charge))
 }
 
 /// Reads `body` to its end, if that may be a message.

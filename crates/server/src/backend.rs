@@ -10,7 +10,7 @@ use http::uri::PathAndQuery;
 use parlance_api::services::Services;
 use parlance_bridge::{ChatBackend, Received};
 use parlance_delivery::{Delivery, Outlet};
-use parlance_peers::Peer;
+use parlance_peers::{Charged, Peer};
 use parlance_proto::codec::Encoded;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
@@ -31,12 +31,14 @@ impl InProcess {
 
 #[async_trait]
 impl ChatBackend for InProcess {
-    async fn admit(&self, headers: &HeaderMap, path: &str, peer: Option<&Peer>) -> Result<bool, Status> {
-        let identified = self.services.admit(path, headers).await?;
-        if let (Some(identified), Some(peer)) = (&identified, peer) {
-            peer.identify_as(identified.user());
-        }
-        Ok(identified.is_some())
+    async fn admit(
+        &self,
+        headers: &HeaderMap,
+        path: &str,
+        peer: Option<&Peer>,
+    ) -> Result<Option<String>, Status> {
+        let identified = self.services.admit(path, headers, peer).await?;
+        Ok(identified.map(|identified| identified.user().to_owned()))
     }
 
     async fn chat(
@@ -46,7 +48,8 @@ impl ChatBackend for InProcess {
         outlet: Outlet,
         peer: Option<&Peer>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
-        let inbound = inbound.map(|Received { frame, bytes }| Ok((*frame, bytes)));
+        let inbound =
+            inbound.map(|Received { frame, bytes, charge }| Ok((Charged { value: *frame, charge }, bytes)));
         self.services.open(&headers, inbound, Some(outlet), peer).await
     }
 

@@ -17,7 +17,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use parlance_peers::Peer;
+use parlance_peers::{Peer, Reservation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -106,10 +106,11 @@ where
         self.answering.store(true, Ordering::Relaxed);
         let (answer, peer, answering) = (self.app.call(request), self.peer.clone(), self.answering.clone());
         Box::pin(async move {
-            let answer = answer.await?;
+            let mut answer = answer.await?;
+            let reserved = answer.extensions_mut().remove();
             // After an upgrade, what is written is no HTTP.
             let answering = (answer.status() != StatusCode::SWITCHING_PROTOCOLS).then_some(answering);
-            Ok(answer.map(|body| Charged { body, peer, answering }))
+            Ok(answer.map(|body| Charged { body, peer, reserved, answering }))
         })
     }
 }
@@ -118,6 +119,8 @@ where
 struct Charged {
     body: Body,
     peer: Arc<Peer>,
+    /// Room for it, if it may be large.
+    reserved: Option<Reservation>,
     /// Reset at the end.
     answering: Option<Arc<AtomicBool>>,
 }
@@ -131,8 +134,11 @@ impl HttpBody for Charged {
         cx: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let peer = &self.peer;
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| peer.charge(bytes)))))
+        let charge = |bytes| match &self.reserved {
+            Some(reserved) => reserved.budget().charge(bytes),
+            None => self.peer.charge(bytes),
+        };
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(charge))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -27,6 +27,7 @@ mod origin;
 mod planned;
 mod proxy_header;
 mod readiness;
+mod reflection;
 mod revoking;
 mod routes;
 mod seams;

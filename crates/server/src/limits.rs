@@ -265,3 +265,15 @@ pub(crate) const NAMED_FILES: usize = 5;
 
 /// Maximum clock difference that can be configured, in seconds: an expired token stays valid for that long.
 pub(crate) const MAX_SKEW: u32 = 600;
+
+/// Streams of reflection at once. Each holds three answers of 30 KiB; developers ask for a few.
+pub(crate) const REFLECTIONS: usize = 32;
+
+/// How long one may last: a tool asks for a dozen files.
+pub(crate) const REFLECTION_TIME: Duration = Duration::from_secs(30);
+
+/// Bytes of unwritten answers on one, beyond which no further one is made.
+pub(crate) const REFLECTION_BYTES: usize = 16 * 1024;
+
+/// How often it is looked whether they are written.
+pub(crate) const REFLECTION_CHECK: Duration = Duration::from_millis(50);

@@ -27,6 +27,7 @@ use crate::guard::{self, Guard};
 use crate::host;
 use crate::limits::{PREFLIGHT_AGE, PROBE_BYTES};
 use crate::readiness::{Readiness, healthz, readyz};
+use crate::reflection;
 use crate::web;
 
 /// Settings of every listener for clients.
@@ -57,7 +58,7 @@ pub(crate) fn node(
     serves_browsers: bool,
     common: Common,
 ) -> anyhow::Result<NodeRoutes> {
-    let reflection = || {
+    let files = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR)
             .register_encoded_file_descriptor_set(EVENTS_DESCRIPTOR)
@@ -86,10 +87,14 @@ pub(crate) fn node(
         .layer(middleware::from_fn_with_state(AnswerHeaders::default(), answer_headers::add));
     let grpc = grpc
         .add_service(health)
-        .add_service(reflection().build_v1()?.max_decoding_message_size(PROBE_BYTES))
-        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(PROBE_BYTES));
-    let grpc =
-        with_streams(grpc, services).layer(admit()).layer(GrpcWebLayer::new()).route_layer(only_grpc());
+        .add_service(files().build_v1()?.max_decoding_message_size(PROBE_BYTES))
+        .add_service(files().build_v1alpha()?.max_decoding_message_size(PROBE_BYTES));
+    let bounded = middleware::from_fn_with_state(reflection::streams(), reflection::bound);
+    let grpc = with_streams(grpc, services)
+        .layer(bounded)
+        .layer(admit())
+        .layer(GrpcWebLayer::new())
+        .route_layer(only_grpc());
     if !serves_browsers {
         let app = with_common(grpc.fallback(unknown_to_grpc), common);
         return Ok(NodeRoutes { app, for_bridges, bridge: None });

@@ -3,6 +3,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use parlance_delivery::SharedFrame;
+use parlance_peers::Charged;
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use tokio::task::unconstrained;
@@ -17,8 +18,16 @@ use crate::limits::{BAD_FRAMES, MAX_FRAME_ID};
 use crate::session::{Session, Stage};
 
 impl Session {
-    pub(crate) async fn frame(&mut self, frame: Box<v1::ClientFrame>) -> Result<(), Status> {
-        let v1::ClientFrame { mut request_id, as_user, operation } = *frame;
+    pub(crate) async fn frame(&mut self, frame: Box<Charged<v1::ClientFrame>>) -> Result<(), Status> {
+        let Charged { value: frame, charge } = *frame;
+        let v1::ClientFrame { mut request_id, as_user, operation } = frame;
+        if charge.as_ref().is_some_and(|charge| charge.budget().is_full()) && self.open.is_some() {
+            let failure = Failure::too_much_held();
+            self.pause_for(&failure);
+            request_id.truncate(request_id.floor_char_boundary(MAX_FRAME_ID));
+            self.out.push_back(reply(request_id, Err(failure)).into());
+            return Ok(());
+        }
         let opens = matches!(operation, Some(Operation::Hello(_))) && self.open.is_none();
         if opens && let Err(failure) = self.operations.check_hello(&self.caller).await {
             if self.subscribe_only {
@@ -78,7 +87,9 @@ impl Session {
                 };
                 let (operations, answers) = (self.operations.clone(), self.answers());
                 let execution = operations.execute(self.caller.clone(), as_user, operation, answers);
+                let large = charge.map(|charge| (charge, self.large.clone()));
                 let mut answer = Box::pin(async move {
+                    let _large = large;
                     let (result, reserved) = match execution.await {
                         Ok((reply, reserved)) => (Ok(reply), reserved),
                         Err(failure) => (Err(failure), None),

@@ -36,6 +36,9 @@ impl Sizes {
 /// connection.
 pub(crate) const MAX_IN_FLIGHT: usize = 64;
 
+/// The same for operations whose frames are charged to their connection, each of which may take 512 KiB.
+pub(crate) const MAX_LARGE_IN_FLIGHT: usize = 4;
+
 /// Bytes of answers in the making on a session whose connection is not known here, such as behind a bridge: as many as
 /// on a connection, eight pages.
 pub(crate) const MAX_ANSWERS: usize = 1024 * 1024;

@@ -9,7 +9,7 @@ use parlance_cluster::limits::{DRAIN_GRACE, LEAVE_SLACK};
 use parlance_core::{Caller, RoomId};
 use parlance_delivery::{Delivery, Outlet, SharedFrame};
 use parlance_hub::Waken;
-use parlance_peers::{Budget, Reservation};
+use parlance_peers::{Budget, Charged, Reservation};
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_runtime::rate::Bucket;
@@ -21,7 +21,7 @@ use v1::server_frame::Frame;
 
 use crate::error::Error;
 use crate::heartbeat::Heartbeat;
-use crate::limits::{HELLO_TIMEOUT, MAX_ANSWERS, MAX_IN_FLIGHT, MAX_PAUSE, QUEUE_KEPT};
+use crate::limits::{HELLO_TIMEOUT, MAX_ANSWERS, MAX_IN_FLIGHT, MAX_LARGE_IN_FLIGHT, MAX_PAUSE, QUEUE_KEPT};
 use crate::log_reads::LogRead;
 use crate::open::OpenSession;
 use crate::opening::Opened;
@@ -29,7 +29,7 @@ use crate::operations::Operations;
 use crate::sessions::Sessions;
 
 /// Frames from the client; an error ends the session.
-pub type Inbound = BoxStream<'static, Result<v1::ClientFrame, Status>>;
+pub type Inbound = BoxStream<'static, Result<Charged<v1::ClientFrame>, Status>>;
 
 /// What a session is opened with.
 pub struct StreamParts {
@@ -65,6 +65,8 @@ pub struct Session {
     pub(crate) subscribe_only: bool,
     /// Operations in flight, each a task: see [`in_own_task`](parlance_runtime::own_task::in_own_task).
     pub(crate) in_flight: JoinSet<Answered>,
+    /// Shared by those of them whose frames are large.
+    pub(crate) large: Arc<()>,
     /// Frames ready to be sent.
     pub(crate) out: VecDeque<Delivery>,
     pub(crate) open: Option<OpenSession>,
@@ -105,7 +107,7 @@ pub(crate) enum Turn {
     Deadline,
     Reply(Result<Answered, JoinError>),
     /// Boxed: a session would reserve several of these 150 bytes while it waits.
-    Inbound(Option<Result<Box<v1::ClientFrame>, Status>>),
+    Inbound(Option<Result<Box<Charged<v1::ClientFrame>>, Status>>),
     Waken(Waken),
     /// The client is within its rate again.
     Resumed,
@@ -118,7 +120,7 @@ pub(crate) enum Turn {
 }
 
 impl Turn {
-    fn inbound(frame: Option<Result<v1::ClientFrame, Status>>) -> Self {
+    fn inbound(frame: Option<Result<Charged<v1::ClientFrame>, Status>>) -> Self {
         Self::Inbound(frame.map(|frame| frame.map(Box::new)))
     }
 }
@@ -148,6 +150,7 @@ impl Session {
             inbound_ended: false,
             subscribe_only,
             in_flight: JoinSet::new(),
+            large: Arc::default(),
             out: VecDeque::new(),
             open: None,
             stage: Stage::Serving,
@@ -188,7 +191,9 @@ impl Session {
 
     /// Waits for the next work. Cancel-safe: nothing is taken unless returned.
     async fn turn(&mut self) -> Turn {
-        let can_take = !self.inbound_ended && self.paused.is_none() && self.in_flight.len() < MAX_IN_FLIGHT;
+        let is_busy =
+            self.in_flight.len() >= MAX_IN_FLIGHT || Arc::strong_count(&self.large) > MAX_LARGE_IN_FLIGHT;
+        let can_take = !self.inbound_ended && self.paused.is_none() && !is_busy;
         let paused = self.paused.as_mut();
         self.mailbox_first = !self.mailbox_first;
         let mailbox_first = self.mailbox_first;

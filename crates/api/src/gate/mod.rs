@@ -27,7 +27,7 @@ use http::header::AUTHORIZATION;
 use parlance_core::{Caller, Clock, UserId};
 use parlance_delivery::{Deliveries, Delivery};
 use parlance_identity::{Auth, Live, ME, Refused};
-use parlance_peers::settled_client;
+use parlance_peers::{Peer, settled_client};
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_registry::Rates;
@@ -91,6 +91,15 @@ impl Identified {
     pub fn user(&self) -> &str {
         self.0.subject().as_str()
     }
+}
+
+/// Records that the connection `peer` is of `caller`. The app's backend has as many as it needs.
+pub(crate) fn claim(caller: &Caller, peer: &Peer) -> Result<(), Error> {
+    if caller.is_service {
+        peer.identify();
+        return Ok(());
+    }
+    peer.identify_as(caller.subject().as_str()).map_err(Error::TooManyConnections)
 }
 
 impl Gate {

@@ -144,13 +144,14 @@ impl Api {
                 let reply = match operation {
                     $(
                         Operation::$name(request) => {
-                            let caller = acting!(request);
-                            reserved = reserve_for(answers, &request).await;
-                            Reply::$name(
-                                self.gate.pass(caller, request, move |caller, request| async move {
-                                    self.$method(&caller, request).await
-                                }).await?,
-                            )
+                            let passed = self.gate.pass(acting!(request), request, move |caller, request| async move {
+                                // Within its rate and its time.
+                                let room = reserve_for(answers, &request).await;
+                                Ok((self.$method(&caller, request).await?, room))
+                            });
+                            let (answer, room) = passed.await?;
+                            reserved = room;
+                            Reply::$name(answer)
                         }
                     )*
                     Operation::CreateUser(request) => Reply::CreateUser(

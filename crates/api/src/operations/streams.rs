@@ -43,7 +43,7 @@ impl Api {
         let operation = Some(Operation::Hello(request.hello.unwrap_or_default()));
         let hello = v1::ClientFrame { operation, ..Default::default() };
         let transport = Transport { outlet, answers: None };
-        self.session(caller, number, stream::iter([Ok(hello)]).boxed(), true, transport)
+        self.session(caller, number, stream::iter([Ok(hello.into())]).boxed(), true, transport)
     }
 
     fn session(

@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_secs(20);
 async fn open(node: &TestNode, subscribe_only: bool, lasts: Duration) -> (Opened, v1::Welcome) {
     let hello = Operation::Hello(v1::Hello::default());
     let frame = v1::ClientFrame { request_id: String::new(), operation: Some(hello), as_user: String::new() };
-    let inbound = stream::iter([Ok(frame)]).chain(stream::pending()).boxed();
+    let inbound = stream::iter([Ok(frame.into())]).chain(stream::pending()).boxed();
     let expires_at = SystemClock.now().0 / 1_000 + lasts.as_secs();
     let caller = Caller { expires_at, ..user_caller("carol") };
     let (sessions, operations) = (node.api.sessions().clone(), node.api.clone());

@@ -54,7 +54,9 @@ impl Stream {
         let (requests, inbound) = mpsc::channel(8);
         let caller = Caller { expires_at: BEGIN + lasts, ..user_caller("carol") };
         let open = |caller, inbound, number| node.api.chat(caller, number, inbound, Transport::default());
-        let inbound = ReceiverStream::new(inbound).boxed();
+        let inbound = ReceiverStream::new(inbound)
+            .map(|frame: Result<v1::ClientFrame, _>| frame.map(Into::into))
+            .boxed();
         let deliveries: Deliveries = node.api.gate.open(caller, inbound, Refresh::Possible, open);
         Self { requests, frames: deliveries.into(), begun: Instant::now() }
     }

@@ -20,7 +20,6 @@ use parlance_peers::{BODY_BYTES, Peer, Reservation};
 use parlance_proto::answers::expected_bytes;
 use parlance_proto::error::Failure;
 use parlance_proto::json;
-use prost::Message;
 use prost_reflect::DynamicMessage;
 use tonic::Code;
 
@@ -127,24 +126,26 @@ async fn call(
         Err(refused) => {
             if refused.reason == "rate_limited" {
                 // A body that is not read would end the connection, often before its client has the answer.
-                drop(request::read_body(body).await);
+                drop(request::read_body(body, None).await);
             }
             return Err(field_names::in_json(refused).into());
         }
     };
-    if let Some(peer) = peer.filter(|_| admitted) {
+    if let Some(peer) = peer.filter(|_| admitted.is_some()) {
         peer.identify();
     }
-    let (message, bytes) = request::read(route, bound, &parts, body).await?;
-    // It counts by its size, which may be larger than that of the message.
-    metadata.insert(BODY_BYTES, bytes.into());
-    let bytes = expected_bytes(route.rpc());
-    let reserved = match peer.filter(|_| bytes > 0).and_then(|peer| peer.answers()) {
-        Some(budget) => Some(budget.reserve(bytes).await),
+    let budget = peer.and_then(|peer| peer.budget_of(admitted.as_deref()));
+    // As JSON it takes up to twice as much as in protobuf. Before the request is read, so that it does not wait decoded.
+    let expected = 2 * expected_bytes(route.rpc());
+    let reserved = match budget.as_ref().filter(|_| expected > 0) {
+        Some(budget) => Some(budget.reserve(expected).await),
         None => None,
     };
+    let (message, bytes) = request::read(route, bound, &parts, body, budget).await?;
+    // It counts by its size, which may be larger than that of the message.
+    metadata.insert(BODY_BYTES, bytes.into());
     let has_token = metadata.contains_key(AUTHORIZATION);
-    let answer = shared.backend.unary(metadata, route.rpc(), message.encode_to_vec().into()).await;
+    let answer = shared.backend.unary(metadata, route.rpc(), message).await;
     if let Some(peer) = peer.filter(|_| has_token && answer.is_ok() && route.rpc() != GET_SERVER) {
         // A remote backend has verified the token.
         peer.identify();

@@ -1,27 +1,32 @@
+use std::sync::Arc;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use parlance_peers::Budget;
 use parlance_proto::error::Failure;
 use parlance_proto::json;
+use prost::Message;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
 use tonic::Code;
 
 use super::query;
 use super::routes::{Bound, Route};
 use crate::answer::Refusal;
+use crate::bodies::{self, Unread};
 use crate::headers;
 use crate::limits::MAX_BODY_BYTES;
 
-/// Assembles a request: the body or the query, overridden by the path. Returns the bytes of the body as well.
+/// Assembles an encoded request: the body or the query, overridden by the path. Returns the bytes of the body as well.
 pub(super) async fn read(
     route: &Route,
     bound: Bound,
     parts: &Parts,
     body: Body,
-) -> Result<(DynamicMessage, usize), Refusal> {
+    budget: Option<Arc<Budget>>,
+) -> Result<(Bytes, usize), Refusal> {
     let bound = bound?;
     let query = parts.uri.query().unwrap_or_default();
     let unknown = headers::unknown_fields(&parts.headers);
@@ -35,14 +40,14 @@ pub(super) async fn read(
             );
         }
         check_content_type(&parts.headers)?;
-        let body = read_body(body).await?;
+        let body = read_body(body, budget.as_ref()).await?;
         bytes = body.len();
         if !body.is_empty() {
             message = json::read(route.input(), &body, unknown)?;
         }
     } else {
         // Ignoring it silently would drop, for example, the request id of a delete.
-        if !read_body(body).await?.is_empty() {
+        if !read_body(body, budget.as_ref()).await?.is_empty() {
             let message = "this call has its fields in the query, not in a body";
             return Err(Failure::new(Code::InvalidArgument, "unexpected_body", message).into());
         }
@@ -52,7 +57,7 @@ pub(super) async fn read(
         check_path(&message, &field, &value)?;
         message.set_field(&field, value);
     }
-    Ok((message, bytes))
+    Ok((message.encode_to_vec().into(), bytes))
 }
 
 /// Rejects a request that contradicts its path: one of the two values would be ignored.
@@ -82,18 +87,14 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, failure))
 }
 
-pub(super) async fn read_body(body: Body) -> Result<Bytes, Refusal> {
-    match Limited::new(body, MAX_BODY_BYTES).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
+pub(super) async fn read_body(body: Body, budget: Option<&Arc<Budget>>) -> Result<Bytes, Refusal> {
+    match bodies::read(body, MAX_BODY_BYTES, budget).await {
+        Ok(body) => Ok(body.value),
+        Err(Unread::TooLarge) => {
             let message = format!("the body may have {MAX_BODY_BYTES} bytes");
             let failure = Failure::new(Code::OutOfRange, "body_too_large", message);
             Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, failure))
         }
-        Err(error) => {
-            // Nobody is left to read this response; log it.
-            tracing::debug!(%error, "a request body broke off");
-            Err(Failure::new(Code::Cancelled, "cancelled", "the body broke off").into())
-        }
+        Err(unread) => Err(unread.failure().into()),
     }
 }

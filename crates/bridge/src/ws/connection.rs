@@ -14,11 +14,10 @@ use tonic::Code;
 
 use super::close::Ending;
 use super::form::{self, Form};
+use super::inbound::Inbound;
 use super::link::{Happened, Link};
 use super::outbound::Step;
-use super::session::InboundSender;
 use super::timers::{Due, Timers};
-use crate::backend::Received;
 use crate::limits::BAD_FRAMES;
 use crate::options::Options;
 
@@ -36,14 +35,14 @@ struct Connection<S> {
 /// Not an `async fn`, which would store its arguments twice (docs/memory.md).
 pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     link: Arc<Link<S>>,
-    inbound: InboundSender,
+    mut inbound: Inbound,
     options: &Options,
     unknown: UnknownFields,
     shutdown: CancellationToken,
 ) -> impl Future<Output = ()> {
     let mut connection = Connection { link, bad_frames: Bucket::default(), unknown };
     async move {
-        let ending = connection.run(&inbound, options, shutdown).await;
+        let ending = connection.run(&mut inbound, options, shutdown).await;
         // From here on the backend is free of the stream.
         drop(inbound);
         connection.link.lock().hang_up();
@@ -57,18 +56,13 @@ pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// In this order: the end of the connection, outgoing data, incoming data, timers. Deadlines are checked in
     /// between, so that a busy peer does not delay them.
-    async fn run(
-        &mut self,
-        inbound: &InboundSender,
-        options: &Options,
-        shutdown: CancellationToken,
-    ) -> Ending {
+    async fn run(&mut self, inbound: &mut Inbound, options: &Options, shutdown: CancellationToken) -> Ending {
         let mut timers = Timers::new(options, Instant::now());
         let mut timer = pin!(sleep_until(timers.next(None)));
         let mut shutdown = pin!(shutdown.cancelled_owned());
         let mut others_turn = false;
         loop {
-            let (now, is_full) = (Instant::now(), is_full(inbound));
+            let (now, is_full) = (Instant::now(), inbound.is_full());
             let (blocked, has_reply) = {
                 let ends = self.link.lock();
                 (ends.outbound.blocked(), ends.outbound.has_reply())
@@ -110,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         }
                     }
                 },
-                _ = inbound.reserve(), if is_full => {}
+                () = inbound.emptied(), if is_full => {}
                 () = &mut timer => {}
                 () = ready(()), if others_turn => others_turn = false,
             }
@@ -125,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &mut self,
         message: Option<Result<Message, Error>>,
         now: Instant,
-        inbound: &InboundSender,
+        inbound: &mut Inbound,
     ) -> ControlFlow<Ending> {
         match message {
             Some(Ok(Message::Text(text))) => self.accept(Form::Json, text.as_ref(), now, inbound),
@@ -142,19 +136,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         form: Form,
         message: &[u8],
         now: Instant,
-        inbound: &InboundSender,
+        inbound: &mut Inbound,
     ) -> ControlFlow<Ending> {
         let ends = &mut *self.link.lock();
         ends.form = form;
         match form.decode(message, self.unknown) {
-            Ok(frame) => {
-                // There is room, or nothing would have been read; or the backend no longer listens, and will end its
-                // own half too.
-                let received = Received { frame: Box::new(frame), bytes: message.len() };
-                if inbound.try_send(received).is_ok() {
-                    ends.meters.frames_in.increment(1);
+            Ok((frame, cost)) => match inbound.send(frame, cost, message.len()) {
+                Ok(is_sent) => ends.meters.frames_in.increment(u64::from(is_sent)),
+                Err(request_id) => {
+                    ends.outbound.reply(form, &form::refused(request_id, Failure::too_much_held()));
                 }
-            }
+            },
             Err(answer) => {
                 ends.meters.bad_frames.increment(1);
                 if self.bad_frames.take(BAD_FRAMES, now).is_err() {
@@ -208,12 +200,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             while poll_fn(|cx| self.link.lock().socket.poll_discard(cx)).await.is_ok_and(|read| read > 0) {}
         }
     }
-}
-
-/// Whether incoming frames could not be passed on. Once the backend no longer listens, pings and the close still
-/// matter.
-fn is_full(inbound: &InboundSender) -> bool {
-    inbound.capacity() == 0 && !inbound.is_closed()
 }
 
 fn ended(reason: &str, message: &str) -> Ending {

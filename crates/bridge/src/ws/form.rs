@@ -2,7 +2,7 @@ use bytes::Bytes;
 use parlance_delivery::{Delivery, SharedFrame};
 use parlance_proto::error::Failure;
 use parlance_proto::json::UnknownFields;
-use parlance_proto::{json, v1};
+use parlance_proto::{cost, json, v1};
 use prost::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
@@ -92,18 +92,18 @@ impl Form {
         }
     }
 
-    /// Decodes a client's message in this form; an error is the answer to it.
+    /// Decodes a client's message in this form, with what it takes in memory; an error is the answer to it.
     pub(super) fn decode(
         self,
         message: &[u8],
         unknown: UnknownFields,
-    ) -> Result<v1::ClientFrame, SharedFrame> {
+    ) -> Result<(v1::ClientFrame, usize), SharedFrame> {
         let (frame, request_id): (_, fn(&[u8]) -> String) = match self {
             Self::Json => {
-                let frame = json::read_client_frame(message, unknown);
+                let frame = json::read_frame(message, unknown);
                 (frame.map_err(Failure::from), json::request_id_of)
             }
-            Self::Binary => (v1::ClientFrame::decode(message).map_err(malformed), request_id_of),
+            Self::Binary => (decode(message), request_id_of),
         };
         frame.map_err(|failure| {
             let request_id = Some(request_id(message)).filter(|id| id.len() <= MAX_REQUEST_ID_BYTES);
@@ -116,6 +116,11 @@ impl Form {
 pub(super) fn refused(request_id: String, failure: Failure) -> SharedFrame {
     let result = Some(v1::reply::Result::Error(failure.into()));
     v1::server_frame::Frame::Reply(v1::Reply { request_id, result }).into()
+}
+
+fn decode(message: &[u8]) -> Result<(v1::ClientFrame, usize), Failure> {
+    let cost = cost::decoded_bytes::<v1::ClientFrame>(message).ok_or_else(Failure::too_many_elements)?;
+    Ok((v1::ClientFrame::decode(message).map_err(malformed)?, cost))
 }
 
 fn malformed(error: prost::DecodeError) -> Failure {

@@ -4,6 +4,7 @@ mod close;
 mod connection;
 mod form;
 mod handshake;
+mod inbound;
 mod link;
 mod outbound;
 mod session;
@@ -22,6 +23,7 @@ use hyper_util::rt::TokioIo;
 use parlance_delivery::{Outlet, Push};
 use parlance_peers::Peer;
 
+use self::inbound::Inbound;
 use self::link::Link;
 use self::socket::Socket;
 use crate::shared::Shared;
@@ -49,7 +51,7 @@ pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
     shared.connections.spawn(async move {
         let _open = serving.meters.open();
         // Counts as a connection as long as it is open.
-        let _peer = peer;
+        let _peer = peer.clone();
         // The response below is sent at once or never.
         let upgraded = tokio::time::timeout(serving.options.request_timeout, handshake.upgrade).await;
         let Ok(Ok(upgraded)) = upgraded else {
@@ -60,6 +62,7 @@ pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
         let shutdown = serving.shutdown.child_token();
         let link = Link::new(socket, session, serving.meters.clone());
         outlet.connect(Arc::downgrade(&link) as Weak<dyn Push>);
+        let inbound = Inbound::new(inbound, peer);
         connection::serve(link, inbound, &serving.options, handshake.unknown, shutdown).await;
     });
     drop(begun);

@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::serve;
+use super::inbound::Inbound;
 use super::link::Link;
 use super::session::Session;
 use super::socket::Socket;
@@ -52,7 +53,7 @@ where
     let task = tokio::spawn(async move {
         serve(
             Link::new(socket, session, Arc::new(Meters::new())),
-            sender,
+            Inbound::new(sender, None),
             &options,
             UnknownFields::Refuse,
             token,
@@ -219,7 +220,7 @@ async fn backend_is_released_before_close_handshake() {
     push.send(Ok(welcome(100_000))).await.unwrap();
     served.io.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.unwrap();
     timeout(seconds(1), push.closed()).await.expect("let go at once");
-    assert_eq!(served.inbound.recv().await, None);
+    assert!(served.inbound.recv().await.is_none());
     assert!(!served.task.is_finished(), "the goodbye cannot get out yet");
     timeout(seconds(6), served.task).await.expect("ended").unwrap();
 }
@@ -290,7 +291,8 @@ async fn a_connection_costs_kilobytes() {
     let (options, meters) = (Options::default(), Arc::new(Meters::new()));
     let link = Link::new(socket, silent(), meters);
     let ends = size_of_val(&*link);
-    let serving = serve(link, sender, &options, UnknownFields::Refuse, CancellationToken::new());
+    let serving =
+        serve(link, Inbound::new(sender, None), &options, UnknownFields::Refuse, CancellationToken::new());
     let size = ends + size_of_val(&serving);
     assert!(size <= 2048, "{size} bytes; see limits.rs");
     assert!(size_of::<v1::ClientFrame>() <= 320, "see Received");

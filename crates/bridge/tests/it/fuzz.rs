@@ -20,8 +20,8 @@ struct Empty;
 
 #[async_trait]
 impl ChatBackend for Empty {
-    async fn admit(&self, _: &HeaderMap, _: &str, _: Option<&Peer>) -> Result<bool, Status> {
-        Ok(true)
+    async fn admit(&self, _: &HeaderMap, _: &str, _: Option<&Peer>) -> Result<Option<String>, Status> {
+        Ok(Some("alice".to_owned()))
     }
 
     async fn chat(

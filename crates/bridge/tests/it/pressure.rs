@@ -24,7 +24,7 @@ async fn peer_that_reads_nothing_is_dropped_and_uses_little_memory() {
         pushed += frame.to_json().unwrap().len();
         assert!(pushed < BOUND, "the stream is polled although nobody reads");
     }
-    assert_eq!(within(session.inbound.next()).await, None);
+    assert!(within(session.inbound.next()).await.is_none());
     within(flooding).await.unwrap();
     within(server.bridge.finished()).await;
 }

@@ -122,6 +122,26 @@ async fn unauthenticated_connection_ends_and_authenticated_stays() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_requests_ends_after_a_while() {
+    for has_stream in [false, true] {
+        let peer = peer_with(Limits { idle: Duration::from_secs(20), ..Limits::production(10) });
+        peer.identify();
+        let (mut server, io) = Server::start_for(peer.clone(), NEVER);
+        let mut requests = client(io, &h2::client::Builder::new()).await;
+        let (answered, _) = requests.send_request(request("/", "text/plain"), true).unwrap();
+        assert_eq!(text_of(answered).await, "here");
+        let begun = tokio::time::Instant::now();
+        let _open = match has_stream {
+            true => Some((chat(&mut requests).await, server.call().await)),
+            false => None,
+        };
+        let ended = timeout(Duration::from_secs(90), &mut server.served).await.is_ok();
+        assert_eq!(ended, !has_stream);
+        assert!(begun.elapsed() >= Duration::from_secs(20));
+    }
+}
+
 #[tokio::test]
 async fn unauthenticated_streams_are_limited() {
     let peer = peer_with(Limits { anonymous_streams: 2, ..Limits::production(10) });

@@ -48,6 +48,25 @@ async fn rates_go_on_after_the_clock_was_set_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_of_lost_nodes_end_after_the_clock_was_set_back() {
+    let server = RedisServer::start().await.unwrap();
+    let node = Node::start(&options(server.url())).await;
+    let ahead = (SystemClock.now().0 + 600_000).to_string();
+    for name in ["lost", "-left"] {
+        server.command(&["ZADD", "parlance:nodes", &ahead, name]).await.unwrap();
+    }
+    until("they have ended", async || {
+        let alive = server
+            .command(&["ZRANGEBYSCORE", "parlance:nodes", &SystemClock.now().0.to_string(), "+inf"])
+            .await;
+        let alive = alive.unwrap();
+        !alive.contains("lost") && !alive.contains("left")
+    })
+    .await;
+    drop(node);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_of_others_limit_nobody() {
     let server = RedisServer::start().await.unwrap();
     let node = Node::start(&options(server.url())).await;

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use parlance_core::{Clock, SystemClock};
 use parlance_faults::redis::{RedisCluster, RedisSentinel, RedisServer};
 use parlance_registry::{
     ConnectError, Difference, FleetTag, Health, Notice, Redis, RedisOptions, Registry, TokenKeys,
 };
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use crate::contract::{alone, fleet};
 use crate::fixture::{Node, all_recover, nodes, options, started};
@@ -257,8 +259,20 @@ async fn an_ended_fleet_is_replaced() {
 /// Nodes of earlier versions hold leases, and have recorded only the layout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_of_earlier_versions_are_joined() {
-    let server = RedisServer::start().await.unwrap();
-    server.command(&["ZADD", "parlance:nodes", "99999999999999", "earlier"]).await.unwrap();
+    let server = Arc::new(RedisServer::start().await.unwrap());
+    let (renewing, lease) = (server.clone(), options(server.url()).lease);
+    let renew = async move || {
+        let ends = SystemClock.now().0 + lease.as_millis() as u64;
+        renewing.command(&["ZADD", "parlance:nodes", &ends.to_string(), "earlier"]).await.unwrap();
+    };
+    renew().await;
+    let mut earlier = JoinSet::new();
+    earlier.spawn(async move {
+        loop {
+            renew().await;
+            tokio::time::sleep(lease / 20).await;
+        }
+    });
     server.command(&["SET", "parlance:layout", "v1 buckets=256 shards=1"]).await.unwrap();
     let elsewhere = RedisOptions { buckets: 100, ..options(server.url()) };
     let refused = Redis::connect(node_id(), elsewhere).await.unwrap_err();

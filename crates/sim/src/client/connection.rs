@@ -66,7 +66,7 @@ impl Connection {
     ) -> Option<Self> {
         let (to_node, mut from_client) = mpsc::unbounded_channel::<v1::ClientFrame>();
         let inbound = futures::stream::poll_fn(move |cx| {
-            from_client.poll_recv(cx).map(|frame| frame.map(|frame| Ok((frame, 0))))
+            from_client.poll_recv(cx).map(|frame| frame.map(|frame| Ok((frame.into(), 0))))
         });
         let is_web_socket = world.weather.dice().chance(WEB_SOCKETS);
         let pushed = is_web_socket.then(|| PushedConnection::new(world.pushed.clone()));

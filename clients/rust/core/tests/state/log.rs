@@ -20,6 +20,8 @@ const EMOJI: [&str; 2] = ["👍", "🎉"];
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Say(usize),
+    /// The app imports a message of an earlier system.
+    Import(usize),
     Edit(usize, usize),
     Delete(usize, usize),
     React(usize, usize, usize),
@@ -163,14 +165,16 @@ impl Log {
         let actor =
             |log: &Self, number: usize| log.members.keys().nth(number % log.members.len().max(1)).cloned();
         match *step {
-            Step::Say(by) => {
+            Step::Say(by) | Step::Import(by) => {
                 let Some(user) = actor(self, by) else { return };
                 let text = format!("{}/{}", self.epoch, self.head() + 1);
-                let message = v1::Message { text, ..Default::default() };
+                let is_imported = matches!(step, Step::Import(_));
+                let sent_at = is_imported.then(prost_types::Timestamp::default);
+                let message = v1::Message { text, sent_at, ..Default::default() };
                 let event = self.add(&user, Body::Message(message.clone()));
                 self.messages.push(Said { event, message });
                 self.is_hidden = false;
-                if user == SELF {
+                if user == SELF && !is_imported {
                     self.read_to(self.head());
                 }
             }

@@ -17,6 +17,7 @@ fn step() -> impl Strategy<Value = Step> {
     let percent = 0..=100_u64;
     prop_oneof![
         8 => one.clone().prop_map(Step::Say),
+        1 => one.clone().prop_map(Step::Import),
         2 => (one.clone(), one.clone()).prop_map(|(which, by)| Step::Edit(which, by)),
         2 => (one.clone(), one.clone()).prop_map(|(which, by)| Step::Delete(which, by)),
         3 => (one.clone(), one.clone(), one.clone()).prop_map(|(which, by, emoji)| Step::React(which, by, emoji)),

@@ -19,6 +19,12 @@ local nodes, fleet, verb, lease, length = KEYS[1], KEYS[2], ARGV[1], ARGV[2], to
 local wait, names = tonumber(ARGV[4]), 5
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- The clock of Redis was set back: a lost node would hold its lease until the clock has caught up, and one that
+-- said goodbye would be taken for alive.
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', now + length), '+inf')) do
+  local latest = string.sub(name, 1, 1) == '-' and now or now + length
+  redis.call('ZADD', nodes, string.format('%.0f', latest), name)
+end
 local ends = tonumber(redis.call('ZSCORE', nodes, lease) or 0)
 local held = ends > now
 

@@ -1,0 +1,125 @@
+//! Bodies of requests, read as far as they arrive: what a client claims to send reserves nothing.
+
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use parlance_peers::{Budget, Charge, Charged};
+use parlance_proto::error::Failure;
+use tokio::time::timeout;
+use tonic::Code;
+
+use crate::limits::BODY_PROGRESS;
+
+/// Why a body was not read to its end.
+#[derive(Debug, PartialEq)]
+pub enum Unread {
+    /// It is larger than allowed.
+    TooLarge,
+    /// Too much is held for its connection, or in the process.
+    Full,
+    /// Nothing more came.
+    Stopped,
+    /// It broke off.
+    Broken,
+}
+
+impl Unread {
+    /// The answer.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::TooLarge => Failure::new(Code::OutOfRange, "body_too_large", "the body is too large"),
+            Self::Full => Failure::too_much_held(),
+            Self::Stopped => {
+                Failure::new(Code::DeadlineExceeded, "deadline_exceeded", "the rest of the body did not come")
+            }
+            // Nobody is left to read it.
+            Self::Broken => Failure::new(Code::Cancelled, "cancelled", "the body broke off"),
+        }
+    }
+}
+
+/// Reads `body`, of at most `most` bytes. One that comes in pieces is charged to `budget` as far as it was received.
+///
+/// # Errors
+/// See [`Unread`].
+pub async fn read(
+    mut body: Body,
+    most: usize,
+    budget: Option<&Arc<Budget>>,
+) -> Result<Charged<Bytes>, Unread> {
+    let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
+    let mut charge: Option<Charge> = None;
+    loop {
+        let next = timeout(BODY_PROGRESS, body.frame()).await.map_err(|_| Unread::Stopped)?;
+        let Some(frame) = next else { break };
+        let frame = frame.map_err(|error| {
+            tracing::debug!(%error, "a request body broke off");
+            Unread::Broken
+        })?;
+        // Requests have no trailers of use.
+        let Ok(piece) = frame.into_data() else { break };
+        if first.len() + rest.len() + piece.len() > most {
+            return Err(Unread::TooLarge);
+        }
+        if first.is_empty() && rest.is_empty() {
+            first = piece;
+            if body.is_end_stream() {
+                break;
+            }
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&piece);
+        }
+        if let Some(budget) = budget {
+            if budget.is_full() {
+                return Err(Unread::Full);
+            }
+            let received = first.len() + rest.len();
+            let charge = charge.get_or_insert_with(|| budget.hold(0));
+            charge.grow(received - charge.bytes());
+        }
+    }
+    let value = if rest.is_empty() { first } else { rest.freeze() };
+    Ok(Charged { value, charge })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::{StreamExt, stream};
+
+    use super::*;
+
+    fn pieces(pieces: &[&'static str]) -> Body {
+        Body::from_stream(stream::iter(pieces.to_vec()).map(|piece| Ok::<_, Infallible>(Bytes::from(piece))))
+    }
+
+    #[tokio::test]
+    async fn bodies_in_pieces_are_charged_until_they_are_dropped() {
+        let budget = Budget::new(100);
+        let body = read(pieces(&["one", "two", "three"]), 11, Some(&budget)).await.unwrap();
+        assert_eq!((&body.value[..], budget.held()), (&b"onetwothree"[..], 11));
+        drop(body);
+        assert_eq!(budget.held(), 0);
+        let whole = read(Body::from("whole"), 5, Some(&budget)).await.unwrap();
+        assert_eq!((&whole.value[..], budget.held()), (&b"whole"[..], 0), "it waits for nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_end_that_are_too_large_stop_or_exceed_what_is_held() {
+        assert_eq!(read(pieces(&["one", "two"]), 5, None).await.unwrap_err(), Unread::TooLarge);
+        let stopped = stream::iter(["one"]).map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));
+        let stopped = Body::from_stream(stopped.chain(stream::pending()));
+        assert_eq!(read(stopped, 100, None).await.unwrap_err(), Unread::Stopped);
+        let budget = Budget::new(5);
+        let held = budget.hold(6);
+        assert_eq!(read(pieces(&["one", "two"]), 100, Some(&budget)).await.unwrap_err(), Unread::Full);
+        drop(held);
+        assert_eq!(budget.held(), 0);
+    }
+}
