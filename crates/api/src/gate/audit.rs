@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use parlance_core::{Caller, RoomId, UserId};
+use parlance_core::{Caller, ReportId, RoomId, UserId};
 use parlance_proto::error::Failure;
 
 use super::calls::{About, Call, Class, Operation};
@@ -16,9 +16,10 @@ pub(super) struct Audited {
     service: Option<UserId>,
     /// Whom the caller tried to act as.
     as_user: Option<UserId>,
-    /// The user and the room that the call is about.
+    /// The user, the room and the report that the call is about.
     about_user: Option<UserId>,
     about_room: Option<RoomId>,
+    about_report: Option<ReportId>,
     client: Option<IpAddr>,
     is_service: bool,
     /// How it ended is in the log.
@@ -34,9 +35,10 @@ impl Audited {
         is_audited.then(|| {
             let mut audited = Self::new(operation, caller, None);
             // Only valid ids: anything else may be of any length.
-            let About { user_id, room_id } = request.about();
+            let About { user_id, room_id, report_id } = request.about();
             audited.about_user = UserId::parse(user_id).ok();
             audited.about_room = RoomId::parse(room_id).ok();
+            audited.about_report = ReportId::parse(report_id).ok();
             audited
         })
     }
@@ -52,6 +54,7 @@ impl Audited {
             as_user,
             about_user: None,
             about_room: None,
+            about_report: None,
             is_logged: false,
             user: caller.user.clone(),
             service: caller.service.clone(),
@@ -66,11 +69,13 @@ impl Audited {
     }
 
     fn write(&self, refused: Option<String>, unfinished: Option<&str>) {
-        let Self { operation, user, service, as_user, about_user, about_room, client, is_service, .. } = self;
+        let Self { operation, user, service, as_user, about_user, about_room, about_report, .. } = self;
+        let Self { client, is_service, .. } = self;
         let service = service.as_ref().map(UserId::as_str);
         let as_user = as_user.as_ref().map(UserId::as_str);
         let about_user = about_user.as_ref().map(UserId::as_str);
         let about_room = about_room.as_ref().map(RoomId::as_str);
+        let about_report = about_report.as_ref().map(ReportId::as_str);
         let client = client.map(tracing::field::display);
         tracing::info!(
             target: "parlance::audit",
@@ -80,6 +85,7 @@ impl Audited {
             as_user,
             about_user,
             about_room,
+            about_report,
             client,
             is_service,
             refused,
@@ -112,5 +118,23 @@ mod tests {
         assert!(Audited::of(&alice, &v1::SendMessageRequest::default()).is_none());
         assert!(Audited::of(&service, &v1::SendMessageRequest::default()).is_some());
         assert!(Audited::of(&service, &v1::ListRoomsRequest::default()).is_none());
+    }
+
+    #[test]
+    fn what_a_call_is_about_is_named() {
+        let (service, alice) = (Caller { is_service: true, ..user_caller("shop") }, user_caller("alice"));
+        let id = |id: &str| id.to_owned();
+        let resolve = v1::ResolveReportRequest { report_id: id("p1"), ..Default::default() };
+        let audited = Audited::of(&alice, &resolve).unwrap();
+        assert_eq!(audited.about_report.as_ref().map(ReportId::as_str), Some("p1"));
+        let report = v1::ReportMessageRequest { room_id: id("r1"), ..Default::default() };
+        let target = Some(v1::send_message_request::Target::RoomId(id("r1")));
+        let send = v1::SendMessageRequest { target, ..Default::default() };
+        for audited in [Audited::of(&service, &report), Audited::of(&service, &send)] {
+            assert_eq!(audited.unwrap().about_room.as_ref().map(RoomId::as_str), Some("r1"));
+        }
+        let report = v1::ReportUserRequest { user_id: id("bob"), ..Default::default() };
+        let audited = Audited::of(&service, &report).unwrap();
+        assert_eq!(audited.about_user.as_ref().map(UserId::as_str), Some("bob"));
     }
 }

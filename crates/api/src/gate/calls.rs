@@ -5,6 +5,7 @@ use metrics::{Counter, Histogram};
 use parlance_proto::events::v1::StreamEventsRequest;
 use parlance_proto::v1;
 use parlance_sessions::Inbound;
+use v1::send_message_request::Target;
 
 /// The effect of an operation on what others see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,7 @@ pub(crate) trait Call {
 pub(crate) struct About<'a> {
     pub(crate) user_id: &'a str,
     pub(crate) room_id: &'a str,
+    pub(crate) report_id: &'a str,
 }
 
 impl Call for StreamEventsRequest {
@@ -85,6 +87,21 @@ impl Call for v1::Refresh {
     fn operation() -> &'static Operation {
         static OPERATION: Operation = Operation::new("Refresh", Class::Read);
         &OPERATION
+    }
+}
+
+impl Call for v1::SendMessageRequest {
+    fn operation() -> &'static Operation {
+        static OPERATION: Operation = Operation::new("SendMessage", Class::Change);
+        &OPERATION
+    }
+
+    fn about(&self) -> About<'_> {
+        match &self.target {
+            Some(Target::RoomId(room_id)) => About { room_id, ..About::default() },
+            Some(Target::ToUser(user_id)) => About { user_id, ..About::default() },
+            None => About::default(),
+        }
     }
 }
 
@@ -143,24 +160,23 @@ calls! {
         SetRoomPreferences SetRoomPreferencesRequest,
     ;
     Change:
-        SendMessage SendMessageRequest,
-        EditMessage EditMessageRequest,
-        DeleteMessage DeleteMessageRequest,
-        AddReaction AddReactionRequest,
-        RemoveReaction RemoveReactionRequest,
+        EditMessage EditMessageRequest { room_id },
+        DeleteMessage DeleteMessageRequest { room_id },
+        AddReaction AddReactionRequest { room_id },
+        RemoveReaction RemoveReactionRequest { room_id },
         CreateRoom CreateRoomRequest,
-        JoinRoom JoinRoomRequest,
-        LeaveRoom LeaveRoomRequest,
+        JoinRoom JoinRoomRequest { room_id },
+        LeaveRoom LeaveRoomRequest { room_id },
         AcceptInvitation AcceptInvitationRequest { room_id },
         DeclineInvitation DeclineInvitationRequest { room_id },
         JoinByLink JoinByLinkRequest { room_id },
         RequestToJoin RequestToJoinRequest { room_id },
         WithdrawJoinRequest WithdrawJoinRequestRequest { room_id },
         UpdateUser UpdateUserRequest,
-        BlockUser BlockUserRequest,
-        UnblockUser UnblockUserRequest,
-        ReportMessage ReportMessageRequest,
-        ReportUser ReportUserRequest,
+        BlockUser BlockUserRequest { user_id },
+        UnblockUser UnblockUserRequest { user_id },
+        ReportMessage ReportMessageRequest { room_id },
+        ReportUser ReportUserRequest { user_id },
     ;
     Authority:
         CreateUser CreateUserRequest { user_id },
@@ -169,7 +185,7 @@ calls! {
         DeleteUser DeleteUserRequest { user_id },
         ExportUser ExportUserRequest { user_id },
         ListReports ListReportsRequest { room_id },
-        ResolveReport ResolveReportRequest,
+        ResolveReport ResolveReportRequest { report_id },
         UpdateRoom UpdateRoomRequest { room_id },
         DeleteRoom DeleteRoomRequest { room_id },
         ImportMessages ImportMessagesRequest { room_id },
