@@ -237,6 +237,31 @@ impl Dynamo {
         }
         Ok(items)
     }
+
+    /// Up to `limit` items of a range without those that cannot be read, in whose places others are read: one hides no
+    /// others.
+    pub(super) async fn run_readable<T>(
+        &self,
+        range: &Range<'_>,
+        limit: usize,
+        read: impl Fn(&Item) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let (mut found, mut start) = (Vec::new(), None);
+        while found.len() < limit {
+            let (page, next) = self.page(range, limit - found.len(), start).await?;
+            for item in &page {
+                match read(item) {
+                    Ok(row) => found.push(row),
+                    Err(error) => tracing::error!(%error, "cannot read a row of a list, leaving it out"),
+                }
+            }
+            match next {
+                Next::At(key) => start = Some(key),
+                Next::End => break,
+            }
+        }
+        Ok(found)
+    }
 }
 
 pub(super) fn next(key: Option<Item>) -> Next {

@@ -113,7 +113,7 @@ impl Dynamo {
             high: text(&format!("{PREFIX}{BEHIND_IDS}")),
             backwards: false,
         };
-        self.run(&range, limit).await?.iter().map(|item| invited(user, item)).collect()
+        self.run_readable(&range, limit, |item| invited(user, item)).await
     }
 
     /// Removes the item if it is still as it was read.

@@ -99,18 +99,10 @@ impl Dynamo {
                 high: text(&high),
                 backwards: false,
             };
-            async move { self.run(&range, limit).await }
+            async move { self.run_readable(&range, limit, row).await }
         });
-        let items = try_join_all(reads).await?;
-        let (mut rows, mut read) = (Vec::new(), 0);
-        for item in items.iter().flatten() {
-            read += 1;
-            match row(item) {
-                Ok(row) => rows.push(row),
-                // One row does not keep the others from being found.
-                Err(error) => tracing::error!(%error, "cannot read a row of the directory, leaving it out"),
-            }
-        }
+        let mut rows: Vec<_> = try_join_all(reads).await?.into_iter().flatten().collect();
+        let may_go_on = rows.len() >= limit;
         rows.sort_by(|(one, _), (other, _)| one.cmp(other));
         rows.truncate(limit);
         // A row that an older version left may stand beside that of its room.
@@ -122,7 +114,7 @@ impl Dynamo {
                 items.insert(id.to_owned(), item);
             }
         }
-        Ok(FoundRooms::of(rows, read >= limit, |id| {
+        Ok(FoundRooms::of(rows, may_go_on, |id| {
             items.get(id.as_str()).map(|item| rooms::room(id, item)).transpose()
         }))
     }

@@ -28,7 +28,7 @@ impl InvitationStore for Embedded {
         let (user, after) = (user.clone(), after.cloned());
         self.view(move |view| {
             let after = after.map(|room| keys::invited(user.as_str(), room.as_str()));
-            view.page(Table::Members, &keys::invited_to(user.as_str()), after, limit, |key, row| {
+            view.readable_page(Table::Members, &keys::invited_to(user.as_str()), after, limit, |key, row| {
                 let room = keys::last_id(key).and_then(|id| RoomId::parse(id).ok());
                 let room = room.ok_or_else(|| StoreError::Damaged("a key of invitations".into()))?;
                 Ok(Invited { room, seq: decode_invited(&user, row)? })

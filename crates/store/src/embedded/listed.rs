@@ -5,9 +5,10 @@ use std::ops::Bound;
 use async_trait::async_trait;
 use parlance_core::{FoldedName, TitlePlace};
 
-use super::tables::{Table, damaged};
+use super::tables::Table;
+use super::view::readable;
 use super::{Embedded, keys};
-use crate::record::{decode_listed, decode_room};
+use crate::record::{damaged, decode_listed, decode_room};
 use crate::{DirectoryStore, FoundRooms, StoreError};
 
 #[async_trait]
@@ -23,19 +24,14 @@ impl DirectoryStore for Embedded {
         let end = [&first[..], &[0xff]].concat();
         let from = after.map_or(Bound::Included(first), |after| Bound::Excluded(keys::listed(after)));
         self.view(move |view| {
-            let (mut rows, mut read) = (Vec::new(), 0);
-            for guard in view.range(Table::Members, from, Bound::Excluded(end)).take(limit) {
-                let (key, row) = guard.into_inner().map_err(damaged)?;
-                read += 1;
-                let place = keys::title_place(&key);
-                let found = place.and_then(|place| Some((decode_listed(&place.room, &row).ok()?, place)));
-                match found {
-                    Some((members, place)) => rows.push((place, members)),
-                    // One row does not keep the others from being found.
-                    None => tracing::error!(?key, "cannot read a row of the directory, leaving it out"),
-                }
-            }
-            Ok(FoundRooms::of(rows, read == limit, |room| {
+            let rows = view.range(Table::Members, from, Bound::Excluded(end));
+            let rows = readable(rows, limit, |key, row| {
+                let place = keys::title_place(key).ok_or_else(|| damaged("a key", "the directory"))?;
+                let members = decode_listed(&place.room, row)?;
+                Ok((place, members))
+            })?;
+            let may_go_on = rows.len() == limit;
+            Ok(FoundRooms::of(rows, may_go_on, |room| {
                 let bytes = view.get(Table::Rooms, &keys::id(room.as_str()))?;
                 bytes.map(|bytes| decode_room(room, &bytes)).transpose()
             }))

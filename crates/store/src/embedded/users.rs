@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use parlance_core::{Blocks, FoldedName, Timestamp, UserId};
 use parlance_proto::storage::v1::{BlocksRecord, UserRecord};
 
-use super::tables::{Table, damaged};
+use super::tables::Table;
 use super::transaction::Transaction;
-use super::view::{View, user_of};
+use super::view::{View, readable, user_of};
 use super::{Embedded, keys};
 use crate::record::{carry_unknown, decode_blocks, decode_user, encode_blocks, encode_user};
 use crate::{
@@ -144,17 +144,17 @@ fn find(
     // No text contains this byte.
     let end = [&first[..], &[0xff]].concat();
     let from = after.map_or(Bound::Included(first), |after| Bound::Excluded(keys::name(after)));
-    let (mut found, mut rows) = (FoundUsers::default(), 0);
-    for guard in view.range(Table::Members, from, Bound::Excluded(end)).take(limit) {
-        let key = guard.key().map_err(damaged)?;
-        let name = keys::folded(&key).ok_or_else(|| StoreError::Damaged("a key of names".into()))?;
-        let place = NamePlace { name, user: user_of(&key)? };
-        found.users.extend(view.user(&place.user)?.filter(|user| user.place().as_ref() == Some(&place)));
-        found.next = Some(place);
-        rows += 1;
-    }
-    if rows < limit {
-        found.next = None;
+    let places = readable(view.range(Table::Members, from, Bound::Excluded(end)), limit, |key, _| {
+        let name = keys::folded(key).ok_or_else(|| StoreError::Damaged("a key of names".into()))?;
+        Ok(NamePlace { name, user: user_of(key)? })
+    })?;
+    let next = places.last().filter(|_| places.len() == limit).cloned();
+    let mut found = FoundUsers { next, ..FoundUsers::default() };
+    for place in places {
+        match view.user(&place.user) {
+            Ok(user) => found.users.extend(user.filter(|user| user.place().as_ref() == Some(&place))),
+            Err(error) => tracing::error!(%error, "a user is left out of a search"),
+        }
     }
     Ok(found)
 }

@@ -18,6 +18,26 @@ pub(super) struct View {
     visible: Arc<Visible>,
 }
 
+/// Up to `limit` of `rows`, without those that cannot be read.
+pub(super) fn readable<T>(
+    rows: impl Iterator<Item = Guard>,
+    limit: usize,
+    read: impl Fn(&[u8], &[u8]) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut found = Vec::new();
+    for guard in rows {
+        if found.len() == limit {
+            break;
+        }
+        let (key, value) = guard.into_inner().map_err(damaged)?;
+        match read(&key, &value) {
+            Ok(row) => found.push(row),
+            Err(error) => tracing::error!(%error, "cannot read a row of a list, leaving it out"),
+        }
+    }
+    Ok(found)
+}
+
 impl View {
     pub(super) fn new(tables: Arc<Tables>) -> Self {
         let visible = tables.visible();
@@ -52,6 +72,26 @@ impl View {
         limit: usize,
         read: impl Fn(&[u8], &[u8]) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
+        let rows = self.rows_after(table, prefix, after).take(limit).map(|guard| {
+            let (key, value) = guard.into_inner().map_err(damaged)?;
+            read(&key, &value)
+        });
+        rows.collect()
+    }
+
+    /// The same rows without those that cannot be read, in whose places others are read: one hides no others.
+    pub(super) fn readable_page<T>(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<Vec<u8>>,
+        limit: usize,
+        read: impl Fn(&[u8], &[u8]) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        readable(self.rows_after(table, prefix, after), limit, read)
+    }
+
+    fn rows_after(&self, table: Table, prefix: &[u8], after: Option<Vec<u8>>) -> Iter {
         let from = match after {
             Some(after) => Bound::Excluded(after),
             None if prefix.is_empty() => Bound::Excluded(keys::COMMIT.to_vec()),
@@ -63,11 +103,7 @@ impl View {
             *last = 1;
         }
         let to = if prefix.is_empty() { Bound::Unbounded } else { Bound::Excluded(end) };
-        let rows = self.range(table, from, to).take(limit).map(|guard| {
-            let (key, value) = guard.into_inner().map_err(damaged)?;
-            read(&key, &value)
-        });
-        rows.collect()
+        self.range(table, from, to)
     }
 
     /// The chunks that hold the events from `from` to `to`.
