@@ -150,6 +150,8 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
     let enters = match command.action {
         Action::Join => Some(members::join(view, &command.actor, actor)?),
         Action::Accept => Some(invitations::accept(view, &command.actor, actor)?),
+        Action::JoinByLink { hash } => Some(links::join(view, &command.actor, actor, &hash)?),
+        Action::Request { .. } => Some(requests::request(view, &command.actor, actor)?),
         _ => None,
     };
     // Who may not enter anyway does not learn that the room is closed.
@@ -157,11 +159,11 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
     if app.is_none() {
         refuse_muted(view, command, actor)?;
     }
+    if let Some(enters) = enters {
+        return Ok(enters);
+    }
     match command.action {
-        Action::Join | Action::Accept => return Ok(enters.unwrap_or_default()),
         Action::Decline => return invitations::decline(view, &command.actor, actor),
-        Action::JoinByLink { hash } => return links::join(view, &command.actor, actor, &hash),
-        Action::Request { .. } => return requests::request(view, &command.actor, actor),
         Action::Withdraw => return requests::withdraw(view, &command.actor, actor),
         _ => {}
     }
