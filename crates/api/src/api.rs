@@ -116,6 +116,8 @@ pub struct Api {
     pub(crate) inbox: Arc<dyn InboxView>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) turns: Arc<Turns>,
+    /// Of those for whom it is counted what waits for them.
+    pub(crate) counting: Arc<Turns<UserId>>,
     pub(crate) event_streams: Arc<EventStreams>,
     pub(crate) departure: Departure,
     /// Stops the background tasks that sessions depend on; cancelled after the last session has ended.
@@ -212,6 +214,7 @@ impl Api {
             inbox,
             accounts,
             turns: Arc::default(),
+            counting: Arc::default(),
             event_streams: Arc::default(),
             departure,
             end,

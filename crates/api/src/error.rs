@@ -333,6 +333,9 @@ fn refused(refusal: Refusal, message: String) -> Failure {
         Refusal::RequestRejected { until } => {
             lasting(failure(PermissionDenied, "request_rejected"), Some(until))
         }
+        Refusal::RequestWithdrawn { until } => {
+            lasting(failure(PermissionDenied, "request_withdrawn"), Some(until))
+        }
         Refusal::NoJoinRequest(user) => failure(NotFound, "join_request_not_found").with("user_id", user),
         Refusal::TooManyJoinRequests(_) => {
             failure(ResourceExhausted, "too_many_join_requests").with("limit", MAX_JOIN_REQUESTS)

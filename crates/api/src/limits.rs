@@ -157,6 +157,13 @@ pub(crate) const CONSENT_FIRST_EVENTS: usize = 8;
 /// Pages of a user's list of invitations that are read to count them: some may be over, or hidden.
 pub(crate) const INVITED_PAGES: usize = 10;
 
+/// Rooms of a list of invitations and requests that are looked up for one operation: each takes the reads of a call of its
+/// own, some 10 units on DynamoDB.
+pub(crate) const INVITED_FOR_ONE: usize = 4;
+
+/// Notes of those who ask to join a room that are read for one operation: a unit each on DynamoDB.
+pub(crate) const NOTES_FOR_ONE: usize = 20;
+
 /// How long the deleted rooms of a user with too many rooms are not counted again, which reads up to 5,000 of them.
 pub(crate) const DELETED_COUNTED_FOR: Duration = Duration::from_secs(60);
 

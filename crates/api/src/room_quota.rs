@@ -80,16 +80,27 @@ impl RoomQuota {
     /// # Errors
     /// They have too many.
     pub(crate) async fn join(&self, store: &dyn Store, caller: &Caller) -> Result<(), Error> {
+        self.join_besides(store, caller, 0).await
+    }
+
+    /// The same for `caller` who may become a member of `asked` other rooms, as soon as somebody there approves.
+    pub(crate) async fn join_besides(
+        &self,
+        store: &dyn Store,
+        caller: &Caller,
+        asked: usize,
+    ) -> Result<(), Error> {
         let Some(most) = self.most.filter(|_| !caller.is_app()) else { return Ok(()) };
-        let user = &caller.user;
+        let (user, asked) = (&caller.user, u32::try_from(asked).unwrap_or(u32::MAX));
+        let is_too_many = |rooms: u32| rooms.saturating_add(asked) >= most.get();
         let known = self.counted.get(user).map(|counted| *counted);
         let known = known.filter(|known| known.at.elapsed() < ROOMS_COUNTED_FOR);
         let rooms = match known {
-            Some(known) if known.rooms < most.get() => known.rooms,
+            Some(known) if !is_too_many(known.rooms) => known.rooms,
             // They may have left some since.
             _ => self.count(store, user, most.get()).await?,
         };
-        if rooms >= most.get() {
+        if is_too_many(rooms) {
             count("rooms");
             return Err(Error::TooManyRooms(most.get()));
         }

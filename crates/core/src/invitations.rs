@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use crate::limits::MAX_JOIN_REQUESTS;
-use crate::{JoinRequest, Link, LinkHash, Member, Reason, Timestamp, UserId};
+use crate::limits::{MAX_JOIN_REQUESTS, REJECTION_AGE};
+use crate::{JoinRequest, Link, LinkHash, Listed, Member, RequestEnd, Timestamp, UserId};
 
 /// Someone may become a member of a room, if they accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,33 @@ pub struct Invitations {
     requests: BTreeMap<UserId, JoinRequest>,
 }
 
+/// A change of the invitations to a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvitationsChange {
+    /// All of them, after the change. They decide.
+    pub all: Invitations,
+    /// Whether those who are invited, or the links, have changed. They are stored apart from the requests: what strangers
+    /// ask for makes no link dearer.
+    pub issued: bool,
+    /// Whether the requests to join have.
+    pub requests: bool,
+    /// Users in whose lists the room is set, or with `None` is no longer. Lists only say where to look: of several users
+    /// who are added at once, which takes many items, the rooms stay.
+    pub lists: Vec<(UserId, Option<Listed>)>,
+}
+
+impl InvitationsChange {
+    pub(crate) fn between(
+        before: &Invitations,
+        all: &Invitations,
+        lists: Vec<(UserId, Option<Listed>)>,
+    ) -> Option<Self> {
+        let (issued, requests) = (all.issues_other_than(before), all.is_asked_other_than(before));
+        let changes = issued || requests || !lists.is_empty();
+        changes.then(|| Self { all: all.clone(), issued, requests, lists })
+    }
+}
+
 impl Invitations {
     /// The invitations as of the event at `changed`, which changed them last.
     pub fn new(changed: u64, of: BTreeMap<UserId, Invitation>) -> Self {
@@ -52,9 +79,10 @@ impl Invitations {
         self
     }
 
-    /// The same with these requests to join.
+    /// The same with these requests to join, which the event at `changed` changed last.
     #[must_use]
-    pub fn with_requests(mut self, requests: BTreeMap<UserId, JoinRequest>) -> Self {
+    pub fn with_requests(mut self, changed: u64, requests: BTreeMap<UserId, JoinRequest>) -> Self {
+        self.changed = self.changed.max(changed);
         self.requests = requests;
         self
     }
@@ -101,7 +129,7 @@ impl Invitations {
         self.requests.iter()
     }
 
-    /// The request of `user`, even if it was rejected or has expired.
+    /// The request of `user`, even if it has ended or expired.
     pub fn request_of(&self, user: &UserId) -> Option<&JoinRequest> {
         self.requests.get(user)
     }
@@ -109,6 +137,16 @@ impl Invitations {
     /// Requests that wait for an answer at `at`, by ascending id of who asks.
     pub fn requests_at(&self, at: Timestamp) -> impl Iterator<Item = (&UserId, &JoinRequest)> {
         self.requests.iter().filter(move |(_, request)| request.is_open_at(at))
+    }
+
+    /// Whether others than in `before` are invited, or the links are others.
+    pub(crate) fn issues_other_than(&self, before: &Self) -> bool {
+        self.of != before.of || self.links != before.links
+    }
+
+    /// Whether the requests are others than in `before`.
+    pub(crate) fn is_asked_other_than(&self, before: &Self) -> bool {
+        self.requests != before.requests
     }
 
     /// The number of all of these, including expired ones.
@@ -170,29 +208,25 @@ impl Invitations {
         }
     }
 
-    /// Adds a request, and drops those that had expired when it was made.
-    pub(crate) fn ask(&mut self, user: UserId, request: JoinRequest) {
-        self.changed = request.seq;
-        self.requests.retain(|_, other| request.at < other.until);
-        self.requests.insert(user, request);
-    }
-
-    /// Takes the request of `user` back, by the event at `seq`.
-    pub(crate) fn withdraw(&mut self, user: &UserId, seq: u64) {
-        if self.requests.remove(user).is_some() {
-            self.changed = seq;
-        }
-    }
-
-    /// Rejects the request of `user`, who may not ask again before `until`, by the event at `seq`. As many rejections are
-    /// kept as there may be requests: beyond that the one that ends first is forgotten.
-    pub(crate) fn reject(&mut self, user: &UserId, until: Timestamp, seq: u64) {
-        let Some(request) = self.requests.get_mut(user) else { return };
-        (request.rejected, request.until, request.note) = (true, until, Reason::default());
+    /// Adds a request of `user`, who has asked at `at`, and drops those that had expired then.
+    pub(crate) fn ask(&mut self, user: UserId, at: Timestamp, until: Timestamp, seq: u64) {
         self.changed = seq;
-        let rejected = self.requests.iter().filter(|(_, request)| request.rejected);
-        if rejected.clone().count() > MAX_JOIN_REQUESTS
-            && let Some((first, _)) = rejected.min_by_key(|(_, request)| (request.until, request.seq))
+        self.requests.retain(|_, other| at < other.until);
+        let withdrawals = self.requests.get(&user).map_or(0, |before| before.withdrawals);
+        self.requests.insert(user, JoinRequest { at, until, seq, ended: None, withdrawals });
+    }
+
+    /// Ends the request of `user` by the event at `seq`, which was added at `at`. As many that have ended are kept as there
+    /// may be requests: beyond that the one whose user may ask first is forgotten.
+    pub(crate) fn end_request(&mut self, user: &UserId, end: RequestEnd, at: Timestamp, seq: u64) {
+        let Some(request) = self.requests.get_mut(user) else { return };
+        request.withdrawals += u32::from(end == RequestEnd::Withdrawn);
+        request.ended = Some(end);
+        request.until = Timestamp(at.0.saturating_add(REJECTION_AGE.as_millis() as u64));
+        self.changed = seq;
+        let ended = self.requests.iter().filter(|(_, request)| request.ended.is_some());
+        if ended.clone().count() > MAX_JOIN_REQUESTS
+            && let Some((first, _)) = ended.min_by_key(|(_, request)| (request.until, request.seq))
         {
             let first = first.clone();
             self.requests.remove(&first);

@@ -42,8 +42,8 @@ pub use data::{Data, DataChange, DataTooLarge};
 pub use event::{Body, Event, Imported, Message, Unknown};
 pub use ids::{DeviceId, IdError, OwnIdError, ReportId, RequestId, RoomId, RoomIdKey, UserId};
 pub use inbox::{Cursors, Mark, Unread};
-pub use invitations::{Invitation, Invitations};
-pub use join_request::JoinRequest;
+pub use invitations::{Invitation, Invitations, InvitationsChange};
+pub use join_request::{JoinRequest, Listed, RequestEnd};
 pub use link::{Link, LinkHash};
 pub use listing::{Listing, ListingChange, TitlePlace};
 pub use member::{Interval, Member, Mute, SeqRange, Standing, visible_ranges};
@@ -55,8 +55,8 @@ pub use report::{
 pub use revocation::{Revocation, RevocationEntry, TokenId};
 pub use role::Role;
 pub use room::{
-    Action, Append, Authority, Command, Creation, Decision, Draft, Hole, ImportedMessage, InvitationsChange,
-    Need, NewRoom, Outcome, Posted, Refusal, Room, RoomInfo, SettingsChange,
+    Action, Append, Authority, Command, Creation, Decision, Draft, Hole, ImportedMessage, Need, NewRoom,
+    Outcome, Posted, Refusal, Room, RoomInfo, SettingsChange,
 };
 pub use settings::{DefaultPermissions, Joining, Permission, Permissions, RoomKind, Settings, Visibility};
 pub use text::{Emoji, FoldedName, ImageUrl, Name, Reason, Text, TextError, Title, Topic};

@@ -62,18 +62,23 @@ pub const MAX_LINKS: usize = 20;
 /// Longest time for which one can join by a link, and the usual one: as for invitations.
 pub const MAX_LINK_AGE: Duration = MAX_INVITATION_AGE;
 
-/// Requests to join one room that wait for an answer, in the same row; and as many that were rejected.
+/// Requests to join one room that wait for an answer; and as many that have ended. They are a row of their own, which each
+/// of them and each answer rewrites: some 60 bytes for each.
 pub const MAX_JOIN_REQUESTS: usize = 100;
 
-/// Largest note of a user who asks to join, bytes: a few sentences. All that wait at a room are in the same row, which is
-/// written whole.
+/// Largest note of a user who asks to join, bytes: a few sentences. It is in the user's own list alone.
 pub const MAX_JOIN_NOTE_BYTES: usize = 300;
 
 /// How long a request to join waits for an answer: as an invitation does.
 pub const JOIN_REQUEST_AGE: Duration = MAX_INVITATION_AGE;
 
-/// How long a user who was rejected may not ask again: a day. Otherwise they would fill the room's log with requests.
+/// How long a user who was rejected, or withdraws too often, may not ask again: a day. Otherwise they would fill the room's
+/// log with requests.
 pub const REJECTION_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// Requests to one room that a user withdraws within [`REJECTION_AGE`] of one another before they may not ask again: more
+/// than somebody who changes their mind.
+pub const MAX_WITHDRAWALS: u32 = 3;
 
 /// Members of one room.
 pub const MAX_MEMBERS: u64 = 100_000;
@@ -154,7 +159,7 @@ pub const REQUEST_BYTES: usize = 350;
 pub const MESSAGE_BYTES: usize = 280;
 /// A loaded membership.
 pub const MEMBER_BYTES: usize = 300;
-/// A loaded invitation, link or request to join without its note, smaller than a membership.
+/// A loaded invitation, link or request to join, smaller than a membership.
 pub const INVITATION_BYTES: usize = 200;
 
 /// Default and largest size of a page.

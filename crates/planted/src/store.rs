@@ -1,12 +1,12 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Blocks, Body, Chunk, Creation, Cursors, Entry, Event, FoldedName, Interval, Invitations, Member,
-    Overlay, Report, ReportId, ReportList, ReportPlace, RequestId, RoomId, SeqRange, Timestamp, TitlePlace,
-    Unknown, UserId,
+    Append, Blocks, Body, Chunk, Creation, Cursors, Entry, Event, FoldedName, Interval, Invitations, Listed,
+    Member, Overlay, Report, ReportId, ReportList, ReportPlace, RequestId, RoomId, SeqRange, Timestamp,
+    TitlePlace, Unknown, UserId,
 };
 use parlance_store::{
     AppendError, BlockError, BlockStore, Created, DirectoryStore, FoundReports, FoundRooms, FoundUsers,
@@ -313,6 +313,10 @@ impl InvitationStore for PlantedStore {
         self.inner.invitations(room).await
     }
 
+    async fn issued(&self, room: &RoomId) -> Result<Invitations, StoreError> {
+        self.inner.issued(room).await
+    }
+
     async fn invited_to(
         &self,
         user: &UserId,
@@ -320,6 +324,14 @@ impl InvitationStore for PlantedStore {
         limit: usize,
     ) -> Result<Vec<Invited>, StoreError> {
         self.inner.invited_to(user, after, limit).await
+    }
+
+    async fn listed_with(
+        &self,
+        room: &RoomId,
+        users: &[UserId],
+    ) -> Result<BTreeMap<UserId, Listed>, StoreError> {
+        self.inner.listed_with(room, users).await
     }
 
     async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use parlance_core::{
-    Invitation, Invitations, JoinRequest, Link, LinkHash, Reason, RoomId, Timestamp, UserId,
+    Invitation, Invitations, JoinRequest, Link, LinkHash, Listed, Reason, RequestEnd, RoomId, Timestamp,
+    UserId,
 };
 use parlance_proto::storage::v1::{
     InvitationLinkRecord, InvitationRecord, InvitationsRecord, InvitedRecord, JoinRequestRecord,
+    JoinRequestsRecord,
 };
 use prost::Message;
 
@@ -45,18 +47,24 @@ fn request_record((user, request): (&UserId, &JoinRequest)) -> JoinRequestRecord
         at_ms: request.at.0,
         until_ms: request.until.0,
         seq: request.seq,
-        rejected: request.rejected,
-        note: request.note.as_str().to_owned(),
+        rejected: request.is_rejected(),
+        withdrawn: request.ended == Some(RequestEnd::Withdrawn),
+        withdrawals: request.withdrawals,
     }
 }
 
 fn request(record: JoinRequestRecord) -> Option<(UserId, JoinRequest)> {
     let (at, until) = (Timestamp(record.at_ms), Timestamp(record.until_ms));
-    let (seq, rejected, note) = (record.seq, record.rejected, Reason::stored(&record.note));
-    let request = JoinRequest { at, until, seq, rejected, note };
+    let ended = match (record.rejected, record.withdrawn) {
+        (true, _) => Some(RequestEnd::Rejected),
+        (false, true) => Some(RequestEnd::Withdrawn),
+        (false, false) => None,
+    };
+    let request = JoinRequest { at, until, seq: record.seq, ended, withdrawals: record.withdrawals };
     Some((UserId::parse(&record.user_id).ok()?, request))
 }
 
+/// Without the requests to join, see [`encode_requests`].
 pub(crate) fn encode_invitations(invitations: &Invitations) -> Vec<u8> {
     let record = |(user, invitation): (&UserId, &Invitation)| InvitationRecord {
         user_id: user.as_str().to_owned(),
@@ -69,9 +77,14 @@ pub(crate) fn encode_invitations(invitations: &Invitations) -> Vec<u8> {
         invitations: invitations.iter().map(record).collect(),
         changed_seq: invitations.changed_at(),
         links: invitations.links().map(link_record).collect(),
-        requests: invitations.requests().map(request_record).collect(),
     }
     .encode_to_vec()
+}
+
+pub(crate) fn encode_requests(invitations: &Invitations) -> Vec<u8> {
+    let (requests, changed_seq) =
+        (invitations.requests().map(request_record).collect(), invitations.changed_at());
+    JoinRequestsRecord { requests, changed_seq }.encode_to_vec()
 }
 
 pub(crate) fn decode_invitations(room: &RoomId, bytes: &[u8]) -> Result<Invitations, StoreError> {
@@ -88,17 +101,30 @@ pub(crate) fn decode_invitations(room: &RoomId, bytes: &[u8]) -> Result<Invitati
         };
         let all: Option<BTreeMap<_, _>> = record.invitations.into_iter().map(invitation).collect();
         let links: Option<Vec<_>> = record.links.into_iter().map(link).collect();
-        let requests: Option<BTreeMap<_, _>> = record.requests.into_iter().map(request).collect();
-        Some(Invitations::new(record.changed_seq, all?).with_links(links?).with_requests(requests?))
+        Some(Invitations::new(record.changed_seq, all?).with_links(links?))
     };
     read().ok_or_else(|| damaged("the invitations", format_args!("room {room}")))
 }
 
-pub(crate) fn encode_invited(seq: u64) -> Vec<u8> {
-    InvitedRecord { seq }.encode_to_vec()
+/// `invitations` with the requests to join of `bytes`.
+pub(crate) fn decode_requests(
+    room: &RoomId,
+    bytes: &[u8],
+    invitations: Invitations,
+) -> Result<Invitations, StoreError> {
+    let read = || {
+        let record = JoinRequestsRecord::decode(bytes).ok()?;
+        let requests: Option<BTreeMap<_, _>> = record.requests.into_iter().map(request).collect();
+        Some(invitations.with_requests(record.changed_seq, requests?))
+    };
+    read().ok_or_else(|| damaged("the requests to join", format_args!("room {room}")))
 }
 
-pub(crate) fn decode_invited(user: &UserId, bytes: &[u8]) -> Result<u64, StoreError> {
+pub(crate) fn encode_invited(listed: &Listed) -> Vec<u8> {
+    InvitedRecord { seq: listed.seq, note: listed.note.as_str().to_owned() }.encode_to_vec()
+}
+
+pub(crate) fn decode_invited(user: &UserId, bytes: &[u8]) -> Result<Listed, StoreError> {
     let record = InvitedRecord::decode(bytes).map_err(|_| damaged("the invitations", user))?;
-    Ok(record.seq)
+    Ok(Listed { seq: record.seq, note: Reason::stored(&record.note) })
 }

@@ -50,6 +50,8 @@ function reasonOf({ reason, metadata: { until } }: RefusedError): string | undef
     case "not_by_request":
     case "not_member":
       return texts.joining.notByRequest;
+    case "request_withdrawn":
+      return until ? texts.joining.withdrawn(exactly(new Date(until))) : undefined;
     case "request_rejected":
       return until ? texts.joining.rejected(exactly(new Date(until))) : undefined;
     default:

@@ -12,6 +12,8 @@ use parlance_proto::v1;
 use parlance_store::contacts::{CONTACT_EVENTS, has_written};
 use parlance_store::rooms;
 
+use super::invitations::Of;
+use super::invited::Counting;
 use super::parse;
 use super::rooms::Asked;
 use crate::api::Additions;
@@ -47,25 +49,25 @@ impl Api {
     ) -> Result<v1::AddMembersResponse, Error> {
         let room = parse::room_id(asked.room)?;
         let turn = self.turns.take(&caller.user, &room).await;
-        let (Named { added, invited }, permits) =
+        let (Named { added, invited }, permits, counting) =
             if self.is_repeat(caller, &asked, Action::Add { users: users.clone() }).await? {
                 // The room knows what it was.
-                (Named { added: Vec::new(), invited: users }, Permits::none())
+                (Named { added: Vec::new(), invited: users }, Permits::none(), Counting::default())
             } else {
                 self.existing_users(caller, &users).await?;
                 let rows = self.store().members_by_id(&room, &users).await?;
                 let is_member = |user: &UserId| rows.iter().any(|row| row.user == *user && row.is_active());
                 let (members, others): (Vec<UserId>, Vec<UserId>) = users.into_iter().partition(is_member);
-                let (mut named, permits) = self.by_consent(caller, &others, &room).await?;
+                let (mut named, permits, counting) = self.by_consent(caller, &others, &room).await?;
                 named.added.extend(members);
-                (named, permits)
+                (named, permits, counting)
             };
         let action = if invited.is_empty() {
             Action::Add { users: added }
         } else {
             Action::Invite { users: invited.clone(), added, lasts: MAX_INVITATION_AGE }
         };
-        let of = (invited.clone(), permits);
+        let of = Of { users: invited.clone(), permits, counting };
         let outcome = self.change_invitations(Some(turn), caller, asked, action, of).await?;
         let invited_user_ids = if outcome.seq == 0 {
             // They were invited a moment ago.
@@ -85,7 +87,7 @@ impl Api {
         caller: &Admitted,
         users: &[UserId],
         room: &RoomId,
-    ) -> Result<(Named, Permits<UserId>), Error> {
+    ) -> Result<(Named, Permits<UserId>, Counting), Error> {
         let users: BTreeSet<UserId> = users.iter().filter(|user| **user != caller.user).cloned().collect();
         // As if all were strangers: a caller without permits does not have the store searched.
         let mut permits = self.take_invitations(caller, users.len())?;
@@ -109,8 +111,8 @@ impl Api {
             of.push(user);
         }
         permits.shrink(named.invited.len());
-        self.check_invitations_of(&named.invited, room).await?;
-        Ok((named, permits))
+        let counting = self.check_invitations_of(caller, &named.invited, room).await?;
+        Ok((named, permits, counting))
     }
 
     /// Rooms that `user` is a member of, but direct ones: the first of them, and of `others` if given.

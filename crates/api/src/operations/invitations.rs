@@ -4,12 +4,26 @@ use parlance_core::{Action, Command, Permission, RoomId, UserId};
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
 
-use super::invited::{About, Found, to_proto};
+use super::invited::{About, Counting, Found, to_proto};
 use super::rooms::{Asked, hidden};
 use super::{Access, left_out, parse};
 use crate::gate::{Admitted, Permits};
 use crate::turns::{Turn, in_line};
 use crate::{Api, Error};
+
+/// Whom a change of invitations is about, and what was taken for it.
+pub(super) struct Of {
+    pub(super) users: Vec<UserId>,
+    pub(super) permits: Permits<UserId>,
+    pub(super) counting: Counting,
+}
+
+impl Of {
+    /// These users, for whom nothing was taken.
+    pub(super) fn users(users: Vec<UserId>) -> Self {
+        Self { users, permits: Permits::none(), counting: Counting::default() }
+    }
+}
 
 impl Api {
     /// Refuses who may not invite, as the room does.
@@ -30,16 +44,18 @@ impl Api {
         let turn = self.turns.take(&caller.user, &room).await;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         let action = Action::Invite { users: users.clone(), added: Vec::new(), lasts };
+        let mut counting = Counting::default();
         // Who may not invite does not learn who exists, nor how many invitations others have.
         let permits = if self.is_repeat(caller, &asked, action.clone()).await? {
             Permits::none()
         } else {
             let permits = self.take_invitations(caller, users.len())?;
             self.existing_users(caller, &users).await?;
-            self.check_invitations_of(&users, &room).await?;
+            counting = self.check_invitations_of(caller, &users, &room).await?;
             permits
         };
-        let outcome = self.change_invitations(Some(turn), caller, asked, action, (users, permits)).await?;
+        let of = Of { users, permits, counting };
+        let outcome = self.change_invitations(Some(turn), caller, asked, action, of).await?;
         Ok(v1::InviteMemberResponse { outcome: Some(outcome) })
     }
 
@@ -52,7 +68,7 @@ impl Api {
         let turn = self.turn_as_user(caller, &room).await?;
         let turn = self.charge_joining(turn, caller, &room).await?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: None };
-        let of = (vec![caller.user.clone()], Permits::none());
+        let of = Of::users(vec![caller.user.clone()]);
         let outcome = self.change_invitations(turn, caller, asked, Action::Accept, of).await?;
         Ok(v1::AcceptInvitationResponse { outcome: Some(outcome) })
     }
@@ -63,7 +79,7 @@ impl Api {
         request: v1::DeclineInvitationRequest,
     ) -> Result<v1::DeclineInvitationResponse, Error> {
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: None };
-        let of = (vec![caller.user.clone()], Permits::none());
+        let of = Of::users(vec![caller.user.clone()]);
         self.change_invitations(None, caller, asked, Action::Decline, of).await?;
         Ok(v1::DeclineInvitationResponse {})
     }
@@ -75,7 +91,7 @@ impl Api {
     ) -> Result<v1::RevokeInvitationResponse, Error> {
         let user = parse::user_id("user_id", &request.user_id)?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
-        let (action, of) = (Action::Revoke { user: user.clone() }, (vec![user], Permits::none()));
+        let (action, of) = (Action::Revoke { user: user.clone() }, Of::users(vec![user]));
         let outcome = self.change_invitations(None, caller, asked, action, of).await?;
         Ok(v1::RevokeInvitationResponse { outcome: Some(outcome) })
     }
@@ -89,6 +105,7 @@ impl Api {
         let after = parse::page_token(&request.page_token, RoomId::parse)?;
         let listed = self.store().invited_to(&caller.user, after.as_ref(), size).await?;
         let next_page_token = parse::next_page_token(&listed, size, |last| last.room.as_str());
+        self.charge_look_up(caller, listed.len());
         let (mut invitations, mut unreadable_room_ids) = (Vec::new(), Vec::new());
         for (room, found) in self.look_up_all(&caller.user, listed).await? {
             match found.map(|found| found.invitation) {
@@ -110,7 +127,7 @@ impl Api {
         self.may_invite(&access)?;
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, UserId::parse)?;
-        let (all, now) = (self.store().invitations(&id).await?, self.clock().now());
+        let (all, now) = (self.store().issued(&id).await?, self.clock().now());
         let rest = all.open_at(now).filter(|(user, _)| after.as_ref().is_none_or(|after| *user > after));
         let page: Vec<v1::Invitation> =
             rest.take(size).map(|(user, invitation)| to_proto(&id, user, invitation)).collect();
@@ -144,15 +161,15 @@ impl Api {
         self.rooms().is_repeat(&room, command, None).await.map_err(|error| hidden(&room, error))
     }
 
-    /// Carries out a change of the invitations of `users`, or of their requests to join, and signals it to them, even if
-    /// the caller is dropped. Spends `permits` if it was carried out now.
+    /// Carries out a change of the invitations of users, or of their requests to join, and signals it to them, even if
+    /// the caller is dropped. Spends the permits if it was carried out now.
     pub(super) async fn change_invitations(
         &self,
         turn: Option<Turn>,
         caller: &Admitted,
         asked: Asked<'_>,
         action: Action,
-        (users, permits): (Vec<UserId>, Permits<UserId>),
+        Of { users, permits, counting }: Of,
     ) -> Result<v1::Outcome, Error> {
         let room = parse::room_id(asked.room)?;
         let command = command(caller, &asked, action)?;
@@ -164,6 +181,7 @@ impl Api {
         let (rooms, signals, about) = (self.rooms.clone(), self.invitation_signals(), about(&command.action));
         let changing = async move {
             let done = in_line(Some(turn), rooms.submit(&room, command)).await;
+            drop(counting);
             if may_be_new(&done, |outcome| outcome.is_repeat) {
                 permits.spend();
                 if done.as_ref().is_ok_and(|outcome| outcome.first > 0) || done.is_err() {

@@ -1,18 +1,21 @@
 //! What users are invited to or ask to join: their lists, which the rooms correct, and signals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use parlance_cluster::Cluster;
-use parlance_core::{Blocks, Clock, Invitation, Invitations, JoinRequest, Member, RoomId, Timestamp, UserId};
+use parlance_core::{
+    Blocks, Caller, Clock, Invitation, Invitations, JoinRequest, Listed, Member, RoomId, Timestamp, UserId,
+};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
 use parlance_store::{Invited, Store, StoreError, StoredRoom};
 use v1::signal::Signal;
 
 use super::left_out;
-use crate::limits::INVITED_PAGES;
+use crate::limits::{INVITED_FOR_ONE, INVITED_PAGES};
+use crate::turns::Turn;
 use crate::{Api, Error};
 
 /// What a room says about an entry of a user's list.
@@ -25,6 +28,10 @@ pub(super) struct Entry {
 
 impl Entry {
     const GONE: Self = Self { invitation: Found::Gone, request: None };
+
+    fn is_gone(&self) -> bool {
+        matches!(self, Self { invitation: Found::Gone, request: None })
+    }
 }
 
 /// A user's request to join that the room holds.
@@ -56,25 +63,55 @@ pub(super) struct AllInvited {
     pub(super) unreadable: Vec<String>,
 }
 
+/// What waits for some users was counted: until this is dropped, nobody else on this node counts it, so that of those who
+/// count at once no more get through than may.
+#[must_use]
+#[derive(Default)]
+pub(super) struct Counting {
+    _turns: Vec<Turn<UserId>>,
+}
+
 impl Api {
+    /// Begins to count what waits for `users`, to be kept until it was added to.
+    pub(super) async fn count_invited(&self, users: &[UserId]) -> Counting {
+        let mut turns = Vec::with_capacity(users.len());
+        // In the order of their ids: two that name the same users never wait for one another.
+        for user in users.iter().collect::<BTreeSet<_>>() {
+            turns.push(self.counting.take_for(user.clone()).await);
+        }
+        Counting { _turns: turns }
+    }
+
+    /// Charges `caller` with looking up `rooms` of a list beyond those that a call is for.
+    pub(super) fn charge_look_up(&self, caller: &Caller, rooms: usize) {
+        self.gate.charge(caller, rooms / INVITED_FOR_ONE);
+    }
+
     /// Fails if one of `users` has too many invitations already. One to `room` does not count, since it is replaced. Two
     /// nodes that check at the same time may exceed the limit by a few.
-    pub(super) async fn check_invitations_of(&self, users: &[UserId], room: &RoomId) -> Result<(), Error> {
-        stream::iter(users.to_vec())
+    pub(super) async fn check_invitations_of(
+        &self,
+        caller: &Caller,
+        users: &[UserId],
+        room: &RoomId,
+    ) -> Result<Counting, Error> {
+        let counting = self.count_invited(users).await;
+        let checked: Result<(), Error> = stream::iter(users.to_vec())
             .map(|user| async move {
                 let most = self.sizes().invitations;
-                if !self.has_invitations(&user, most).await? || self.is_invited(&user, room).await? {
+                if !self.has_invitations(caller, &user, most).await? || self.is_invited(&user, room).await? {
                     return Ok(());
                 }
                 Err(Error::TooManyInvitations { user, most })
             })
             .buffered(self.sizes().inbox_concurrency)
             .try_collect()
-            .await
+            .await;
+        checked.map(|()| counting)
     }
 
     /// Whether `user` has as many invitations as `most`.
-    async fn has_invitations(&self, user: &UserId, most: usize) -> Result<bool, StoreError> {
+    async fn has_invitations(&self, caller: &Caller, user: &UserId, most: usize) -> Result<bool, StoreError> {
         let (mut open, mut after) = (0, None);
         for _ in 0..INVITED_PAGES {
             let listed = self.store().invited_to(user, after.as_ref(), most).await?;
@@ -82,6 +119,7 @@ impl Api {
                 return Ok(false);
             }
             after = listed.last().map(|last| last.room.clone());
+            self.charge_look_up(caller, listed.len());
             for (_, found) in self.look_up_all(user, listed).await? {
                 match found.map(|found| found.invitation) {
                     Ok(Found::Open(_)) => open += 1,
@@ -98,7 +136,7 @@ impl Api {
 
     /// Whether `user` is invited to `room`.
     async fn is_invited(&self, user: &UserId, room: &RoomId) -> Result<bool, StoreError> {
-        let (all, now) = (self.store().invitations(room).await?, self.clock().now());
+        let (all, now) = (self.store().issued(room).await?, self.clock().now());
         Ok(all.get(user).is_some_and(|invitation| invitation.is_open_at(now)))
     }
 
@@ -129,12 +167,10 @@ impl Api {
         blocks: &Blocks,
     ) -> Result<Entry, StoreError> {
         let read = Read::of(self.store(), &entry.room, std::slice::from_ref(user)).await?;
-        let found = read.map_or(Entry::GONE, |read| read.entry(self.clock().now(), user, blocks));
-        if matches!(found, Entry { invitation: Found::Gone, request: None })
-            && let Err(error) = self.store().forget_invited(user, entry).await
-        {
-            // The next reader tries again.
-            tracing::debug!(room = %entry.room, %error, "cannot remove an invitation that is over from a list");
+        let listed = Some(&entry.listed);
+        let found = read.map_or(Entry::GONE, |read| read.entry(self.clock().now(), user, listed, blocks));
+        if found.is_gone() {
+            forget(self.store(), user, entry).await;
         }
         Ok(found)
     }
@@ -199,11 +235,19 @@ impl InvitationSignals {
     }
 
     async fn try_send(&self, room: &RoomId, users: &[UserId], about: About) -> Result<(), StoreError> {
+        // Before the room: what is found to be over is not one that was made since.
+        let lists = self.store.listed_with(room, users).await?;
         let read = Read::of(self.store.as_ref(), room, users).await?;
         let now = self.clock.now();
         for user in users {
             let blocks = self.cluster.blocks_of(user).await?;
-            let found = read.as_ref().map_or(Entry::GONE, |read| read.entry(now, user, &blocks));
+            let listed = lists.get(user);
+            let found = read.as_ref().map_or(Entry::GONE, |read| read.entry(now, user, listed, &blocks));
+            if let Some(listed) = listed.filter(|_| found.is_gone()) {
+                // A note goes with the request that was approved.
+                let old = Invited { room: room.clone(), listed: listed.clone() };
+                forget(self.store.as_ref(), user, &old).await;
+            }
             let room_id = room.to_string();
             let signal = match about {
                 About::Invitations => {
@@ -240,22 +284,23 @@ impl Read {
         Ok(Some(Self { room, invitations, members }))
     }
 
-    fn entry(&self, now: Timestamp, user: &UserId, blocks: &Blocks) -> Entry {
-        Entry { invitation: self.found(now, user, blocks), request: self.asked(now, user) }
+    /// What the room says to `user`, whose list has it as `listed`.
+    fn entry(&self, now: Timestamp, user: &UserId, listed: Option<&Listed>, blocks: &Blocks) -> Entry {
+        Entry { invitation: self.found(now, user, blocks), request: self.asked(now, user, listed) }
     }
 
     /// The request of `user`. One that has expired is kept until it is withdrawn or the room drops it: its note is to be
     /// found when the user is deleted.
-    fn asked(&self, now: Timestamp, user: &UserId) -> Option<AskedFor> {
+    fn asked(&self, now: Timestamp, user: &UserId, listed: Option<&Listed>) -> Option<AskedFor> {
         let request = self.invitations.request_of(user)?;
         let stands = request.stands_for(self.members.get(user), now);
-        if !stands && request.rejected {
+        if !stands && request.ended.is_some() {
             return None;
         }
         let request = v1::JoinRequest {
             kind: convert::room_kind(self.room.info.kind).into(),
             title: self.room.info.settings.title.as_str().to_owned(),
-            ..request_to_proto(&self.room.info.id, user, request)
+            ..request_to_proto(&self.room.info.id, user, request, listed)
         };
         Some(AskedFor { request, stands })
     }
@@ -279,6 +324,13 @@ impl Read {
     }
 }
 
+/// Takes what is over off the list of `user`. Best effort: the next reader tries again.
+async fn forget(store: &dyn Store, user: &UserId, old: &Invited) {
+    if let Err(error) = store.forget_invited(user, old).await {
+        tracing::debug!(room = %old.room, %error, "cannot remove an invitation that is over from a list");
+    }
+}
+
 pub(super) fn to_proto(room: &RoomId, user: &UserId, invitation: &Invitation) -> v1::Invitation {
     v1::Invitation {
         room_id: room.to_string(),
@@ -290,14 +342,21 @@ pub(super) fn to_proto(room: &RoomId, user: &UserId, invitation: &Invitation) ->
     }
 }
 
-pub(super) fn request_to_proto(room: &RoomId, user: &UserId, request: &JoinRequest) -> v1::JoinRequest {
+/// The request of `user`, with the note of their list, which has the room as `listed`.
+pub(super) fn request_to_proto(
+    room: &RoomId,
+    user: &UserId,
+    request: &JoinRequest,
+    listed: Option<&Listed>,
+) -> v1::JoinRequest {
+    let note = listed.filter(|listed| listed.seq == request.seq && request.ended.is_none());
     v1::JoinRequest {
         room_id: room.to_string(),
         user_id: user.to_string(),
         at: Some(convert::timestamp(request.at)),
         until: Some(convert::timestamp(request.until)),
-        rejected: request.rejected,
-        note: request.note.as_str().to_owned(),
+        rejected: request.is_rejected(),
+        note: note.map(|listed| listed.note.as_str().to_owned()).unwrap_or_default(),
         ..Default::default()
     }
 }

@@ -1,13 +1,14 @@
 //! Requests to become a member of a room.
 
-use parlance_core::{Action, RoomId, UserId};
+use parlance_core::{Action, JoinRequest, RoomId, UserId};
 use parlance_proto::v1;
 
-use super::invited::{AskedFor, request_to_proto};
+use super::invitations::Of;
+use super::invited::{AskedFor, Counting, request_to_proto};
 use super::rooms::Asked;
 use super::{left_out, parse};
 use crate::gate::{Admitted, Permits};
-use crate::limits::INVITED_PAGES;
+use crate::limits::{INVITED_PAGES, NOTES_FOR_ONE};
 use crate::{Api, Error};
 
 /// A room of a user's list, and their request to join it that stands.
@@ -24,16 +25,18 @@ impl Api {
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: None };
         let mut turn = Some(self.turns.take(&caller.user, &room).await);
         self.ensure_user(caller).await?;
+        let mut counting = Counting::default();
         let permits = if self.is_repeat(caller, &asked, action.clone()).await? {
             Permits::none()
         } else {
             let permits = self.take_invitations(caller, 1)?;
-            self.check_requests_of(&caller.user, &room).await?;
-            // Who is invited becomes a member at once.
-            turn = self.charge_joining(turn, caller, &room).await?;
+            let asking;
+            (counting, asking) = self.check_requests_of(caller, &room).await?;
+            // Who is invited becomes a member at once, others once somebody approves.
+            turn = self.charge_asking(turn, caller, &room, asking).await?;
             permits
         };
-        let of = (vec![caller.user.clone()], permits);
+        let of = Of { users: vec![caller.user.clone()], permits, counting };
         self.change_invitations(turn, caller, asked, action, of).await?;
         Ok(v1::RequestToJoinResponse {})
     }
@@ -44,7 +47,7 @@ impl Api {
         request: v1::WithdrawJoinRequestRequest,
     ) -> Result<v1::WithdrawJoinRequestResponse, Error> {
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: None };
-        let of = (vec![caller.user.clone()], Permits::none());
+        let of = Of::users(vec![caller.user.clone()]);
         self.change_invitations(None, caller, asked, Action::Withdraw, of).await?;
         Ok(v1::WithdrawJoinRequestResponse {})
     }
@@ -69,7 +72,7 @@ impl Api {
             }
         };
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
-        let of = (vec![user], Permits::none());
+        let of = Of::users(vec![user]);
         let outcome = self.change_invitations(Some(turn), caller, asked, action, of).await?;
         Ok(v1::AnswerJoinRequestResponse { outcome: Some(outcome) })
     }
@@ -88,8 +91,14 @@ impl Api {
         let after = parse::page_token(&request.page_token, UserId::parse)?;
         let (all, now) = (self.store().invitations(&room).await?, self.clock().now());
         let rest = all.requests_at(now).filter(|(user, _)| after.as_ref().is_none_or(|after| *user > after));
-        let requests: Vec<v1::JoinRequest> =
-            rest.take(size).map(|(user, asked)| request_to_proto(&room, user, asked)).collect();
+        let page: Vec<(UserId, JoinRequest)> =
+            rest.take(size).map(|(user, asked)| (user.clone(), asked.clone())).collect();
+        let users: Vec<UserId> = page.iter().map(|(user, _)| user.clone()).collect();
+        // Notes are in the lists of those who wrote them.
+        let lists = self.store().listed_with(&room, &users).await?;
+        self.gate.charge(caller, users.len() / NOTES_FOR_ONE);
+        let requests = page.iter().map(|(user, asked)| request_to_proto(&room, user, asked, lists.get(user)));
+        let requests: Vec<v1::JoinRequest> = requests.collect();
         let next_page_token = parse::next_page_token(&requests, size, |last| &last.user_id);
         Ok(v1::ListJoinRequestsResponse { requests, next_page_token, unreadable_room_ids: Vec::new() })
     }
@@ -101,7 +110,7 @@ impl Api {
     ) -> Result<v1::ListJoinRequestsResponse, Error> {
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, RoomId::parse)?;
-        let (found, last) = self.own_requests(&caller.user, after.as_ref(), size).await?;
+        let (found, last) = self.own_requests(caller, after.as_ref(), size).await?;
         let (mut requests, mut unreadable_room_ids) = (Vec::new(), Vec::new());
         for (room, asked) in found {
             match asked {
@@ -113,29 +122,31 @@ impl Api {
         Ok(v1::ListJoinRequestsResponse { requests, next_page_token, unreadable_room_ids })
     }
 
-    /// What has become of the requests of `user`, as a page of their list says, and where the next page begins.
+    /// What has become of the requests of the caller, as a page of their list says, and where the next page begins.
     async fn own_requests(
         &self,
-        user: &UserId,
+        caller: &Admitted,
         after: Option<&RoomId>,
         size: usize,
     ) -> Result<(Vec<OwnRequest>, Option<RoomId>), Error> {
-        let listed = self.store().invited_to(user, after, size).await?;
+        let listed = self.store().invited_to(&caller.user, after, size).await?;
+        self.charge_look_up(caller, listed.len());
         let last = listed.last().filter(|_| listed.len() == size).map(|last| last.room.clone());
-        let found = self.look_up_all(user, listed).await?.into_iter().map(|(room, found)| {
+        let found = self.look_up_all(&caller.user, listed).await?.into_iter().map(|(room, found)| {
             let stands = |asked: AskedFor| asked.stands.then_some(asked.request);
             (room, found.map(|found| found.request.and_then(stands)).map_err(Error::from))
         });
         Ok((found.collect(), last))
     }
 
-    /// Fails if `user` asks to join many rooms already. A request to `room` does not count: asking again changes nothing.
-    /// Two nodes that check at the same time may exceed the limit by a few.
-    async fn check_requests_of(&self, user: &UserId, room: &RoomId) -> Result<(), Error> {
+    /// Returns how many other rooms the caller asks to join; one to `room` does not count, since asking again changes
+    /// nothing. Fails if they are many already. Two nodes that check at the same time may exceed the limit by a few.
+    async fn check_requests_of(&self, caller: &Admitted, room: &RoomId) -> Result<(Counting, usize), Error> {
+        let counting = self.count_invited(std::slice::from_ref(&caller.user)).await;
         let (most, size) = (self.sizes().join_requests, self.sizes().invitations);
         let (mut open, mut after) = (0, None);
         for _ in 0..INVITED_PAGES {
-            let (found, last) = self.own_requests(user, after.as_ref(), size).await?;
+            let (found, last) = self.own_requests(caller, after.as_ref(), size).await?;
             let waits = |(other, asked): &OwnRequest| {
                 let asked = asked.as_ref().ok().and_then(Option::as_ref);
                 other != room && asked.is_some_and(|asked| !asked.rejected)
@@ -143,10 +154,10 @@ impl Api {
             open += found.iter().filter(|found| waits(found)).count();
             match last {
                 _ if open >= most => return Err(Error::TooManyJoinRequests(most)),
-                None => return Ok(()),
+                None => break,
                 last => after = last,
             }
         }
-        Ok(())
+        Ok((counting, open))
     }
 }

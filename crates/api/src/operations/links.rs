@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use parlance_core::{Action, Body, Link, LinkHash, Permission, Refusal, RoomId, RoomKind, SeqRange, UserId};
 use parlance_proto::{convert, v1};
 use parlance_runtime::random;
-use parlance_store::StoredRoom;
+use parlance_store::{StoredRoom, UserState};
 use ring::digest::{SHA256, digest};
 
+use super::invitations::Of;
 use super::parse;
 use super::rooms::Asked;
 use crate::gate::{Admitted, Permits};
@@ -32,7 +33,7 @@ impl Api {
         } else {
             self.take_invitations(caller, 1)?
         };
-        let of = (Vec::new(), permits);
+        let of = Of { permits, ..Of::users(Vec::new()) };
         let outcome = self.change_invitations(Some(turn), caller, asked, action, of).await?;
         // The secret is answered in any case: it is nowhere else.
         let link = self.link_made_at(&room, outcome.seq).await.unwrap_or_else(|error| {
@@ -63,7 +64,7 @@ impl Api {
         let room = parse::room_id(&request.room_id)?;
         let access = self.access(caller, &room).await?;
         self.may_invite(&access)?;
-        let (all, now) = (self.store().invitations(&room).await?, self.clock().now());
+        let (all, now) = (self.store().issued(&room).await?, self.clock().now());
         let open: Vec<&Link> = all.links().filter(|link| link.is_open_at(now)).collect();
         let inviting = self.inviting_makers(&access.room, &open).await?;
         let links = open.into_iter().map(|link| v1::InvitationLink {
@@ -104,7 +105,8 @@ impl Api {
         let room = parse::room_id(&request.room_id)?;
         let hash = given_secret(&request.secret)?;
         let permits = self.take_invitations(caller, 1)?;
-        let turn = self.turn_as_user(caller, &room).await?;
+        let turn = Some(self.turns.take(&caller.user, &room).await);
+        self.ensure_user(caller).await?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: None };
         let action = Action::JoinByLink { hash };
         // Guesses are charged, and count as no room that the caller joins.
@@ -112,6 +114,11 @@ impl Api {
         if let Err(error) = &seen
             && is_no_link(error)
         {
+            permits.spend();
+            return Err(link_invalid(&room));
+        }
+        // Before what the room says to who has the secret.
+        if !matches!(seen, Ok(true)) && self.is_suspended(caller, &room, &hash).await? {
             permits.spend();
             return Err(link_invalid(&room));
         }
@@ -130,10 +137,32 @@ impl Api {
             !info.deleted && info.kind != RoomKind::Direct && stored.head().member_count() > 0
         };
         let Some(stored) = stored.filter(leads_somewhere) else { return Ok(None) };
-        let all = self.store().invitations(room).await?;
+        let all = self.store().issued(room).await?;
         let Some(link) = all.link_of(hash, self.clock().now()) else { return Ok(None) };
         let inviting = self.inviting_makers(&stored, &[link]).await?;
         Ok(is_backed(link, &inviting).then(|| (stored, link.clone())))
+    }
+
+    /// Whether nobody joins by the link to `room` whose secret has `hash` because whoever made it may do nothing at present.
+    /// To members of the room a link makes no difference.
+    async fn is_suspended(&self, caller: &Admitted, room: &RoomId, hash: &LinkHash) -> Result<bool, Error> {
+        let all = self.store().issued(room).await?;
+        let link = all.link_of(hash, self.clock().now()).filter(|link| !link.by_app);
+        let Some(link) = link else { return Ok(false) };
+        if self.may_act(&link.by).await? {
+            return Ok(false);
+        }
+        let member = self.store().member(room, &caller.user).await?;
+        Ok(!member.is_some_and(|member| member.is_active()))
+    }
+
+    /// Whether a user is neither deactivated nor deleted: rooms do not know that of their members.
+    async fn may_act(&self, user: &UserId) -> Result<bool, Error> {
+        if self.is_known(user) {
+            return Ok(true);
+        }
+        let found = self.accounts().look_up(user).await?;
+        Ok(found.is_none_or(|found| found.state == UserState::Active))
     }
 
     /// Those who made `links`, and may invite to `room` at present.
@@ -141,8 +170,13 @@ impl Api {
         let makers: BTreeSet<UserId> = links.iter().map(|link| link.by.clone()).collect();
         let rows = self.store().members_by_id(&room.info.id, &Vec::from_iter(makers)).await?;
         let role = self.permissions_of(room).role_for(Permission::Invite);
-        let inviting = rows.into_iter().filter(|row| row.is_active() && row.role >= role);
-        Ok(inviting.map(|row| row.user).collect())
+        let mut inviting = BTreeSet::new();
+        for row in rows.into_iter().filter(|row| row.is_active() && row.role >= role) {
+            if self.may_act(&row.user).await? {
+                inviting.insert(row.user);
+            }
+        }
+        Ok(inviting)
     }
 
     /// The link as the event at `seq` made it.

@@ -12,8 +12,8 @@ use parlance_runtime::random;
 use parlance_store::{Created, StoredRoom};
 
 use super::consent::{Named, invited};
-use super::invitations::may_be_new;
-use super::invited::About;
+use super::invitations::{Of, may_be_new};
+use super::invited::{About, Counting};
 use super::parse;
 use super::rooms::visibility;
 use crate::gate::{Admitted, Permits};
@@ -45,7 +45,7 @@ impl Api {
         let first = owner.as_ref().unwrap_or(&caller.user);
         let asked = others.iter().chain([first]).cloned().collect::<BTreeSet<_>>();
         let service = caller.service.as_ref();
-        let mut permits = Permits::none();
+        let (mut permits, mut counting) = (Permits::none(), Counting::default());
         let creation = if kind == RoomKind::Direct {
             let [other] = others.as_slice() else {
                 return Err(parse::field("member_ids", "a direct room has exactly one other member"));
@@ -71,8 +71,8 @@ impl Api {
                 // A repeat invites nobody.
                 Named::default()
             } else {
-                let (named, taken) = Box::pin(self.by_consent(caller, &others, &id)).await?;
-                permits = taken;
+                let (named, taken, counted) = Box::pin(self.by_consent(caller, &others, &id)).await?;
+                (permits, counting) = (taken, counted);
                 named
             };
             let new = NewRoom { id, creator, service, owner, request: &request_id, kind, settings };
@@ -83,7 +83,10 @@ impl Api {
         self.charge_new_room(caller, &creation.info.id).await?;
         let invited = creation.append.chunk.events().iter().filter_map(invited).cloned();
         let invited: Vec<UserId> = invited.collect();
-        let (room, is_repeat) = self.create_and_signal(creation, &invited, permits).await?.into_parts();
+        let (room, is_repeat) = self
+            .create_and_signal(creation, Of { users: invited.clone(), permits, counting })
+            .await?
+            .into_parts();
         let room = if is_repeat {
             self.check_repeat(&room, own_id.as_ref(), kind, &asked).await?;
             if caller.is_service {
@@ -103,21 +106,21 @@ impl Api {
         Ok(v1::CreateRoomResponse { room: Some(room), is_repeat, invited_user_ids })
     }
 
-    /// Creates a room, and signals to `invited` that they are invited, even if the caller is dropped. Spends `permits`
-    /// unless the room is there already.
+    /// Creates a room, and signals to those who are invited that they are, even if the caller is dropped. Spends the
+    /// permits unless the room is there already.
     async fn create_and_signal(
         &self,
         creation: Creation,
-        invited: &[UserId],
-        permits: Permits<UserId>,
+        Of { users: invited, permits, counting }: Of,
     ) -> Result<Created<StoredRoom>, Error> {
         if invited.is_empty() {
             return Ok(self.rooms().create(creation).await?);
         }
         let (rooms, signals) = (self.rooms.clone(), self.invitation_signals());
-        let (id, invited) = (creation.info.id.clone(), invited.to_vec());
+        let id = creation.info.id.clone();
         let creating = async move {
             let created = rooms.create(creation).await;
+            drop(counting);
             if may_be_new(&created, |created| matches!(created, Created::Existing(_))) {
                 permits.spend();
                 signals.send(&id, &invited, About::Invitations).await;

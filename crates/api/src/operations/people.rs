@@ -47,7 +47,7 @@ impl Api {
             .map(|user| {
                 let viewer = &viewer;
                 async move {
-                    let is_shown = self.is_shown(&caller.user, viewer, &user, sharing).await?;
+                    let is_shown = self.is_shown(caller, viewer, &user, sharing).await?;
                     Ok((user, is_shown))
                 }
             })
@@ -62,12 +62,12 @@ impl Api {
 
     async fn is_shown(
         &self,
-        caller: &UserId,
+        caller: &Caller,
         viewer: &Viewer<'_>,
         user: &UserId,
         sharing: Sharing,
     ) -> Result<bool, Error> {
-        if user == caller || viewer.rooms.has_shared(user, sharing).await? {
+        if *user == caller.user || viewer.rooms.has_shared(user, sharing).await? {
             return Ok(true);
         }
         if let Some(room) = viewer.rooms.direct_with(user)
@@ -82,8 +82,10 @@ impl Api {
         Ok(inviters.contains(user))
     }
 
-    async fn inviters_of(&self, user: &UserId) -> Result<BTreeSet<UserId>, Error> {
-        let invitations = self.all_invited(user).await?.invitations;
+    async fn inviters_of(&self, caller: &Caller) -> Result<BTreeSet<UserId>, Error> {
+        let all = self.all_invited(&caller.user).await?;
+        self.charge_look_up(caller, all.rooms.len());
+        let invitations = all.invitations;
         Ok(invitations.iter().filter_map(|invitation| UserId::parse(&invitation.invited_by).ok()).collect())
     }
 }

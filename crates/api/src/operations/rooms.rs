@@ -290,6 +290,17 @@ impl Api {
         caller: &Admitted,
         room: &RoomId,
     ) -> Result<Option<Turn>, Error> {
+        self.charge_asking(turn, caller, room, 0).await
+    }
+
+    /// The same for a caller who waits for an answer of `asked` other rooms.
+    pub(super) async fn charge_asking(
+        &self,
+        turn: Option<Turn>,
+        caller: &Admitted,
+        room: &RoomId,
+        asked: usize,
+    ) -> Result<Option<Turn>, Error> {
         if !self.room_quota.is_limited() || caller.is_app() {
             return Ok(turn);
         }
@@ -299,7 +310,7 @@ impl Api {
         };
         let is_member = self.store().member(room, &caller.user).await?.is_some_and(|row| row.is_active());
         if !is_member {
-            self.room_quota.join(self.store(), caller).await?;
+            self.room_quota.join_besides(self.store(), caller, asked).await?;
         }
         Ok(Some(turn))
     }

@@ -1,8 +1,8 @@
-use super::draft::{Append, InvitationsChange};
+use super::draft::Append;
 use super::state::{Room, RoomInfo};
 use crate::{
-    Body, Chunk, Event, Head, Invitation, Invitations, Listing, ListingChange, Mark, Member, Nonce,
-    RequestId, Role, RoomId, RoomKind, Settings, Timestamp, Unknown, UserId,
+    Body, Chunk, Event, Head, Invitation, Invitations, InvitationsChange, Listed, Listing, ListingChange,
+    Mark, Member, Nonce, RequestId, Role, RoomId, RoomKind, Settings, Timestamp, Unknown, UserId,
 };
 
 /// A room to be created: the only append at seq 1.
@@ -152,7 +152,7 @@ impl Creation {
         }
         let (nonce, members) = (*self.append.chunk.nonce(), self.append.chunk.head().member_count());
         let mut events = self.append.chunk.into_events();
-        let (mut all, mut rooms) = (Invitations::default(), Vec::with_capacity(users.len()));
+        let (mut all, mut lists) = (Invitations::default(), Vec::with_capacity(users.len()));
         for user in users {
             let Some(first) = events.first() else { break };
             let seq = first.seq + events.len() as u64;
@@ -163,11 +163,11 @@ impl Creation {
                 ..first.clone()
             });
             all.invite(user.clone(), invitation);
-            rooms.push((user.clone(), Some(seq)));
+            lists.push((user.clone(), Some(Listed { seq, ..Listed::default() })));
         }
         self.append.chunk =
             Chunk::new(nonce, events, 0, members).unwrap_or_else(|| unreachable!("the events rise from 1"));
-        self.append.invitations = Some(InvitationsChange { all, rooms });
+        self.append.invitations = Some(InvitationsChange { all, issued: true, requests: false, lists });
         self
     }
 

@@ -10,8 +10,8 @@ use crate::limits::{
     MAX_TEXT_BYTES,
 };
 use crate::{
-    Body, Chunk, Event, Head, Invitations, JoinRequest, Link, LinkHash, Listing, ListingChange, Mark, Member,
-    Nonce, Overlay, Reason, RequestId, Timestamp, Unknown, UserId,
+    Body, Chunk, Event, Head, Invitations, InvitationsChange, Link, LinkHash, Listed, Listing, ListingChange,
+    Mark, Member, Nonce, Overlay, Reason, RequestEnd, RequestId, Timestamp, Unknown, UserId,
 };
 
 /// Commands decided on top of a room but not stored yet: the contents of one append.
@@ -30,16 +30,17 @@ pub struct Draft {
     changed_messages: BTreeSet<u64>,
     /// The room's data before the first event that changes it.
     old_info: Option<RoomInfo>,
-    invitations_changed: bool,
+    /// The invitations before the first event that changes them.
+    old_invitations: Option<Arc<Invitations>>,
     /// What the command that is being carried out brings along.
     unlogged: Option<Unlogged>,
-    /// See [`InvitationsChange::rooms`].
-    invited: BTreeMap<UserId, Option<u64>>,
+    /// See [`InvitationsChange::lists`].
+    lists: BTreeMap<UserId, Option<Listed>>,
     /// Senders who are not members.
     outsiders: BTreeSet<UserId>,
 }
 
-/// What stands in the invitations, and in no event.
+/// What is stored, and stands in no event.
 #[derive(Debug, Clone)]
 enum Unlogged {
     /// Of a link that is made.
@@ -99,16 +100,6 @@ pub struct Append {
     pub listing: Option<ListingChange>,
 }
 
-/// A change of the invitations to a room.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvitationsChange {
-    /// All of them, after the change. They decide.
-    pub all: Invitations,
-    /// Users in whose lists the room is set, with the seq of the invitation, or with `None` is no longer. Lists only
-    /// say where to look: of several users who are added at once, which takes many items, the rooms stay.
-    pub rooms: Vec<(UserId, Option<u64>)>,
-}
-
 impl Room {
     /// Starts to decide commands on top of this state.
     pub fn draft(&mut self) -> Draft {
@@ -133,9 +124,9 @@ impl Draft {
             changed_members: BTreeSet::new(),
             changed_messages: BTreeSet::new(),
             old_info: None,
-            invitations_changed: false,
+            old_invitations: None,
             unlogged: None,
-            invited: BTreeMap::new(),
+            lists: BTreeMap::new(),
             outsiders: BTreeSet::new(),
         }
     }
@@ -152,7 +143,7 @@ impl Draft {
 
     /// Whether any one further command is guaranteed to fit into this append.
     pub fn can_take_more(&self) -> bool {
-        let items = 2 * self.changed_members.len() + self.changed_messages.len() + self.invited.len();
+        let items = 2 * self.changed_members.len() + self.changed_messages.len() + self.lists.len();
         self.events.len() + MAX_MEMBERS_PER_REQUEST <= MAX_CHUNK_EVENTS
             && self.text_bytes + MAX_TEXT_BYTES + MAX_DATA_BYTES <= MAX_CHUNK_BYTES
             && items + 2 * MAX_MEMBERS_PER_REQUEST <= MAX_ITEMS_PER_APPEND
@@ -234,11 +225,11 @@ impl Draft {
             None
         };
         let info = self.old_info.map(|_| room.info.clone());
-        let invitations = room.invitations.as_ref().filter(|_| self.invitations_changed);
-        let invitations = invitations.map(|all| {
-            let rooms = self.invited.into_iter().collect();
-            InvitationsChange { all: Invitations::clone(all), rooms }
-        });
+        let lists = self.lists.into_iter().collect();
+        let invitations = match (&self.old_invitations, &room.invitations) {
+            (Some(before), Some(all)) => InvitationsChange::between(before, all, lists),
+            _ => None,
+        };
         let sent = sent.into_iter().collect();
         let expected = base;
         (Some(Append { expected, chunk, members, overlays, joins, sent, info, invitations, listing }), room)
@@ -267,60 +258,62 @@ impl Draft {
 
     /// Records that `body`, the next event, changes the invitations.
     fn note_invitations(&mut self, actor: &UserId, body: &Body) {
-        let known = self.room.invitations.as_deref();
-        let is_invited = |user: &UserId| known.is_some_and(|known| known.get(user).is_some());
-        let has_asked = |user: &UserId| known.is_some_and(|known| known.request_of(user).is_some());
+        let Some(known) = &self.room.invitations else { return };
+        let is_invited = |user: &UserId| known.get(user).is_some();
+        let has_asked = |user: &UserId| known.request_of(user).is_some();
+        let at_event = |seq| Some(Listed { seq, ..Listed::default() });
         // Whether they change, and who finds the room in their list from then on, or no longer.
         let (changes, listed) = match body {
             Body::LinkCreated { .. } | Body::LinkRevoked { .. } => (true, None),
-            Body::MemberInvited { user, .. } | Body::JoinRequested { user, .. } => {
-                (true, Some((user, Some(self.next_seq()))))
+            Body::MemberInvited { user, .. } => (true, Some((user, at_event(self.next_seq())))),
+            Body::JoinRequested { user, .. } => {
+                let note = match &self.unlogged {
+                    Some(Unlogged::Note(note)) => note.clone(),
+                    _ => Reason::default(),
+                };
+                (true, Some((user, Some(Listed { seq: self.next_seq(), note }))))
             }
             // Either may stand without the other.
             Body::InvitationEnded { user } => {
-                (is_invited(user), Some((user, None)).filter(|_| !has_asked(user)))
+                let is_found =
+                    known.request_of(user).is_some_and(|it| it.ended != Some(RequestEnd::Withdrawn));
+                (is_invited(user), Some((user, None)).filter(|_| !is_found))
             }
+            // Who was rejected finds that in their list, without their note.
             Body::JoinRequestEnded { user } => {
-                // Who was rejected finds that in their list.
-                (has_asked(user), Some((user, None)).filter(|_| user == actor && !is_invited(user)))
+                let invited_at = known.get(user).map(|invitation| invitation.seq);
+                let asked_at = known.request_of(user).map(|request| request.seq);
+                let seq = if user == actor { invited_at } else { asked_at };
+                (asked_at.is_some(), Some((user, seq.and_then(at_event))))
             }
             Body::MemberBanned { user, .. } => (is_invited(user) || has_asked(user), Some((user, None))),
             Body::MemberAdded { user, link, .. } => {
                 let ends = is_invited(user) || has_asked(user);
                 (ends || link.is_some(), Some((user, None)).filter(|_| ends && user == actor))
             }
+            // They may be the last member, with whom all of them end.
+            Body::MemberRemoved { .. } => (self.member_count == 1 && !known.is_empty(), None),
+            Body::RoomDeleted => (!known.is_empty(), None),
             _ => return,
         };
-        self.invitations_changed |= changes;
-        if let Some((user, seq)) = listed.filter(|_| changes) {
-            self.invited.insert(user.clone(), seq);
+        if !changes {
+            return;
         }
+        if let Some((user, listed)) = listed {
+            self.lists.insert(user.clone(), listed);
+        }
+        self.old_invitations.get_or_insert_with(|| known.clone());
     }
 
-    /// The invitations with the link or the request that `event` adds, of which only the command has all.
-    fn with_unlogged(&mut self, event: &Event) -> Option<Arc<Invitations>> {
-        let (seq, at) = (event.seq, event.at);
-        let mut all = match &event.body {
-            Body::LinkCreated { .. } | Body::JoinRequested { .. } => self.room.invitations.take()?,
-            _ => return None,
-        };
-        let invitations = Arc::make_mut(&mut all);
-        match (&event.body, self.unlogged.take()) {
-            (Body::LinkCreated { until, max_uses }, Some(Unlogged::Link { hash, by_app })) => {
-                let (by, until, max_uses) = (event.actor.clone(), *until, *max_uses);
-                invitations.add_link(Link { seq, hash, by, at, until, max_uses, uses: 0, by_app });
-            }
-            (Body::JoinRequested { user, until }, Some(Unlogged::Note(note))) => {
-                let request = JoinRequest { at, until: *until, seq, rejected: false, note };
-                invitations.ask(user.clone(), request);
-            }
-            _ => return None,
-        }
+    /// The invitations with the link that `event` makes, of which only the command has all.
+    fn with_link(&mut self, event: &Event) -> Option<Arc<Invitations>> {
+        let Body::LinkCreated { until, max_uses } = &event.body else { return None };
+        let Some(Unlogged::Link { hash, by_app }) = self.unlogged.take() else { return None };
+        let mut all = self.room.invitations.take()?;
+        let (seq, at, by) = (event.seq, event.at, event.actor.clone());
+        let link = Link { seq, hash, by, at, until: *until, max_uses: *max_uses, uses: 0, by_app };
+        Arc::make_mut(&mut all).add_link(link);
         Some(all)
-    }
-
-    fn has_invitations(&self) -> bool {
-        self.room.invitations.as_ref().is_some_and(|all| !all.is_empty())
     }
 
     fn push(&mut self, author: Author<'_>, at: Timestamp, body: Body) {
@@ -344,7 +337,6 @@ impl Draft {
             }
             Body::MemberRemoved { user } => {
                 self.member_count -= 1;
-                self.invitations_changed |= self.member_count == 0 && self.has_invitations();
                 self.changed_members.insert(user.clone());
             }
             Body::MemberBanned { user, .. }
@@ -354,12 +346,8 @@ impl Draft {
             | Body::RoleChanged { user, .. } => {
                 self.changed_members.insert(user.clone());
             }
-            Body::RoomChanged { .. } => {
+            Body::RoomChanged { .. } | Body::RoomDeleted => {
                 self.old_info.get_or_insert_with(|| self.room.info.clone());
-            }
-            Body::RoomDeleted => {
-                self.old_info.get_or_insert_with(|| self.room.info.clone());
-                self.invitations_changed |= self.has_invitations();
             }
             _ => {}
         }
@@ -376,7 +364,7 @@ impl Draft {
             body,
             unknown: Unknown::default(),
         };
-        let invitations = self.with_unlogged(&event);
+        let invitations = self.with_link(&event);
         self.room.fold(&event, self.member_count);
         if invitations.is_some() {
             self.room.invitations = invitations;

@@ -18,6 +18,6 @@ mod state;
 pub use command::{Action, Authority, Command, ImportedMessage, Refusal, SettingsChange};
 pub use create::{Creation, NewRoom};
 pub use decision::{Decision, Need, Outcome};
-pub use draft::{Append, Draft, InvitationsChange};
+pub use draft::{Append, Draft};
 pub use posted::Posted;
 pub use state::{Hole, Room, RoomInfo};

@@ -51,7 +51,7 @@ pub enum Refusal {
     #[error("only channels are in the directory")]
     NotListable,
     /// Only channels can be joined.
-    #[error("only channels can be joined; ask to be added")]
+    #[error("this room cannot be joined without being invited or added")]
     NotJoinable,
     /// The actor was removed by another member, and cannot rejoin on their own.
     #[error("removed from this room; ask to be added")]
@@ -83,6 +83,12 @@ pub enum Refusal {
     /// The actor has asked before, and was rejected.
     #[error("the request to join was rejected")]
     RequestRejected {
+        /// When they may ask again.
+        until: Timestamp,
+    },
+    /// The actor has asked and withdrawn that again and again.
+    #[error("requests to join were withdrawn too often")]
+    RequestWithdrawn {
         /// When they may ask again.
         until: Timestamp,
     },

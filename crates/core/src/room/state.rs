@@ -6,10 +6,10 @@ use super::layered::Layered;
 use super::posted::Posted;
 use super::requests::Requests;
 use crate::evict::survivors;
-use crate::limits::{INVITATION_BYTES, MEMBER_BYTES, MESSAGE_BYTES, REJECTION_AGE, REQUEST_BYTES, RoomSizes};
+use crate::limits::{INVITATION_BYTES, MEMBER_BYTES, MESSAGE_BYTES, REQUEST_BYTES, RoomSizes};
 use crate::{
     Body, Chunk, DefaultPermissions, Event, Head, Invitation, Invitations, Member, Mute, Overlay, Permission,
-    Permissions, Role, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
+    Permissions, RequestEnd, Role, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
 };
 
 /// A room's data outside its log.
@@ -349,15 +349,16 @@ impl Room {
                 self.change_invitations(|all| all.invite(user.clone(), Invitation { by, at, until, seq }));
             }
             Body::InvitationEnded { user } => self.change_invitations(|all| all.uninvite(user, event.seq)),
-            // The hash of the link's secret, and the note with the request, stand in the store alone.
-            Body::LinkCreated { .. } | Body::JoinRequested { .. } => self.invitations = None,
+            // The hash of the link's secret stands in the store alone.
+            Body::LinkCreated { .. } => self.invitations = None,
             Body::LinkRevoked { link } => self.change_invitations(|all| all.revoke_link(*link, event.seq)),
-            Body::JoinRequestEnded { user } if *user == event.actor => {
-                self.change_invitations(|all| all.withdraw(user, event.seq));
+            Body::JoinRequested { user, until } => {
+                self.change_invitations(|all| all.ask(user.clone(), event.at, *until, event.seq));
             }
             Body::JoinRequestEnded { user } => {
-                let until = Timestamp(event.at.0.saturating_add(REJECTION_AGE.as_millis() as u64));
-                self.change_invitations(|all| all.reject(user, until, event.seq));
+                let is_own = *user == event.actor;
+                let end = if is_own { RequestEnd::Withdrawn } else { RequestEnd::Rejected };
+                self.change_invitations(|all| all.end_request(user, end, event.at, event.seq));
             }
             Body::RoleChanged { user, role } => {
                 if let Some(Some(member)) = self.members.get_mut(user) {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use parlance_core::limits::{JOIN_REQUEST_AGE, MAX_JOIN_REQUESTS, REJECTION_AGE};
-use parlance_core::{Action, Body, Joining, Reason, Refusal, Role, SettingsChange, Timestamp, UserId};
+use parlance_core::limits::{JOIN_REQUEST_AGE, MAX_JOIN_REQUESTS, MAX_WITHDRAWALS, REJECTION_AGE};
+use parlance_core::{
+    Action, Body, JoinRequest, Joining, LinkHash, Reason, Refusal, Role, SettingsChange, Timestamp, UserId,
+};
 
 use crate::solo::Solo;
 use crate::values::{add, command, remove, set_role, user};
@@ -101,12 +103,12 @@ fn a_request_is_approved_once() {
 }
 
 #[test]
-fn a_note_stands_with_the_request_alone() {
+fn a_note_stands_in_the_list_of_who_asks_alone() {
     let mut solo = by_request(Solo::group());
     let note = Reason::parse_new("from the choir").unwrap();
     let ask = || Action::Request { note: note.clone() };
     let note_of = |solo: &Solo, id: &str| {
-        solo.store.invitations.request_of(&user(id)).map(|request| request.note.as_str().to_owned())
+        solo.store.invited.get(&user(id)).map(|listed| listed.note.as_str().to_owned())
     };
     let mut other = solo.room.clone();
     let asked = own(&mut solo, "dan", ask()).unwrap();
@@ -122,8 +124,85 @@ fn a_note_stands_with_the_request_alone() {
     own(&mut solo, "eve", Action::Withdraw).unwrap();
     assert_eq!(note_of(&solo, "eve"), None, "also one that has expired");
     own(&mut solo, "eve", ask()).unwrap();
+    solo.does("ann", invite("fay")).unwrap();
     solo.does("ann", Action::DeleteRoom).unwrap();
     assert!(solo.store.invitations.is_empty());
+}
+
+/// Links and requests are stored apart: who joins by a link writes none of what strangers have asked for.
+#[test]
+fn a_change_says_which_rows_it_changes() {
+    let mut solo = by_request(Solo::group());
+    let hash = LinkHash::new([7; LinkHash::BYTES]);
+    let make = Action::CreateLink { hash, lasts: Duration::from_secs(3600), max_uses: 0 };
+    let mut rows = |id: &str, action: Action| {
+        let request = format!("{id}{}", solo.head());
+        let (_, append) = solo.append(&[command(id, &request, None, action)]).unwrap();
+        append.unwrap().invitations.map(|change| (change.issued, change.requests))
+    };
+    assert_eq!(rows("ann", make), Some((true, false)));
+    assert_eq!(rows("dan", asks()), Some((false, true)));
+    assert_eq!(rows("eve", Action::JoinByLink { hash }), Some((true, false)));
+    assert_eq!(rows("ann", approve("dan")), Some((false, true)));
+    assert_eq!(rows("fay", asks()), Some((false, true)));
+    assert_eq!(rows("fay", Action::JoinByLink { hash }), Some((true, true)));
+    assert_eq!(rows("fay", Action::Leave), None);
+}
+
+/// Everyone in the room sees both events.
+#[test]
+fn who_withdraws_again_and_again_may_not_ask_for_a_day() {
+    let mut solo = by_request(Solo::group());
+    for _ in 0..MAX_WITHDRAWALS {
+        own(&mut solo, "dan", asks()).unwrap();
+        solo.now += 1;
+        own(&mut solo, "dan", Action::Withdraw).unwrap();
+        assert_eq!(own(&mut solo, "dan", Action::Withdraw), Ok(0), "nothing waits");
+    }
+    let until = Timestamp(solo.now + REJECTION_AGE.as_millis() as u64);
+    assert_eq!(own(&mut solo, "dan", asks()), Err(Refusal::RequestWithdrawn { until }));
+    assert_eq!((asking(&solo), solo.store.invited.len()), (Vec::new(), 0));
+    assert_eq!(solo.does("ann", approve("dan")), Err(Refusal::NoJoinRequest(user("dan"))));
+    own(&mut solo, "eve", asks()).unwrap();
+    solo.reload();
+    assert_eq!(own(&mut solo, "dan", asks()), Err(Refusal::RequestWithdrawn { until }));
+    solo.now = until.0;
+    own(&mut solo, "dan", asks()).unwrap();
+    own(&mut solo, "dan", Action::Withdraw).unwrap();
+    own(&mut solo, "dan", asks()).expect("it begins anew");
+    // Members are not counted: they may leave and ask again.
+    solo.does("ann", approve("dan")).unwrap();
+}
+
+/// Otherwise somebody who left learns that the room was closed since.
+#[test]
+fn who_may_not_enter_anyway_does_not_learn_that_the_room_is_closed() {
+    let mut solo = by_request(Solo::group());
+    let hash = LinkHash::new([7; LinkHash::BYTES]);
+    let make = Action::CreateLink { hash, lasts: Duration::from_secs(3600), max_uses: 0 };
+    solo.does("ann", make).unwrap();
+    let ban = Action::Ban { user: user("cat"), lasts: None, reason: Reason::default() };
+    solo.does("ann", ban).unwrap();
+    own(&mut solo, "bob", Action::Leave).unwrap();
+    let by_link = |byte| Action::JoinByLink { hash: LinkHash::new([byte; LinkHash::BYTES]) };
+    let set = |solo: &mut Solo, frozen, archived, joining| {
+        let (frozen, archived, joining) = (Some(frozen), Some(archived), Some(joining));
+        let change = SettingsChange { frozen, archived, joining, ..SettingsChange::default() };
+        solo.does("ann", Action::Update(change)).unwrap();
+    };
+    for (frozen, closed) in [(true, Refusal::Frozen), (false, Refusal::Archived)] {
+        set(&mut solo, frozen, !frozen, Joining::ByRequest);
+        assert_eq!(own(&mut solo, "bob", by_link(8)), Err(Refusal::LinkInvalid));
+        assert_eq!(own(&mut solo, "bob", by_link(7)), Err(closed.clone()));
+        assert_eq!(own(&mut solo, "bob", asks()), Err(closed));
+        assert_eq!(own(&mut solo, "cat", by_link(8)), Err(Refusal::LinkInvalid));
+        assert_eq!(own(&mut solo, "cat", by_link(7)), Err(Refusal::Banned { until: None }));
+        assert_eq!(own(&mut solo, "cat", asks()), Err(Refusal::Banned { until: None }));
+        set(&mut solo, false, false, Joining::ByInvitation);
+        set(&mut solo, frozen, !frozen, Joining::ByInvitation);
+        assert_eq!(own(&mut solo, "bob", asks()), Err(Refusal::NotMember), "the group takes no requests");
+        set(&mut solo, false, false, Joining::ByRequest);
+    }
 }
 
 #[test]
@@ -135,7 +214,7 @@ fn an_invitation_and_a_rejection_end_each_by_itself() {
     own(&mut solo, "dan", Action::Decline).unwrap();
     let invitations = &solo.store.invitations;
     assert!(invitations.get(&user("dan")).is_none());
-    assert!(invitations.request_of(&user("dan")).is_some_and(|request| request.rejected));
+    assert!(invitations.request_of(&user("dan")).is_some_and(JoinRequest::is_rejected));
     assert!(solo.store.invited.contains_key(&user("dan")), "they find it in their list");
 }
 

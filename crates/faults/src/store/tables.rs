@@ -1,13 +1,14 @@
 //! The tables of the store, with the faults that are switched on.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Invitations, Member, Overlay, Report,
-    ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Invitations, Listed, Member, Overlay,
+    Report, ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
 };
 use parlance_store::{
     AppendError, BlockError, BlockStore, Created, DirectoryStore, FoundReports, FoundRooms, FoundUsers,
@@ -296,6 +297,11 @@ impl InvitationStore for ControlledStore {
         self.inner.invitations(room).await
     }
 
+    async fn issued(&self, room: &RoomId) -> Result<Invitations, StoreError> {
+        self.count("issued");
+        self.inner.issued(room).await
+    }
+
     async fn invited_to(
         &self,
         user: &UserId,
@@ -303,6 +309,14 @@ impl InvitationStore for ControlledStore {
         limit: usize,
     ) -> Result<Vec<Invited>, StoreError> {
         self.inner.invited_to(user, after, limit).await
+    }
+
+    async fn listed_with(
+        &self,
+        room: &RoomId,
+        users: &[UserId],
+    ) -> Result<BTreeMap<UserId, Listed>, StoreError> {
+        self.inner.listed_with(room, users).await
     }
 
     async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {

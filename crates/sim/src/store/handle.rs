@@ -4,14 +4,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parlance_core::{
     Append, Blocks, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event,
-    FoldedName, Invitations, Member, Overlay, Report, ReportId, ReportList, ReportPlace, RoomId, SeqRange,
-    TimeSource, Timestamp, TitlePlace, UserId,
+    FoldedName, Member, Overlay, Report, ReportId, ReportList, ReportPlace, RoomId, SeqRange, TimeSource,
+    Timestamp, TitlePlace, UserId,
 };
 use parlance_planted::Plant;
 use parlance_store::{
     AppendError, BlockError, BlockStore, Created, DirectoryStore, FoundReports, FoundRooms, FoundUsers,
-    InvitationStore, Invited, LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore,
-    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore, RoomIds, Store, StoreError,
+    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use tokio::time::sleep;
 
@@ -75,7 +75,7 @@ impl NodeStore {
         }
     }
 
-    async fn read<T>(&self, read: impl FnOnce(&Tables) -> T) -> Result<T, StoreError> {
+    pub(super) async fn read<T>(&self, read: impl FnOnce(&Tables) -> T) -> Result<T, StoreError> {
         self.go().await;
         if self.weather.store_fails() {
             return Err(StoreError::Overloaded);
@@ -87,7 +87,7 @@ impl NodeStore {
     }
 
     /// A write that is safe to repeat; if it fails, it may have happened.
-    async fn write<T>(&self, write: impl FnOnce(&mut Tables) -> T) -> Result<T, StoreError> {
+    pub(super) async fn write<T>(&self, write: impl FnOnce(&mut Tables) -> T) -> Result<T, StoreError> {
         self.go().await;
         if self.weather.store_fails() {
             return Err(StoreError::Overloaded);
@@ -333,26 +333,6 @@ impl ReportStore for NodeStore {
 
     async fn replace_report(&self, old: &Report, new: &Report) -> Result<bool, StoreError> {
         self.write(|tables| tables.reports.replace(old, new)).await
-    }
-}
-
-#[async_trait]
-impl InvitationStore for NodeStore {
-    async fn invitations(&self, room: &RoomId) -> Result<Invitations, StoreError> {
-        self.read(|tables| tables.invitations(room)).await
-    }
-
-    async fn invited_to(
-        &self,
-        user: &UserId,
-        after: Option<&RoomId>,
-        limit: usize,
-    ) -> Result<Vec<Invited>, StoreError> {
-        self.read(|tables| tables.invited_to(user, after, limit)).await
-    }
-
-    async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {
-        self.write(|tables| tables.forget_invited(user, old)).await
     }
 }
 

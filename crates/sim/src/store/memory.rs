@@ -1,9 +1,10 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Invitations, Member, Overlay, Report,
-    ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Invitations, Listed, Member, Overlay,
+    Report, ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
 };
 use parlance_store::{
     AppendError, BlockError, BlockStore, Created, DirectoryStore, FoundReports, FoundRooms, FoundUsers,
@@ -212,6 +213,10 @@ impl InvitationStore for MemoryStore {
         Ok(self.tables().invitations(room))
     }
 
+    async fn issued(&self, room: &RoomId) -> Result<Invitations, StoreError> {
+        Ok(self.tables().issued(room))
+    }
+
     async fn invited_to(
         &self,
         user: &UserId,
@@ -219,6 +224,14 @@ impl InvitationStore for MemoryStore {
         limit: usize,
     ) -> Result<Vec<Invited>, StoreError> {
         Ok(self.tables().invited_to(user, after, limit))
+    }
+
+    async fn listed_with(
+        &self,
+        room: &RoomId,
+        users: &[UserId],
+    ) -> Result<BTreeMap<UserId, Listed>, StoreError> {
+        Ok(self.tables().listed_with(room, users))
     }
 
     async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {

@@ -2,6 +2,7 @@
 
 mod feed;
 mod handle;
+mod invitations;
 mod memory;
 mod memory_feed;
 mod reports;

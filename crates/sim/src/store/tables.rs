@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, FoldedName, Invitations, Listing,
-    Member, Overlay, RoomId, RoomIdKey, RoomInfo, SeqRange, Timestamp, TitlePlace, TooManyBlocks, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, FoldedName, Invitations, Listed,
+    Listing, Member, Overlay, RoomId, RoomIdKey, RoomInfo, SeqRange, Timestamp, TitlePlace, TooManyBlocks,
+    UserId,
 };
 use parlance_store::{
-    AppendError, Created, FoundRooms, FoundUsers, Invited, ListedRoom, NamePlace, Preferences,
-    PreferencesChange, RoomIds, StoredRoom, User, UserChange, UserRoom, UserRooms,
+    AppendError, Created, FoundRooms, FoundUsers, ListedRoom, NamePlace, Preferences, PreferencesChange,
+    RoomIds, StoredRoom, User, UserChange, UserRoom, UserRooms,
 };
 
 use super::feed::{Consumers, FeedLog};
@@ -28,8 +29,8 @@ pub struct Tables {
     preferences: BTreeMap<(UserId, RoomId), Preferences>,
     blocks: BTreeMap<UserId, Blocks>,
     pub(super) reports: Reports,
-    /// Rooms that users were invited to, with the seq of the invitation.
-    invited: BTreeMap<(UserId, RoomId), u64>,
+    /// Rooms that users were invited to, or asked to join.
+    pub(super) invited: BTreeMap<(UserId, RoomId), Listed>,
     /// Maximum difference by which an event's time was ahead of its append, in
     /// milliseconds.
     pub ahead_ms: u64,
@@ -72,7 +73,7 @@ pub struct RoomRow {
     /// Rows of members.
     pub members: BTreeMap<UserId, Member>,
     overlays: BTreeMap<u64, Overlay>,
-    invitations: Invitations,
+    pub(super) invitations: Invitations,
 }
 
 impl RoomRow {
@@ -156,10 +157,10 @@ impl Tables {
         }
         if let Some(change) = append.invitations {
             row.invitations = change.all;
-            for (user, seq) in change.rooms {
+            for (user, listed) in change.lists {
                 let key = (user, room.clone());
-                match seq {
-                    Some(seq) => drop(self.invited.insert(key, seq)),
+                match listed {
+                    Some(listed) => drop(self.invited.insert(key, listed)),
                     None => drop(self.invited.remove(&key)),
                 }
             }
@@ -186,23 +187,6 @@ impl Tables {
         let blocks = self.blocks.entry(user.clone()).or_default();
         blocks.set(other, since)?;
         Ok(blocks.clone())
-    }
-
-    pub(super) fn invitations(&self, room: &RoomId) -> Invitations {
-        self.rooms.get(room).map(|row| row.invitations.clone()).unwrap_or_default()
-    }
-
-    pub(super) fn invited_to(&self, user: &UserId, after: Option<&RoomId>, limit: usize) -> Vec<Invited> {
-        let of_user = self.invited.iter().filter(|((owner, _), _)| owner == user);
-        let rooms = of_user.filter(|((_, room), _)| after.is_none_or(|after| room > after));
-        rooms.take(limit).map(|((_, room), seq)| Invited { room: room.clone(), seq: *seq }).collect()
-    }
-
-    pub(super) fn forget_invited(&mut self, user: &UserId, old: &Invited) {
-        let key = (user.clone(), old.room.clone());
-        if self.invited.get(&key) == Some(&old.seq) {
-            self.invited.remove(&key);
-        }
     }
 
     pub(super) fn room(&self, room: &RoomId) -> Option<StoredRoom> {

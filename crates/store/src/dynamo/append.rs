@@ -6,6 +6,7 @@ use parlance_core::{Append, Chunk, Creation, RoomId};
 
 use super::backoff::pause;
 use super::error::{Attempts, is_conflict, store_error};
+use super::invitations::StoredInvitations;
 use super::limits::MAX_CONFLICTS;
 use super::transaction::{Outcome, Transaction};
 use super::{Dynamo, item, members, messages, rooms, units};
@@ -26,7 +27,7 @@ impl Dynamo {
         transaction.create(&self.tables.rooms, rooms::room_item(&info), rooms::ITEM)?;
         self.add_members(&mut transaction, &info.id, &append)?;
         if let Some(change) = &append.invitations {
-            self.add_invitations(&mut transaction, &info.id, change, None)?;
+            self.add_invitations(&mut transaction, &info.id, change, StoredInvitations::default())?;
         }
         if let Some(change) = &append.listing {
             self.add_listing(&mut transaction, change)?;
@@ -116,8 +117,8 @@ impl Dynamo {
             transaction.replace(&self.tables.messages, item, messages::CHANGED, append.expected.seq())?;
         }
         if let Some(change) = &append.invitations {
-            let stored = self.stored_invitations(room).await?;
-            self.add_invitations(&mut transaction, room, change, stored.as_ref())?;
+            let stored = self.stored_invitations(room, change.issued, change.requests).await?;
+            self.add_invitations(&mut transaction, room, change, stored)?;
         }
         if let Some(change) = &append.listing {
             self.add_listing(&mut transaction, change)?;

@@ -38,6 +38,7 @@ mod units;
 mod user_rooms;
 mod users;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use self::calls::Range;
@@ -56,8 +57,8 @@ use crate::{
 use async_trait::async_trait;
 use limits::GATHER;
 use parlance_core::{
-    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Invitations, Member, Overlay, Report,
-    ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
+    Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Invitations, Listed, Member, Overlay,
+    Report, ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
 };
 
 /// Sorts before every character of an id: `{id}!` sorts after `id` and before any longer id.
@@ -308,6 +309,10 @@ impl InvitationStore for Dynamo {
         self.invitations_to(room).await
     }
 
+    async fn issued(&self, room: &RoomId) -> Result<Invitations, StoreError> {
+        self.issued_by(room).await
+    }
+
     async fn invited_to(
         &self,
         user: &UserId,
@@ -315,6 +320,14 @@ impl InvitationStore for Dynamo {
         limit: usize,
     ) -> Result<Vec<Invited>, StoreError> {
         self.list_of_invited(user, after, limit).await
+    }
+
+    async fn listed_with(
+        &self,
+        room: &RoomId,
+        users: &[UserId],
+    ) -> Result<BTreeMap<UserId, Listed>, StoreError> {
+        self.lists_of(room, users).await
     }
 
     async fn forget_invited(&self, user: &UserId, old: &Invited) -> Result<(), StoreError> {

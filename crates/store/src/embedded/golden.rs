@@ -12,8 +12,9 @@ use std::path::Path;
 
 use parlance_core::{
     Body, Chunk, Cursors, Data, Emoji, Event, ImageUrl, Interval, Invitation, Invitations, JoinRequest, Link,
-    LinkHash, Mark, Member, Message, Mute, Name, Overlay, Reason, RequestId, Role, RoomId, RoomInfo,
-    RoomKind, Settings, Standing, Text, Timestamp, Title, TitlePlace, Topic, Unknown, UserId, Visibility,
+    LinkHash, Listed, Mark, Member, Message, Mute, Name, Overlay, Reason, RequestEnd, RequestId, Role,
+    RoomId, RoomInfo, RoomKind, Settings, Standing, Text, Timestamp, Title, TitlePlace, Topic, Unknown,
+    UserId, Visibility,
 };
 
 use parlance_proto::storage::v1::{self, MemberRecord, OverlayRecord, RoomRecord, UserRecord};
@@ -262,14 +263,25 @@ fn invitations() {
     let of = [(user("bob"), invitation("alice", 300)), (user("eve"), invitation("carol", 301))];
     let all = Invitations::new(302, of.into());
     check("invitations", all, encode_invitations, |bytes| decode_invitations(&room(), bytes));
-    check("invited", 300, |seq| encode_invited(*seq), |bytes| decode_invited(&user("bob"), bytes));
+    let listed = Listed { seq: 300, note: Reason::default() };
+    check("invited", listed, encode_invited, |bytes| decode_invited(&user("bob"), bytes));
+    let listed = Listed { seq: 301, note: reason() };
+    check("invited-asking", listed, encode_invited, |bytes| decode_invited(&user("bob"), bytes));
     let hash = LinkHash::new(std::array::from_fn(|at| at as u8));
     let (at, until) = (Timestamp(1_700_000_000_123), Timestamp(1_700_000_000_456));
     let link = Link { seq: 300, hash, by: user("alice"), at, until, max_uses: 5, uses: 2, by_app: true };
-    let request = JoinRequest { at, until, seq: 301, rejected: true, note: reason() };
     let all = Invitations::new(302, BTreeMap::new()).with_links([link]);
-    let all = all.with_requests([(user("bob"), request)].into());
     check("invitations-links", all, encode_invitations, |bytes| decode_invitations(&room(), bytes));
+    let request = |seq, ended, withdrawals| JoinRequest { at, until, seq, ended, withdrawals };
+    let requests = [
+        (user("bob"), request(301, None, 0)),
+        (user("carol"), request(302, Some(RequestEnd::Rejected), 0)),
+        (user("dora"), request(303, Some(RequestEnd::Withdrawn), 2)),
+    ];
+    let all = Invitations::default().with_requests(304, requests.into());
+    let decode = |bytes: &[u8]| decode_requests(&room(), bytes, Invitations::default());
+    check("requests", all, encode_requests, decode);
+    check_bytes("key-requests", &keys::requests(room().as_str()));
     check_bytes("key-invitations", &keys::invitations(room().as_str()));
     check_bytes("key-invited", &keys::invited("bob", room().as_str()));
 }

@@ -13,6 +13,7 @@
 //! | members | `#report`, 0, report id, 0 | `ReportRecord` |
 //! | members | `#reports`, 0, name of a list, 0, place, 0 | nothing: the report of that place is in the list |
 //! | members | `#invitations`, 0, room id, 0 | `InvitationsRecord` |
+//! | members | `#requests`, 0, room id, 0 | `JoinRequestsRecord` |
 //! | members | `#invited`, 0, user id, 0, room id, 0 | `InvitedRecord` |
 //! | members | `#listed`, 0, folded title, 0, room id, 0 | `ListedRecord`: where channels are found by title |
 //! | user_rooms | user id, 0, room id, 0 | `CursorsRecord` |
@@ -76,7 +77,12 @@ pub(super) fn report_in(list: &ReportList, place: &ReportPlace) -> Vec<u8> {
     [report_list(list), id(&place.to_string())].concat()
 }
 
-/// The row with the invitations to a room.
+/// The row with the requests to join a room.
+pub(super) fn requests(room: &str) -> Vec<u8> {
+    pair("#requests", room)
+}
+
+/// The row with the invitations to a room, and its links.
 pub(super) fn invitations(room: &str) -> Vec<u8> {
     pair("#invitations", room)
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use parlance_core::{
-    Action, Invitation, Invitations, Joining, LinkHash, Reason, RoomId, SettingsChange, Timestamp, UserId,
+    Action, Invitation, Invitations, Joining, LinkHash, Listed, Reason, RequestEnd, RoomId, SettingsChange,
+    Timestamp, UserId,
 };
 use parlance_store::Invited;
 
@@ -20,8 +21,12 @@ async fn list(store: &AnyStore, user: &UserId) -> Vec<Invited> {
     store.invited_to(user, None, 10).await.unwrap()
 }
 
+fn invited(node: &Node, seq: u64, note: &str) -> Invited {
+    Invited { room: node.id().clone(), listed: Listed { seq, note: Reason::stored(note) } }
+}
+
 fn at(node: &Node, seq: u64) -> Vec<Invited> {
-    vec![Invited { room: node.id().clone(), seq }]
+    vec![invited(node, seq, "")]
 }
 
 pub(crate) async fn invitations_are_written_with_their_events(store: AnyStore) {
@@ -92,8 +97,7 @@ pub(crate) async fn a_forgotten_room_stays_if_the_user_was_invited_again(store: 
     node.write(&[(&bob, Action::Decline)]).await;
     let again = node.write(&[(&alice, invite(&[&bob]))]).await;
     let forget = async |seq| {
-        let old = Invited { room: node.id().clone(), seq };
-        store.forget_invited(&bob, &old).await.unwrap();
+        store.forget_invited(&bob, &invited(&node, seq, "")).await.unwrap();
         list(&store, &bob).await
     };
     assert_eq!(forget(first).await, at(&node, again));
@@ -115,7 +119,7 @@ pub(crate) async fn invitations_are_in_no_list_of_rooms_or_members(store: AnySto
 
 pub(crate) async fn links_and_requests_are_stored_with_the_invitations(store: AnyStore) {
     let tag = unique();
-    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| user(tag, name));
+    let [alice, bob, carol, dora] = ["alice", "bob", "carol", "dora"].map(|name| user(tag, name));
     let mut node = Node::create(&store, group(&alice, &[])).await;
     let hash = LinkHash::new([7; LinkHash::BYTES]);
     let make = Action::CreateLink { hash, lasts: Duration::from_secs(60), max_uses: 2 };
@@ -131,12 +135,19 @@ pub(crate) async fn links_and_requests_are_stored_with_the_invitations(store: An
     node.write(&[(&alice, Action::Update(by_request))]).await;
     assert_eq!(node.stored().await.info.settings.joining, Joining::ByRequest);
     let asked = node.write(&[(&carol, Action::Request { note: note.clone() })]).await;
-    assert_eq!(list(&store, &carol).await, at(&node, asked));
-    assert_eq!(invitations(&node).await.request_of(&carol).unwrap().note, note);
+    assert_eq!(list(&store, &carol).await, [invited(&node, asked, "from the choir")]);
+    let listed = store.listed_with(node.id(), &[bob.clone(), carol.clone()]).await.unwrap();
+    assert_eq!(listed, [(carol.clone(), Listed { seq: asked, note })].into());
+    let issued = store.issued(node.id()).await.unwrap();
+    assert_eq!((issued.links().count(), issued.requests().count()), (1, 0));
     node.write(&[(&alice, Action::Reject { user: carol.clone() })]).await;
     assert_eq!(list(&store, &carol).await, at(&node, asked), "they find that they were rejected");
-    assert!(invitations(&node).await.request_of(&carol).unwrap().rejected);
-    assert_eq!(invitations(&node).await.request_of(&carol).unwrap().note, Reason::default());
+    assert!(invitations(&node).await.request_of(&carol).unwrap().is_rejected());
+    node.write(&[(&dora, Action::Request { note: Reason::default() })]).await;
+    node.write(&[(&dora, Action::Withdraw)]).await;
+    let withdrawn = invitations(&node).await.request_of(&dora).cloned().unwrap();
+    assert_eq!((withdrawn.ended, withdrawn.withdrawals), (Some(RequestEnd::Withdrawn), 1));
+    assert!(list(&store, &dora).await.is_empty());
     let revoked = node.write(&[(&alice, Action::RevokeLink { link })]).await;
     let all = invitations(&node).await;
     assert_eq!((all.link(link), all.changed_at()), (None, revoked));

@@ -1,8 +1,12 @@
 //! Unreadable rows: each counts for itself alone.
 
+use std::sync::Arc;
+
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use parlance_core::{ReportList, RoomId};
+use parlance_core::{
+    Creation, NewRoom, ReportList, RequestId, RoomId, RoomKind, Settings, Timestamp, Title, UserId,
+};
 use parlance_faults::dynamodb::Dynamodb;
 use parlance_store::consumers::{
     ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, EventKey, Removed, RoomProgress, Wanted,
@@ -10,7 +14,7 @@ use parlance_store::consumers::{
 use parlance_store::feed::Position;
 use parlance_store::{ReportStore, StoreError};
 
-use crate::contract::fixture::{NOW, unique, user};
+use crate::contract::fixture::{AnyStore, NOW, Node, group, nonce, settings, unique, user};
 use crate::contract::reports::report;
 use crate::endpoint::faulty_dynamo;
 use crate::tables::client;
@@ -103,4 +107,66 @@ async fn a_damaged_report_hides_no_others() {
     let listed = store.reports(&ReportList::All { is_open: true }, None, 10).await.unwrap().reports;
     assert_eq!(listed.len(), 2);
     assert!(listed.iter().all(|report| report.id != reports[1].id));
+}
+
+/// Pages go on behind rows that cannot be read, however many.
+#[tokio::test]
+async fn damaged_rows_of_lists_hide_no_others() {
+    let (store, dynamodb) = faulty_dynamo().await;
+    let store: AnyStore = Arc::new(store);
+    let client = client(&dynamodb).await;
+    let (alice, bob) = (user(unique(), "alice"), user(unique(), "bob"));
+    let until = Timestamp(NOW.0 + 60_000);
+    let mut rooms = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        let mut creation = group(&alice, &[]).inviting(std::slice::from_ref(&bob), until);
+        creation.info.id = RoomId::parse(&format!("{:x}-{name}", unique())).unwrap();
+        Node::create(&store, creation.clone()).await;
+        rooms.push(creation.info.id);
+    }
+    let put = async |user: &str, room: &str| {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let put = client.put_item().table_name("parlance_user_rooms");
+        let put = put.item("user_id", text(user)).item("room_id", text(room));
+        put.item("seq", text("no number")).item("members", text("no number")).send().await.unwrap();
+    };
+    for room in &rooms[..2] {
+        put(bob.as_str(), &format!(" invited {room}")).await;
+    }
+    let mut left: Vec<RoomId> = rooms[2..].to_vec();
+    left.sort();
+    let mut found = Vec::new();
+    while let Some(next) = store.invited_to(&bob, found.last(), 1).await.unwrap().pop() {
+        found.push(next.room);
+    }
+    assert_eq!(found, left);
+
+    // No rows of the directory can be read but one, in whatever partition.
+    let channel = listed_channel(&store, &alice, "zeta").await;
+    for number in 0..8 {
+        for name in ["alpha", "beta", "gamma"] {
+            put(&format!("#listed {number}"), &format!("{name}\u{1}broken{number}")).await;
+        }
+    }
+    let nothing = Title::parse("").unwrap().folded();
+    let page = store.listed_rooms(&nothing, None, 1).await.unwrap();
+    assert_eq!(page.rooms.iter().map(|room| room.info.id.clone()).collect::<Vec<_>>(), [channel]);
+}
+
+/// Creates a channel that is in the directory.
+async fn listed_channel(store: &AnyStore, owner: &UserId, title: &str) -> RoomId {
+    let settings = Settings { listed: true, ..settings(title) };
+    let request = RequestId::parse(&format!("{:x}", unique())).unwrap();
+    let id = RoomId::created_unkeyed(owner, &request);
+    let new = NewRoom {
+        id: id.clone(),
+        creator: owner,
+        service: None,
+        owner: None,
+        request: &request,
+        kind: RoomKind::Channel,
+        settings,
+    };
+    Node::create(store, Creation::shared(new, &[], nonce(), NOW)).await;
+    id
 }

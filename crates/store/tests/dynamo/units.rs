@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit};
-use parlance_core::{Cursors, Mark};
+use parlance_core::limits::{MAX_JOIN_NOTE_BYTES, MAX_JOIN_REQUESTS};
+use parlance_core::{Action, Cursors, Joining, LinkHash, Mark, Reason, SettingsChange};
 use parlance_faults::dynamodb::{ANY, Dynamodb, Fault};
 
 use crate::contract::fixture::{AnyStore, Node, add, edit, group, react, send, unique, user};
@@ -59,6 +61,42 @@ async fn writes_cost_as_published() {
     let to = Cursors { delivered: 0, read: Mark { seq: node.head(), message_count: 11, deleted_count: 0 } };
     let moved = async { store.advance(&bob, node.id(), to).await.unwrap() };
     check("a read mark", units(&dynamodb, "UpdateItem", moved).await, 1.0);
+}
+
+/// Strangers ask, and write notes: members and their links do not pay for that.
+#[tokio::test]
+async fn a_link_costs_the_same_however_many_ask_to_join() {
+    let (store, dynamodb) = faulty().await;
+    let (mut node, alice) = room(&store).await;
+    let hash = LinkHash::new([7; LinkHash::BYTES]);
+    let make = Action::CreateLink { hash, lasts: Duration::from_secs(60), max_uses: 0 };
+    let by_request = SettingsChange { joining: Some(Joining::ByRequest), ..SettingsChange::default() };
+    node.write(&[(&alice, make), (&alice, Action::Update(by_request))]).await;
+    let note = Reason::parse_new(&"x".repeat(MAX_JOIN_NOTE_BYTES)).unwrap();
+    let mut costs = Vec::new();
+    for asking in [0, MAX_JOIN_REQUESTS] {
+        for number in 0..asking {
+            let carol = user(unique(), &format!("carol{number}"));
+            node.write(&[(&carol, Action::Request { note: note.clone() })]).await;
+        }
+        let bob = user(unique(), "bob");
+        let join = [(&bob, Action::JoinByLink { hash })];
+        let joined = units(&dynamodb, "TransactWriteItems", node.write(&join)).await;
+        let id = node.id().clone();
+        let looked = async { drop(store.issued(&id).await.unwrap()) };
+        costs.push((joined, units(&dynamodb, "TransactGetItems", looked).await));
+    }
+    assert_eq!(costs[0], costs[1]);
+    // The requests alone: no note is rewritten with the others.
+    let dora = user(unique(), "dora");
+    let carol = node.store.invitations(node.id()).await.unwrap();
+    let carol = carol.requests().next().map(|(carol, _)| carol.clone()).unwrap();
+    let approve = [(&alice, Action::Approve { user: carol })];
+    let approved = units(&dynamodb, "TransactWriteItems", node.write(&approve)).await;
+    assert!(approved <= 30.0, "{approved} units");
+    let asks = [(&dora, Action::Request { note })];
+    let asked = units(&dynamodb, "TransactWriteItems", node.write(&asks)).await;
+    assert!(asked <= 30.0, "{asked} units");
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ export const joining = {
   waiting: (until: string) => `You have asked to join. Your request waits until ${until}.`,
   withdraw: "Withdraw the request",
   rejected: (until: string) => `Your request was rejected. You can ask again from ${until}.`,
+  withdrawn: (until: string) => `You have asked and withdrawn that several times. You can ask again from ${until}.`,
   mayAsk: "You are not in this conversation. You can ask to join.",
   notByRequest: "This conversation takes no requests.",
   requests: "Asking to join",

@@ -27,7 +27,7 @@ pub(super) fn invite(
     let mut wanted = added.to_vec();
     for user in users {
         let row = view.row(user)?;
-        if view.request(user, row)?.is_some_and(|request| !request.rejected) {
+        if view.request(user, row)?.is_some_and(|request| !request.is_rejected()) {
             wanted.push(user.clone());
         }
     }

@@ -4,9 +4,9 @@ use super::invitations::accept;
 use super::moderation::end;
 use super::stop::Stop;
 use super::view::{View, allowed};
-use crate::limits::{JOIN_REQUEST_AGE, MAX_JOIN_REQUESTS, MAX_MEMBERS};
+use crate::limits::{JOIN_REQUEST_AGE, MAX_JOIN_REQUESTS, MAX_MEMBERS, MAX_WITHDRAWALS};
 use crate::room::command::Refusal;
-use crate::{Body, Member, Permission, Role, RoomKind, UserId};
+use crate::{Body, JoinRequest, Member, Permission, Role, RoomKind, UserId};
 
 /// Notes that `user`, whose row is `actor`, asks to become a member. Who is invited becomes one.
 pub(super) fn request(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
@@ -25,11 +25,16 @@ pub(super) fn request(view: View<'_>, user: &UserId, actor: Option<&Member>) -> 
         return Err(Refusal::Banned { until: banned.ban_ends }.into());
     }
     match view.request(user, actor)? {
-        Some(before) if before.rejected => {
+        Some(before) if before.is_rejected() => {
             return Err(Refusal::RequestRejected { until: before.until }.into());
         }
         Some(_) => return Ok(Vec::new()),
         None => {}
+    }
+    // Expired ones are still there.
+    let before = view.invitations()?.request_of(user).filter(|before| view.at < before.until);
+    if let Some(before) = before.filter(|before| before.withdrawals >= MAX_WITHDRAWALS) {
+        return Err(Refusal::RequestWithdrawn { until: before.until }.into());
     }
     if view.member_count >= MAX_MEMBERS {
         return Err(Refusal::RoomFull.into());
@@ -60,7 +65,7 @@ pub(super) fn approve(view: View<'_>, actor: &Member, user: &UserId) -> Result<V
     if row.is_some_and(|row| row.is_banned_at(view.at)) {
         return Err(Refusal::TargetBanned(user.clone()).into());
     }
-    if view.request(user, row)?.is_none_or(|request| request.rejected) {
+    if view.request(user, row)?.is_none_or(JoinRequest::is_rejected) {
         return Err(Refusal::NoJoinRequest(user.clone()).into());
     }
     if view.member_count >= MAX_MEMBERS {
@@ -74,7 +79,7 @@ pub(super) fn reject(view: View<'_>, actor: &Member, user: &UserId) -> Result<Ve
     view.not_direct()?;
     allowed(view, actor, Permission::Invite)?;
     let row = view.row(user)?;
-    let waits = view.request(user, row)?.is_some_and(|request| !request.rejected);
+    let waits = view.request(user, row)?.is_some_and(|request| !request.is_rejected());
     // Otherwise somebody who is a member would appear to withdraw.
     if !waits || *user == actor.user || row.is_some_and(Member::is_active) {
         return Ok(Vec::new());

@@ -76,12 +76,12 @@ impl<'r> View<'r> {
         !info.deleted && self.member_count > 0 && info.settings.joining(info.kind) == Joining::ByRequest
     }
 
-    /// Whether the room holds a request of `user` that was not rejected, though it may have expired.
+    /// Whether the room holds a request of `user` that has not ended, though it may have expired.
     pub(super) fn has_asked(&self, user: &UserId) -> Result<bool, Stop> {
         if self.room.info.deleted || self.room.info.kind == RoomKind::Direct {
             return Ok(false);
         }
-        Ok(self.invitations()?.request_of(user).is_some_and(|request| !request.rejected))
+        Ok(self.invitations()?.request_of(user).is_some_and(|request| request.ended.is_none()))
     }
 
     /// The request of `user`, whose row is `row`, to become a member: it waits for an answer, or was rejected.

@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use parlance_core::{Body, Cursors, Link, Outcome, Refusal, RoomKind, Unread, UserId};
+use parlance_core::{
+    Body, Cursors, JoinRequest, Link, Outcome, Refusal, RequestEnd, RoomKind, Unread, UserId,
+};
 
 use super::cluster::{Cluster, Op};
 use super::truth::{Truth, ensure};
@@ -115,7 +117,7 @@ fn projections(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
     ensure!(open == expected, "invitations {open:?}, log {expected:?}");
     for (user, invitation) in open {
         ensure!(
-            store.invited.get(user) == Some(&invitation.seq),
+            store.invited.get(user).is_some_and(|listed| listed.seq == invitation.seq),
             "{user} finds no {invitation:?} of the invitations"
         );
     }
@@ -125,17 +127,19 @@ fn projections(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
     let expected = truth.links.iter().filter(|(_, (until, most, uses))| now < *until && uses < most);
     let expected: BTreeMap<_, _> = expected.map(|(seq, link)| (*seq, *link)).collect();
     ensure!(links == expected, "links {links:?}, log {expected:?}");
-    let requests =
-        store.invitations.requests().map(|(user, request)| (user, (request.until, request.rejected)));
+    let withdrawn = |request: &JoinRequest| request.ended == Some(RequestEnd::Withdrawn);
+    let requests = store.invitations.requests().filter(|(_, request)| !withdrawn(request));
+    let requests = requests.map(|(user, request)| (user, (request.until, request.is_rejected())));
     let requests: BTreeMap<_, _> = requests.filter(|(_, (until, _))| now < *until).collect();
     let expected = truth.requests.iter().filter(|(_, (until, _))| now < *until);
     let expected: BTreeMap<_, _> = expected.map(|(user, request)| (user, *request)).collect();
     ensure!(requests == expected, "requests {requests:?}, log {expected:?}");
     for (user, request) in store.invitations.requests().filter(|(user, _)| requests.contains_key(user)) {
-        ensure!(store.invited.contains_key(user), "{user} does not find their request");
+        let listed = store.invited.get(user).ok_or("a user does not find their request")?;
         let asked_by = store.event(request.seq).map(|event| event.request.as_str());
-        let note = Some(request.note.as_str());
-        ensure!(request.rejected || note == asked_by, "{user} asks with the note {note:?} by {asked_by:?}");
+        let note = Some(listed.note.as_str());
+        let expected = if request.is_rejected() { Some("") } else { asked_by };
+        ensure!(note == expected, "{user} asks with the note {note:?} by {asked_by:?}");
     }
     let is_listed = store.info.kind == RoomKind::Channel && store.info.settings.listed;
     let members = truth.members.values().filter(|member| member.is_active()).count() as u64;

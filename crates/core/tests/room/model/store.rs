@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Invitations, Mark, Member, Overlay, Posted, RoomInfo,
-    SeqRange, Timestamp, TitlePlace, Unread, UserId,
+    Append, Chunk, Creation, Cursors, Entry, Event, Invitations, Listed, Mark, Member, Overlay, Posted,
+    RoomInfo, SeqRange, Timestamp, TitlePlace, Unread, UserId,
 };
 
 use super::Fault;
@@ -20,7 +20,7 @@ pub(crate) struct Store {
     pub(crate) cursors: BTreeMap<UserId, Cursors>,
     pub(crate) invitations: Invitations,
     /// Users in whose list the room is.
-    pub(crate) invited: BTreeMap<UserId, u64>,
+    pub(crate) invited: BTreeMap<UserId, Listed>,
     /// The room's rows in the directory, with the number of members.
     pub(crate) directory: BTreeMap<TitlePlace, u64>,
     /// Users, and whom they block.
@@ -82,10 +82,15 @@ impl Store {
             self.read(user, *mark);
         }
         if let Some(change) = &append.invitations {
-            self.invitations = change.all.clone();
-            for (user, seq) in &change.rooms {
-                match seq {
-                    Some(seq) => drop(self.invited.insert(user.clone(), *seq)),
+            // Each of the two is a row of its own, written only if it has changed.
+            let all =
+                |from: &Invitations| from.requests().map(|(user, it)| (user.clone(), it.clone())).collect();
+            let issued = if change.issued { &change.all } else { &self.invitations };
+            let requests = if change.requests { &change.all } else { &self.invitations };
+            self.invitations = issued.clone().with_requests(requests.changed_at(), all(requests));
+            for (user, listed) in &change.lists {
+                match listed {
+                    Some(listed) => drop(self.invited.insert(user.clone(), listed.clone())),
                     None => drop(self.invited.remove(user)),
                 }
             }
