@@ -187,7 +187,7 @@ export class Chat {
 
   /** Blocks a user, after a question, or lifts that. */
   async setBlocked(userId: string, isBlocked: boolean): Promise<void> {
-    if (isBlocked && !(await this.confirm(texts.people.askBlock(this.people.name(userId)), texts.people.block))) return;
+    if (isBlocked && !(await this.confirm(texts.people.askBlock(this.people.fullName(userId)), texts.people.block))) return;
     await this.attempt(texts.failures.change, () => (isBlocked ? this.client.blockUser(userId) : this.client.unblockUser(userId)));
   }
 

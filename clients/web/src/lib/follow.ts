@@ -1,20 +1,26 @@
 import type { v1 } from "@parlance/client";
+import { onMount } from "svelte";
 
 import type { Chat } from "./chat.svelte";
-import { Pace } from "./pace";
+import { Refresh } from "./refresh";
 
 type Change = NonNullable<v1.Event["body"]["case"]>;
 
-/** However much changes. */
-const LOAD_EVERY_MS = 1_000;
-
-/** Loads what is listed about a room, and again after `changes` in it. Returns what ends that. */
-export function follow(chat: Chat, roomId: string, changes: readonly Change[], failure: string, load: () => Promise<void>): () => void {
-  void chat.attempt(failure, load);
-  const again = new Pace(LOAD_EVERY_MS, () => void load().catch(() => {}));
-  const off = chat.client.on("event", ({ roomId: of, body }) => of === roomId && body.case !== undefined && changes.includes(body.case) && again.soon());
-  return () => {
-    again.stop();
-    off();
-  };
+/** Reads what is listed about a room, and again after `changes` in it. Must be called during the initialisation of a component. */
+export function follow(chat: Chat, roomId: () => string, changes: readonly Change[], failure: string, read: (signal: AbortSignal) => Promise<void>): Refresh {
+  const refresh = new Refresh(chat.client, read);
+  onMount(() => {
+    // Events may still arrive while the room is removed.
+    const id = roomId();
+    void chat.attempt(failure, () => refresh.now());
+    const offs = [
+      chat.client.on("event", ({ roomId: of, body }) => of === id && body.case !== undefined && changes.includes(body.case) && refresh.soon()),
+      chat.client.on("gap", (gap) => gap.roomId === id && refresh.soon()),
+    ];
+    return () => {
+      refresh.stop();
+      for (const off of offs) off();
+    };
+  });
+  return refresh;
 }

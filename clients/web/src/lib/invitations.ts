@@ -2,6 +2,7 @@ import { RefusedError, type Room } from "@parlance/client";
 import { invitationsOf } from "@parlance/client/invitations";
 
 import type { Chat } from "./chat.svelte";
+import { tryEach } from "./form.svelte";
 import { route } from "./route.svelte";
 import { texts } from "./texts";
 
@@ -17,16 +18,29 @@ export async function decline(chat: Chat, roomId: string): Promise<boolean> {
   return declined ?? false;
 }
 
-/** Invites people to a room, one after the other. */
-export async function invite(chat: Chat, room: Room, userIds: readonly string[]): Promise<void> {
-  const invited: string[] = [];
-  await chat.attempt(texts.failures.invite, async () => {
-    for (const userId of userIds) {
-      await invitationsOf(chat.client).invite(room.id, userId);
-      invited.push(userId);
-    }
-  });
+/** Those who could not be asked or added, as they come to be known. */
+type Left = (userIds: string[]) => void;
+
+/** Invites people to a room, one after the other; who cannot be invited does not keep the others from it. */
+export async function inviteAll(chat: Chat, room: Room, userIds: readonly string[], left: Left): Promise<void> {
+  const failed = await tryEach(userIds, (userId) => invitationsOf(chat.client).invite(room.id, userId));
+  const invited = userIds.filter((userId) => !failed.some(({ one }) => one === userId));
   if (invited.length > 0) chat.notice = texts.invitations.asked(namesOf(chat, invited));
+  left(failed.map(({ one }) => one));
+  if (failed.length > 0) throw new Error(failed.map(({ one, error }) => texts.app.problem(chat.people.fullName(one), reasonOf(error))).join("; "));
+}
+
+/** The server's maximum per request. */
+const TOGETHER = 40;
+
+/** Adds people to a room, as many at once as the server takes, and says whom it has invited instead. */
+export async function addAll(chat: Chat, room: Room, userIds: readonly string[], left: Left): Promise<void> {
+  const parts = Array.from({ length: Math.ceil(userIds.length / TOGETHER) }, (_, at) => userIds.slice(at * TOGETHER, (at + 1) * TOGETHER));
+  const invited: string[] = [];
+  const failed = await tryEach(parts, async (part) => invited.push(...(await room.addMembers(part))));
+  sayWhoWasAsked(chat, invited);
+  left(failed.flatMap(({ one }) => one));
+  if (failed.length > 0) throw failed[0]!.error;
 }
 
 /** Says whom the server has invited in place of adding them. */
@@ -49,3 +63,5 @@ async function saidPlainly<T>(work: Promise<T>): Promise<T> {
     throw error;
   }
 }
+
+const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

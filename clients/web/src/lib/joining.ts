@@ -52,6 +52,10 @@ function reasonOf({ reason, metadata: { until } }: RefusedError): string | undef
       return texts.joining.notByRequest;
     case "request_withdrawn":
       return until ? texts.joining.withdrawn(exactly(new Date(until))) : undefined;
+    case "by_request":
+      return texts.joining.takesRequest;
+    case "not_joinable":
+      return texts.joining.notOpen;
     case "request_rejected":
       return until ? texts.joining.rejected(exactly(new Date(until))) : undefined;
     default:

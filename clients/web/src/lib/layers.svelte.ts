@@ -37,6 +37,11 @@ export class Layers {
     };
   }
 
+  /** Whether there is one. */
+  get areOpen(): boolean {
+    return this.#open.length > 0;
+  }
+
   /** Navigates to a URL; `instead` of the current one, or of the layers above it. */
   go(address: string, instead: boolean): void {
     this.#settled(() => {

@@ -71,19 +71,19 @@ export function setRole(chat: Chat, room: Room, userId: string, role: v1.Role): 
 
 /** Makes somebody the owner, after a question. */
 export async function handOver(chat: Chat, room: Room, userId: string): Promise<void> {
-  if (await chat.confirm(texts.details.askOwner(chat.people.name(userId)), texts.details.makeOwner)) setRole(chat, room, userId, v1.Role.OWNER);
+  if (await chat.confirm(texts.details.askOwner(chat.people.fullName(userId)), texts.details.makeOwner)) setRole(chat, room, userId, v1.Role.OWNER);
 }
 
 /** Removes a member, after a question. */
 export async function remove(chat: Chat, room: Room, userId: string): Promise<void> {
-  const question = texts.details.askRemove(chat.people.name(userId), chat.titleOf(room));
+  const question = texts.details.askRemove(chat.people.fullName(userId), chat.titleOf(room));
   if (!(await chat.confirm(question, texts.details.remove))) return;
   await chat.attempt(texts.failures.remove, () => chat.client.call("removeMember", { roomId: room.id, userId }));
 }
 
 /** Bans somebody, after a question. */
 export async function ban(chat: Chat, room: Room, userId: string): Promise<void> {
-  const question = texts.details.askBan(chat.people.name(userId), chat.titleOf(room));
+  const question = texts.details.askBan(chat.people.fullName(userId), chat.titleOf(room));
   if (!(await chat.confirm(question, texts.details.ban))) return;
   await chat.attempt(texts.failures.ban, () => room.banMember(userId));
 }

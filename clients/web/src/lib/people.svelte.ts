@@ -4,6 +4,7 @@ import { SvelteMap, SvelteSet } from "svelte/reactivity";
 import { Lookups } from "./lookups";
 import { Pace } from "./pace";
 import { shared } from "./storage";
+import { texts } from "./texts";
 
 /** Without a public directory, users that were met are known. */
 const DIRECTORY = 1_000;
@@ -98,6 +99,11 @@ export class People {
     return this.nameIfKnown(userId);
   }
 
+  /** The name of a displayed user, with the id if it is not unique: where it matters who of them it is. */
+  fullName(userId: string): string {
+    return texts.people.nameAndId(this.name(userId), this.aside(userId));
+  }
+
   /** Like {@link name}, for a search through many: requests nothing. */
   nameIfKnown(userId: string): string {
     return this.#names.get(userId) || this.#kept.get(userId)?.name || userId;
@@ -143,7 +149,7 @@ export class People {
   }
 
   /** Changes the profile of the signed-in user. */
-  async changeOwn(profile: { name: string; imageUrl: string }): Promise<void> {
+  async changeOwn(profile: { name?: string; imageUrl?: string }): Promise<void> {
     const { user } = await this.#client.call("updateUser", { userId: "me", ...profile });
     if (user) this.#received(user);
   }

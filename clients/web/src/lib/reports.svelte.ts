@@ -1,15 +1,14 @@
-import type { ChatMessage, Room } from "@parlance/client";
+import { type ChatMessage, RefusedError, type Room } from "@parlance/client";
 import { listReports, type Report, type ReportOutcome, resolveReport } from "@parlance/client/reports";
 
 import type { Chat } from "./chat.svelte";
-import { Pace } from "./pace";
+import { tryEach } from "./form.svelte";
+import { Refresh } from "./refresh";
 
 /** Reports that are read at once; the rest follows once these are answered. */
 const MOST = 100;
 /** The signal of a new one may be lost. */
 const READ_EVERY_MS = 60_000;
-/** However many are made. */
-const SOON_MS = 1_000;
 
 /** Reports of one message. */
 export interface ReportedMessage {
@@ -26,9 +25,8 @@ export class Reports {
   readonly #chat: Chat;
   readonly #room: Room;
   readonly #timer: ReturnType<typeof setInterval>;
-  readonly #again = new Pace(SOON_MS, () => void this.load().catch(() => {}));
+  readonly #open: Refresh;
   readonly #off: () => void;
-  #reads = 0;
   /** The message that was last reported first. */
   messages = $state.raw<readonly ReportedMessage[]>([]);
   /** Whether there are more. */
@@ -39,23 +37,22 @@ export class Reports {
 
   constructor(chat: Chat, room: Room) {
     [this.#chat, this.#room] = [chat, room];
-    this.#timer = setInterval(() => this.#again.soon(), READ_EVERY_MS);
-    this.#off = chat.client.on("signal", ({ case: name, value }) => name === "reportMade" && value.roomId === room.id && this.#again.soon());
+    this.#open = new Refresh(chat.client, async (signal) => {
+      const { messages, hasMore } = await this.#read("open", signal);
+      [this.messages, this.hasMore, this.isLoaded] = [messages, hasMore, true];
+    });
+    this.#timer = setInterval(() => this.#open.soon(), READ_EVERY_MS);
+    this.#off = chat.client.on("signal", ({ case: name, value }) => name === "reportMade" && value.roomId === room.id && this.#open.soon());
   }
 
   stop(): void {
     clearInterval(this.#timer);
-    this.#again.stop();
+    this.#open.stop();
     this.#off();
-    this.#reads += 1;
   }
 
-  async load(): Promise<void> {
-    const turn = ++this.#reads;
-    const { messages, hasMore } = await this.#read("open");
-    // A later one is more recent.
-    if (turn !== this.#reads) return;
-    [this.messages, this.hasMore, this.isLoaded] = [messages, hasMore, true];
+  load(): Promise<void> {
+    return this.#open.now();
   }
 
   async loadAnswered(): Promise<void> {
@@ -64,18 +61,17 @@ export class Reports {
 
   /** Answers all reports of a message in the same way. */
   async resolve({ reports }: ReportedMessage, outcome: ReportOutcome, note: string): Promise<void> {
-    try {
-      for (const { id } of reports) await resolveReport(this.#chat.client, id, outcome, note);
-    } finally {
-      // What somebody else has answered meanwhile is gone, too.
-      await this.load();
-    }
+    const failed = await tryEach(reports, ({ id }) => resolveReport(this.#chat.client, id, outcome, note));
+    // What somebody else has answered meanwhile is gone, too.
+    await this.load();
+    const other = failed.find(({ error }) => !(error instanceof RefusedError && error.reason === "report_resolved"));
+    if (other) throw other.error;
   }
 
-  async #read(state: "open" | "resolved"): Promise<{ messages: readonly ReportedMessage[]; hasMore: boolean }> {
+  async #read(state: "open" | "resolved", signal?: AbortSignal): Promise<{ messages: readonly ReportedMessage[]; hasMore: boolean }> {
     const bySeq = new Map<number, Report[]>();
     let count = 0;
-    for await (const report of listReports(this.#chat.client, { roomId: this.#room.id, state })) {
+    for await (const report of listReports(this.#chat.client, { roomId: this.#room.id, state, ...(signal && { signal }) })) {
       if (++count > MOST) break;
       const { seq = 0 } = report;
       const others = bySeq.get(seq);

@@ -5,8 +5,9 @@ import { layers } from "./layers.svelte";
 /** The open place, according to the URL after its `#`. */
 export type Place = { room: string } | { person: string } | { link: LinkKey } | undefined;
 
-const parse = (): Place => {
-  const [, kind, first, second] = /^#\/(room|person|join)\/([^/]+)(?:\/([^/]+))?$/.exec(location.hash) ?? [];
+/** The place at an address, which is a URL from its `#` on. */
+export const placeOf = (address: string): Place => {
+  const [, kind, first, second] = /^#\/(room|person|join)\/([^/]+)(?:\/([^/]+))?$/.exec(address) ?? [];
   if (!kind || !first || (kind === "join") !== (second !== undefined)) return undefined;
   try {
     const id = decodeURIComponent(first);
@@ -15,6 +16,8 @@ const parse = (): Place => {
     return undefined;
   }
 };
+
+const parse = (): Place => placeOf(location.hash);
 
 class Route {
   place = $state.raw<Place>(parse());

@@ -20,10 +20,11 @@ export const links = {
   current: "Links in use",
   none: "No links so far.",
   by: (name: string, until: string) => `by ${name}, until ${until}`,
+  madeAt: (at: string) => `made ${at}`,
   used: (uses: number, most: number) => (most === Infinity ? plural(uses, { one: "# joined", other: "# joined" }) : `${number(uses)} of ${number(most)} joined`),
   suspended: "Not usable: who made it may not invite at present",
   revoke: "Take back",
-  revokeOf: (name: string, until: string) => `Take back the link of ${name}, until ${until}`,
+  revokeOf: (name: string, at: string) => `Take back the link of ${name}, made ${at}`,
   /** At a link. */
   groupWith: (members: string) => `Group with ${members}`,
   join: "Join",
@@ -48,6 +49,9 @@ export const joining = {
   rejected: (until: string) => `Your request was rejected. You can ask again from ${until}.`,
   withdrawn: (until: string) => `You have asked and withdrawn that several times. You can ask again from ${until}.`,
   mayAsk: "You are not in this conversation. You can ask to join.",
+  /** What was offered is no longer so. */
+  takesRequest: "Joining takes a request by now.",
+  notOpen: "This channel is joined only by people who are added or invited.",
   notByRequest: "This conversation takes no requests.",
   requests: "Asking to join",
   approve: "Approve",

@@ -51,6 +51,9 @@ export const en = {
     offlineBanner: "No connection. Your messages are sent when it is back.",
     /** If the browser keeps nothing across a reload. */
     offlineBannerOfPage: "No connection. Your messages are sent when it is back, if this page stays open.",
+    /** At a form that was sent, and in place of something that is not loaded. */
+    formWaits: "No connection. This is sent when it is back, also if you close it now.",
+    placeWaits: "No connection. This is shown when it is back.",
     closedBanner: "The connection is closed. Reload the page.",
   },
 
