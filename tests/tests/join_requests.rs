@@ -281,7 +281,7 @@ async fn nobody_who_was_banned_or_deleted_meanwhile_is_approved() {
         ..Default::default()
     };
     app.backend.users().delete_user(delete).await.unwrap();
-    assert_eq!(refused(&mut at_alice, approve(&room, &carol)).await, "user_not_found");
+    assert_eq!(refused(&mut at_alice, approve(&room, &carol)).await, "join_request_not_found");
     assert!(asking(&mut at_alice, &room).await.is_empty());
 }
 

@@ -1,5 +1,5 @@
 /**
- * Parts of the inbox as the server has it: {@link listInbox}. All rooms, kept up to date, are `Client.rooms`.
+ * Parts of the inbox as the server has it: {@link listInbox}, and by page {@link inboxPages}. All rooms, kept up to date, are `Client.rooms`.
  *
  * @module
  */
@@ -14,7 +14,7 @@ const PAGE = 50;
 
 /** Which rooms are listed, and how. Archived and hidden ones are only listed if they are asked for. */
 export interface InboxOptions {
-  /** Default: `latest` first, of the first 2,000 rooms by id. */
+  /** Default: `latest` first, of the first 2,000 rooms by id; {@link InboxPage.isPartial} says whether there are more. */
   order?: "latest" | "id";
   /** Only rooms with unread messages, or marked as unread. */
   unreadOnly?: boolean;
@@ -28,15 +28,34 @@ export interface InboxOptions {
   signal?: AbortSignal;
 }
 
-/** The user's rooms as they are now, read page by page as the loop goes on. Rooms that are unreadable at present are left out. */
-export async function* listInbox(client: Client, { order = "latest", kinds = [], pageSize = PAGE, signal, ...which }: InboxOptions = {}): AsyncGenerator<RoomInfo, void> {
+/** A page of the inbox. */
+export interface InboxPage {
+  readonly rooms: readonly RoomInfo[];
+  /** Whether the user has more rooms than are put in order and listed: with `latest`, only the first 2,000 by id are. */
+  readonly isPartial: boolean;
+  /** Rooms that are unreadable at present. By id, those of this page; with `latest` they have no place, and each page names all. */
+  readonly unreadableRoomIds: readonly string[];
+}
+
+/**
+ * The user's rooms as they are now, read page by page as the loop goes on. Rooms that are unreadable at present are left out, and
+ * so are those beyond the first 2,000 with `latest`: {@link inboxPages} says so.
+ */
+export async function* listInbox(client: Client, options: InboxOptions = {}): AsyncGenerator<RoomInfo, void> {
+  for await (const { rooms } of inboxPages(client, options)) yield* rooms;
+}
+
+/** The pages of {@link listInbox}, with what they leave out. */
+export async function* inboxPages(client: Client, { order = "latest", kinds = [], pageSize = PAGE, signal, ...which }: InboxOptions = {}): AsyncGenerator<InboxPage, void> {
   const request = { ...which, kinds: [...kinds], pageSize, order: order === "latest" ? InboxOrder.LATEST : InboxOrder.ROOM };
-  for await (const { entries } of pages((pageToken) => client.call("listInbox", { ...request, pageToken }, signal))) {
-    for (const entry of entries) {
+  for await (const page of pages((pageToken) => client.call("listInbox", { ...request, pageToken }, signal))) {
+    const { entries, isPartial, unreadableRoomIds } = page;
+    const rooms = entries.map((entry) => {
       const roomId = entry.room?.roomId ?? "";
       const room = applyToRoom(emptyRoom(roomId), { type: "inbox", roomId, entry, order: 1 }, client.userId);
-      yield Object.freeze(infoOf(room, valuesOf(room)));
-    }
+      return Object.freeze(infoOf(room, valuesOf(room)));
+    });
+    yield Object.freeze({ rooms: Object.freeze(rooms), isPartial, unreadableRoomIds: Object.freeze(unreadableRoomIds) });
   }
 }
 

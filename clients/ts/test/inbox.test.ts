@@ -1,7 +1,8 @@
+import { create } from "@bufbuild/protobuf";
 import { expect, test, vi } from "vitest";
 
-import { listInbox, unreadTotal } from "../src/inbox.js";
-import { v1 } from "../src/index.js";
+import { inboxPages, listInbox, unreadTotal } from "../src/inbox.js";
+import { type Client, v1 } from "../src/index.js";
 import { all, person } from "./people.js";
 
 test("the inbox is read in parts: the latest first, by kind, unread, pinned, hidden and archived", async () => {
@@ -39,4 +40,17 @@ test("the inbox is read in parts: the latest first, by kind, unread, pinned, hid
   expect(await unreadTotal(bob)).toEqual({ messages: 2, rooms: 2, isPartial: false });
   await bob.room(direct)!.setMuted(true);
   expect(await unreadTotal(bob, { withoutMuted: true })).toEqual({ messages: 1, rooms: 1, isPartial: false });
+});
+
+test("pages of the inbox say what they leave out", async () => {
+  const page = (roomId: string, left: object) => create(v1.ListInboxResponseSchema, { entries: [{ room: { roomId, settings: { title: roomId } }, membership: { active: true } }], ...left });
+  const answers = [page("a", { isPartial: true, unreadableRoomIds: ["x"], nextPageToken: "2" }), page("b", { isPartial: true, unreadableRoomIds: ["x", "y"] })];
+  const asked: string[] = [];
+  const fake = () => ({ userId: "bob", call: async (_: string, { pageToken }: { pageToken: string }) => (asked.push(pageToken), answers[asked.length - 1]!) }) as unknown as Client;
+  const pages = await all(inboxPages(fake()));
+  expect(pages.map(({ rooms, ...left }) => [rooms.map(({ title }) => title), left])).toEqual([
+    [["a"], { isPartial: true, unreadableRoomIds: ["x"] }],
+    [["b"], { isPartial: true, unreadableRoomIds: ["x", "y"] }],
+  ]);
+  expect(asked).toEqual(["", "2"]);
 });

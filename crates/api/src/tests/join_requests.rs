@@ -119,6 +119,29 @@ async fn a_user_asks_to_join_few_rooms_at_once() {
 }
 
 #[tokio::test]
+async fn who_approves_does_not_learn_who_exists() {
+    let (node, room) = TestNode::with_group().await;
+    by_request(&node, "alice", room.as_str()).await;
+    let approves = async |by: &str, whom: &str| -> String {
+        let request = v1::AnswerJoinRequestRequest {
+            room_id: room.to_string(),
+            user_id: whom.to_owned(),
+            answer: v1::JoinRequestAnswer::Approve.into(),
+            request_id: format!("approve-{by}-{whom}"),
+            ..Default::default()
+        };
+        Failure::from(node.api.answer_join_request(&caller(by), request).await.unwrap_err()).reason
+    };
+    // A member who may not, a stranger, and the owner, of a user who does not ask and of none.
+    for (by, reason) in [("bob", "needs_role"), ("carol", "not_member"), ("alice", "join_request_not_found")]
+    {
+        for whom in ["carol", "nobody"] {
+            assert_eq!(approves(by, whom).await, reason, "{by} {whom}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn only_wrong_secrets_are_charged() {
     let invitations = NonZeroU32::new(1);
     let limits = PeopleLimits { invitations, ..PeopleLimits::NONE };
