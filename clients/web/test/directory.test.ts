@@ -89,7 +89,7 @@ test("more channels than fit are shown when they are asked for, and whoever is b
   const second = owner.rooms.find(({ title }) => title === wanted[1])!;
   await second.update({ archived: true });
   await button(ofBob, `Join ${wanted[1]}`).click();
-  await ofBob.getByRole("alert").getByText("this room is archived").waitFor();
+  await ofBob.getByRole("alert").getByText("This conversation is archived or frozen").waitFor();
   await ofBob.goto(`${server.url}/#/room/${second.id}`);
   await ofBob.getByText("This channel is archived: nobody can join it for now.").waitFor();
   expect(await button(ofBob, "Join").count()).toBe(0);

@@ -8,7 +8,7 @@ import { refused } from "../../ts/src/errors.js";
 test("reports are read when the server signals one in this room, until they are no longer shown", async () => {
   const listeners = new Set<(signal: unknown) => void>();
   const call = vi.fn(async () => ({ reports: [], nextPageToken: "" }));
-  const on = (_name: string, listener: (signal: unknown) => void) => (listeners.add(listener), () => listeners.delete(listener));
+  const on = (name: string, listener: (signal: unknown) => void) => (name === "signal" && listeners.add(listener), () => listeners.delete(listener));
   const reports = new Reports({ client: { on, call, state: { status: "online" } } } as unknown as Chat, { id: "r" } as Room);
   const signal = (name: string, roomId: string) => listeners.forEach((listener) => listener({ case: name, value: { roomId } }));
   signal("reportMade", "other");

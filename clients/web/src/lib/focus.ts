@@ -1,6 +1,6 @@
 import type { Attachment } from "svelte/attachments";
 
-const CONTROLS = "a[href], button, input, select, textarea";
+const CONTROLS = "a[href],button,input,select,textarea";
 
 /**
  * If what has the focus is removed from a node, such as a row that was answered, the focus stays nearby instead of returning to the
