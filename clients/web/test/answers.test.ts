@@ -154,12 +154,14 @@ test("a late answer belongs to what was asked: it neither answers another report
   expect(new URL(ofBob.url()).hash).toBe(`#/room/${room.id}`);
 });
 
-test("a link that is taken back is no longer there to copy; who cannot be invited keeps nobody else from it", async () => {
+test("a link that is taken back is no longer there to copy; who cannot be invited keeps nobody else from it; archived rooms leave no dead step back", async () => {
   const [ann, bob, carol, dora] = [unique("ann"), unique("bob"), unique("carol"), unique("dora")];
   const owner = await client(ann);
   const others = await Promise.all([bob, carol, dora].map((userId) => client(userId)));
   await others[1]!.blockUser(ann);
   const room = await owner.createRoom({ kind: "group", title: unique("Plans") });
+  const old = await owner.createRoom({ kind: "group", title: unique("Old") });
+  await old.update({ archived: true });
   const ofAnn = await page(ann);
   await open(ofAnn, room.title);
   await button(ofAnn, "Details").click();
@@ -184,6 +186,13 @@ test("a link that is taken back is no longer there to copy; who cannot be invite
   await ofAnn.getByRole("status").getByText(`${bob} and ${dora} were invited`).waitFor();
   await ofAnn.keyboard.press("Escape");
   await closed(ofAnn);
+
+  await ofAnn.getByRole("button", { name: /^Archived/ }).click();
+  await dialog(ofAnn).getByRole("link", { name: old.title }).click();
+  await ofAnn.getByRole("heading", { level: 2, name: old.title }).waitFor();
+  expect(await ofAnn.evaluate(() => history.state)).toBeNull();
+  await ofAnn.goBack();
+  await ofAnn.getByRole("heading", { level: 2, name: room.title }).waitFor();
 });
 
 test("more of the directory is read past a channel that was renamed, and what was offered and is refused is looked at again", async () => {
@@ -191,17 +200,30 @@ test("more of the directory is read past a channel that was renamed, and what wa
   const name = unique("moves");
   const owner = await client(ann);
   const wanted = Array.from({ length: 33 }, (_, at) => `${name} ${at + 10}`);
-  for (const title of wanted) await owner.call("createRoom", { kind: 3, settings: { title, listed: true } });
+  const first = `! ${name}`;
+  for (const title of [first, ...wanted]) await owner.call("createRoom", { kind: 3, settings: { title, listed: true } });
   const ofBob = await page(bob);
   const rows = dialog(ofBob).getByRole("list", { name: "Channels" }).getByRole("listitem");
   await button(ofBob, "Browse channels").click();
+  await rows.getByText(first).waitFor();
   await dialog(ofBob).getByRole("searchbox").fill(name);
+  // What was found before is shown until there is an answer.
+  await rows.getByText(first).waitFor({ state: "detached" });
   await dialog(ofBob).getByText("30 channels, and more").waitFor();
-  await until("the owner knows the rooms", () => owner.rooms.length, (count) => count === 33);
+  await until("the owner knows the rooms", () => owner.rooms.length, (count) => count === 34);
   await owner.rooms.find(({ title }) => title === wanted[3])!.update({ title: `${name} 99` });
   await button(ofBob, "More").press("Enter");
   await until("all are there", () => dialog(ofBob).getByRole("status").textContent(), (text) => text === "33 channels");
   expect(await rows.count()).toBe(33);
+  await until("the focus is at the first of the further ones", () => focused(ofBob), (text) => text.includes(wanted[30]!));
+  await ofBob.keyboard.press("Tab");
+  expect(await focused(ofBob)).toBe(`Join ${wanted[30]}`);
+  // Who joins is decided anew.
+  await owner.rooms.find(({ title }) => title === wanted[30])!.update({ joining: v1.RoomJoining.BY_REQUEST });
+  await ofBob.keyboard.press("Enter");
+  await button(ofBob, `Ask to join ${wanted[30]}`).click();
+  await ofBob.getByLabel("A note to those who answer").waitFor();
+
   const open = owner.rooms.find(({ title }) => title === wanted[31])!;
   await ofBob.goto(`${server.url}/#/room/${open.id}`);
   await button(ofBob, "Join").waitFor();

@@ -1,5 +1,7 @@
-import type { Client } from "@parlance/client";
+import { type Client, v1 } from "@parlance/client";
 import { type DirectoryChannel, listDirectory } from "@parlance/client/directory";
+
+import { joiningOf } from "./joining";
 
 /** Channels of the directory whose title begins as was typed, a part at a time. */
 export class Directory {
@@ -33,6 +35,14 @@ export class Directory {
 
   async more(): Promise<void> {
     if (!this.isLoading) await this.#read(this.channels);
+  }
+
+  /** Reads one of the channels again: what is offered about it was refused. */
+  async reread(id: string): Promise<void> {
+    const { room } = await this.#client.call("getRoom", { roomId: id }, this.#search.signal);
+    const { archived = false, joining = v1.RoomJoining.UNSPECIFIED } = room?.settings ?? {};
+    const others = this.channels.filter((channel) => !archived || channel.id !== id);
+    this.channels = others.map((channel) => (channel.id === id ? { ...channel, joining: joiningOf(v1.RoomKind.CHANNEL, joining) } : channel));
   }
 
   stop(): void {
