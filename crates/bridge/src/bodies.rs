@@ -29,7 +29,8 @@ impl Unread {
     /// The answer.
     pub fn failure(&self) -> Failure {
         match self {
-            Self::TooLarge => Failure::new(Code::OutOfRange, "body_too_large", "the body is too large"),
+            // As tonic refuses a message that is too large.
+            Self::TooLarge => Failure::new(Code::OutOfRange, "out_of_range", "the body is too large"),
             Self::Full => Failure::too_much_held(),
             Self::Stopped => {
                 Failure::new(Code::DeadlineExceeded, "deadline_exceeded", "the rest of the body did not come")
