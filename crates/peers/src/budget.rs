@@ -9,7 +9,7 @@ use crate::limits::{Limits, TOTAL_CHECK};
 
 /// What is held for one peer, a connection or a user behind proxies: requests that were received, answers that wait to be
 /// written, and those that are being made, by what they may become. Large answers are made only while they fit, so that
-/// requests that arrive together cannot exceed it. All of it counts in the process's [`Total`], too.
+/// requests that arrive together cannot exceed it. All of it counts for the process, too.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
