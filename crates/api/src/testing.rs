@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use parlance_core::{Caller, DefaultPermissions, RoomId, RoomIdKey, SystemClock};
 use parlance_delivery::{Deliveries, Frames};
 use parlance_faults::ControlledStore;
@@ -10,6 +10,7 @@ pub(crate) use parlance_faults::fixture::{group, soon, user};
 use parlance_hub::{Listening, Mailbox};
 use parlance_proto::v1;
 use parlance_registry::{Local, NodeId, Registry};
+use parlance_sessions::Inbound;
 use parlance_store::{RoomIds, Store};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -170,6 +171,11 @@ pub(crate) fn caller(id: &str) -> Admitted {
     user_caller(id).into()
 }
 
+/// The frames that are sent through a channel, as a session reads them.
+pub(crate) fn as_inbound(frames: mpsc::Receiver<Result<v1::ClientFrame, Status>>) -> Inbound {
+    ReceiverStream::new(frames).map_ok(Into::into).boxed()
+}
+
 /// A user without any scope, before the gate.
 pub(crate) fn user_caller(id: &str) -> Caller {
     Caller {
@@ -197,9 +203,7 @@ impl Conversation {
     /// Sends hello.
     pub(crate) async fn begin(api: &Arc<Api>, caller: Admitted) -> Self {
         let (requests, inbound) = mpsc::channel(8);
-        let inbound = ReceiverStream::new(inbound)
-            .map(|frame: Result<v1::ClientFrame, _>| frame.map(Into::into))
-            .boxed();
+        let inbound = as_inbound(inbound);
         let deliveries: Deliveries = api.chat(caller, 0, inbound, Transport::default()).boxed();
         let conversation = Self { requests, frames: deliveries.into(), heads: Vec::new() };
         conversation.send(Operation::Hello(v1::Hello::default())).await;

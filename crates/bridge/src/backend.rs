@@ -39,8 +39,8 @@ pub trait ChatBackend: Send + Sync + 'static {
         peer: Option<&Peer>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status>;
 
-    /// Authenticates a call on the connection `peer` from its headers, before its body is read: returns its user. A backend
-    /// that cannot do so yet returns none, and refuses later.
+    /// Authenticates a call on the connection `peer` from its headers, before its body is read: records whose connection it
+    /// is, and returns the user. A backend that cannot do so yet returns none, and refuses later.
     ///
     /// # Errors
     /// The status of a call that is refused regardless of its body, such as UNAUTHENTICATED.

@@ -22,10 +22,7 @@ impl Session {
         let Charged { value: frame, charge } = *frame;
         let v1::ClientFrame { mut request_id, as_user, operation } = frame;
         if charge.as_ref().is_some_and(|charge| charge.budget().is_full()) && self.open.is_some() {
-            let failure = Failure::too_much_held();
-            self.pause_for(&failure);
-            request_id.truncate(request_id.floor_char_boundary(MAX_FRAME_ID));
-            self.out.push_back(reply(request_id, Err(failure)).into());
+            self.refuse_for_now(request_id, Failure::too_much_held());
             return Ok(());
         }
         let opens = matches!(operation, Some(Operation::Hello(_))) && self.open.is_none();
@@ -33,9 +30,7 @@ impl Session {
             if self.subscribe_only {
                 return Err(failure.into());
             }
-            request_id.truncate(request_id.floor_char_boundary(MAX_FRAME_ID));
-            self.pause_for(&failure);
-            self.out.push_back(reply(request_id, Err(failure)).into());
+            self.refuse_for_now(request_id, failure);
             return Ok(());
         }
         let operation = match operation {
@@ -123,6 +118,13 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a frame before it is looked at, and reads no others until it may be sent again.
+    fn refuse_for_now(&mut self, mut request_id: String, failure: Failure) {
+        request_id.truncate(request_id.floor_char_boundary(MAX_FRAME_ID));
+        self.pause_for(&failure);
+        self.out.push_back(reply(request_id, Err(failure)).into());
     }
 }
 

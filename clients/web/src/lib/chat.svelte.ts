@@ -5,6 +5,7 @@ import { invitations } from "@parlance/svelte";
 import { createContext } from "svelte";
 
 import { Drafts } from "./drafts";
+import { messageOf } from "./errors";
 import { type Identity, localUser, sharedToken } from "./identity";
 import { Mentions } from "./mentions.svelte";
 import { People, type Person } from "./people.svelte";
@@ -232,7 +233,7 @@ export class Chat {
     try {
       return await work();
     } catch (error) {
-      this.problem = texts.app.problem(what, error instanceof Error ? error.message : String(error));
+      this.problem = texts.app.problem(what, messageOf(error));
       return undefined;
     }
   }

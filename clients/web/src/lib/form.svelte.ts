@@ -1,6 +1,7 @@
 import { untrack } from "svelte";
 
 import type { Chat } from "./chat.svelte";
+import { messageOf } from "./errors";
 import { texts } from "./texts";
 
 /** What became of a request: `late` if the dialog was closed before it was done, or is about something else by then. */
@@ -43,13 +44,18 @@ export class Form {
       await work();
       return turn === this.#turn ? "done" : "late";
     } catch (error) {
-      const problem = texts.app.problem(failure, error instanceof Error ? error.message : String(error));
+      const problem = texts.app.problem(failure, messageOf(error));
       if (turn === this.#turn) this.problem = problem;
       else this.#chat.problem = problem;
       return "failed";
     } finally {
       if (turn === this.#turn) this.isBusy = false;
     }
+  }
+
+  /** Sends what was changed, with `send`. If that is nothing, it is done at once. */
+  async save<T extends object>(failure: string, change: T, send: (change: T) => Promise<unknown>): Promise<Outcome> {
+    return Object.keys(change).length === 0 ? "done" : this.submit(failure, () => send(change));
   }
 }
 

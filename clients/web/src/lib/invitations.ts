@@ -2,6 +2,7 @@ import { RefusedError, type Room } from "@parlance/client";
 import { invitationsOf } from "@parlance/client/invitations";
 
 import type { Chat } from "./chat.svelte";
+import { messageOf } from "./errors";
 import { tryEach } from "./form.svelte";
 import { route } from "./route.svelte";
 import { texts } from "./texts";
@@ -27,7 +28,7 @@ export async function inviteAll(chat: Chat, room: Room, userIds: readonly string
   const invited = userIds.filter((userId) => !failed.some(({ one }) => one === userId));
   if (invited.length > 0) chat.notice = texts.invitations.asked(namesOf(chat, invited));
   left(failed.map(({ one }) => one));
-  if (failed.length > 0) throw new Error(failed.map(({ one, error }) => texts.app.problem(chat.people.fullName(one), reasonOf(error))).join("; "));
+  if (failed.length > 0) throw new Error(failed.map(({ one, error }) => texts.app.problem(chat.people.fullName(one), messageOf(error))).join("; "));
 }
 
 /** The server's maximum per request. */
@@ -63,5 +64,3 @@ async function saidPlainly<T>(work: Promise<T>): Promise<T> {
     throw error;
   }
 }
-
-const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -9,7 +9,6 @@ use parlance_delivery::{Deliveries, Frames};
 use parlance_proto::v1;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 use v1::client_frame::Operation;
 use v1::reply::Result as Reply;
@@ -18,7 +17,7 @@ use v1::server_frame::Frame;
 use crate::Parts;
 use crate::gate::Refresh;
 use crate::operations::streams::Transport;
-use crate::testing::{TestNode, user_caller};
+use crate::testing::{TestNode, as_inbound, user_caller};
 
 /// When the tests begin, in seconds.
 const BEGIN: u64 = 1_800_000_000;
@@ -54,9 +53,7 @@ impl Stream {
         let (requests, inbound) = mpsc::channel(8);
         let caller = Caller { expires_at: BEGIN + lasts, ..user_caller("carol") };
         let open = |caller, inbound, number| node.api.chat(caller, number, inbound, Transport::default());
-        let inbound = ReceiverStream::new(inbound)
-            .map(|frame: Result<v1::ClientFrame, _>| frame.map(Into::into))
-            .boxed();
+        let inbound = as_inbound(inbound);
         let deliveries: Deliveries = node.api.gate.open(caller, inbound, Refresh::Possible, open);
         Self { requests, frames: deliveries.into(), begun: Instant::now() }
     }

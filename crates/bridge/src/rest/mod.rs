@@ -131,9 +131,6 @@ async fn call(
             return Err(field_names::in_json(refused).into());
         }
     };
-    if let Some(peer) = peer.filter(|_| admitted.is_some()) {
-        peer.identify();
-    }
     let budget = peer.and_then(|peer| peer.budget_of(admitted.as_deref()));
     // As JSON it takes up to twice as much as in protobuf. Before the request is read, so that it does not wait decoded.
     let expected = 2 * expected_bytes(route.rpc());
