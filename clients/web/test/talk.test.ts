@@ -319,7 +319,7 @@ describe("rooms", () => {
     await member(alice, `Bob ${group}`).getByRole("button").click();
     await alice.getByRole("menuitem", { name: "Remove" }).click();
     await confirm(alice, "Remove");
-    await bob.getByText("This conversation does not exist, or you do not have access to it.").waitFor();
+    await bob.getByText("You are not in this conversation.").waitFor();
   });
 
   test("a channel is joined by its link", async () => {

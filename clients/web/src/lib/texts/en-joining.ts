@@ -48,7 +48,7 @@ export const joining = {
   withdraw: "Withdraw the request",
   rejected: (until: string) => `Your request was rejected. You can ask again from ${until}.`,
   withdrawn: (until: string) => `You have asked and withdrawn that several times. You can ask again from ${until}.`,
-  mayAsk: "You are not in this conversation. You can ask to join.",
+  mayAsk: "You are not in this conversation. If it takes requests, you can ask to join.",
   /** What was offered is no longer so. */
   takesRequest: "Joining takes a request by now.",
   notOpen: "This channel is joined only by people who are added or invited.",
