@@ -301,7 +301,7 @@ async fn rooms_are_frozen_and_kept_for_announcements() {
     let app = App::start().await;
     app.order("order-5").await;
     let path = "/v1/rooms/order-5";
-    let update = json!({"permissions": {"post": "ROLE_ADMIN"}, "requestId": "1"});
+    let update = json!({"permissions": {"post": "ROLE_ADMIN", "react": "ROLE_OWNER"}, "requestId": "1"});
     let (status, refused) = app.rest(Method::PATCH, path, Some("bob"), Some(update.clone())).await;
     assert_eq!((status, &refused["error"]["reason"]), (403, &json!("needs_role")));
     let (status, updated) = app.rest(Method::PATCH, path, Some("alice"), Some(update)).await;
@@ -309,6 +309,9 @@ async fn rooms_are_frozen_and_kept_for_announcements() {
     let refused = app.bob.chat().send_message(Person::message("order-5", "and I?")).await;
     assert_eq!(refused.unwrap_err().code(), tonic::Code::PermissionDenied);
     app.alice.say("order-5", "an announcement").await;
+    let unset = json!({"unsetPermissions": ["ROOM_PERMISSION_REACT"], "requestId": "3"});
+    let (status, updated) = app.rest(Method::PATCH, path, Some("alice"), Some(unset)).await;
+    assert_eq!(status, 200, "{updated}");
     app.rest(Method::PATCH, path, None, Some(json!({"frozen": true, "requestId": "2"}))).await;
     let refused = app.alice.chat().send_message(Person::message("order-5", "another")).await;
     assert_eq!(refused.unwrap_err().code(), tonic::Code::FailedPrecondition);

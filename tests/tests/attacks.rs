@@ -213,6 +213,29 @@ async fn one_user_does_not_have_all_connections() {
     eventually("her connections have ended", async || (asked(&eve).await.status == 200).then_some(())).await;
 }
 
+/// The same of a bridge of its own, which learns from its node whose connections they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_user_does_not_have_all_connections_of_a_bridge() {
+    let tokens = Tokens::new();
+    let node = Server::start_with(&[&tokens.options()[..], &["--user-rate", "0"]].concat()).await;
+    let bridge = Server::start_bridge_with(&[&node.bridges()], &["--max-connections", "80"]).await;
+    let [eve, alice] = ["eve", "alice"].map(|name| tokens.person(&node, name));
+    let connect = async |person: &Person| {
+        let authorization = format!("Bearer {}", person.token);
+        RawWebSocket::connect(&bridge.address(), &[("authorization", &authorization)]).await
+    };
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        open.push(connect(&eve).await.map_err(|refused| refused.1).unwrap());
+    }
+    assert_eq!(connect(&eve).await.err(), Some((429, "too_many_connections".to_owned())));
+    assert!(connect(&alice).await.is_ok());
+    let me = bridge.http().get("/v1/users/me").bearer(&eve.token).answer().await;
+    assert_eq!(me.status, 200, "what was carried out is answered");
+    drop(open);
+    eventually("her connections have ended", async || connect(&eve).await.ok()).await;
+}
+
 /// KiB that a server holds for each of `count` connections that send the same and read nothing of what is answered.
 /// Each kind needs a server of its own: memory that was used once is used again.
 async fn held(count: u64, window: u32, sent: impl FnOnce(&Pair) -> Vec<u8>) -> u64 {

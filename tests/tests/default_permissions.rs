@@ -62,6 +62,29 @@ async fn a_kind_of_room_has_permissions_of_its_own_which_clients_see() {
         let seen = at_bob.call(get).await.unwrap().room.unwrap();
         assert_eq!(roles(seen.effective_permissions), [Member, Member, Admin, Admin, Owner]);
 
+        // Back to what the kind has.
+        let unset =
+            |permissions: &[v1::RoomPermission], set: Option<v1::RoomPermissions>| v1::UpdateRoomRequest {
+                room_id: channel.room_id.clone(),
+                unset_permissions: permissions.iter().map(|&permission| permission.into()).collect(),
+                permissions: set,
+                request_id: fresh("unset"),
+                ..Default::default()
+            };
+        let post = v1::RoomPermission::Post;
+        assert_eq!(at_bob.call(unset(&[post], None)).await.unwrap_err().reason, "needs_role");
+        let set = v1::RoomPermissions { post: Admin.into(), ..Default::default() };
+        for wrong in [unset(&[post], Some(set)), unset(&[v1::RoomPermission::Unspecified], None)] {
+            assert_eq!(at_alice.call(wrong).await.unwrap_err().reason, "invalid_field");
+        }
+        at_alice.call(unset(&[post, v1::RoomPermission::React], None)).await.unwrap();
+        let get = v1::GetRoomRequest { room_id: channel.room_id.clone() };
+        let seen = at_bob.call(get).await.unwrap().room.unwrap();
+        assert_eq!(roles(seen.effective_permissions), expected);
+        assert_eq!(seen.settings.unwrap().permissions, None);
+        let refused = at_bob.call(Person::message(&channel.room_id, "and I?")).await.unwrap_err();
+        assert_eq!(refused.reason, "needs_role");
+
         let group = alice.group(&[bob]).await;
         let inbox = at_bob.call(v1::ListInboxRequest::default()).await.unwrap();
         let room = |entry: v1::InboxEntry| entry.room.unwrap();

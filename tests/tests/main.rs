@@ -53,6 +53,7 @@ mod profile_claims;
 mod profiles;
 mod refresh;
 mod reports;
+mod reports_at_once;
 mod rest;
 mod resume;
 mod revocation;

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::erasure::delete;
 
-fn report_of(room: &str, seq: u64) -> v1::ReportMessageRequest {
+pub(crate) fn report_of(room: &str, seq: u64) -> v1::ReportMessageRequest {
     v1::ReportMessageRequest {
         room_id: room.to_owned(),
         seq,
@@ -32,7 +32,7 @@ fn in_room(room: &str, state: ReportState) -> v1::ListReportsRequest {
     v1::ListReportsRequest { room_id: room.to_owned(), state: state.into(), ..Default::default() }
 }
 
-async fn listed(at: &mut Conversation, room: &str, state: ReportState) -> Vec<v1::Report> {
+pub(crate) async fn listed(at: &mut Conversation, room: &str, state: ReportState) -> Vec<v1::Report> {
     at.call(in_room(room, state)).await.unwrap().reports
 }
 
@@ -40,7 +40,7 @@ async fn ids(at: &mut Conversation, room: &str) -> Vec<String> {
     listed(at, room, ReportState::Open).await.into_iter().map(|report| report.report_id).collect()
 }
 
-fn answer(report: &str, outcome: ReportOutcome, note: &str) -> v1::ResolveReportRequest {
+pub(crate) fn answer(report: &str, outcome: ReportOutcome, note: &str) -> v1::ResolveReportRequest {
     v1::ResolveReportRequest {
         report_id: report.to_owned(),
         outcome: outcome.into(),

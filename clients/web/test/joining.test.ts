@@ -41,6 +41,12 @@ test.each(LOOKS)("a link is made, opened by somebody else, who joins by it, and 
 
   await ofCarol.goto(url);
   await ofCarol.getByRole("alert").getByText("This link is no longer valid").waitFor();
+  // Nor does one of which a part was lost on its way.
+  for (const mangled of [`#/join/${room.id}`, `#/join/${room.id}/`, "#/join/no%20room/0", `${new URL(url).hash}/`]) {
+    await ofCarol.goto("about:blank");
+    await ofCarol.goto(`${server.url}/${mangled}`);
+    await ofCarol.getByRole("alert").getByText("This link is no longer valid").waitFor();
+  }
   await check(ofCarol, look, "a link that was used up");
   await ofCarol.getByRole("link", { name: "To your conversations" }).click();
   await until("nothing is open", () => new URL(ofCarol.url()).hash, (hash) => hash === "#/");

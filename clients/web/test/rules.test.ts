@@ -55,9 +55,10 @@ test.each(LOOKS)("the owner sets slow mode and what members may do, and freezes 
   await button(ofBob, "Add people").waitFor();
   await button(ofBob, "Close details").click();
   await rules(ofAnn).click();
-  await dialog(ofAnn).getByLabel("Who writes messages").selectOption("All members");
+  await dialog(ofAnn).getByLabel("Who writes messages").selectOption("As usual: all members");
   await button(ofAnn, "Save").click();
   await composer(ofBob).waitFor();
+  expect(owner.room(room.id)!.permissions).toMatchObject({ post: UNSPECIFIED, invite: MEMBER });
 
   await button(ofAnn, "Freeze").click();
   await check(ofAnn, look, "asking before freezing");

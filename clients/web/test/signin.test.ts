@@ -63,6 +63,17 @@ test("a link with a token that is followed in an open tab signs in, and leaves n
   expect(page.url()).not.toContain("token");
 });
 
+test("who opens a link, and comes back from a sign-in page with a token, is where the link leads", async () => {
+  const page = await (await people.context()).newPage();
+  await page.goto(`${signed.url}/#/join/nowhere/${"0".repeat(32)}`);
+  await page.getByLabel("Token").waitFor();
+  await page.goto("about:blank");
+  await page.goto(`${signed.url}/#token=${token("carol", 600)}`);
+  await page.getByRole("alert").getByText("This link is no longer valid").waitFor();
+  expect(page.url()).toContain("#/join/nowhere/");
+  expect(page.url()).not.toContain("token");
+});
+
 /** Signs in manually, for all tabs of the browser. */
 async function signInForBrowser(context: BrowserContext, sub: string): Promise<Page> {
   const page = await context.newPage();

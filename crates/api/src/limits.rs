@@ -262,8 +262,8 @@ pub(crate) const MAX_REPORTS_A_DAY: usize = 50;
 /// The time in which a user's reports are counted, milliseconds: a day.
 pub(crate) const REPORT_WINDOW_MS: u64 = 24 * 3600 * 1000;
 
-/// Last reports of a user that are searched for one of the same message: those of two days.
-pub(crate) const OWN_REPORTS_SEARCHED: usize = 2 * MAX_REPORTS_A_DAY;
+/// Reports that are counted for one operation: their places are some 100 bytes each.
+pub(crate) const PLACES_FOR_ONE: usize = 100;
 
 /// Open reports of messages in one room that its moderators see, which are counted for each new one: some 50 KB to read on
 /// DynamoDB, and more than they can be expected to have left unread. Further ones are for the app only.

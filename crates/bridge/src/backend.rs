@@ -26,11 +26,11 @@ pub struct Received {
 pub trait ChatBackend: Send + Sync + 'static {
     /// Opens a `Chat` stream. The response is polled only while the client keeps up, and `inbound` only
     /// while the backend does, so both sides apply back pressure. Events may also be pushed through
-    /// `outlet`, in order with the response. Large answers are made as far as the connection `peer` has room for them,
-    /// if that is known.
+    /// `outlet`, in order with the response. Records whose connection `peer` is, and makes large answers as far as it has
+    /// room for them, if that is known.
     ///
     /// # Errors
-    /// The status of a refused stream, such as UNAUTHENTICATED.
+    /// The status of a refused stream, such as UNAUTHENTICATED, or RESOURCE_EXHAUSTED if the user has too many connections.
     async fn chat(
         &self,
         headers: HeaderMap,
@@ -54,9 +54,15 @@ pub trait ChatBackend: Send + Sync + 'static {
     }
 
     /// Executes a unary call: `path` is `/package.Service/Method`, request and response are encoded
-    /// protobuf.
+    /// protobuf. Records whose connection `peer` is, if [`admit`](Self::admit) could not.
     ///
     /// # Errors
     /// The status of the call.
-    async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status>;
+    async fn unary(
+        &self,
+        headers: HeaderMap,
+        path: &str,
+        request: Bytes,
+        peer: Option<&Peer>,
+    ) -> Result<Bytes, Status>;
 }

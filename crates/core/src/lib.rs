@@ -50,7 +50,7 @@ pub use member::{Interval, Member, Mute, SeqRange, Standing, visible_ranges};
 pub use message_kind::{MessageKind, NotAKind};
 pub use overlay::{Entry, Overlay, PastForms};
 pub use report::{
-    Report, ReportCategory, ReportList, ReportOutcome, ReportPlace, ReportedMessage, Resolution,
+    Report, ReportCategory, ReportList, ReportOf, ReportOutcome, ReportPlace, ReportedMessage, Resolution,
 };
 pub use revocation::{Revocation, RevocationEntry, TokenId};
 pub use role::Role;

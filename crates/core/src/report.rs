@@ -142,6 +142,12 @@ impl Report {
         lists
     }
 
+    /// Who made it of which message; `None` if a user as such is reported.
+    pub fn of_message(&self) -> Option<ReportOf> {
+        let message = self.message.as_ref()?;
+        Some(ReportOf { reporter: self.reporter.clone(), room: message.room.clone(), seq: message.seq })
+    }
+
     /// Whether it is about the same message, or the same user, as `other`.
     pub fn has_target_of(&self, other: &Self) -> bool {
         let message =
@@ -166,6 +172,17 @@ impl Report {
         }
         (report != *self).then_some(report)
     }
+}
+
+/// A reporter and a message.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReportOf {
+    /// Who reports it.
+    pub reporter: UserId,
+    /// Its room.
+    pub room: RoomId,
+    /// Its seq.
+    pub seq: u64,
 }
 
 /// A list of reports.

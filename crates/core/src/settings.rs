@@ -156,6 +156,27 @@ impl Permissions {
         }
     }
 
+    /// Whether the role for it is set.
+    pub fn is_set(&self, permission: Permission) -> bool {
+        self.without(&[permission]) != *self
+    }
+
+    /// Returns these permissions without the roles of `unset`.
+    #[must_use]
+    pub(crate) fn without(&self, unset: &[Permission]) -> Self {
+        let mut kept = *self;
+        for permission in unset {
+            match permission {
+                Permission::Post => kept.post = None,
+                Permission::React => kept.react = None,
+                Permission::Invite => kept.invite = None,
+                Permission::Edit => kept.edit = None,
+                Permission::Delete => kept.delete = None,
+            }
+        }
+        kept
+    }
+
     /// Returns these permissions with the roles set in `change` replaced.
     pub(crate) fn changed(&self, change: &Self) -> Self {
         Self {

@@ -1,5 +1,6 @@
 //! A single HTTP/1.1 request with limits on time and size. Redirects are not followed.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
+use parlance_runtime::names::HostName;
 use parlance_runtime::tls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -50,7 +52,9 @@ async fn exchange_unbounded(
         query => format!("/{query}"),
     };
     parts.uri = path.parse::<Uri>().map_err(|error| error.to_string())?;
-    let stream = TcpStream::connect((host.as_str(), port)).await;
+    let found = HostName::new(host.as_str()).addresses().await?;
+    let addresses: Vec<_> = found.iter().map(|address| SocketAddr::new(*address, port)).collect();
+    let stream = TcpStream::connect(&addresses[..]).await;
     let stream = stream.map_err(|error| format!("cannot connect to {authority}: {error}"))?;
     let request = Request::from_parts(parts, Full::new(body));
     if !is_tls {

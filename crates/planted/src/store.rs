@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parlance_core::{
     Append, Blocks, Body, Chunk, Creation, Cursors, Entry, Event, FoldedName, Interval, Invitations, Listed,
-    Member, Overlay, Report, ReportId, ReportList, ReportPlace, RequestId, RoomId, SeqRange, Timestamp,
+    Member, Overlay, Report, ReportId, ReportList, ReportOf, ReportPlace, RequestId, RoomId, SeqRange, Timestamp,
     TitlePlace, Unknown, UserId,
 };
 use parlance_store::{
@@ -276,8 +276,12 @@ impl BlockStore for PlantedStore {
 
 #[async_trait]
 impl ReportStore for PlantedStore {
-    async fn create_report(&self, report: Report) -> Result<Created<Report>, StoreError> {
-        self.inner.create_report(report).await
+    async fn create_report(&self, report: Report, is_only: bool) -> Result<Created<Report>, StoreError> {
+        self.inner.create_report(report, is_only).await
+    }
+
+    async fn last_report(&self, of: &ReportOf) -> Result<Option<Report>, StoreError> {
+        self.inner.last_report(of).await
     }
 
     async fn report(&self, id: &ReportId) -> Result<Option<Report>, StoreError> {

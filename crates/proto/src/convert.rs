@@ -142,6 +142,18 @@ pub fn permissions_from(permissions: &v1::RoomPermissions) -> Option<core::Permi
     })
 }
 
+/// Parses the name of a permission.
+pub fn permission_from(permission: v1::RoomPermission) -> Option<core::Permission> {
+    match permission {
+        v1::RoomPermission::Unspecified => None,
+        v1::RoomPermission::Post => Some(core::Permission::Post),
+        v1::RoomPermission::React => Some(core::Permission::React),
+        v1::RoomPermission::Invite => Some(core::Permission::Invite),
+        v1::RoomPermission::EditSettings => Some(core::Permission::Edit),
+        v1::RoomPermission::DeleteMessages => Some(core::Permission::Delete),
+    }
+}
+
 /// Converts a room with its head, without the permissions in force, which depend on the node.
 pub fn room(info: &core::RoomInfo, head: core::Head) -> v1::Room {
     v1::Room {

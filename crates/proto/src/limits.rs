@@ -12,6 +12,9 @@ pub(crate) const YIELD_BYTES: usize = 16 * 1024;
 /// The largest page, in bytes: after as many, the api ends it.
 pub(crate) const PAGE_BYTES: usize = 128 * 1024;
 
+/// The largest answer with as many profiles as a request may name, in bytes: 100 with 4 KiB of data, a picture and a name.
+pub(crate) const PROFILES_BYTES: usize = 640 * 1024;
+
 /// The largest answer about one thing, in bytes: a message of 16 KiB with its data and reactions.
 pub(crate) const ENTRY_BYTES: usize = 32 * 1024;
 

@@ -53,7 +53,13 @@ impl ChatBackend for InProcess {
         self.services.open(&headers, inbound, Some(outlet), peer).await
     }
 
-    async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {
+    async fn unary(
+        &self,
+        headers: HeaderMap,
+        path: &str,
+        request: Bytes,
+        _: Option<&Peer>,
+    ) -> Result<Bytes, Status> {
         let path = PathAndQuery::from_str(path).map_err(|error| Status::internal(error.to_string()))?;
         let mut call = Request::new(request);
         *call.metadata_mut() = MetadataMap::from_headers(headers);

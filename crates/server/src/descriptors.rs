@@ -29,7 +29,7 @@ impl Descriptors {
         (self.limit / 4).clamp(LEAST_DESCRIPTOR_RESERVE, MOST_DESCRIPTOR_RESERVE)
     }
 
-    /// Files that the store keeps open for reading.
+    /// Files that the store keeps open for reading, or its connections to the service.
     pub(crate) fn of_store(self) -> usize {
         self.reserve() / 2
     }

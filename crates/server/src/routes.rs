@@ -23,6 +23,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::admission;
 use crate::answer_headers::{self, AnswerHeaders};
 use crate::backend::InProcess;
+use crate::bridge::caller;
 use crate::guard::{self, Guard};
 use crate::host;
 use crate::limits::{PREFLIGHT_AGE, PROBE_BYTES};
@@ -79,6 +80,7 @@ pub(crate) fn node(
     let for_bridges = with_streams(grpc.clone().add_service(health.clone()), services)
         .route_layer(only_grpc())
         .fallback(unknown_to_grpc)
+        .layer(middleware::from_fn(caller::name))
         .layer(admit());
     // In local mode web pages of other origins must be refused on this listener too.
     let for_bridges = for_bridges

@@ -4,7 +4,9 @@ use parlance_core::{
     Reason, Report, ReportCategory, ReportId, ReportOutcome, ReportedMessage, Resolution, RoomId, Timestamp,
     UserId,
 };
-use parlance_proto::storage::v1::{ReportRecord, ReportResolutionRecord, ReportedMessageRecord};
+use parlance_proto::storage::v1::{
+    LastReportRecord, ReportRecord, ReportResolutionRecord, ReportedMessageRecord,
+};
 use parlance_proto::stored;
 use prost::Message;
 
@@ -34,6 +36,17 @@ fn category_number(category: ReportCategory) -> u32 {
 
 fn category_from(number: u32) -> ReportCategory {
     CATEGORIES.get(number as usize).copied().unwrap_or(ReportCategory::Later(number))
+}
+
+/// The row that names the last report of a message by somebody.
+pub(crate) fn encode_last(id: &ReportId) -> Vec<u8> {
+    LastReportRecord { report_id: id.as_str().to_owned() }.encode_to_vec()
+}
+
+pub(crate) fn decode_last(bytes: &[u8]) -> Result<ReportId, StoreError> {
+    let record = LastReportRecord::decode(bytes).ok();
+    let id = record.and_then(|record| ReportId::parse(&record.report_id).ok());
+    id.ok_or_else(|| damaged("the last report", "a message"))
 }
 
 pub(crate) fn encode_report(report: &Report) -> Vec<u8> {

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use parlance_core::{Report, ReportId, ReportList, ReportPlace, Timestamp};
+use parlance_core::{Report, ReportId, ReportList, ReportOf, ReportPlace, Timestamp};
 
 use crate::created::Created;
 use crate::error::StoreError;
@@ -16,8 +16,12 @@ pub struct FoundReports {
 /// Reports of messages and users. Not in the change feed.
 #[async_trait]
 pub trait ReportStore: Send + Sync + 'static {
-    /// Stores a report, or returns the existing one with its id.
-    async fn create_report(&self, report: Report) -> Result<Created<Report>, StoreError>;
+    /// Stores a report, or returns the existing one with its id; with `is_only`, also the open one that its reporter has made
+    /// of the same message in this way.
+    async fn create_report(&self, report: Report, is_only: bool) -> Result<Created<Report>, StoreError>;
+
+    /// The last report that somebody made of a message with `is_only`.
+    async fn last_report(&self, of: &ReportOf) -> Result<Option<Report>, StoreError>;
 
     /// One report.
     async fn report(&self, id: &ReportId) -> Result<Option<Report>, StoreError>;

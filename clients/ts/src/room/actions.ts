@@ -2,7 +2,7 @@ import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
 
 import type { Ban } from "../client/blocks.js";
 import { Emitter } from "../emitter.js";
-import type { Role, RoomJoining } from "../gen/chat_pb.js";
+import type { Role, RoomJoining, RoomPermission } from "../gen/chat_pb.js";
 import type { CommandKind, NewCommand, Payloads } from "../queue/command.js";
 import type { Answer } from "../queue/request.js";
 import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
@@ -43,6 +43,8 @@ export interface SettingsChange extends DataChange {
   joining?: RoomJoining;
   /** Roles to set, for the owner; the others stay unchanged. */
   permissions?: { post?: Role; react?: Role; invite?: Role; editSettings?: Role; deleteMessages?: Role };
+  /** Permissions that follow the server's default again, for the owner. */
+  unsetPermissions?: RoomPermission[];
 }
 
 /** The values of a room by name, see {@link RoomInfo}, and what its user can do with it as a whole. */

@@ -174,6 +174,11 @@ export class Chat {
     return lowestRole(room.info, permission, this.#defaults);
   }
 
+  /** The same as long as the room has not set it itself. */
+  usualRoleFor(room: Room, permission: Permission): v1.Role {
+    return lowestRole({ ...room.info, permissions: undefined }, permission, this.#defaults);
+  }
+
   /** Asks for confirmation of something irreversible. */
   confirm(question: string, action: string): Promise<boolean> {
     return new Promise((resolve) => {

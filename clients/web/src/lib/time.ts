@@ -8,6 +8,7 @@ const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digi
 const weekday = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
 const withYear = new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", year: "numeric" });
 const short = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+const shortWithYear = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric" });
 const full = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "medium", ...cycle });
 const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
 
@@ -34,9 +35,10 @@ export function dayName(at: Date, today: Date): string {
   return ago < 180 ? weekday.format(at) : withYear.format(at);
 }
 
-/** A short form for the list of rooms. */
+/** A short form for the list of rooms: a time of today, else a day, of another year with that. */
 export function briefly(at: Date, today: Date): string {
-  return dayOf(today) === dayOf(at) ? clock.format(at) : short.format(at);
+  if (dayOf(today) === dayOf(at)) return clock.format(at);
+  return at.getFullYear() === today.getFullYear() ? short.format(at) : shortWithYear.format(at);
 }
 
 const capitalised = (text: string) => text.charAt(0).toLocaleUpperCase(locale) + text.slice(1);

@@ -91,6 +91,11 @@ impl Identified {
     pub fn user(&self) -> &str {
         self.0.subject().as_str()
     }
+
+    /// Whether it is a token of the app's backend.
+    pub fn is_service(&self) -> bool {
+        self.0.is_service
+    }
 }
 
 /// Records that the connection `peer` is of `caller`. The app's backend has as many as it needs.

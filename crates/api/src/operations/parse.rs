@@ -6,8 +6,8 @@ use parlance_core::limits::{
     MAX_SANCTION, MAX_SLOW_MODE, PAGE_SIZE,
 };
 use parlance_core::{
-    Data, DataChange, Emoji, FoldedName, ImageUrl, Joining, Name, Permissions, Reason, RequestId, RoomId,
-    Text, Title, Topic, UserId,
+    Data, DataChange, Emoji, FoldedName, ImageUrl, Joining, Name, Permission, Permissions, Reason, RequestId,
+    RoomId, Text, Title, Topic, UserId,
 };
 
 use parlance_proto::{convert, data, v1};
@@ -62,6 +62,19 @@ pub(crate) fn data(name: &str, data: Option<&Struct>) -> Result<Data, Error> {
 pub(crate) fn permissions(name: &str, permissions: &v1::RoomPermissions) -> Result<Permissions, Error> {
     convert::permissions_from(permissions)
         .ok_or_else(|| field(name, "must be ROLE_MEMBER, ROLE_ADMIN or ROLE_OWNER each"))
+}
+
+/// Permissions that follow the default again: none of those that `set` sets.
+pub(crate) fn unset_permissions(set: &Permissions, unset: &[i32]) -> Result<Vec<Permission>, Error> {
+    let parsed = |value: &i32| {
+        let permission = convert::permission_from(known("unset_permissions", *value)?)
+            .ok_or_else(|| field("unset_permissions", "must name permissions"))?;
+        match set.is_set(permission) {
+            true => Err(field("unset_permissions", "must name none that is set")),
+            false => Ok(permission),
+        }
+    };
+    unset.iter().map(parsed).collect()
 }
 
 pub(crate) fn data_change(set: Option<&Struct>, unset: Vec<String>) -> Result<DataChange, Error> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Member, Reason, Refusal, Report, ReportCategory, ReportId, ReportList, ReportOutcome, ReportPlace,
+    Member, Reason, Refusal, Report, ReportCategory, ReportId, ReportList, ReportOf, ReportOutcome, ReportPlace,
     ReportedMessage, RequestId, Resolution, Role, RoomId, Timestamp, UserId,
 };
 use parlance_proto::v1;
@@ -16,7 +16,7 @@ use super::report_view::{Reader, category_from, report_to_proto};
 use super::{Access, only_the_app, parse};
 use crate::gate::Admitted;
 use crate::limits::{
-    MAX_OPEN_REPORTS, MAX_PAGE_BYTES, MAX_REPORTS_A_DAY, OWN_REPORTS_SEARCHED, REPORT_TRIES, REPORT_WINDOW_MS,
+    MAX_OPEN_REPORTS, MAX_PAGE_BYTES, MAX_REPORTS_A_DAY, PLACES_FOR_ONE, REPORT_TRIES, REPORT_WINDOW_MS,
 };
 use crate::{Api, Error};
 
@@ -29,6 +29,7 @@ struct Claim {
 
 /// Whom and what a report is about.
 struct Target {
+    at: Timestamp,
     user: UserId,
     message: Option<ReportedMessage>,
     /// Whether moderators of the room do not see it.
@@ -72,16 +73,25 @@ impl Api {
         if author == caller.user {
             return Err(parse::field("seq", "is a message of the caller"));
         }
-        if let Some(first) = self.open_report_of(caller, &room, seq).await? {
-            return Ok(v1::ReportMessageResponse { report_id: first.to_string(), is_repeat: true });
+        // The app makes any number.
+        if !caller.is_app() {
+            let of = ReportOf { reporter: caller.user.clone(), room: room.clone(), seq };
+            let last = self.store().last_report(&of).await?;
+            if let Some(open) = last.filter(|last| last.resolution.is_none()) {
+                return Ok(v1::ReportMessageResponse { report_id: open.id.to_string(), is_repeat: true });
+            }
         }
+        let at = self.clock().now();
+        // First, as it is cheaper.
+        self.check_reports_made(caller, at).await?;
         let list = ReportList::Room { room: room.clone(), is_open: true };
         let open = self.store().count_reports(&list, Timestamp::default(), MAX_OPEN_REPORTS).await?;
+        self.gate.charge(caller, open / PLACES_FOR_ONE);
         // Nobody keeps others from reporting by many reports: the app sees them all.
         let for_app_only = !caller.is_app() && open >= MAX_OPEN_REPORTS;
         let message = Some(ReportedMessage::of(&room, &entry));
-        let is_repeat =
-            self.file(caller, id.clone(), claim, Target { user: author, message, for_app_only }).await?;
+        let (id, is_repeat) =
+            self.file(caller, id, claim, Target { at, user: author, message, for_app_only }).await?;
         Ok(v1::ReportMessageResponse { report_id: id.to_string(), is_repeat })
     }
 
@@ -103,8 +113,10 @@ impl Api {
             };
         }
         self.existing_users(caller, std::slice::from_ref(&user)).await?;
-        let target = Target { user, message: None, for_app_only: false };
-        let is_repeat = self.file(caller, id.clone(), claim, target).await?;
+        let at = self.clock().now();
+        self.check_reports_made(caller, at).await?;
+        let target = Target { at, user, message: None, for_app_only: false };
+        let (id, is_repeat) = self.file(caller, id, claim, target).await?;
         Ok(v1::ReportUserResponse { report_id: id.to_string(), is_repeat })
     }
 
@@ -113,54 +125,27 @@ impl Api {
         Ok(ReportId::created(&self.room_ids().key, &caller.user, &claim.request))
     }
 
-    /// The open report that the caller has made of a message, among their last ones. The app makes any number.
-    async fn open_report_of(
-        &self,
-        caller: &Admitted,
-        room: &RoomId,
-        seq: u64,
-    ) -> Result<Option<ReportId>, Error> {
+    /// Refuses the caller who has made as many reports as anyone makes in a day. The app is not bound: it may report by a program.
+    async fn check_reports_made(&self, caller: &Admitted, at: Timestamp) -> Result<(), Error> {
         if caller.is_app() {
-            return Ok(None);
+            return Ok(());
         }
-        let (list, mut after) = (ReportList::By(caller.user.clone()), None);
-        let is_of = |message: &ReportedMessage| message.room == *room && message.seq == seq;
-        let mut searched = 0;
-        while searched < OWN_REPORTS_SEARCHED {
-            let size = self.sizes().page_read;
-            let found = self.store().reports(&list, after.as_ref(), size).await?;
-            let mut open = found.reports.into_iter().filter(|report| report.resolution.is_none());
-            if let Some(first) = open.find(|report| report.message.as_ref().is_some_and(is_of)) {
-                return Ok(Some(first.id));
-            }
-            searched += size;
-            after = found.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        Ok(None)
+        let list = ReportList::By(caller.user.clone());
+        let since = Timestamp(at.0.saturating_sub(REPORT_WINDOW_MS));
+        let made = self.store().count_reports(&list, since, MAX_REPORTS_A_DAY).await?;
+        if made >= MAX_REPORTS_A_DAY { Err(Error::TooManyReports(MAX_REPORTS_A_DAY)) } else { Ok(()) }
     }
 
-    /// Stores a report. Returns whether that was done before.
+    /// Stores a report, and returns its id and whether that was done before. Of a message, the one that the caller makes at the
+    /// same time is the same.
     async fn file(
         &self,
         caller: &Admitted,
         id: ReportId,
         claim: Claim,
         target: Target,
-    ) -> Result<bool, Error> {
-        let Target { user, message, for_app_only } = target;
-        let at = self.clock().now();
-        // The app is not bound: it may report by a program.
-        if !caller.is_app() {
-            let list = ReportList::By(caller.user.clone());
-            let since = Timestamp(at.0.saturating_sub(REPORT_WINDOW_MS));
-            let made = self.store().count_reports(&list, since, MAX_REPORTS_A_DAY).await?;
-            if made >= MAX_REPORTS_A_DAY {
-                return Err(Error::TooManyReports(MAX_REPORTS_A_DAY));
-            }
-        }
+    ) -> Result<(ReportId, bool), Error> {
+        let Target { at, user, message, for_app_only } = target;
         let mut report = Report {
             id,
             at,
@@ -178,7 +163,8 @@ impl Api {
         if self.is_deleted(&user).await? {
             report = report.without_words_of(&user).unwrap_or(report);
         }
-        let (stored, is_repeat) = self.store().create_report(report.clone()).await?.into_parts();
+        let (stored, is_repeat) =
+            self.store().create_report(report.clone(), !caller.is_app()).await?.into_parts();
         if is_repeat && !stored.has_target_of(&report) {
             return Err(Error::RequestIdReused);
         }
@@ -188,10 +174,11 @@ impl Api {
                 self.erase_from_report(stored.clone(), &account).await?;
             }
         }
+        let id = stored.id.clone();
         if !is_repeat {
             self.tell_moderators(stored);
         }
-        Ok(is_repeat)
+        Ok((id, is_repeat))
     }
 
     pub(super) async fn is_deleted(&self, user: &UserId) -> Result<bool, Error> {

@@ -124,6 +124,7 @@ impl Api {
             image: request.image_url.as_deref().map(|url| parse::image("image_url", url)).transpose()?,
             data: parse::data_change(request.data.as_ref(), request.unset_data)?,
             permissions,
+            unset_permissions: parse::unset_permissions(&permissions, &request.unset_permissions)?,
             frozen: request.frozen,
             archived: request.archived,
             slow_mode: request

@@ -71,6 +71,23 @@ async fn a_user_has_one_open_report_of_a_message() {
     assert_eq!(reports("bob", seq, "first").await, (first, true), "the same request");
 }
 
+/// Two devices, or nodes, of one user.
+#[tokio::test]
+async fn reports_of_a_message_at_once_are_one() {
+    let (node, room) = TestNode::with_group().await;
+    let seq = say(&node.api, &room, "hello").await;
+    let (api, other) = (node.api.clone(), report(seq, "other")(room.as_str()));
+    let reporting = async move {
+        assert!(!api.report_message(&caller("bob"), other).await.unwrap().is_repeat);
+    };
+    *node.store.before_report.lock().unwrap() = Some(Box::pin(reporting));
+    let made = node.api.report_message(&caller("bob"), report(seq, "one")(room.as_str())).await.unwrap();
+    let list = ReportList::Room { room, is_open: true };
+    let reports = node.store.reports(&list, None, 10).await.unwrap().reports;
+    let ids: Vec<&str> = reports.iter().map(|report| report.id.as_str()).collect();
+    assert_eq!((ids, made.is_repeat), (vec![made.report_id.as_str()], true));
+}
+
 #[tokio::test]
 async fn a_room_has_a_bounded_number_of_open_reports() {
     let (node, room) = TestNode::with_group().await;
@@ -84,7 +101,7 @@ async fn a_room_has_a_bounded_number_of_open_reports() {
         let mut other = stored.clone();
         other.id = ReportId::parse(&format!("p{number:032x}")).unwrap();
         other.reporter = user(&format!("u{number}"));
-        node.store.create_report(other).await.unwrap();
+        node.store.create_report(other, false).await.unwrap();
     }
     // The next one is for the app: nobody keeps others from reporting.
     let in_room = async || node.store.count_reports(&list, Timestamp::default(), 1_000).await.unwrap();

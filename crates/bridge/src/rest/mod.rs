@@ -14,7 +14,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
-use http::header::{ALLOW, AUTHORIZATION};
+use http::header::ALLOW;
 use http::{HeaderValue, Method, StatusCode};
 use parlance_peers::{BODY_BYTES, Peer, Reservation};
 use parlance_proto::answers::expected_bytes;
@@ -138,15 +138,12 @@ async fn call(
         Some(budget) => Some(budget.reserve(expected).await),
         None => None,
     };
-    let (message, bytes) = request::read(route, bound, &parts, body, budget).await?;
+    let read = request::read(route, bound, &parts, body, budget).await?;
     // It counts by its size, which may be larger than that of the message.
-    metadata.insert(BODY_BYTES, bytes.into());
-    let has_token = metadata.contains_key(AUTHORIZATION);
-    let answer = shared.backend.unary(metadata, route.rpc(), message).await;
-    if let Some(peer) = peer.filter(|_| has_token && answer.is_ok() && route.rpc() != GET_SERVER) {
-        // A remote backend has verified the token.
-        peer.identify();
-    }
+    metadata.insert(BODY_BYTES, read.bytes.into());
+    let answer = shared.backend.unary(metadata, route.rpc(), read.message, peer).await;
+    // What is read is in memory, decoded, until the answer is there.
+    drop(read.charge);
     let answer = answer.map_err(|status| field_names::in_json(Failure::from_status(&status)))?;
     let answer = DynamicMessage::decode(route.output().clone(), answer).map_err(|error| {
         tracing::error!(rpc = route.rpc(), %error, "cannot decode the backend's response");

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use parlance_peers::Budget;
+use parlance_peers::{Budget, Charge, Charged};
 use parlance_proto::error::Failure;
 use parlance_proto::json;
 use prost::Message;
@@ -19,19 +19,29 @@ use crate::bodies::{self, Unread};
 use crate::headers;
 use crate::limits::MAX_BODY_BYTES;
 
-/// Assembles an encoded request: the body or the query, overridden by the path. Returns the bytes of the body as well.
+/// A request that was read.
+pub(super) struct ReadRequest {
+    /// Encoded.
+    pub(super) message: Bytes,
+    /// The size of the body.
+    pub(super) bytes: usize,
+    /// What the connection is charged for it.
+    pub(super) charge: Option<Charge>,
+}
+
+/// Assembles an encoded request: the body or the query, overridden by the path.
 pub(super) async fn read(
     route: &Route,
     bound: Bound,
     parts: &Parts,
     body: Body,
     budget: Option<Arc<Budget>>,
-) -> Result<(Bytes, usize), Refusal> {
+) -> Result<ReadRequest, Refusal> {
     let bound = bound?;
     let query = parts.uri.query().unwrap_or_default();
     let unknown = headers::unknown_fields(&parts.headers);
     let mut message = DynamicMessage::new(route.input().clone());
-    let mut bytes = 0;
+    let (mut bytes, mut charge) = (0, None);
     if route.takes_body() {
         if let Some(pair) = query.split('&').find(|pair| !pair.is_empty()) {
             let name = pair.split('=').next().unwrap_or_default();
@@ -41,13 +51,13 @@ pub(super) async fn read(
         }
         check_content_type(&parts.headers)?;
         let body = read_body(body, budget.as_ref()).await?;
-        bytes = body.len();
-        if !body.is_empty() {
-            message = json::read(route.input(), &body, unknown)?;
+        (bytes, charge) = (body.value.len(), body.charge);
+        if !body.value.is_empty() {
+            message = json::read(route.input(), &body.value, unknown)?;
         }
     } else {
         // Ignoring it silently would drop, for example, the request id of a delete.
-        if !read_body(body, budget.as_ref()).await?.is_empty() {
+        if !read_body(body, budget.as_ref()).await?.value.is_empty() {
             let message = "this call has its fields in the query, not in a body";
             return Err(Failure::new(Code::InvalidArgument, "unexpected_body", message).into());
         }
@@ -57,7 +67,7 @@ pub(super) async fn read(
         check_path(&message, &field, &value)?;
         message.set_field(&field, value);
     }
-    Ok((message.encode_to_vec().into(), bytes))
+    Ok(ReadRequest { message: message.encode_to_vec().into(), bytes, charge })
 }
 
 /// Rejects a request that contradicts its path: one of the two values would be ignored.
@@ -87,9 +97,9 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, failure))
 }
 
-pub(super) async fn read_body(body: Body, budget: Option<&Arc<Budget>>) -> Result<Bytes, Refusal> {
+pub(super) async fn read_body(body: Body, budget: Option<&Arc<Budget>>) -> Result<Charged<Bytes>, Refusal> {
     match bodies::read(body, MAX_BODY_BYTES, budget).await {
-        Ok(body) => Ok(body.value),
+        Ok(body) => Ok(body),
         Err(Unread::TooLarge) => {
             let message = format!("the body may have {MAX_BODY_BYTES} bytes");
             let failure = Failure::new(Code::OutOfRange, "body_too_large", message);

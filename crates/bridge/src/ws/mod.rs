@@ -44,9 +44,6 @@ pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
         Ok(opened) => opened,
         Err(refusal) => return refusal.into_response(),
     };
-    if let Some(peer) = &peer {
-        peer.identify();
-    }
     let serving = Arc::clone(&shared);
     shared.connections.spawn(async move {
         let _open = serving.meters.open();

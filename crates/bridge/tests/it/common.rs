@@ -85,7 +85,7 @@ impl ChatBackend for Fake {
         Ok(stream::poll_fn(move |cx| frames.poll_recv(cx)).map(|frame| frame.map(Delivery::Frame)).boxed())
     }
 
-    async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {
+    async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes, _: Option<&Peer>) -> Result<Bytes, Status> {
         self.calls.send(Call { headers, path: path.to_owned(), request }).expect("the test is there");
         let answer = self.answer.lock().unwrap().clone();
         match answer {

@@ -34,7 +34,7 @@ impl ChatBackend for Empty {
         Err(Status::unavailable("not here"))
     }
 
-    async fn unary(&self, _: HeaderMap, _: &str, _: Bytes) -> Result<Bytes, Status> {
+    async fn unary(&self, _: HeaderMap, _: &str, _: Bytes, _: Option<&Peer>) -> Result<Bytes, Status> {
         Ok(Bytes::new())
     }
 }

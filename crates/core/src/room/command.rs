@@ -2,8 +2,8 @@ use std::time::Duration;
 
 pub use super::refusal::Refusal;
 use crate::{
-    DataChange, Emoji, ImageUrl, Imported, Joining, LinkHash, Message, Permissions, Reason, RequestId, Role,
-    Text, Title, Topic, UserId, Visibility,
+    DataChange, Emoji, ImageUrl, Imported, Joining, LinkHash, Message, Permission, Permissions, Reason,
+    RequestId, Role, Text, Title, Topic, UserId, Visibility,
 };
 
 /// The authority under which a command is submitted.
@@ -251,6 +251,8 @@ pub struct SettingsChange {
     pub data: DataChange,
     /// Roles to set; `None` leaves a role unchanged.
     pub permissions: Permissions,
+    /// Permissions that follow the default again.
+    pub unset_permissions: Vec<Permission>,
     /// Whether only the app may send, edit, react, join or add members.
     pub frozen: Option<bool>,
     /// Whether nobody may, and the room is out of the way.

@@ -13,7 +13,9 @@ use std::sync::Arc;
 pub use self::emoji::Emoji;
 pub use self::folded::FoldedName;
 pub use self::rules::TextError;
-use self::rules::{bounded, is_web_address, no_controls, no_directions, no_overrides, not_blank, visible};
+use self::rules::{
+    bounded, is_web_address, no_controls, no_directions, no_fillers, no_overrides, not_blank, visible,
+};
 use crate::limits::{MAX_IMAGE_URL_BYTES, MAX_NAME_BYTES, MAX_TEXT_BYTES, MAX_TOPIC_BYTES};
 
 macro_rules! text {
@@ -87,13 +89,14 @@ impl Text {
 }
 
 impl Name {
-    /// Validates a new display name: visible, a single line, and no characters that affect the
-    /// text after it.
+    /// Validates a new display name: visible, a single line, no characters that affect the text after it, and none that
+    /// only make it differ from one that looks alike.
     pub fn parse_new(name: &str) -> Result<Self, TextError> {
         let parsed = Self::parse(name)?;
         no_controls(name, &[])?;
         no_directions(name)?;
         visible(name)?;
+        no_fillers(name)?;
         Ok(parsed)
     }
 
@@ -114,6 +117,7 @@ impl Title {
         if !title.is_empty() {
             visible(title)?;
         }
+        no_fillers(title)?;
         Ok(parsed)
     }
 
@@ -312,6 +316,39 @@ mod tests {
                 assert_eq!(parse(emoji), Ok(()), "{emoji:?}");
             }
         }
+    }
+
+    #[test]
+    fn names_do_not_differ_by_what_nobody_sees() {
+        for parse in [name, title] {
+            for c in [
+                '\u{200b}',
+                '\u{feff}',
+                '\u{e0041}',
+                '\u{2060}',
+                '\u{3164}',
+                '\u{fe0f}',
+                '\u{200d}',
+                '\u{ad}',
+            ] {
+                for begun in [format!("{c}Garden"), format!(" {c}Garden")] {
+                    assert_eq!(parse(&begun), Err(TextError::Forbidden(c)), "{begun:?}");
+                }
+            }
+            for c in ['\u{feff}', '\u{2060}', '\u{ffa0}', '\u{e0041}', '\u{e0001}'] {
+                assert_eq!(parse(&format!("Gar{c}den")), Err(TextError::Forbidden(c)), "{c:?}");
+                assert_eq!(parse(&format!("Garden{c}")), Err(TextError::Forbidden(c)), "{c:?}");
+            }
+            assert_eq!(parse("Garden\u{200b} "), Err(TextError::Forbidden('\u{200b}')));
+            assert_eq!(parse("🏴 \u{e0067}\u{e007f}"), Err(TextError::Forbidden('\u{e0067}')), "of no flag");
+            // Khmer has this between words, and flags of regions are made of tags.
+            for good in ["ភាសា\u{200b}ខ្មែរ", "🏴\u{e0067}\u{e0062}\u{e007f} club", " Garden ", "❤\u{fe0f}"]
+            {
+                assert_eq!(parse(good), Ok(()), "{good:?}");
+            }
+        }
+        assert_eq!(title(""), Ok(()));
+        assert_eq!(text("\u{feff}Garden"), Ok(()), "a message is no name");
     }
 
     #[test]

@@ -70,6 +70,29 @@ pub(super) fn no_directions(text: &str) -> Result<(), TextError> {
     refuse(text, |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }
 
+/// Refuses what only makes a text differ from one that looks alike: characters that nothing in a line of text needs, tags
+/// that are part of no flag, and at the beginning and end those that join or separate what is around them.
+pub(super) fn no_fillers(text: &str) -> Result<(), TextError> {
+    let mut before = None;
+    for c in text.chars() {
+        let is_tag = matches!(c, '\u{e0000}'..='\u{e007f}');
+        let is_of_flag =
+            is_tag && before.is_some_and(|before| matches!(before, '🏴' | '\u{e0020}'..='\u{e007e}'));
+        let is_filler = matches!(c, '\u{2060}'..='\u{2064}' | '\u{206a}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}');
+        if is_filler || (is_tag && !is_of_flag) {
+            return Err(TextError::Forbidden(c));
+        }
+        before = Some(c);
+    }
+    let words = text.trim();
+    // Marks of direction have an effect there.
+    let is_mark = |c: &char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}');
+    let first = words.chars().next().filter(|c| is_invisible(*c) && !is_mark(c));
+    let last = words.chars().next_back().filter(|c| matches!(c, '\u{200b}' | '\u{ad}'));
+    first.or(last).map_or(Ok(()), |c| Err(TextError::Forbidden(c)))
+}
+
 pub(super) fn visible(text: &str) -> Result<(), TextError> {
     if text.chars().all(is_invisible) { Err(TextError::Invisible) } else { Ok(()) }
 }

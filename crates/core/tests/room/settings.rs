@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use parlance_core::limits::MAX_DATA_BYTES;
 use parlance_core::{
     Action, Authority, Body, Command, Data, DataChange, DataTooLarge, DefaultPermissions, Entry, Message,
-    MessageKind, Permissions, Refusal, Role, SettingsChange, Text,
+    MessageKind, Permission, Permissions, Refusal, Role, SettingsChange, Text,
 };
 
 use crate::solo::Solo;
@@ -50,6 +50,37 @@ fn a_room_for_announcements_is_one_where_admins_post() {
     solo.does("ann", set_role("bob", Role::Admin)).unwrap();
     solo.does("bob", send("now I may")).unwrap();
     assert_eq!(solo.does("bob", permit(announcements)), Err(NEEDS_OWNER), "not even to change nothing");
+}
+
+#[test]
+fn a_permission_follows_the_default_again_once_it_is_unset() {
+    let unset =
+        |unset_permissions| Action::Update(SettingsChange { unset_permissions, ..SettingsChange::default() });
+    let mut solo = Solo::group();
+    let all = [Permission::Post, Permission::React, Permission::Invite, Permission::Edit, Permission::Delete];
+    let strict =
+        Permissions { post: Some(Role::Admin), invite: Some(Role::Member), ..Permissions::default() };
+    solo.does("ann", permit(strict)).unwrap();
+    assert_eq!(solo.does("bob", send("and I?")), Err(NEEDS_ADMIN));
+    solo.does("ann", set_role("bob", Role::Admin)).unwrap();
+    assert_eq!(solo.does("bob", unset(vec![Permission::Post])), Err(NEEDS_OWNER));
+    solo.does("ann", set_role("bob", Role::Member)).unwrap();
+    solo.does("ann", unset(vec![Permission::Post])).unwrap();
+    solo.does("bob", send("hello")).unwrap();
+    solo.does("bob", add(&["dan"])).expect("another one stays as it is");
+    solo.does("ann", unset(all.to_vec())).unwrap();
+    assert_eq!(solo.room.info().settings.permissions, Permissions::default());
+    assert_eq!(solo.does("ann", unset(all.to_vec())).unwrap().first, 0, "nothing changes");
+    // In one request with others that are set.
+    solo.does("ann", permit(strict)).unwrap();
+    let change = SettingsChange {
+        permissions: Permissions { react: Some(Role::Admin), ..Permissions::default() },
+        unset_permissions: vec![Permission::Post],
+        ..SettingsChange::default()
+    };
+    solo.does("ann", Action::Update(change)).unwrap();
+    let expected = Permissions { post: None, react: Some(Role::Admin), ..strict };
+    assert_eq!(solo.room.info().settings.permissions, expected);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parlance_core::{
     Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Invitations, Listed, Member, Overlay,
-    Report, ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
+    Report, ReportId, ReportList, ReportOf, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
 };
 use parlance_store::{
     AppendError, BlockError, BlockStore, Created, DirectoryStore, FoundReports, FoundRooms, FoundUsers,
@@ -254,12 +254,16 @@ impl BlockStore for ControlledStore {
 
 #[async_trait]
 impl ReportStore for ControlledStore {
-    async fn create_report(&self, report: Report) -> Result<Created<Report>, StoreError> {
+    async fn create_report(&self, report: Report, is_only: bool) -> Result<Created<Report>, StoreError> {
         let work = self.before_report.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(work) = work {
             work.await;
         }
-        self.inner.create_report(report).await
+        self.inner.create_report(report, is_only).await
+    }
+
+    async fn last_report(&self, of: &ReportOf) -> Result<Option<Report>, StoreError> {
+        self.inner.last_report(of).await
     }
 
     async fn report(&self, id: &ReportId) -> Result<Option<Report>, StoreError> {

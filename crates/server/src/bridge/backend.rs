@@ -10,6 +10,7 @@ use futures::stream::BoxStream;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::uri::PathAndQuery;
+use parlance_api::Error;
 use parlance_bridge::{ChatBackend, Received};
 use parlance_delivery::{Delivery, Outlet};
 use parlance_peers::Peer;
@@ -21,8 +22,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Response, Status};
 
+use super::caller;
 use super::frames::Frames;
 use super::limits::{CALL_WITHIN, LOST_SPREAD, OPEN_WITHIN, READ_WITHIN};
 use super::nodes::{Nodes, Route};
@@ -52,11 +54,11 @@ impl Upstream {
     }
 
     /// Makes a call over `route`, with a timeout for its answer.
-    async fn call(&self, route: &Route, call: Call, limit: Duration) -> Result<Bytes, Status> {
+    async fn call(&self, route: &Route, call: Call, limit: Duration) -> Result<Response<Bytes>, Status> {
         let mut request = Request::new(call.request);
         *request.metadata_mut() = MetadataMap::from_headers(call.headers);
         match timeout(limit, grpc(route).unary(request, call.path, Encoded)).await {
-            Ok(answer) => Ok(answer?.into_inner()),
+            Ok(answer) => answer,
             Err(elapsed) => Err(Status::from_error(elapsed.into())),
         }
     }
@@ -91,7 +93,7 @@ impl ChatBackend for Upstream {
         headers: HeaderMap,
         inbound: BoxStream<'static, Received>,
         _: Outlet,
-        _: Option<&Peer>,
+        peer: Option<&Peer>,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
         signed(&headers)?;
         let finish = CancellationToken::new();
@@ -104,8 +106,12 @@ impl ChatBackend for Upstream {
             route.blame();
             Err(Status::from_error(elapsed.into()))
         });
+        let answer = answer.map_err(as_lost)?;
+        if let Some(peer) = peer {
+            caller::claim(peer, answer.metadata().as_ref()).map_err(Error::TooManyConnections)?;
+        }
         let frames = self.frames.clone();
-        let answer = answer.map_err(as_lost)?.into_inner().map(move |frame| match frame {
+        let answer = answer.into_inner().map(move |frame| match frame {
             Ok(bytes) => Ok(frames.share(bytes)),
             Err(status) => Err(as_lost(status)),
         });
@@ -113,24 +119,37 @@ impl ChatBackend for Upstream {
         Ok(frames.map(|frame| frame.map(Delivery::Frame)).boxed())
     }
 
-    async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {
-        if path != GET_SERVER {
+    async fn unary(
+        &self,
+        headers: HeaderMap,
+        path: &str,
+        request: Bytes,
+        peer: Option<&Peer>,
+    ) -> Result<Bytes, Status> {
+        let names_caller = path != GET_SERVER;
+        if names_caller {
             signed(&headers)?;
         }
         let path = PathAndQuery::from_str(path).map_err(|error| Status::internal(error.to_string()))?;
         let call = Call { headers, path, request };
         let (route, is_read) = (self.nodes.route(None), call.is_read());
-        if !is_read {
-            return self.call(&route, call, CALL_WITHIN).await.map_err(as_lost);
+        let answered = match is_read {
+            true => match self.call(&route, call.clone(), READ_WITHIN).await {
+                Err(status) if status.source().is_some() => {
+                    // One slow read says nothing about the node; its probes do.
+                    let elsewhere = self.nodes.route(route.node());
+                    self.call(&elsewhere, call, CALL_WITHIN).await
+                }
+                answered => answered,
+            },
+            false => self.call(&route, call, CALL_WITHIN).await,
+        };
+        let answer = answered.map_err(as_lost)?;
+        if let Some(peer) = peer.filter(|_| names_caller) {
+            // It was carried out; a connection too many stays one of nobody, of which there are few.
+            let _ = caller::claim(peer, answer.metadata().as_ref());
         }
-        match self.call(&route, call.clone(), READ_WITHIN).await {
-            Err(status) if status.source().is_some() => {
-                // One slow read says nothing about the node; its probes do.
-                let elsewhere = self.nodes.route(route.node());
-                self.call(&elsewhere, call, CALL_WITHIN).await.map_err(as_lost)
-            }
-            answered => answered,
-        }
+        Ok(answer.into_inner())
     }
 }
 

@@ -6,6 +6,7 @@
 //! [`parting`], which sends clients elsewhere when the bridge itself shuts down.
 
 mod backend;
+pub(crate) mod caller;
 mod choice;
 mod frames;
 pub(crate) mod limits;

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use anyhow::{Context as _, bail};
 use http::{Request, Response};
 use parlance_proto::error::Failure;
+use parlance_runtime::names::HostName;
 use parlance_runtime::random;
 use tokio::sync::watch;
 use tokio::time::{interval, sleep, timeout};
@@ -187,6 +188,8 @@ impl Service<Request<Body>> for Route {
 
 /// Maintains links to every address of `authority`, which is resolved repeatedly, until `end`.
 pub(crate) async fn look_after(nodes: Nodes, authority: String, end: CancellationToken, tasks: TaskTracker) {
+    let (host, port) = host_and_port(&authority);
+    let name = HostName::new(host);
     let mut known: HashMap<SocketAddr, CancellationToken> = HashMap::new();
     let mut tick = interval(RESOLVE_EVERY);
     loop {
@@ -194,8 +197,12 @@ pub(crate) async fn look_after(nodes: Nodes, authority: String, end: Cancellatio
             () = end.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let found: Vec<SocketAddr> = match tokio::net::lookup_host(&authority).await {
-            Ok(addresses) => addresses.collect(),
+        let looked_up = tokio::select! {
+            () = end.cancelled() => return,
+            looked_up = name.addresses() => looked_up,
+        };
+        let found: Vec<SocketAddr> = match looked_up {
+            Ok(addresses) => addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
             Err(error) => {
                 // Keep the known ones: a name server may be unavailable, too.
                 tracing::warn!(authority, %error, "lookup failed");
@@ -219,6 +226,12 @@ pub(crate) async fn look_after(nodes: Nodes, authority: String, end: Cancellatio
             });
         }
     }
+}
+
+/// The parts of `authority`, which has a port; an address without its brackets.
+fn host_and_port(authority: &str) -> (&str, u16) {
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
+    (host.trim_matches(['[', ']']), port.parse().unwrap_or_default())
 }
 
 /// Maintains one connection to `address`, until `end`. Streams open at that time end by themselves.
@@ -267,4 +280,20 @@ async fn run_link(nodes: &Nodes, address: SocketAddr) -> anyhow::Result<()> {
         never = keep_probing(&listed.link, |standing| nodes.set(&listed.link, standing)) => match never {},
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_has_a_host_and_a_port() {
+        for (authority, parts) in [
+            ("api.internal:9090", ("api.internal", 9090)),
+            ("10.0.0.1:80", ("10.0.0.1", 80)),
+            ("[2001:db8::1]:9090", ("2001:db8::1", 9090)),
+        ] {
+            assert_eq!(host_and_port(authority), parts);
+        }
+    }
 }

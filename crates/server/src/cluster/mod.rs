@@ -13,6 +13,7 @@ use parlance_stream::log::StoreLog;
 
 use crate::config::RedisConfig;
 use crate::consumers::Source;
+use crate::descriptors::Descriptors;
 
 pub(crate) use tables_claim::TablesClaim;
 
@@ -34,7 +35,9 @@ pub(crate) async fn open_tables(
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Tables> {
     let (table_prefix, monitor) = (table_prefix.to_owned(), monitor.clone());
-    let options = DynamoOptions { table_prefix, clock: monitor, ..DynamoOptions::default() };
+    let open_requests = Descriptors::raised().of_store();
+    let options =
+        DynamoOptions { table_prefix, clock: monitor, open_requests, ..DynamoOptions::default() };
     let store = Dynamo::connect(&options).await?;
     let report = store.check_tables().await.context("cannot check the tables in dynamodb")?;
     for warning in &report.warnings {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parlance_core::{
     Append, Blocks, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event,
-    FoldedName, Member, Overlay, Report, ReportId, ReportList, ReportPlace, RoomId, SeqRange, TimeSource,
+    FoldedName, Member, Overlay, Report, ReportId, ReportList, ReportOf, ReportPlace, RoomId, SeqRange, TimeSource,
     Timestamp, TitlePlace, UserId,
 };
 use parlance_planted::Plant;
@@ -305,8 +305,12 @@ impl BlockStore for NodeStore {
 
 #[async_trait]
 impl ReportStore for NodeStore {
-    async fn create_report(&self, report: Report) -> Result<Created<Report>, StoreError> {
-        self.write(|tables| tables.reports.create(report)).await
+    async fn create_report(&self, report: Report, is_only: bool) -> Result<Created<Report>, StoreError> {
+        self.write(|tables| tables.reports.create(report, is_only)).await
+    }
+
+    async fn last_report(&self, of: &ReportOf) -> Result<Option<Report>, StoreError> {
+        self.read(|tables| tables.reports.last(of)).await
     }
 
     async fn report(&self, id: &ReportId) -> Result<Option<Report>, StoreError> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use parlance_core::{
     Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Invitations, Listed, Member, Overlay,
-    Report, ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
+    Report, ReportId, ReportList, ReportOf, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
 };
 use parlance_store::{
     AppendError, BlockError, BlockStore, Created, DirectoryStore, FoundReports, FoundRooms, FoundUsers,
@@ -176,8 +176,12 @@ impl BlockStore for MemoryStore {
 
 #[async_trait]
 impl ReportStore for MemoryStore {
-    async fn create_report(&self, report: Report) -> Result<Created<Report>, StoreError> {
-        Ok(self.tables().reports.create(report))
+    async fn create_report(&self, report: Report, is_only: bool) -> Result<Created<Report>, StoreError> {
+        Ok(self.tables().reports.create(report, is_only))
+    }
+
+    async fn last_report(&self, of: &ReportOf) -> Result<Option<Report>, StoreError> {
+        Ok(self.tables().reports.last(of))
     }
 
     async fn report(&self, id: &ReportId) -> Result<Option<Report>, StoreError> {

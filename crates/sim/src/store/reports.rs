@@ -1,27 +1,40 @@
 use std::collections::BTreeMap;
 
-use parlance_core::{Report, ReportId, ReportList, ReportPlace, Timestamp};
+use parlance_core::{Report, ReportId, ReportList, ReportOf, ReportPlace, Timestamp};
 use parlance_store::{Created, FoundReports};
 
-/// Reports by id.
+/// Reports by id, and the last one that somebody has made of a message.
 #[derive(Default)]
-pub(super) struct Reports(BTreeMap<ReportId, Report>);
+pub(super) struct Reports {
+    by_id: BTreeMap<ReportId, Report>,
+    last: BTreeMap<ReportOf, ReportId>,
+}
 
 impl Reports {
-    pub(super) fn create(&mut self, report: Report) -> Created<Report> {
-        if let Some(there) = self.0.get(&report.id) {
+    pub(super) fn create(&mut self, report: Report, is_only: bool) -> Created<Report> {
+        if let Some(there) = self.by_id.get(&report.id) {
             return Created::Existing(there.clone());
         }
-        self.0.insert(report.id.clone(), report.clone());
+        if let Some(of) = report.of_message().filter(|_| is_only) {
+            if let Some(open) = self.last(&of).filter(|last| last.resolution.is_none()) {
+                return Created::Existing(open);
+            }
+            self.last.insert(of, report.id.clone());
+        }
+        self.by_id.insert(report.id.clone(), report.clone());
         Created::New(report)
     }
 
+    pub(super) fn last(&self, of: &ReportOf) -> Option<Report> {
+        self.last.get(of).and_then(|last| self.get(last))
+    }
+
     pub(super) fn get(&self, id: &ReportId) -> Option<Report> {
-        self.0.get(id).cloned()
+        self.by_id.get(id).cloned()
     }
 
     fn listed(&self, list: &ReportList) -> Vec<&Report> {
-        let mut listed: Vec<_> = self.0.values().filter(|report| report.lists().contains(list)).collect();
+        let mut listed: Vec<_> = self.by_id.values().filter(|report| report.lists().contains(list)).collect();
         listed.sort_by_key(|report| report.place());
         listed.reverse();
         listed
@@ -40,7 +53,7 @@ impl Reports {
     }
 
     pub(super) fn replace(&mut self, old: &Report, new: &Report) -> bool {
-        match self.0.get_mut(&old.id) {
+        match self.by_id.get_mut(&old.id) {
             Some(stored) if stored == old => {
                 *stored = new.clone();
                 true

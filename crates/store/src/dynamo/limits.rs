@@ -131,8 +131,14 @@ pub(crate) const ROWS_AT_ONCE: usize = 16;
 /// Rows of a consumer that one call looks at for pending ones.
 pub(crate) const PENDING_SCAN: usize = 1_000;
 
+/// Requests to the tables that are open at once by default: at 5 ms each, 100,000 a second.
+pub(crate) const OPEN_REQUESTS: usize = 512;
+
 /// Attempts to append to the list of revoked tokens, whose next place other nodes may take first.
 pub(crate) const REVOKE_TRIES: usize = 20;
+
+/// Attempts to make a report while others of the same message are made, and answered.
+pub(crate) const REPORT_TRIES: usize = 8;
 
 /// Revocations read at once to find those that are over: 300 bytes each.
 pub(crate) const TRIMMED_PAGE: usize = 1_000;

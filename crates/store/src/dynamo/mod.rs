@@ -4,6 +4,7 @@
 mod append;
 mod backoff;
 mod blocks;
+mod bounded;
 mod by_name;
 mod calls;
 mod clock;
@@ -58,7 +59,7 @@ use async_trait::async_trait;
 use limits::GATHER;
 use parlance_core::{
     Append, Blocks, Chunk, Creation, Cursors, Entry, Event, FoldedName, Invitations, Listed, Member, Overlay,
-    Report, ReportId, ReportList, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
+    Report, ReportId, ReportList, ReportOf, ReportPlace, RoomId, SeqRange, Timestamp, TitlePlace, UserId,
 };
 
 /// Sorts before every character of an id: `{id}!` sorts after `id` and before any longer id.
@@ -272,8 +273,12 @@ impl BlockStore for Dynamo {
 
 #[async_trait]
 impl ReportStore for Dynamo {
-    async fn create_report(&self, report: Report) -> Result<Created<Report>, StoreError> {
-        self.put_report(report).await
+    async fn create_report(&self, report: Report, is_only: bool) -> Result<Created<Report>, StoreError> {
+        self.put_report(report, is_only).await
+    }
+
+    async fn last_report(&self, of: &ReportOf) -> Result<Option<Report>, StoreError> {
+        self.last_report_of(of).await
     }
 
     async fn report(&self, id: &ReportId) -> Result<Option<Report>, StoreError> {

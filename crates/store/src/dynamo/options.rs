@@ -9,9 +9,10 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use parlance_core::{ClockMonitor, SystemClock};
 
+use super::bounded::bounded;
 use super::clock::AnswerDates;
 use super::limits::{
-    ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, IDLE_TIMEOUT, MAX_ATTEMPTS, OPERATION_TIMEOUT, RETRY_FIRST,
+    ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, IDLE_TIMEOUT, MAX_ATTEMPTS, OPEN_REQUESTS, OPERATION_TIMEOUT, RETRY_FIRST,
     RETRY_LONGEST,
 };
 use crate::error::StoreError;
@@ -34,6 +35,8 @@ pub struct DynamoOptions {
     pub emulator: bool,
     /// Receives time measurements from the service's answers.
     pub clock: Arc<ClockMonitor>,
+    /// Requests to the tables that are open at once, each on a connection. Further ones wait.
+    pub open_requests: usize,
 }
 
 impl Default for DynamoOptions {
@@ -43,6 +46,7 @@ impl Default for DynamoOptions {
             endpoint: None,
             emulator: false,
             clock: Arc::new(ClockMonitor::new(Arc::new(SystemClock))),
+            open_requests: OPEN_REQUESTS,
         }
     }
 }
@@ -64,10 +68,12 @@ impl DynamoOptions {
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(OPERATION_TIMEOUT)
             .build();
+        // Also for credentials, which have nothing to do with the endpoint.
+        let secure = https();
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .retry_config(retries)
             .timeout_config(timeouts)
-            .http_client(https());
+            .http_client(secure.clone());
         if let Some(endpoint) = &self.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
@@ -80,19 +86,18 @@ impl DynamoOptions {
         if shared.region().is_none() {
             return Err(StoreError::Refused("no region: set AWS_REGION".into()));
         }
-        let mut config = aws_sdk_dynamodb::config::Builder::from(&shared);
-        let mut streams = aws_sdk_dynamodbstreams::config::Builder::from(&shared);
-        if shared.endpoint_url().is_some_and(|endpoint| endpoint.starts_with("http://")) {
-            let plain = plain();
-            config = config.http_client(plain.clone());
-            streams = streams.http_client(plain);
-        }
+        let is_plain = shared.endpoint_url().is_some_and(|endpoint| endpoint.starts_with("http://"));
+        let http = if is_plain { plain() } else { secure };
+        let config = aws_sdk_dynamodb::config::Builder::from(&shared);
+        let config = config.http_client(bounded(http.clone(), self.open_requests));
+        // As many as there are shards.
+        let mut streams = aws_sdk_dynamodbstreams::config::Builder::from(&shared).http_client(http);
         // An emulator serves both at one address.
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         if let (Some(endpoint), None) = (set(ENDPOINT), set(STREAMS_ENDPOINT)) {
             streams = streams.endpoint_url(endpoint);
         }
-        config = config.interceptor(AnswerDates::new(self.clock.clone()));
+        let config = config.interceptor(AnswerDates::new(self.clock.clone()));
         let streams = aws_sdk_dynamodbstreams::Client::from_conf(streams.build());
         Ok((Client::from_conf(config.build()), streams))
     }

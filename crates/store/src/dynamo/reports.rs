@@ -6,26 +6,31 @@
 //! | `user_id`, `room_id` | S | `#report ` and the report's id, a text that is no id: the report |
 //! | `report` | B | a `ReportRecord` |
 //! | `user_id`, `room_id` | S | `#reports ` and the name of a list, the report's place: the report is in that list |
+//! | `user_id`, `room_id` | S | `#reported ` and who reports, the room and the seq of a message: their last report of it |
+//! | `last` | B | a `LastReportRecord` |
 //!
 //! A report is made seldom, so all that are open can be in one partition.
 
 use std::collections::HashMap;
 
-use parlance_core::{Report, ReportId, ReportList, ReportPlace, Timestamp};
+use parlance_core::{Report, ReportId, ReportList, ReportOf, ReportPlace, Timestamp};
 use parlance_proto::storage::v1::ReportRecord;
 
 use super::calls::Range;
 use super::item::{self, Item, bytes, get_bytes, get_text, text};
+use super::limits::REPORT_TRIES;
 use super::transaction::{Outcome, Transaction};
 use super::{BEHIND_IDS, Dynamo, user_rooms};
 use crate::random::random;
 use crate::record::{carry_unknown, damaged};
-use crate::report_record::{decode_report, encode_report};
+use crate::report_record::{decode_last, decode_report, encode_last, encode_report};
 use crate::{Created, FoundReports, StoreError};
 
 /// In place of a room's id.
 const ITEM: &str = " report";
 const REPORT: &str = "report";
+
+const LAST: &str = "last";
 
 const READ: &str = "reports";
 const WRITE: &str = "write_report";
@@ -36,6 +41,15 @@ fn key(id: &ReportId) -> Item {
 
 fn partition(list: &ReportList) -> String {
     format!("#reports {list}")
+}
+
+/// The item that names the last report of a message by somebody.
+fn reported(of: &ReportOf) -> Item {
+    let ReportOf { reporter, room, seq } = of;
+    item::item([
+        (user_rooms::USER, text(&format!("#reported {reporter}"))),
+        (user_rooms::ROOM, text(&format!("{room} {seq}"))),
+    ])
 }
 
 fn row(list: &ReportList, place: &ReportPlace) -> Item {
@@ -76,21 +90,77 @@ impl Dynamo {
         item.map(|item| Ok(record(&item)?.0)).transpose()
     }
 
-    pub(super) async fn put_report(&self, report: Report) -> Result<Created<Report>, StoreError> {
-        let mut item = key(&report.id);
-        item.insert(REPORT.to_owned(), bytes(encode_report(&report)));
-        let mut transaction = Transaction::new(&random()?);
-        transaction.create(&self.tables.user_rooms, item, user_rooms::USER)?;
-        for list in report.lists() {
-            transaction.put(&self.tables.user_rooms, row(&list, &report.place()))?;
-        }
-        match self.commit(WRITE, &transaction).await? {
-            Outcome::Done => Ok(Created::New(report)),
-            Outcome::Unknown(error) => Err(error),
-            Outcome::Refused { .. } => {
-                let stored = self.stored_report(&report.id).await?;
-                Ok(Created::Existing(stored.ok_or_else(|| damaged("the report", &report.id))?))
+    pub(super) async fn put_report(
+        &self,
+        report: Report,
+        is_only: bool,
+    ) -> Result<Created<Report>, StoreError> {
+        let of = report.of_message().filter(|_| is_only).map(|of| reported(&of));
+        let mut last: Option<Item> = None;
+        for _ in 0..REPORT_TRIES {
+            let mut item = key(&report.id);
+            item.insert(REPORT.to_owned(), bytes(encode_report(&report)));
+            let mut transaction = Transaction::new(&random()?);
+            transaction.create(&self.tables.user_rooms, item, user_rooms::USER)?;
+            for list in report.lists() {
+                transaction.put(&self.tables.user_rooms, row(&list, &report.place()))?;
             }
+            if let Some(of) = &of {
+                self.replace_last(&mut transaction, of, last.as_ref(), &report.id)?;
+            }
+            match self.commit(WRITE, &transaction).await? {
+                Outcome::Done => return Ok(Created::New(report)),
+                Outcome::Unknown(error) => return Err(error),
+                Outcome::Refused { .. } => {}
+            }
+            if let Some(stored) = self.stored_report(&report.id).await? {
+                return Ok(Created::Existing(stored));
+            }
+            let of = of.clone().ok_or_else(|| damaged("the report", &report.id))?;
+            last = self.get_settled(READ, &self.tables.user_rooms, of).await?;
+            // One that was answered gives way.
+            if let Some(item) = &last
+                && let Some(open) = self.named_by(item).await?
+                && open.resolution.is_none()
+            {
+                return Ok(Created::Existing(open));
+            }
+        }
+        Err(StoreError::Failed("a report of the same message is made again and again".into()))
+    }
+
+    pub(super) async fn last_report_of(&self, of: &ReportOf) -> Result<Option<Report>, StoreError> {
+        match self.get_settled(READ, &self.tables.user_rooms, reported(of)).await? {
+            Some(item) => self.named_by(&item).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn named_by(&self, last: &Item) -> Result<Option<Report>, StoreError> {
+        self.stored_report(&decode_last(get_bytes(last, LAST).unwrap_or_default())?).await
+    }
+
+    /// Names the report `id` in the item `of`, if that is still as it was read.
+    fn replace_last(
+        &self,
+        transaction: &mut Transaction,
+        of: &Item,
+        before: Option<&Item>,
+        id: &ReportId,
+    ) -> Result<(), StoreError> {
+        let value = bytes(encode_last(id));
+        match before {
+            None => {
+                let mut item = of.clone();
+                item.insert(LAST.to_owned(), value);
+                transaction.create(&self.tables.user_rooms, item, user_rooms::USER)
+            }
+            Some(before) => transaction.change_if(
+                &self.tables.user_rooms,
+                of.clone(),
+                &[(LAST, before.get(LAST))],
+                &[(LAST, value)],
+            ),
         }
     }
 
@@ -101,12 +171,11 @@ impl Dynamo {
         limit: usize,
     ) -> Result<FoundReports, StoreError> {
         let (partition, high) = (partition(list), after.map_or_else(|| BEHIND_IDS.to_string(), before));
-        let items = self.run(&self.listed(&partition, " ", &high), limit).await?;
         let place = |item: &Item| {
             let place = get_text(item, user_rooms::ROOM).and_then(ReportPlace::parse);
             place.ok_or_else(|| damaged("a key", "reports"))
         };
-        let places = items.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        let places = self.run_readable(&self.listed(&partition, " ", &high), limit, place).await?;
         let keys = places.iter().map(|place| key(&place.id)).collect();
         let mut found = HashMap::new();
         for item in self.get_many(READ, &self.tables.user_rooms, keys).await? {

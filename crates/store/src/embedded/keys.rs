@@ -12,6 +12,7 @@
 //! | members | `#names`, 0, folded name, 0, user id, 0 | nothing: where active users are found by name |
 //! | members | `#report`, 0, report id, 0 | `ReportRecord` |
 //! | members | `#reports`, 0, name of a list, 0, place, 0 | nothing: the report of that place is in the list |
+//! | members | `#reported`, 0, reporter, 0, room id, 0, seq in decimal, 0 | `LastReportRecord` |
 //! | members | `#invitations`, 0, room id, 0 | `InvitationsRecord` |
 //! | members | `#requests`, 0, room id, 0 | `JoinRequestsRecord` |
 //! | members | `#invited`, 0, user id, 0, room id, 0 | `InvitedRecord` |
@@ -21,7 +22,7 @@
 //! | consumers | consumer, 0, room id, 0 | `ConsumerRoomRecord` |
 //! | feed, which is apart | number of the commit, 8 bytes big endian | `FeedRecord` |
 
-use parlance_core::{FoldedName, ReportId, ReportList, ReportPlace, RoomId, TitlePlace};
+use parlance_core::{FoldedName, ReportId, ReportList, ReportOf, ReportPlace, RoomId, TitlePlace};
 
 use crate::NamePlace;
 
@@ -75,6 +76,12 @@ pub(super) fn report_list_end(list: &ReportList) -> Vec<u8> {
 /// The row of a report in `list`.
 pub(super) fn report_in(list: &ReportList, place: &ReportPlace) -> Vec<u8> {
     [report_list(list), id(&place.to_string())].concat()
+}
+
+/// The row that names the last report of a message by somebody.
+pub(super) fn reported(of: &ReportOf) -> Vec<u8> {
+    let ReportOf { reporter, room, seq } = of;
+    [pair("#reported", reporter.as_str()), pair(room.as_str(), &seq.to_string())].concat()
 }
 
 /// The row with the requests to join a room.

@@ -1,33 +1,52 @@
-//! Reports: a row for each, and one in each list that it is in.
+//! Reports: a row for each, one in each list that it is in, and one for each message and reporter with the last of them.
 
 use std::ops::Bound;
 
 use async_trait::async_trait;
-use parlance_core::{Report, ReportId, ReportList, ReportPlace, Timestamp};
+use parlance_core::{Report, ReportId, ReportList, ReportOf, ReportPlace, Timestamp};
 use parlance_proto::storage::v1::ReportRecord;
 
-use super::tables::{Table, damaged};
+use super::tables::Table;
 use super::transaction::Transaction;
-use super::view::View;
+use super::view::{View, readable};
 use super::{Embedded, keys};
-use crate::record::carry_unknown;
-use crate::report_record::{decode_report, encode_report};
+use crate::record::{carry_unknown, damaged};
+use crate::report_record::{decode_last, decode_report, encode_last, encode_report};
 use crate::{Created, FoundReports, ReportStore, StoreError};
 
 #[async_trait]
 impl ReportStore for Embedded {
-    async fn create_report(&self, report: Report) -> Result<Created<Report>, StoreError> {
+    async fn create_report(&self, report: Report, is_only: bool) -> Result<Created<Report>, StoreError> {
         self.committer
             .commit(move |txn| {
-                let key = keys::report(&report.id);
-                if let Some(bytes) = txn.get(Table::Members, &key)? {
-                    return Ok(Created::Existing(decode_report(&report.id, &bytes)?));
+                if let Some(stored) = stored(txn, &report.id)? {
+                    return Ok(Created::Existing(stored));
                 }
-                txn.put(Table::Members, key, encode_report(&report));
+                let reported = report.of_message().filter(|_| is_only).map(|of| keys::reported(&of));
+                if let Some(key) = &reported
+                    && let Some(last) = txn.get(Table::Members, key)?
+                    && let Some(last) = stored(txn, &decode_last(&last)?)?
+                    && last.resolution.is_none()
+                {
+                    return Ok(Created::Existing(last));
+                }
+                if let Some(key) = reported {
+                    txn.put(Table::Members, key, encode_last(&report.id));
+                }
+                txn.put(Table::Members, keys::report(&report.id), encode_report(&report));
                 move_in_lists(txn, &report.place(), &[], &report.lists());
                 Ok(Created::New(report))
             })
             .await?
+    }
+
+    async fn last_report(&self, of: &ReportOf) -> Result<Option<Report>, StoreError> {
+        let key = keys::reported(of);
+        self.view(move |view| match view.get(Table::Members, &key)? {
+            Some(last) => read(view, &decode_last(&last)?),
+            None => Ok(None),
+        })
+        .await
     }
 
     async fn report(&self, id: &ReportId) -> Result<Option<Report>, StoreError> {
@@ -43,29 +62,26 @@ impl ReportStore for Embedded {
     ) -> Result<FoundReports, StoreError> {
         let (list, after) = (list.clone(), after.cloned());
         self.view(move |view| {
-            let mut found = FoundReports::default();
-            let mut rows = 0;
             let from = Bound::Included(keys::report_list(&list));
             let to = Bound::Excluded(match &after {
                 Some(after) => keys::report_in(&list, after),
                 None => keys::report_list_end(&list),
             });
-            for guard in view.range(Table::Members, from, to).rev().take(limit) {
-                let key = guard.key().map_err(damaged)?;
-                let place = keys::last_id(&key).and_then(ReportPlace::parse);
-                let place = place.ok_or_else(|| StoreError::Damaged("a key of reports".into()))?;
+            let rows = view.range(Table::Members, from, to).rev();
+            let places = readable(rows, limit, |key, _| {
+                let place = keys::last_id(key).and_then(ReportPlace::parse);
+                place.ok_or_else(|| damaged("a key", "reports"))
+            })?;
+            let mut reports = Vec::new();
+            for place in &places {
                 match read(view, &place.id) {
-                    Ok(report) => found.reports.extend(report),
+                    Ok(report) => reports.extend(report),
                     // It hides no others.
                     Err(error) => tracing::error!(%error, "a report is left out of a list"),
                 }
-                found.next = Some(place);
-                rows += 1;
             }
-            if rows < limit {
-                found.next = None;
-            }
-            Ok(found)
+            let next = if places.len() == limit { places.last().cloned() } else { None };
+            Ok(FoundReports { reports, next })
         })
         .await
     }
@@ -106,6 +122,11 @@ impl ReportStore for Embedded {
 
 fn read(view: &View, id: &ReportId) -> Result<Option<Report>, StoreError> {
     let bytes = view.get(Table::Members, &keys::report(id))?;
+    bytes.map(|bytes| decode_report(id, &bytes)).transpose()
+}
+
+fn stored(txn: &Transaction, id: &ReportId) -> Result<Option<Report>, StoreError> {
+    let bytes = txn.get(Table::Members, &keys::report(id))?;
     bytes.map(|bytes| decode_report(id, &bytes)).transpose()
 }
 

@@ -73,6 +73,7 @@ macro_rules! contract {
             }
             reports {
                 a_report_is_made_once
+                a_message_has_one_open_report_of_a_reporter
                 reports_are_listed_latest_first
                 a_report_leaves_a_list_for_another
                 of_concurrent_answers_one_is_kept

@@ -82,7 +82,7 @@ pub(crate) async fn a_report_is_made_once(store: AnyStore) {
     let mut devices = JoinSet::new();
     for device in 0..8 {
         let (store, report) = (store.clone(), Report { at: later(device), ..first.clone() });
-        devices.spawn(async move { store.create_report(report).await.unwrap() });
+        devices.spawn(async move { store.create_report(report, true).await.unwrap() });
     }
     let answers = devices.join_all().await;
     assert_eq!(answers.iter().filter(|answer| matches!(answer, Created::New(_))).count(), 1);
@@ -93,6 +93,55 @@ pub(crate) async fn a_report_is_made_once(store: AnyStore) {
     for list in stored.lists() {
         assert_eq!(listed(&store, &list, 100).await.iter().filter(|one| one.id == first.id).count(), 1);
     }
+}
+
+pub(crate) async fn a_message_has_one_open_report_of_a_reporter(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob, carol) = (user(tag, "alice"), user(tag, "bob"), user(tag, "carol"));
+    let room = RoomId::parse(&format!("{tag:016x}-room")).unwrap();
+    let create = async |report: Report, is_only| store.create_report(report, is_only).await.unwrap();
+    let mut before: Option<Report> = None;
+    // The second time there is one that was answered.
+    for round in 0..2 {
+        let mut devices = JoinSet::new();
+        for device in 0..8 {
+            let (store, report) =
+                (store.clone(), of_message(&alice, &bob, &room, later(round * 10 + device)));
+            devices.spawn(async move { store.create_report(report, true).await.unwrap() });
+        }
+        let answers = devices.join_all().await;
+        let made: Vec<&Report> = answers
+            .iter()
+            .filter_map(|answer| match answer {
+                Created::New(report) => Some(report),
+                Created::Existing(_) => None,
+            })
+            .collect();
+        let [made] = made.as_slice() else { panic!("{made:?}") };
+        let made = (*made).clone();
+        assert!(before.is_none_or(|before| before.id != made.id));
+        for answer in answers {
+            assert_eq!(answer.into_parts().0, made);
+        }
+        let list = ReportList::Room { room: room.clone(), is_open: true };
+        assert_eq!(listed(&store, &list, 100).await, [made.clone()]);
+        assert!(store.replace_report(&made, &resolved(&made, &carol)).await.unwrap());
+        before = Some(made);
+    }
+    // By others, of other messages, of no message, and where it need not be the only one.
+    let open = of_message(&alice, &bob, &room, NOW);
+    create(open.clone(), true).await;
+    let mut other = of_message(&alice, &bob, &room, NOW);
+    other.message.as_mut().unwrap().seq = 8;
+    for (report, is_only) in [
+        (of_message(&carol, &bob, &room, NOW), true),
+        (other, true),
+        (report(&alice, &bob, NOW), true),
+        (of_message(&alice, &bob, &room, NOW), false),
+    ] {
+        assert_eq!(create(report.clone(), is_only).await, Created::New(report));
+    }
+    assert_eq!(create(open.clone(), true).await, Created::Existing(open), "a repeat");
 }
 
 pub(crate) async fn reports_are_listed_latest_first(store: AnyStore) {
@@ -106,11 +155,11 @@ pub(crate) async fn reports_are_listed_latest_first(store: AnyStore) {
     for number in 0..7 {
         // Two at the same time.
         let report = of_message(&alice, &bob, &room, later(number / 2));
-        store.create_report(report.clone()).await.unwrap();
+        store.create_report(report.clone(), false).await.unwrap();
         all.push(report);
     }
-    store.create_report(of_message(&carol, &bob, &other, later(1))).await.unwrap();
-    store.create_report(report(&alice, &carol, later(2))).await.unwrap();
+    store.create_report(of_message(&carol, &bob, &other, later(1)), true).await.unwrap();
+    store.create_report(report(&alice, &carol, later(2)), true).await.unwrap();
     all.sort_by_key(Report::place);
     all.reverse();
     for size in [1, 2, 7, 100] {
@@ -137,7 +186,7 @@ pub(crate) async fn a_report_leaves_a_list_for_another(store: AnyStore) {
     let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
     let room = RoomId::parse(&format!("{tag:016x}-room")).unwrap();
     let open = of_message(&alice, &bob, &room, NOW);
-    store.create_report(open.clone()).await.unwrap();
+    store.create_report(open.clone(), true).await.unwrap();
     let (done, other) = (resolved(&open, &bob), resolved(&open, &alice));
     assert!(store.replace_report(&open, &done).await.unwrap());
     assert!(store.replace_report(&open, &done).await.unwrap(), "a repeat");
@@ -163,7 +212,7 @@ pub(crate) async fn of_concurrent_answers_one_is_kept(store: AnyStore) {
     let tag = unique();
     let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
     let open = report(&alice, &bob, NOW);
-    store.create_report(open.clone()).await.unwrap();
+    store.create_report(open.clone(), true).await.unwrap();
     let mut moderators = JoinSet::new();
     for number in 0..8 {
         let (store, open) = (store.clone(), open.clone());
@@ -180,7 +229,7 @@ pub(crate) async fn reports_are_in_no_list_of_rooms_or_members(store: AnyStore) 
     let tag = unique();
     let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
     let node = Node::create(&store, group(&alice, &[&bob])).await;
-    store.create_report(of_message(&alice, &bob, node.id(), NOW)).await.unwrap();
+    store.create_report(of_message(&alice, &bob, node.id(), NOW), true).await.unwrap();
     let page = store.rooms_of(&alice, None, 10).await.unwrap();
     let rooms: Vec<_> = page.rows.iter().map(|row| &row.room).collect();
     assert_eq!((rooms, page.damaged.len()), (vec![node.id()], 0));

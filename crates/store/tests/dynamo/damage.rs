@@ -94,7 +94,7 @@ async fn a_damaged_report_hides_no_others() {
     let (alice, bob) = (user(unique(), "alice"), user(unique(), "bob"));
     let reports = [report(&alice, &bob, NOW), report(&alice, &bob, NOW), report(&alice, &bob, NOW)];
     for report in &reports {
-        store.create_report(report.clone()).await.unwrap();
+        store.create_report(report.clone(), true).await.unwrap();
     }
     let client = client(&dynamodb).await;
     let broken = AttributeValue::S(format!("#report {}", reports[1].id));
@@ -104,9 +104,29 @@ async fn a_damaged_report_hides_no_others() {
         *value = AttributeValue::B(Blob::new([0xff; 5]));
     }
     client.put_item().table_name("parlance_user_rooms").set_item(Some(item)).send().await.unwrap();
-    let listed = store.reports(&ReportList::All { is_open: true }, None, 10).await.unwrap().reports;
-    assert_eq!(listed.len(), 2);
-    assert!(listed.iter().all(|report| report.id != reports[1].id));
+    // Nor do places that cannot be read.
+    let list = ReportList::By(alice);
+    for place in ["no place", "0", "~"] {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let put = client.put_item().table_name("parlance_user_rooms");
+        let put = put.item("user_id", text(&format!("#reports {list}"))).item("room_id", text(place));
+        put.send().await.unwrap();
+    }
+    for size in [1, 10] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.reports(&list, after.as_ref(), size).await.unwrap();
+            found.extend(page.reports);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        found.sort_by_key(|report| report.id.clone());
+        let mut expected = vec![reports[0].clone(), reports[2].clone()];
+        expected.sort_by_key(|report| report.id.clone());
+        assert_eq!(found, expected, "{size}");
+    }
 }
 
 /// Pages go on behind rows that cannot be read, however many.

@@ -68,6 +68,7 @@ export const rules = {
   members: "All members",
   admins: "Owner and admins",
   owner: "Only the owner",
+  usual: (who: string) => `As usual: ${who.charAt(0).toLowerCase()}${who.slice(1)}`,
 };
 
 /** Why there is no field to write in. */

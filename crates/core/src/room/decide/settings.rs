@@ -13,13 +13,14 @@ pub(super) fn update(
 ) -> Result<Vec<Body>, Stop> {
     let is_named = change.title.is_some() || change.topic.is_some() || change.visibility.is_some();
     let is_managed = change.slow_mode.is_some() || change.archived.is_some();
-    let is_shared = is_named || change.permissions != Permissions::default() || is_managed;
+    let is_permitted = change.permissions != Permissions::default() || !change.unset_permissions.is_empty();
+    let is_shared = is_named || is_permitted || is_managed;
     let is_shared = is_shared || change.listed.is_some() || change.joining.is_some();
     if is_shared || !matches!(authority, Authority::App { .. }) {
         view.not_direct()?;
     }
     allowed(view, actor, Permission::Edit)?;
-    if change.permissions != Permissions::default() {
+    if is_permitted {
         at_least(actor, Role::Owner)?;
     }
     // Slow mode is part of moderation, and archiving ends everybody's part: no permission gives either to members.
@@ -47,7 +48,7 @@ pub(super) fn update(
         settings.image = image.clone();
     }
     settings.data = before.data.changed(&change.data).map_err(Refusal::from)?;
-    settings.permissions = before.permissions.changed(&change.permissions);
+    settings.permissions = before.permissions.without(&change.unset_permissions).changed(&change.permissions);
     settings.frozen = change.frozen.unwrap_or(before.frozen);
     settings.archived = change.archived.unwrap_or(before.archived);
     settings.slow_mode = change.slow_mode.unwrap_or(before.slow_mode);

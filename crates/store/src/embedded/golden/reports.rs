@@ -5,7 +5,7 @@ use parlance_core::{
 };
 
 use super::*;
-use crate::report_record::{decode_report, encode_report};
+use crate::report_record::{decode_last, decode_report, encode_last, encode_report};
 
 pub(super) fn id() -> ReportId {
     ReportId::parse("p0123456789abcdef0123456789abcdef").unwrap()
@@ -60,6 +60,8 @@ fn reports() {
     let lists = report().lists();
     let keys = lists.iter().flat_map(|list| keys::report_in(list, &report().place()));
     check_bytes("key-report-lists", &keys.collect::<Vec<_>>());
+    check_bytes("key-reported", &keys::reported(&report().of_message().unwrap()));
+    check("last-report", id(), encode_last, decode_last);
     let open = ReportList::All { is_open: true };
     check_bytes("key-report-open", &keys::report_in(&open, &report().place()));
 }
