@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parlance_core::{
     Append, Blocks, Body, Chunk, Creation, Cursors, Entry, Event, FoldedName, Interval, Invitations, Listed,
-    Member, Overlay, Report, ReportId, ReportList, ReportOf, ReportPlace, RequestId, RoomId, SeqRange, Timestamp,
-    TitlePlace, Unknown, UserId,
+    Member, Overlay, Report, ReportId, ReportList, ReportOf, ReportPlace, RequestId, RoomId, SeqRange,
+    Timestamp, TitlePlace, Unknown, UserId,
 };
 use parlance_store::{
     AppendError, BlockError, BlockStore, Created, DirectoryStore, FoundReports, FoundRooms, FoundUsers,

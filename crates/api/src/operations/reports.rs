@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Member, Reason, Refusal, Report, ReportCategory, ReportId, ReportList, ReportOf, ReportOutcome, ReportPlace,
-    ReportedMessage, RequestId, Resolution, Role, RoomId, Timestamp, UserId,
+    Member, Reason, Refusal, Report, ReportCategory, ReportId, ReportList, ReportOf, ReportOutcome,
+    ReportPlace, ReportedMessage, RequestId, Resolution, Role, RoomId, Timestamp, UserId,
 };
 use parlance_proto::v1;
 use parlance_store::UserState;

@@ -36,8 +36,7 @@ pub(crate) async fn open_tables(
 ) -> anyhow::Result<Tables> {
     let (table_prefix, monitor) = (table_prefix.to_owned(), monitor.clone());
     let open_requests = Descriptors::raised().of_store();
-    let options =
-        DynamoOptions { table_prefix, clock: monitor, open_requests, ..DynamoOptions::default() };
+    let options = DynamoOptions { table_prefix, clock: monitor, open_requests, ..DynamoOptions::default() };
     let store = Dynamo::connect(&options).await?;
     let report = store.check_tables().await.context("cannot check the tables in dynamodb")?;
     for warning in &report.warnings {

@@ -4,8 +4,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parlance_core::{
     Append, Blocks, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event,
-    FoldedName, Member, Overlay, Report, ReportId, ReportList, ReportOf, ReportPlace, RoomId, SeqRange, TimeSource,
-    Timestamp, TitlePlace, UserId,
+    FoldedName, Member, Overlay, Report, ReportId, ReportList, ReportOf, ReportPlace, RoomId, SeqRange,
+    TimeSource, Timestamp, TitlePlace, UserId,
 };
 use parlance_planted::Plant;
 use parlance_store::{

@@ -12,8 +12,8 @@ use parlance_core::{ClockMonitor, SystemClock};
 use super::bounded::bounded;
 use super::clock::AnswerDates;
 use super::limits::{
-    ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, IDLE_TIMEOUT, MAX_ATTEMPTS, OPEN_REQUESTS, OPERATION_TIMEOUT, RETRY_FIRST,
-    RETRY_LONGEST,
+    ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, IDLE_TIMEOUT, MAX_ATTEMPTS, OPEN_REQUESTS, OPERATION_TIMEOUT,
+    RETRY_FIRST, RETRY_LONGEST,
 };
 use crate::error::StoreError;
 

@@ -124,7 +124,7 @@ pub(crate) async fn a_message_has_one_open_report_of_a_reporter(store: AnyStore)
             assert_eq!(answer.into_parts().0, made);
         }
         let list = ReportList::Room { room: room.clone(), is_open: true };
-        assert_eq!(listed(&store, &list, 100).await, [made.clone()]);
+        assert_eq!(listed(&store, &list, 100).await, std::slice::from_ref(&made));
         assert!(store.replace_report(&made, &resolved(&made, &carol)).await.unwrap());
         before = Some(made);
     }
