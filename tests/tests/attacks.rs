@@ -15,12 +15,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::Code;
 
-use crate::http2_rules::peer::Peer;
 use crate::http2_rules::wire::{
-    CONTINUATION, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_WINDOW, PREFACE,
-    RST_STREAM, data, fields, frame, get_block, reflection, reflection_messages, settings, whole,
-    window_update,
+    GOAWAY, INITIAL_WINDOW_SIZE, PREFACE, RST_STREAM, frame, get_block, settings, whole,
 };
+
+mod memory;
 
 /// Longer than any timeout for unauthenticated peers, on a busy machine.
 const SENT_AWAY: Duration = Duration::from_secs(60);
@@ -217,7 +216,8 @@ async fn one_user_does_not_have_all_connections() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_user_does_not_have_all_connections_of_a_bridge() {
     let tokens = Tokens::new();
-    let node = Server::start_with(&[&tokens.options()[..], &["--user-rate", "0"]].concat()).await;
+    let for_bridges = ["--user-rate", "0", "--role", "api", "--edge-listen", "127.0.0.1:0"];
+    let node = Server::start_with(&[&tokens.options()[..], &for_bridges].concat()).await;
     let bridge = Server::start_bridge_with(&[&node.bridges()], &["--max-connections", "80"]).await;
     let [eve, alice] = ["eve", "alice"].map(|name| tokens.person(&node, name));
     let connect = async |person: &Person| {
@@ -234,78 +234,6 @@ async fn one_user_does_not_have_all_connections_of_a_bridge() {
     assert_eq!(me.status, 200, "what was carried out is answered");
     drop(open);
     eventually("her connections have ended", async || connect(&eve).await.ok()).await;
-}
-
-/// KiB that a server holds for each of `count` connections that send the same and read nothing of what is answered.
-/// Each kind needs a server of its own: memory that was used once is used again.
-async fn held(count: u64, window: u32, sent: impl FnOnce(&Pair) -> Vec<u8>) -> u64 {
-    let server = Server::start().await;
-    let pair = Pair::of(&server).await;
-    for _ in 0..8 {
-        pair.alice.say(&pair.room, &"x".repeat(16 * 1024)).await;
-    }
-    pair.talk().await;
-    let (sent, before) = (sent(&pair), server.resident_bytes());
-    let mut attackers = Vec::new();
-    for _ in 0..count {
-        let mut peer = Peer::connect(&server, &[(INITIAL_WINDOW_SIZE, window)]).await;
-        // The window of the connection is open after that.
-        peer.until_pong(b"windows.").await;
-        peer.send(&sent).await;
-        attackers.push(peer);
-    }
-    // Until everything was taken.
-    let mut held = 0;
-    eventually("no more is held", async || {
-        assert_eq!(server.http().get("/healthz").answer().await.status, 200);
-        let before = std::mem::replace(&mut held, server.resident_bytes());
-        (held <= before).then_some(())
-    })
-    .await;
-    pair.talk().await;
-    (held.saturating_sub(before) / count) >> 10
-}
-
-/// What the library holds for a peer is not charged to it. Here is how much that is for a connection.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_library_holds_for_a_connection_is_bounded() {
-    // Half a header block: a value that does not end is kept until all of it is there.
-    let block = [&[0, 1, b'x', 0x7f, 0x80, 0x80, 0x40][..], &[b'y'; 16_377]].concat();
-    let begun = frame(HEADERS, END_STREAM, 1, &block);
-    let half_a_block = [begun, frame(CONTINUATION, 0, 1, &[b'y'; 16_384]).repeat(4)].concat();
-    let half_a_block = held(64, 0, |_| half_a_block).await;
-    // Bodies that nobody reads, until their answers are read.
-    let body = |stream: u32| [reflection(stream), data(stream, &reflection_messages())].concat();
-    let bodies = held(16, 0, |_| (0..64).flat_map(|number| body(1 + 2 * number)).collect()).await;
-    println!("half a header block {half_a_block} KiB, bodies {bodies} KiB");
-    for (what, held, most) in [("half a header block", half_a_block, 512), ("bodies", bodies, 6 << 10)] {
-        assert!(held < most, "{what}: {held} KiB for a connection");
-    }
-}
-
-/// As many requests for pages as a connection may have, which nobody reads.
-fn pages(pair: &Pair, size: usize) -> Vec<u8> {
-    let page = fields(&[
-        (":method", "GET"),
-        (":scheme", "http"),
-        (":path", &*format!("/v1/rooms/{}/messages?pageSize={size}", pair.room)),
-        (":authority", "127.0.0.1"),
-        ("authorization", &*format!("Bearer {}", pair.alice.token)),
-    ]);
-    let pages = (0..256).flat_map(|number| whole(1 + 2 * number, &page));
-    window_update(0, MAX_WINDOW / 2).into_iter().chain(pages).collect()
-}
-
-/// Requests that arrive together hold no more than the budget of their connection: 1 MiB, and what the allocator and the
-/// sockets take beside it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_that_are_requested_together_are_made_as_far_as_they_are_read() {
-    // Not accepted by the windows of their streams; accepted, and not written; and small ones likewise.
-    for (window, size) in [(0, 8), (MAX_WINDOW, 8), (MAX_WINDOW, 2)] {
-        let held = held(8, window, |pair| pages(pair, size)).await;
-        println!("pages of {size} messages with a window of {window}: {held} KiB for a connection");
-        assert!(held < 6 << 10, "{held} KiB for a connection");
-    }
 }
 
 /// By their number within the rate of their user, but 120 KB of JSON each.
@@ -343,44 +271,6 @@ async fn large_frames_count_by_their_size() {
         }
     };
     assert_eq!((&sent["requestId"], sent["sendMessage"].is_object()), (&json!("legal"), true), "{sent}");
-}
-
-/// Windows are wide, and nothing is read from the socket: the library takes all that is made.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reflection_that_nobody_reads_is_made_for_a_few() {
-    let symbol = b"parlance.v1.ChatService";
-    let message = [&[0, 0, 0, 0, symbol.len() as u8 + 2, 0x22, symbol.len() as u8][..], symbol].concat();
-    let calls = (0..100).flat_map(|number| {
-        let stream = 1 + 2 * number;
-        [reflection(stream), data(stream, &message)].concat()
-    });
-    let calls: Vec<u8> = window_update(0, MAX_WINDOW / 2).into_iter().chain(calls).collect();
-    let held = held(16, MAX_WINDOW, |_| calls).await;
-    println!("reflection: {held} KiB for a connection");
-    assert!(held < 1 << 10, "{held} KiB for a connection");
-}
-
-/// Calls whose bodies stop before their end, on many connections.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_that_do_not_end_are_charged_to_their_connection() {
-    let call = |pair: &Pair, stream: u32| {
-        let block = fields(&[
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", "/parlance.v1.ChatService/SendMessage"),
-            (":authority", "127.0.0.1"),
-            ("content-type", "application/grpc"),
-            ("te", "trailers"),
-            ("authorization", &*format!("Bearer {}", pair.alice.token)),
-        ]);
-        let begun = [&[0, 0, 2, 0, 0][..], &[0; 16_000]].concat();
-        [frame(HEADERS, END_HEADERS, stream, &block), data(stream, &begun), data(stream, &[0; 16_000])]
-            .concat()
-    };
-    let held =
-        held(4, 0, |pair| (0..100).flat_map(|number| call(pair, 1 + 2 * number)).collect::<Vec<_>>()).await;
-    println!("bodies: {held} KiB for a connection");
-    assert!(held < 3 << 10, "{held} KiB for a connection");
 }
 
 /// An element of two bytes becomes one of hundreds: in frames of all forms.

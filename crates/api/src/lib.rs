@@ -19,6 +19,7 @@ mod limits;
 mod ongoing;
 mod operations;
 mod profiles;
+mod receiving;
 mod room_quota;
 mod rules;
 mod screen;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use http::{HeaderMap, Request};
 use http_body::Body;
@@ -20,6 +21,7 @@ use tonic::{Code, Status};
 use crate::Error;
 use crate::gate::{Call, Identified, Refresh, claim};
 use crate::operations::streams::Transport;
+use crate::receiving::Receiving;
 use crate::services::{AS_USER, Services};
 use crate::weighed::{Received, weighed};
 
@@ -31,13 +33,14 @@ impl Services {
     /// UNAUTHENTICATED, or UNIMPLEMENTED if its body is compressed.
     pub async fn chat_stream<B>(&self, request: Request<B>) -> Result<Deliveries, Status>
     where
-        B: Body + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
         let (caller, outlet, request) = self.stream_caller::<Inbound, _>(request).await?;
-        let answers = peer.and_then(|peer| peer.budget_of(Some(caller.subject().as_str())));
+        let answers = peer.map(|peer| peer.budget_of(Some(caller.subject().as_str())));
         let budget = answers.clone();
+        let request = request.map(|body| Receiving::new(body, budget.clone()));
         let frames = grpc::messages::<v1::ClientFrame, _>(request, MAX_FRAME_BYTES)?;
         let received = frames.map_ok(move |(frame, cost)| {
             let bytes = frame.encoded_len();
@@ -63,6 +66,7 @@ impl Services {
         let mut messages = grpc::messages::<v1::SubscribeRequest, _>(request, MAX_FRAME_BYTES)?;
         let missing = || Failure::new(Code::InvalidArgument, "malformed_frame", "the request has no message");
         let (request, _) = messages.try_next().await?.ok_or_else(missing)?;
+        self.0.gate.weigh_call(&caller, request.encoded_len());
         let open = |caller, request, number| self.0.subscribe(caller, number, request, outlet);
         Ok(self.0.gate.open(caller, request, Refresh::Impossible, open))
     }
@@ -84,7 +88,7 @@ impl Services {
         if let Some(peer) = peer {
             claim(&caller, peer)?;
         }
-        let answers = peer.and_then(|peer| peer.budget_of(Some(caller.subject().as_str())));
+        let answers = peer.map(|peer| peer.budget_of(Some(caller.subject().as_str())));
         self.refuse_as_user::<Inbound>(&caller, headers)?;
         let inbound = weighed(&self.0, &caller, inbound);
         let open =

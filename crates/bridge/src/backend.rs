@@ -40,7 +40,7 @@ pub trait ChatBackend: Send + Sync + 'static {
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status>;
 
     /// Authenticates a call on the connection `peer` from its headers, before its body is read: records whose connection it
-    /// is, and returns the user. A backend that cannot do so yet returns none, and refuses later.
+    /// is, and returns the user. A backend that cannot verify a token returns none, and refuses later.
     ///
     /// # Errors
     /// The status of a call that is refused regardless of its body, such as UNAUTHENTICATED.

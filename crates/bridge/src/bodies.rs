@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
 use http_body_util::BodyExt;
+use parlance_peers::limits::UNCHARGED_BYTES;
 use parlance_peers::{Budget, Charge, Charged};
 use parlance_proto::error::Failure;
 use tokio::time::timeout;
@@ -41,7 +43,8 @@ impl Unread {
     }
 }
 
-/// Reads `body`, of at most `most` bytes. One that comes in pieces is charged to `budget` as far as it was received.
+/// Reads `body`, of at most `most` bytes. It is charged to `budget` as far as it was received, unless it comes in one
+/// small piece.
 ///
 /// # Errors
 /// See [`Unread`].
@@ -64,9 +67,10 @@ pub async fn read(
         if first.len() + rest.len() + piece.len() > most {
             return Err(Unread::TooLarge);
         }
+        let more = piece.len();
         if first.is_empty() && rest.is_empty() {
             first = piece;
-            if body.is_end_stream() {
+            if more <= UNCHARGED_BYTES && body.is_end_stream() {
                 break;
             }
         } else {
@@ -76,7 +80,7 @@ pub async fn read(
             rest.extend_from_slice(&piece);
         }
         if let Some(budget) = budget {
-            if budget.is_full() {
+            if budget.refuses(more) {
                 return Err(Unread::Full);
             }
             let received = first.len() + rest.len();
@@ -88,11 +92,22 @@ pub async fn read(
     Ok(Charged { value, charge })
 }
 
+/// Reads a body of at most `most` bytes to its end, and keeps nothing of it: over HTTP/1, one that is not read would end
+/// the connection, often before its client has the answer.
+pub async fn discard(body: Body, most: usize) {
+    let (mut pieces, mut read) = (body.into_data_stream(), 0);
+    while read <= most
+        && let Some(Ok(piece)) = pieces.next().await
+    {
+        read += piece.len();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
 
-    use futures::{StreamExt, stream};
+    use futures::stream;
 
     use super::*;
 
@@ -108,7 +123,10 @@ mod tests {
         drop(body);
         assert_eq!(budget.held(), 0);
         let whole = read(Body::from("whole"), 5, Some(&budget)).await.unwrap();
-        assert_eq!((&whole.value[..], budget.held()), (&b"whole"[..], 0), "it waits for nothing");
+        assert_eq!((&whole.value[..], budget.held()), (&b"whole"[..], 0), "it is small");
+        const LARGE: usize = UNCHARGED_BYTES + 1;
+        let large = read(Body::from("x".repeat(LARGE)), LARGE, Some(&budget)).await.unwrap();
+        assert_eq!((large.value.len(), budget.held()), (LARGE, LARGE), "its call may take long");
     }
 
     #[tokio::test(start_paused = true)]

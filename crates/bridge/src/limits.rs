@@ -25,6 +25,9 @@ pub(crate) const MAX_MESSAGE_BYTES: usize = 128 * 1024;
 /// Largest body of a REST request, in bytes, for the same reason.
 pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
 
+/// The same of a call without a caller, which has nothing to say.
+pub(crate) const MAX_ANONYMOUS_BODY_BYTES: usize = 4 * 1024;
+
 /// How long the next piece of a request's body may take: longer than a phone changes its network.
 pub(crate) const BODY_PROGRESS: Duration = Duration::from_secs(10);
 

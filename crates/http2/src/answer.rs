@@ -10,7 +10,7 @@ use http::{HeaderName, Request, header};
 use http_body::Body as _;
 use parlance_delivery::grpc::is_native;
 use parlance_delivery::{Outlet, Push};
-use parlance_peers::{Peer, Reservation};
+use parlance_peers::{Budget, ChargedTo, Peer, Reservation};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt;
 
@@ -44,8 +44,8 @@ where
     async move {
         let begun = call.await;
         let sent = match begun {
-            Some(Ok((stream, Some((body, reserved))))) => {
-                let response = Response::new(stream, body, counted, peer, reserved);
+            Some(Ok((stream, Some((body, budget, reserved))))) => {
+                let response = Response::new(stream, body, counted, peer, budget, reserved);
                 if let Some(outlet) = outlet {
                     outlet.connect(Arc::downgrade(&response) as Weak<dyn Push>);
                 }
@@ -60,8 +60,8 @@ where
     }
 }
 
-/// A body, and the room that was reserved for it.
-type Sized = (Body, Option<Reservation>);
+/// A body, what it is charged to, and the room that was reserved for it.
+type Sized = (Body, Arc<Budget>, Option<Reservation>);
 
 /// Calls the app, if the peer still wants the response, and sends the headers; a body may follow.
 async fn call(
@@ -72,6 +72,7 @@ async fn call(
     peer: Arc<Peer>,
 ) -> Option<Result<(SendStream<Bytes>, Option<Sized>), Error>> {
     let mut request = request.map(|body| Body::new(Incoming::from(body)));
+    let of_connection = peer.held().budget().clone();
     request.extensions_mut().insert(peer);
     if let Some(outlet) = outlet {
         request.extensions_mut().insert(outlet);
@@ -87,7 +88,10 @@ async fn call(
         head.headers.remove(name);
     }
     let reserved = head.extensions.remove::<Reservation>();
-    let body = (!body.is_end_stream()).then_some((body, reserved));
+    let named = head.extensions.remove::<ChargedTo>().map(|ChargedTo(budget)| budget);
+    let budget =
+        reserved.as_ref().map(|reserved| reserved.budget().clone()).or(named).unwrap_or(of_connection);
+    let body = (!body.is_end_stream()).then_some((body, budget, reserved));
     let stream = respond.send_response(http::Response::from_parts(head, ()), body.is_none());
     Some(stream.map(|stream| (stream, body)))
 }

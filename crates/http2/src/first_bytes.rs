@@ -60,7 +60,8 @@ impl<S: AsyncRead + Unpin> Opened<S> {
                 return Err(Error::new(ErrorKind::UnexpectedEof, "the peer has left"));
             }
         };
-        let (first, stall) = (first.freeze(), Stall::new(peer));
+        let waiting = peer.held().budget().clone();
+        let (first, stall) = (first.freeze(), Stall::new(peer, waiting));
         Ok((version, Self { first, io, heard: Arc::default(), stall }))
     }
 

@@ -29,12 +29,12 @@ struct Ends {
     /// Data not yet accepted by the peer's window.
     waiting: Option<Bytes>,
     /// Charged for waiting data.
-    peer: Arc<Peer>,
-    /// Room for data that the body has made already. That is charged until it is written, whether or not the window
-    /// accepts it: many of them could wait in the buffers of their streams.
+    budget: Arc<Budget>,
+    /// Room for data that the body has made already.
     reserved: Option<Reservation>,
-    /// What the data is charged to in this way, if there was room reserved for it.
-    budget: Option<Arc<Budget>>,
+    /// There was such room: the data is charged until it is written, whether or not the window accepts it. Many of them
+    /// could wait in the buffers of their streams.
+    is_large: bool,
     stall: Stall,
     /// The body has no data now, and everything was sent.
     is_idle: bool,
@@ -47,13 +47,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Response<S> {
         body: Body,
         link: Counted<S>,
         peer: Arc<Peer>,
+        budget: Arc<Budget>,
         reserved: Option<Reservation>,
     ) -> Arc<Self> {
         let wakeups = Arc::new(SuppressibleWaker::default());
         let waker = Waker::from(wakeups.clone());
-        let stall = Stall::new(peer.clone());
-        let budget = reserved.as_ref().map(|reserved| reserved.budget().clone());
-        let ends = Ends { stream, body, waiting: None, peer, reserved, budget, stall, is_idle: false, waker };
+        let (stall, is_large) = (Stall::new(peer, budget.clone()), reserved.is_some());
+        let (waiting, is_idle) = (None, false);
+        let ends = Ends { stream, body, waiting, budget, reserved, is_large, stall, is_idle, waker };
         Arc::new(Self { ends: Mutex::new(ends), link, wakeups })
     }
 
@@ -119,10 +120,10 @@ impl Ends {
     }
 
     fn wait_with(&mut self, bytes: Bytes) {
-        let bytes = match &self.budget {
-            Some(budget) => budget.charge(bytes),
-            None => {
-                self.peer.held().add(bytes.len());
+        let bytes = match self.is_large {
+            true => self.budget.charge(bytes),
+            false => {
+                self.budget.add(bytes.len());
                 bytes
             }
         };
@@ -132,8 +133,8 @@ impl Ends {
 
     /// The peer's window has accepted `bytes`, or they are given up.
     fn waits_no_more(&self, bytes: usize) {
-        if self.budget.is_none() {
-            self.peer.held().remove(bytes);
+        if !self.is_large {
+            self.budget.remove(bytes);
         }
     }
 

@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use parlance_peers::Peer;
+use parlance_peers::{Budget, Peer};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::limits::STALL_CHECK;
@@ -11,6 +11,8 @@ use crate::limits::STALL_CHECK;
 /// Detects a peer that reads nothing of what waits for it. Has a timer only while data waits.
 pub(crate) struct Stall {
     peer: Arc<Peer>,
+    /// What the data is charged to.
+    budget: Arc<Budget>,
     stalled: Option<Box<Stalled>>,
 }
 
@@ -22,8 +24,8 @@ struct Stalled {
 }
 
 impl Stall {
-    pub(crate) fn new(peer: Arc<Peer>) -> Self {
-        Self { peer, stalled: None }
+    pub(crate) fn new(peer: Arc<Peer>, budget: Arc<Budget>) -> Self {
+        Self { peer, budget, stalled: None }
     }
 
     /// No data waits any more.
@@ -35,7 +37,7 @@ impl Stall {
     pub(crate) fn taken(&mut self, bytes: usize) {
         if let Some(stalled) = &mut self.stalled {
             stalled.taken += bytes;
-            if stalled.taken >= self.peer.progress() {
+            if stalled.taken >= self.peer.progress(&self.budget) {
                 (stalled.since, stalled.taken) = (Instant::now(), 0);
             }
         }
@@ -44,12 +46,12 @@ impl Stall {
     /// Data waits. Ready once it has waited for too long.
     pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let stalled = self.stalled.get_or_insert_with(|| {
-            let timer = Box::pin(sleep(STALL_CHECK.min(self.peer.patience())));
+            let timer = Box::pin(sleep(STALL_CHECK.min(self.peer.patience(&self.budget))));
             Box::new(Stalled { since: Instant::now(), taken: 0, timer })
         });
         while stalled.timer.as_mut().poll(cx).is_ready() {
             // Evaluated each time: the patience is shorter while the total limit is exceeded.
-            let (now, end) = (Instant::now(), stalled.since + self.peer.patience());
+            let (now, end) = (Instant::now(), stalled.since + self.peer.patience(&self.budget));
             if now >= end {
                 metrics::counter!("parlance_stalled_total").increment(1);
                 return Poll::Ready(());

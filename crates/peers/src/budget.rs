@@ -1,25 +1,29 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::limits::{Limits, TOTAL_CHECK};
+use crate::limits::{HELLO_BYTES, TOTAL_CHECK, UNCHARGED_BYTES};
+use crate::total::Total;
+use crate::used::Used;
+use crate::users::Connections;
 
 /// What is held for one peer, a connection or a user behind proxies: requests that were received, answers that wait to be
 /// written, and those that are being made, by what they may become. Large answers are made only while they fit, so that
-/// requests that arrive together cannot exceed it. All of it counts for the process, too.
+/// requests that arrive together cannot exceed it. All of it counts for its address, its user and the process, too.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
+    /// Whether it has more than its share at no time, since it is not one peer's.
+    is_nobodys: bool,
     total: Arc<Total>,
-    /// Bytes that are held for the address of a connection.
+    /// Bytes that are held for the address of a connection, and reserved.
     of_address: Option<Arc<AtomicUsize>>,
-    /// Bytes of requests, and of answers that wait for the peer.
-    held: AtomicUsize,
-    /// Bytes that answers in the making may have.
-    reserved: AtomicUsize,
+    /// The connections of its user: the first one who was identified on it. `None` if they have too many.
+    of_user: OnceLock<Option<Arc<Connections>>>,
+    used: Arc<Used>,
     /// Answers that are to be made once there is room.
     waiting: AtomicUsize,
     freed: Notify,
@@ -33,14 +37,35 @@ impl Budget {
 
     /// The same, counted in `total` and in what is held for its address.
     pub(crate) fn within(limit: usize, total: Arc<Total>, of_address: Option<Arc<AtomicUsize>>) -> Arc<Self> {
-        let unused = || AtomicUsize::new(0);
-        let (held, reserved, waiting) = (unused(), unused(), unused());
-        Arc::new(Self { limit, total, of_address, held, reserved, waiting, freed: Notify::new() })
+        let mut budget = Self::unused(limit, total);
+        budget.of_address = of_address;
+        Arc::new(budget)
     }
 
-    /// Waits until `bytes` more fit, and reserves them. One answer always fits, whatever its size, unless the process
-    /// holds the most that it may.
+    /// What is held for those who are not known: no limit, but it counts in `total`.
+    pub(crate) fn of_nobody(total: Arc<Total>) -> Arc<Self> {
+        let mut budget = Self::unused(usize::MAX, total);
+        budget.is_nobodys = true;
+        Arc::new(budget)
+    }
+
+    fn unused(limit: usize, total: Arc<Total>) -> Self {
+        Self {
+            limit,
+            is_nobodys: false,
+            total,
+            of_address: None,
+            of_user: OnceLock::new(),
+            used: Arc::default(),
+            waiting: AtomicUsize::new(0),
+            freed: Notify::new(),
+        }
+    }
+
+    /// Waits until `bytes` more fit, and reserves them; of answers that may be larger than half of it, half. So there is
+    /// room for one as soon as not much is held, unless the process holds the most that it may.
     pub async fn reserve(self: &Arc<Self>, bytes: usize) -> Reservation {
+        let bytes = bytes.min(self.limit / 2);
         if self.take(bytes) {
             return self.reservation(bytes);
         }
@@ -70,54 +95,117 @@ impl Budget {
 
     /// Bytes that are held.
     pub fn held(&self) -> usize {
-        self.held.load(Ordering::SeqCst)
+        self.used.held.load(Ordering::SeqCst)
     }
 
     /// Bytes that are held, and that answers in the making may have.
     pub fn used(&self) -> usize {
-        self.held() + self.reserved.load(Ordering::SeqCst)
+        self.used.all()
     }
 
     /// Whether so much is held, of this or in the process, that nothing new is accepted.
     pub fn is_full(&self) -> bool {
-        let held = self.held();
-        held > self.limit || self.total.refuses(held)
+        self.refuses(0)
     }
 
-    pub(crate) fn add(&self, bytes: usize) {
-        self.held.fetch_add(bytes, Ordering::SeqCst);
+    /// Whether so much is held, of this or in the process, that `more` bytes are not accepted. Who holds little may send
+    /// a little at any time.
+    pub fn refuses(&self, more: usize) -> bool {
+        self.held() > self.limit
+            || self.is_too_much()
+            || (self.total.is_exhausted() && self.own(self.held()) + more > UNCHARGED_BYTES)
+    }
+
+    /// The same for what opens a session, which has room whatever others hold.
+    pub fn refuses_hello(&self, more: usize) -> bool {
+        let held = self.held() + more;
+        held > self.limit || (held > HELLO_BYTES && self.refuses(more))
+    }
+
+    /// Whether more than its share is held, while its user, its address or the process hold more than they may.
+    pub fn is_too_much(&self) -> bool {
+        self.has_no_share(self.held()) || self.is_too_much_of_user(self.held(), 0)
+    }
+
+    /// Bytes, of `used`, that are of one peer.
+    fn own(&self, used: usize) -> usize {
+        if self.is_nobodys { 0 } else { used }
+    }
+
+    /// Whether `used` is more than its share, of what is too much of its address or of the process.
+    fn has_no_share(&self, used: usize) -> bool {
+        self.own(used) > self.total.share()
+            && (self.total.is_full() || self.total.is_too_much_of_address(self.used_by_address()))
+    }
+
+    fn is_too_much_of_user(&self, used: usize, more: usize) -> bool {
+        let Some(user) = self.user() else { return false };
+        used + more > self.total.share() && self.total.is_too_much_of_user(more, || user.used())
+    }
+
+    /// Adds bytes that wait.
+    pub fn add(&self, bytes: usize) {
+        self.used.held.fetch_add(bytes, Ordering::SeqCst);
+        self.count(bytes);
+    }
+
+    /// Removes bytes that were sent or dropped.
+    pub fn remove(&self, bytes: usize) {
+        self.discount(bytes);
+        self.used.held.fetch_sub(bytes, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn count(&self, bytes: usize) {
         self.total.add(bytes);
         if let Some(of_address) = &self.of_address {
             of_address.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn remove(&self, bytes: usize) {
+    fn discount(&self, bytes: usize) {
         self.total.remove(bytes);
         if let Some(of_address) = &self.of_address {
             of_address.fetch_sub(bytes, Ordering::Relaxed);
         }
-        self.held.fetch_sub(bytes, Ordering::SeqCst);
-        self.wake();
     }
 
-    /// Bytes that are held for all connections of its address.
-    pub(crate) fn held_by_address(&self) -> usize {
-        self.of_address.as_ref().map_or(0, |held| held.load(Ordering::Relaxed))
+    fn used_by_address(&self) -> usize {
+        self.of_address.as_ref().map_or(0, |used| used.load(Ordering::Relaxed))
+    }
+
+    /// Records whose connection it is, unless that is known.
+    pub(crate) fn of_user(
+        &self,
+        user: impl FnOnce(&Arc<Used>) -> Option<Arc<Connections>>,
+    ) -> Option<&Arc<Connections>> {
+        self.of_user.get_or_init(|| user(&self.used)).as_ref()
+    }
+
+    pub(crate) fn user(&self) -> Option<&Arc<Connections>> {
+        self.of_user.get()?.as_ref()
+    }
+
+    /// What identifies it among the connections of its user.
+    pub(crate) fn numbers(&self) -> &Arc<Used> {
+        &self.used
     }
 
     fn reservation(self: &Arc<Self>, bytes: usize) -> Reservation {
-        self.total.add(bytes);
+        self.count(bytes);
         Reservation(Arc::new(Reserved { budget: self.clone(), bytes }))
     }
 
     fn take(&self, bytes: usize) -> bool {
         let fits = |reserved: usize| {
             let used = self.held() + reserved;
-            let fits = (used == 0 || used + bytes <= self.limit) && !self.total.refuses(used);
-            fits.then_some(reserved + bytes)
+            let is_refused = self.has_no_share(used)
+                || (self.total.is_exhausted() && self.own(used) + bytes > UNCHARGED_BYTES)
+                // Each of many connections could have its share.
+                || self.is_too_much_of_user(used, bytes);
+            (used + bytes <= self.limit && !is_refused).then_some(reserved + bytes)
         };
-        self.reserved.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).is_ok()
+        self.used.reserved.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).is_ok()
     }
 
     fn wake(&self) {
@@ -130,11 +218,8 @@ impl Budget {
 
 impl Drop for Budget {
     fn drop(&mut self) {
-        let held = *self.held.get_mut();
-        self.total.remove(held + *self.reserved.get_mut());
-        if let Some(of_address) = &self.of_address {
-            of_address.fetch_sub(held, Ordering::Relaxed);
-        }
+        // Of a connection that ended; reservations keep their budget.
+        self.discount(self.held());
     }
 }
 
@@ -184,6 +269,11 @@ impl<T> From<T> for Charged<T> {
     }
 }
 
+/// What the answer to a request is charged to, if that is not its connection: an extension of the response to a user
+/// behind proxies.
+#[derive(Debug, Clone)]
+pub struct ChargedTo(pub Arc<Budget>);
+
 /// Bytes that wait for a peer.
 struct ChargedBytes {
     bytes: Bytes,
@@ -193,47 +283,6 @@ struct ChargedBytes {
 impl AsRef<[u8]> for ChargedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-/// Bytes that are held for all peers of the process.
-#[derive(Debug)]
-pub(crate) struct Total {
-    used: AtomicUsize,
-    /// Beyond this, who holds more than `share` is refused.
-    limit: usize,
-    share: usize,
-    /// Beyond this, everyone is.
-    most: usize,
-}
-
-impl Total {
-    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
-        let (limit, share, most) = (limits.held_by_all, limits.held_share, limits.held_at_most);
-        Arc::new(Self { used: AtomicUsize::new(0), limit, share, most })
-    }
-
-    fn unlimited() -> Arc<Self> {
-        let all = usize::MAX;
-        Arc::new(Self { used: AtomicUsize::new(0), limit: all, share: all, most: all })
-    }
-
-    pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// Whether one who uses `own` bytes of it may not have more.
-    pub(crate) fn refuses(&self, own: usize) -> bool {
-        let used = self.used();
-        used > self.most || (used > self.limit && own > self.share)
-    }
-
-    fn add(&self, bytes: usize) {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn remove(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -273,104 +322,11 @@ struct Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        self.budget.total.remove(self.bytes);
-        self.budget.reserved.fetch_sub(self.bytes, Ordering::SeqCst);
+        self.budget.discount(self.bytes);
+        self.budget.used.reserved.fetch_sub(self.bytes, Ordering::SeqCst);
         self.budget.wake();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::Future;
-    use std::pin::{Pin, pin};
-    use std::task::{Context, Waker};
-
-    use super::*;
-
-    /// The reservation, if there is room now.
-    fn now<F: Future<Output = Reservation>>(reserving: Pin<&mut F>) -> Option<Reservation> {
-        match reserving.poll(&mut Context::from_waker(Waker::noop())) {
-            std::task::Poll::Ready(reserved) => Some(reserved),
-            std::task::Poll::Pending => None,
-        }
-    }
-
-    #[tokio::test]
-    async fn answers_are_made_as_far_as_they_fit() {
-        let budget = Budget::new(10);
-        let (mut one, mut two) = (pin!(budget.reserve(6)), pin!(budget.reserve(6)));
-        let (mut small, mut last) = (pin!(budget.reserve(2)), pin!(budget.reserve(4)));
-        let first = now(one.as_mut()).expect("there is room");
-        assert!(now(two.as_mut()).is_none());
-        assert!(now(small.as_mut()).is_some(), "what fits may be made");
-        assert!(now(last.as_mut()).is_some());
-        drop(first);
-        assert!(now(two.as_mut()).is_some());
-    }
-
-    #[tokio::test]
-    async fn held_bytes_count_and_all_that_fit_are_woken() {
-        let budget = Budget::new(10);
-        budget.add(10);
-        let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(budget.reserve(2))).collect();
-        assert!(waiting.iter_mut().all(|reserving| now(reserving.as_mut()).is_none()));
-        budget.remove(10);
-        let made: Vec<_> = waiting.iter_mut().map(|reserving| now(reserving.as_mut())).collect();
-        assert!(made.iter().all(Option::is_some), "all that fit");
-        assert_eq!(budget.used(), 10);
-        drop(made);
-        assert_eq!(budget.used(), 0);
-    }
-
-    #[tokio::test]
-    async fn an_answer_larger_than_all_is_made_alone() {
-        let budget = Budget::new(10);
-        let large = now(pin!(budget.reserve(100))).expect("there is nothing else");
-        let mut other = pin!(budget.reserve(1));
-        assert!(now(other.as_mut()).is_none());
-        drop(large);
-        assert!(now(other.as_mut()).is_some());
-    }
-
-    #[tokio::test]
-    async fn a_small_answer_is_made_although_a_large_one_waits_before_it() {
-        let budget = Budget::new(10);
-        budget.add(10);
-        let (mut large, mut small) = (pin!(budget.reserve(8)), pin!(budget.reserve(2)));
-        assert!(now(large.as_mut()).is_none() && now(small.as_mut()).is_none());
-        budget.remove(3);
-        // In the order in which they are woken.
-        assert!(now(large.as_mut()).is_none());
-        assert!(now(small.as_mut()).is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_all_hold_is_bounded() {
-        let limits = Limits { held_by_all: 20, held_share: 5, held_at_most: 30, ..Limits::production(1) };
-        let total = Total::new(&limits);
-        let [one, other, third] = [(); 3].map(|()| Budget::within(15, total.clone(), None));
-        let held = (one.hold(15), other.reserve(6).await);
-        assert!(one.is_full(), "it holds more than its share");
-        assert!(now(pin!(other.reserve(1))).is_none(), "a reservation counts, too");
-        let last = now(pin!(third.reserve(10))).expect("nothing is held for it");
-        assert_eq!(total.used(), 31);
-        assert!(now(pin!(Budget::within(15, total.clone(), None).reserve(1))).is_none(), "nobody gets more");
-        drop(held);
-        assert_eq!(total.used(), 10);
-        assert!(timeout(TOTAL_CHECK * 2, other.reserve(1)).await.is_ok());
-        drop(last);
-    }
-
-    #[tokio::test]
-    async fn who_stops_waiting_passes_its_turn_on() {
-        let budget = Budget::new(10);
-        budget.add(10);
-        let mut first = Box::pin(budget.reserve(10));
-        let mut second = Box::pin(budget.reserve(10));
-        assert!(now(first.as_mut()).is_none() && now(second.as_mut()).is_none());
-        budget.remove(10);
-        drop(first);
-        assert!(now(second.as_mut()).is_some());
-        assert_eq!(budget.waiting.load(Ordering::SeqCst), 0);
-    }
-}
+pub(crate) mod tests;

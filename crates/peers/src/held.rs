@@ -1,4 +1,4 @@
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::ledger::{Ledger, Place};
@@ -8,8 +8,6 @@ use crate::ledger::{Ledger, Place};
 pub struct Held {
     ledger: Arc<Ledger>,
     budget: Arc<Budget>,
-    /// Its user: the first one who was identified. `None` if they have too many connections.
-    user: OnceLock<Option<Arc<str>>>,
 }
 
 impl Held {
@@ -17,21 +15,18 @@ impl Held {
         let ledger = place.ledger().clone();
         let limit = ledger.limits().held_by_connection;
         let budget = Budget::within(limit, ledger.total().clone(), place.held().cloned());
-        Self { ledger, budget, user: OnceLock::new() }
+        Self { ledger, budget }
     }
 
-    pub(crate) fn budget(&self) -> &Arc<Budget> {
+    /// What they count in.
+    pub fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
 
     /// Records whose connection it is, unless that is known. Returns false if it is one more than they may have.
     pub(crate) fn belongs_to(&self, user: &str) -> bool {
         let most = self.ledger.limits().connections_of_user;
-        self.user.get_or_init(|| self.ledger.users().add(user, &self.budget, most)).is_some()
-    }
-
-    fn user(&self) -> Option<&Arc<str>> {
-        self.user.get()?.as_ref()
+        self.budget.of_user(|used| self.ledger.users().add(user, used, most)).is_some()
     }
 
     /// Adds bytes that wait.
@@ -51,31 +46,24 @@ impl Held {
 
     /// Whether the connection holds so much that new requests are refused.
     pub fn is_full(&self) -> bool {
-        self.budget.is_full() || self.is_too_much()
-    }
-
-    /// Whether it holds more than its share while its user, its address, or all connections hold more than they may.
-    pub(crate) fn is_too_much(&self) -> bool {
-        let limits = self.ledger.limits();
-        let of_user = || self.user().map_or(0, |user| self.ledger.users().held(user));
-        self.bytes() > limits.held_share
-            && (self.ledger.is_full()
-                || self.budget.held_by_address() > limits.held_by_address
-                || of_user() > limits.held_by_user)
+        self.budget.is_full()
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(user) = self.user() {
-            self.ledger.users().remove(user, &self.budget);
+        if let Some(connections) = self.budget.user() {
+            self.ledger.users().remove(connections, self.budget.numbers());
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
+    use crate::budget::tests::now;
     use crate::{Limits, Proxies};
 
     fn ledger() -> Arc<Ledger> {
@@ -162,5 +150,36 @@ mod tests {
         let of_proxy = ["10.0.0.1", "10.0.0.1", "10.0.0.1"].map(|address| connect(&ledger, address));
         of_proxy.iter().for_each(|(_, held)| held.add(7));
         assert!(of_proxy.iter().all(|(_, held)| !held.is_full()));
+    }
+
+    /// Each of many connections would have its share otherwise.
+    #[tokio::test]
+    async fn answers_in_the_making_count_for_their_user_and_their_address() {
+        let limits = Limits {
+            held_by_connection: 20,
+            held_by_user: 25,
+            held_by_address: 50,
+            held_share: 5,
+            ..Limits::production(10)
+        };
+        let ledger = Ledger::new(limits, Proxies::default());
+        let connections = [(); 7].map(|()| connect(&ledger, "192.0.2.1"));
+        let reserve = |number: usize| now(pin!(connections[number].1.budget().reserve(10)));
+        let of = |user: &str, numbers: std::ops::Range<usize>| {
+            assert!(connections[numbers].iter().all(|(_, held)| held.belongs_to(user)));
+        };
+        of("alice", 0..3);
+        of("bob", 3..5);
+        let one = (reserve(0).expect("there is room"), reserve(1).expect("there is room"));
+        assert!(reserve(2).is_none(), "too much of alice");
+        let other = (reserve(3).expect("bob has nothing"), reserve(4).expect("there is room"));
+        connections[5].1.add(6);
+        connections[6].1.add(5);
+        assert_eq!(ledger.held(), 51);
+        assert!(connections[5].1.is_full() && !connections[6].1.is_full(), "too much of the address");
+        drop(one);
+        assert!(reserve(2).is_some() && !connections[5].1.is_full());
+        drop(other);
+        assert_eq!(ledger.held(), 11);
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use parlance_runtime::rate::Keyed;
 
-use crate::budget::{Budget, Total};
+use crate::budget::Budget;
 use crate::limits::{IPV6_PREFIX, Limits};
 use crate::proxies::Proxies;
+use crate::total::Total;
 use crate::users::Users;
 
 /// Resources held by all connections of the process.
@@ -22,6 +23,8 @@ pub struct Ledger {
     users: Users,
     /// What is held for users behind proxies.
     behind_proxies: Mutex<HashMap<String, Weak<Budget>>>,
+    /// What is held for those behind proxies who are not known.
+    nobodys: Arc<Budget>,
     /// Unauthenticated connections, without those of proxies.
     anonymous: AtomicUsize,
     addresses: Mutex<HashMap<IpAddr, Address>>,
@@ -60,10 +63,27 @@ impl Refused {
 impl Ledger {
     /// An empty ledger. Connections of `proxies` carry many clients and have no limit per address.
     pub fn new(limits: Limits, proxies: Proxies) -> Arc<Self> {
-        let (total, anonymous) = (Total::new(&limits), AtomicUsize::new(0));
-        let answers = limits.anonymous_answers.map(Keyed::new);
-        let (users, behind_proxies, addresses) = (Users::default(), Mutex::default(), Mutex::default());
-        Arc::new(Self { limits, proxies, total, users, behind_proxies, anonymous, addresses, answers })
+        let total = Total::new(&limits);
+        Self::within(total, limits, proxies)
+    }
+
+    /// The ledger of another listener: what is held for its connections counts in the total of this one.
+    pub fn beside(&self, limits: Limits, proxies: Proxies) -> Arc<Self> {
+        Self::within(self.total.clone(), limits, proxies)
+    }
+
+    fn within(total: Arc<Total>, limits: Limits, proxies: Proxies) -> Arc<Self> {
+        Arc::new(Self {
+            proxies,
+            users: Users::default(),
+            behind_proxies: Mutex::default(),
+            nobodys: Budget::of_nobody(total.clone()),
+            total,
+            anonymous: AtomicUsize::new(0),
+            addresses: Mutex::default(),
+            answers: limits.anonymous_answers.map(Keyed::new),
+            limits,
+        })
     }
 
     /// The limits.
@@ -85,8 +105,9 @@ impl Ledger {
         &self.total
     }
 
-    /// What is held for `user`, whose connections are a proxy's.
-    pub(crate) fn budget_behind_proxies(&self, user: &str) -> Arc<Budget> {
+    /// What is held for `user`, whose connections are a proxy's; without one, for all who are not known.
+    pub(crate) fn budget_behind_proxies(&self, user: Option<&str>) -> Arc<Budget> {
+        let Some(user) = user else { return self.nobodys.clone() };
         let mut users = self.behind_proxies.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(budget) = users.get(user).and_then(Weak::upgrade) {
             return budget;
@@ -102,7 +123,7 @@ impl Ledger {
 
     /// Whether the limit on held bytes is exceeded.
     pub fn is_full(&self) -> bool {
-        self.held() > self.limits.held_by_all
+        self.total.is_full()
     }
 
     /// The number of unauthenticated connections.
@@ -326,6 +347,20 @@ mod tests {
         assert_eq!(ledger.addresses(), 1);
         drop(place);
         assert_eq!(ledger.addresses(), 0);
+    }
+
+    #[test]
+    fn users_behind_proxies_are_forgotten_and_listeners_have_one_total() {
+        let clients = ledger();
+        let bridges = clients.beside(Limits::production(10), Proxies::everyone());
+        let budget = bridges.budget_behind_proxies(Some("alice"));
+        let held = budget.hold(7);
+        assert_eq!((clients.held(), bridges.held()), (7, 7));
+        bridges.trim();
+        assert_eq!(bridges.budget_behind_proxies(Some("alice")).held(), 7);
+        drop((held, budget));
+        bridges.trim();
+        assert!(bridges.behind_proxies.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -14,9 +14,11 @@ mod ledger;
 pub mod limits;
 mod peer;
 mod proxies;
+mod total;
+mod used;
 mod users;
 
-pub use budget::{Budget, Charge, Charged, Reservation};
+pub use budget::{Budget, Charge, Charged, ChargedTo, Reservation};
 pub use forwarded::{BODY_BYTES, FORWARDED_FOR, settled_client};
 pub use held::Held;
 pub use ledger::{Ledger, Place, Refused, counted_as};

@@ -43,7 +43,8 @@ pub struct Limits {
     pub held_by_address: usize,
     /// The same for all connections, with what is reserved for answers.
     pub held_by_all: usize,
-    /// Bytes that all connections hold at most: beyond that, nobody is made large answers, or sends large requests.
+    /// Bytes that all connections hold at most: beyond that, nobody is made large answers, or sends large requests; who
+    /// holds no more than [`UNCHARGED_BYTES`] goes on with small ones.
     pub held_at_most: usize,
     /// Bytes that a connection may hold whatever others hold: half a page of history. Slow readers must not suffer
     /// from peers that do not read.
@@ -92,6 +93,9 @@ impl Limits {
 
 /// Bytes of a request that are not charged: most messages.
 pub const UNCHARGED_BYTES: usize = 4 * 1024;
+
+/// Bytes that what opens a session may have, whatever others hold: the largest hello.
+pub(crate) const HELLO_BYTES: usize = 128 * 1024;
 
 /// How often an answer that waits for what others hold looks whether there is room.
 pub(crate) const TOTAL_CHECK: Duration = Duration::from_millis(250);

@@ -86,12 +86,11 @@ impl Peer {
     }
 
     /// What is held for `user` on this connection. Behind a proxy users have their own, since one must not wait for what
-    /// another does not read; `None` there if the user is not known.
-    pub fn budget_of(&self, user: Option<&str>) -> Option<Arc<Budget>> {
-        match user {
-            _ if !self.is_proxy() => Some(self.held.budget().clone()),
-            Some(user) => Some(self.ledger().budget_behind_proxies(user)),
-            None => None,
+    /// another does not read, and those who are not known have one without a limit.
+    pub fn budget_of(&self, user: Option<&str>) -> Arc<Budget> {
+        match self.is_proxy() {
+            false => self.held.budget().clone(),
+            true => self.ledger().budget_behind_proxies(user),
         }
     }
 
@@ -124,17 +123,17 @@ impl Peer {
     }
 
     /// Bytes that the peer must read within its [`patience`](Self::patience) to count as reading.
-    pub fn progress(&self) -> usize {
+    pub fn progress(&self, waiting: &Budget) -> usize {
         let limits = self.ledger().limits();
-        if self.held.is_too_much() { limits.progress_when_full } else { limits.progress }
+        if waiting.is_too_much() { limits.progress_when_full } else { limits.progress }
     }
 
-    /// How long the peer may read nothing of what waits for it. Short if it holds more than its share while its user, its
-    /// address or all hold more than they may.
-    pub fn patience(&self) -> Duration {
+    /// How long the peer may read nothing of what waits for it in `waiting`. Short if that is more than its share while
+    /// its user, its address or all hold more than they may.
+    pub fn patience(&self, waiting: &Budget) -> Duration {
         let Limits { stalled, stalled_anonymous, stalled_when_full, .. } = *self.ledger().limits();
         let patience = if self.is_identified() { stalled } else { stalled_anonymous };
-        if self.held.is_too_much() { patience.min(stalled_when_full) } else { patience }
+        if waiting.is_too_much() { patience.min(stalled_when_full) } else { patience }
     }
 }
 
@@ -177,8 +176,26 @@ mod tests {
         assert_eq!((proxy.is_proxy(), client.is_proxy()), (true, false));
         assert_eq!(proxy.client(&headers), "198.51.100.7".parse::<IpAddr>().unwrap());
         assert_eq!(client.client(&headers), address);
-        assert_eq!((client.budget_of(None).is_some(), ledger.anonymous()), (true, 1));
-        assert!(proxy.budget_of(None).is_none());
+        assert_eq!(ledger.anonymous(), 1);
+        let (held, of_nobody) = (client.hold(3), proxy.budget_of(None).hold(2));
+        assert_eq!((client.budget_of(None).held(), proxy.held().bytes(), ledger.held()), (3, 0, 5));
+        drop((held, of_nobody));
+    }
+
+    /// One user's unread answers hasten nobody else.
+    #[test]
+    fn behind_a_proxy_each_user_has_a_patience_of_their_own() {
+        let limits = Limits { held_by_all: 100, held_share: 5, ..Limits::production(8) };
+        let ledger = Ledger::new(limits, Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]));
+        let address = "10.0.0.1".parse().unwrap();
+        let proxy = Peer::new(address, ledger.connect(address).unwrap());
+        proxy.identify();
+        let [alice, bob, nobody] = [Some("alice"), Some("bob"), None].map(|user| proxy.budget_of(user));
+        let _held = (alice.hold(100), bob.hold(1), nobody.hold(10));
+        let Limits { stalled, stalled_when_full, progress, progress_when_full, .. } = *ledger.limits();
+        let of = |budget: &Budget| (proxy.patience(budget), proxy.progress(budget));
+        assert_eq!(of(&alice), (stalled_when_full, progress_when_full));
+        assert_eq!((of(&bob), of(&nobody)), ((stalled, progress), (stalled, progress)));
     }
 
     #[test]

@@ -1,39 +1,47 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::budget::Budget;
+use crate::used::Used;
 
-/// The connections of each user who has some. What a user holds is added up when it matters, which is rarely.
+/// The users who have connections.
 #[derive(Debug, Default)]
-pub(crate) struct Users(Mutex<HashMap<Arc<str>, Vec<Weak<Budget>>>>);
+pub(crate) struct Users(Mutex<HashMap<Arc<str>, Arc<Connections>>>);
+
+/// The connections of one user. What they hold is added up when it matters, which is rarely.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    user: Arc<str>,
+    all: Mutex<Vec<Weak<Used>>>,
+}
 
 impl Users {
-    /// Adds a connection, unless the user has `most`. Returns the user's id.
-    pub(crate) fn add(&self, user: &str, connection: &Arc<Budget>, most: usize) -> Option<Arc<str>> {
+    /// Adds a connection, unless the user has `most`.
+    pub(crate) fn add(&self, user: &str, connection: &Arc<Used>, most: usize) -> Option<Arc<Connections>> {
         let mut users = self.lock();
-        let user = users.get_key_value(user).map_or_else(|| user.into(), |(user, _)| user.clone());
-        let connections = users.entry(user.clone()).or_default();
-        if connections.len() >= most {
+        let connections = match users.get(user) {
+            Some(connections) => connections.clone(),
+            None => {
+                let user: Arc<str> = user.into();
+                let connections = Connections { user: user.clone(), all: Mutex::default() };
+                users.entry(user).or_insert(Arc::new(connections)).clone()
+            }
+        };
+        let mut all = connections.lock();
+        if all.len() >= most {
             return None;
         }
-        connections.push(Arc::downgrade(connection));
-        Some(user)
+        all.push(Arc::downgrade(connection));
+        drop(all);
+        Some(connections)
     }
 
-    pub(crate) fn remove(&self, user: &str, connection: &Arc<Budget>) {
+    pub(crate) fn remove(&self, connections: &Connections, connection: &Arc<Used>) {
         let mut users = self.lock();
-        let Some(connections) = users.get_mut(user) else { return };
-        connections.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(connection)));
-        if connections.is_empty() {
-            users.remove(user);
+        let mut all = connections.lock();
+        all.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(connection)));
+        if all.is_empty() {
+            users.remove(&connections.user);
         }
-    }
-
-    /// Bytes that wait on all connections of a user.
-    pub(crate) fn held(&self, user: &str) -> usize {
-        let users = self.lock();
-        let connections = users.get(user).into_iter().flatten().filter_map(Weak::upgrade);
-        connections.map(|connection| connection.held()).sum()
     }
 
     #[cfg(test)]
@@ -41,7 +49,18 @@ impl Users {
         self.lock().is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Vec<Weak<Budget>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Connections>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections {
+    /// Bytes that are held on all of them, and reserved for answers.
+    pub(crate) fn used(&self) -> usize {
+        self.lock().iter().filter_map(Weak::upgrade).map(|used| used.all()).sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Used>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

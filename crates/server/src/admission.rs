@@ -8,18 +8,17 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Version};
 use axum::middleware::Next;
 use axum::response::Response;
-use futures::StreamExt;
 use parlance_api::services::{Identified, Services};
 use parlance_bridge::anonymous;
 use parlance_bridge::bodies::{self, Unread};
 use parlance_core::limits::MAX_FRAME_BYTES;
-use parlance_peers::{Budget, Charge, Charged, Peer, settle_client};
+use parlance_peers::{Budget, Charge, Charged, ChargedTo, Peer, settle_client};
 use parlance_proto::answers::expected_bytes;
 use parlance_proto::error::Failure;
 use tokio::time::timeout;
 use tonic::Status;
 
-use crate::limits::CALL_TIMEOUT;
+use crate::limits::{CALL_TIMEOUT, PROBE_BYTES};
 
 /// The prefix of a message of gRPC.
 const PREFIX_BYTES: usize = 5; // format
@@ -49,8 +48,7 @@ pub(crate) async fn admit(State(services): State<Services>, mut request: Request
         Ok(None) => {}
         Err(status) => {
             if request.version() < Version::HTTP_2 && Failure::from_status(&status).reason == "rate_limited" {
-                // A body that is not read would end the connection, often before its client has the answer.
-                let _ = timeout(CALL_TIMEOUT, discard(request.into_body())).await;
+                let _ = timeout(CALL_TIMEOUT, bodies::discard(request.into_body(), MAX_FRAME_BYTES)).await;
             }
             return status.into_http();
         }
@@ -59,21 +57,25 @@ pub(crate) async fn admit(State(services): State<Services>, mut request: Request
     let answered = async {
         let bytes = expected_bytes(request.uri().path());
         let subject = request.extensions().get::<Identified>().map(Identified::user);
-        let budget = peer.and_then(|peer| peer.budget_of(subject));
-        let reserved = match budget.as_ref().filter(|_| bytes > 0) {
-            Some(budget) => Some(budget.reserve(bytes).await),
-            None => None,
-        };
-        let (request, _held) = match is_unary(request.uri().path()) {
+        let budget = peer.as_ref().map(|peer| peer.budget_of(subject));
+        let (request, _held) = match has_one_message(request.uri().path()) {
             true => match read(request, budget.as_ref()).await {
                 Ok(read) => read,
                 Err(unread) => return Status::from(unread.failure()).into_http(),
             },
             false => (request, None),
         };
+        // Not while the request may still come, which its sender decides.
+        let reserved = match budget.as_ref().filter(|_| bytes > 0) {
+            Some(budget) => Some(budget.reserve(bytes).await),
+            None => None,
+        };
         let mut response = next.run(request).await;
         if let Some(reserved) = reserved {
             response.extensions_mut().insert(reserved);
+        }
+        if let Some(budget) = budget.filter(|_| peer.is_some_and(|peer| peer.is_proxy())) {
+            response.extensions_mut().insert(ChargedTo(budget));
         }
         response
     };
@@ -84,25 +86,16 @@ pub(crate) async fn admit(State(services): State<Services>, mut request: Request
 }
 
 /// Whether all of the body is to be there before the call is made.
-fn is_unary(path: &str) -> bool {
-    path.starts_with("/parlance.") && !path.ends_with("/Chat") && !path.ends_with("/Subscribe")
+fn has_one_message(path: &str) -> bool {
+    path.starts_with("/parlance.") && !path.ends_with("/Chat")
 }
 
-/// Reads the body of a unary call, which the decoder would reserve memory for by the length that it claims.
+/// Reads the body of a call, which the decoder would reserve memory for by the length that it claims.
 async fn read(request: Request, budget: Option<&Arc<Budget>>) -> Result<(Request, Option<Charge>), Unread> {
     let (parts, body) = request.into_parts();
-    let Charged { value, charge } = bodies::read(body, MAX_FRAME_BYTES + PREFIX_BYTES, budget).await?;
+    let most = if parts.uri.path() == GET_SERVER { PROBE_BYTES } else { MAX_FRAME_BYTES };
+    let Charged { value, charge } = bodies::read(body, most + PREFIX_BYTES, budget).await?;
     Ok((Request::from_parts(parts, Body::from(value)), charge))
-}
-
-/// Reads `body` to its end, if that may be a message.
-async fn discard(body: Body) {
-    let (mut pieces, mut read) = (body.into_data_stream(), 0);
-    while read <= MAX_FRAME_BYTES
-        && let Some(Ok(piece)) = pieces.next().await
-    {
-        read += piece.len();
-    }
 }
 
 /// The caller's timeout: up to eight digits and a unit. An invalid one is ignored.

@@ -17,7 +17,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use parlance_peers::{Peer, Reservation};
+use parlance_peers::{Budget, ChargedTo, Peer, Reservation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -107,10 +107,13 @@ where
         let (answer, peer, answering) = (self.app.call(request), self.peer.clone(), self.answering.clone());
         Box::pin(async move {
             let mut answer = answer.await?;
-            let reserved = answer.extensions_mut().remove();
+            let reserved = answer.extensions_mut().remove::<Reservation>();
+            let named = answer.extensions_mut().remove::<ChargedTo>().map(|ChargedTo(budget)| budget);
+            let budget = reserved.as_ref().map(|reserved| reserved.budget().clone()).or(named);
+            let budget = budget.unwrap_or_else(|| peer.held().budget().clone());
             // After an upgrade, what is written is no HTTP.
             let answering = (answer.status() != StatusCode::SWITCHING_PROTOCOLS).then_some(answering);
-            Ok(answer.map(|body| Charged { body, peer, reserved, answering }))
+            Ok(answer.map(|body| Charged { body, budget, _reserved: reserved, answering }))
         })
     }
 }
@@ -118,9 +121,9 @@ where
 /// The body of an answer, whose data is charged to the peer until it is written: hyper takes a piece as a whole.
 struct Charged {
     body: Body,
-    peer: Arc<Peer>,
+    budget: Arc<Budget>,
     /// Room for it, if it may be large.
-    reserved: Option<Reservation>,
+    _reserved: Option<Reservation>,
     /// Reset at the end.
     answering: Option<Arc<AtomicBool>>,
 }
@@ -134,10 +137,7 @@ impl HttpBody for Charged {
         cx: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let charge = |bytes| match &self.reserved {
-            Some(reserved) => reserved.budget().charge(bytes),
-            None => self.peer.charge(bytes),
-        };
+        let charge = |bytes| self.budget.charge(bytes);
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(charge))))
     }
 

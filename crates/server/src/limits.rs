@@ -62,7 +62,7 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a browser may cache a preflight response.
 pub(crate) const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
-/// Largest message of health and reflection, in bytes: the name of a service or a symbol.
+/// Largest message of calls without a caller, in bytes: the name of a service or a symbol.
 pub(crate) const PROBE_BYTES: usize = 4 * 1024;
 
 /// Interval of checks of the files with keys for tokens.

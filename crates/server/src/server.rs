@@ -148,7 +148,10 @@ impl Server {
             anonymous_answers.map(|rate| Rate::per_second(rate, rate.saturating_mul(ANONYMOUS_BURST)));
         let limits = Limits { anonymous_answers, ..Limits::production(max_connections) };
         let ledger = Ledger::new(limits, config.trusted_proxies.clone());
-        helpers.spawn(operators.clone().run_until_cancelled_owned(report(ledger.clone())));
+        // They forward their clients' addresses.
+        let of_bridges = ledger.beside(limits_of_operator(max_connections), Proxies::everyone());
+        let reporting = report(ledger.clone(), of_bridges.clone());
+        helpers.spawn(operators.clone().run_until_cancelled_owned(reporting));
         let clients = Entrance {
             listener: listeners.clients,
             tls,
@@ -169,8 +172,7 @@ impl Server {
                 peers: Peers::Bridges,
                 proxy_protocol: false,
                 max_connections,
-                // Bridges forward their clients' addresses.
-                ledger: of_operator(max_connections, Proxies::everyone()),
+                ledger: of_bridges,
                 departure: stays,
             });
         }
@@ -189,7 +191,8 @@ impl Server {
             peers: Peers::Clients,
             proxy_protocol: false,
             max_connections: OPERATORS,
-            ledger: of_operator(OPERATORS, Proxies::default()),
+            // Separate, so that operators can look while clients hold all that they may.
+            ledger: Ledger::new(limits_of_operator(OPERATORS), Proxies::default()),
             departure: Departure::new(operators.clone(), spread),
         };
         helpers.spawn(listener::serve(looking, operators.clone(), helpers.clone()));
@@ -260,21 +263,21 @@ impl Server {
 }
 
 /// Limits of listeners on the operator's own network: no limit per address.
-fn of_operator(max_connections: usize, proxies: Proxies) -> Arc<Ledger> {
-    let limits = Limits {
+fn limits_of_operator(max_connections: usize) -> Limits {
+    Limits {
         anonymous_connections: max_connections,
         anonymous_in_all: max_connections,
         ..Limits::production(max_connections)
-    };
-    Ledger::new(limits, proxies)
+    }
 }
 
-/// Reports the resources held for peers as metrics.
-async fn report(ledger: Arc<Ledger>) {
+/// Reports the resources held for peers as metrics: of clients, and of bridges.
+async fn report(ledger: Arc<Ledger>, of_bridges: Arc<Ledger>) {
     let mut tick = tokio::time::interval(REPORT_EVERY);
     loop {
         tick.tick().await;
         ledger.trim();
+        of_bridges.trim();
         metrics::gauge!("parlance_held_bytes").set(ledger.held() as f64);
         if let Some(used) = Descriptors::used() {
             metrics::gauge!("parlance_descriptors").set(used as f64);

@@ -78,15 +78,24 @@ fn number(bytes: &[u8]) -> u32 {
 impl Peer {
     /// Sends nothing. The kernel keeps little of what is not read, so that it waits in the server.
     pub(crate) async fn silent(server: &Server) -> Self {
+        Self::silent_at(&server.address()).await
+    }
+
+    async fn silent_at(address: &str) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(RECEIVE_BUFFER).unwrap();
-        Self { io: socket.connect(server.address().parse().unwrap()).await.unwrap() }
+        Self { io: socket.connect(address.parse().unwrap()).await.unwrap() }
     }
 
     /// After both sides have acknowledged the settings of the other. The server must not use the dynamic table, so
     /// that each status can be read on its own.
     pub(crate) async fn connect(server: &Server, values: &[(u16, u32)]) -> Self {
-        let mut peer = Self::silent(server).await;
+        Self::connect_to(&server.address(), values).await
+    }
+
+    /// The same to one of the other listeners.
+    pub(crate) async fn connect_to(address: &str, values: &[(u16, u32)]) -> Self {
+        let mut peer = Self::silent_at(address).await;
         let values = [&[(HEADER_TABLE_SIZE, 0)], values].concat();
         peer.send(&[PREFACE, &settings(&values)].concat()).await;
         assert!(matches!(peer.got().await, Some(Got::Settings(_))), "the preface of a server");

@@ -15,7 +15,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use http::header::ALLOW;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, Version};
 use parlance_peers::{BODY_BYTES, Peer, Reservation};
 use parlance_proto::answers::expected_bytes;
 use parlance_proto::error::Failure;
@@ -23,10 +23,10 @@ use parlance_proto::json;
 use prost_reflect::DynamicMessage;
 use tonic::Code;
 
-use crate::anonymous;
 use crate::answer::{Refusal, json_response};
-use crate::headers;
+use crate::limits::{MAX_ANONYMOUS_BODY_BYTES, MAX_BODY_BYTES};
 use crate::shared::Shared;
+use crate::{anonymous, bodies, headers};
 
 pub(crate) use routes::{Route, Routes};
 
@@ -114,7 +114,8 @@ async fn call(
     request: Request,
 ) -> Result<(Vec<u8>, Option<Reservation>), Refusal> {
     let (parts, body) = request.into_parts();
-    if route.rpc() == GET_SERVER {
+    let needs_caller = route.rpc() != GET_SERVER;
+    if !needs_caller {
         anonymous::charge(&parts.extensions, &parts.headers)?;
     }
     let bound = route.bind(parts.uri.path());
@@ -124,26 +125,28 @@ async fn call(
     let admitted = match admitted.map_err(|status| Failure::from_status(&status)) {
         Ok(admitted) => admitted,
         Err(refused) => {
-            if refused.reason == "rate_limited" {
-                // A body that is not read would end the connection, often before its client has the answer.
-                drop(request::read_body(body, None).await);
+            if parts.version < Version::HTTP_2 && refused.reason == "rate_limited" {
+                bodies::discard(body, MAX_BODY_BYTES).await;
             }
             return Err(field_names::in_json(refused).into());
         }
     };
-    let budget = peer.and_then(|peer| peer.budget_of(admitted.as_deref()));
-    // As JSON it takes up to twice as much as in protobuf. Before the request is read, so that it does not wait decoded.
+    let bound = bound?;
+    let budget = peer.map(|peer| peer.budget_of(admitted.as_deref()));
+    let most = if needs_caller { MAX_BODY_BYTES } else { MAX_ANONYMOUS_BODY_BYTES };
+    let body = request::receive(route, &parts, body, most, budget.as_ref()).await?;
+    // As JSON it takes up to twice as much as in protobuf. Not while the request may still come, and before it is decoded.
     let expected = 2 * expected_bytes(route.rpc());
     let reserved = match budget.as_ref().filter(|_| expected > 0) {
         Some(budget) => Some(budget.reserve(expected).await),
         None => None,
     };
-    let read = request::read(route, bound, &parts, body, budget).await?;
     // It counts by its size, which may be larger than that of the message.
-    metadata.insert(BODY_BYTES, read.bytes.into());
-    let answer = shared.backend.unary(metadata, route.rpc(), read.message, peer).await;
+    metadata.insert(BODY_BYTES, body.value.len().into());
+    let message = request::decode(route, bound, &parts, &body.value)?;
+    let answer = shared.backend.unary(metadata, route.rpc(), message, peer).await;
     // What is read is in memory, decoded, until the answer is there.
-    drop(read.charge);
+    drop(body.charge);
     let answer = answer.map_err(|status| field_names::in_json(Failure::from_status(&status)))?;
     let answer = DynamicMessage::decode(route.output().clone(), answer).map_err(|error| {
         tracing::error!(rpc = route.rpc(), %error, "cannot decode the backend's response");

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use parlance_peers::Peer;
 use parlance_peers::limits::UNCHARGED_BYTES;
 use parlance_proto::v1::ClientFrame;
+use parlance_proto::v1::client_frame::Operation;
 
 use super::session::InboundSender;
 use crate::backend::Received;
@@ -14,11 +15,13 @@ pub(super) struct Inbound {
     peer: Option<Arc<Peer>>,
     /// A large frame may still be queued.
     has_large: bool,
+    /// The session was asked for.
+    is_begun: bool,
 }
 
 impl Inbound {
     pub(super) fn new(frames: InboundSender, peer: Option<Arc<Peer>>) -> Self {
-        Self { frames, peer, has_large: false }
+        Self { frames, peer, has_large: false, is_begun: false }
     }
 
     /// Whether nothing should be read, since it could not be passed on. Once the backend no longer listens, pings and the
@@ -38,11 +41,14 @@ impl Inbound {
     /// Queues a frame that takes `cost` bytes, and came in `bytes`. Returns whether the backend still listens.
     ///
     /// # Errors
-    /// Too much is held for the connection already. The id of the request.
+    /// Too much is held already. The id of the request.
     pub(super) fn send(&mut self, frame: ClientFrame, cost: usize, bytes: usize) -> Result<bool, String> {
         let mut charge = None;
+        // Nobody can do without.
+        let begins = !self.is_begun && matches!(frame.operation, Some(Operation::Hello(_)));
+        self.is_begun |= begins;
         if cost > UNCHARGED_BYTES {
-            if self.peer.as_ref().is_some_and(|peer| peer.held().is_full()) {
+            if !begins && self.peer.as_ref().is_some_and(|peer| peer.held().budget().refuses(cost)) {
                 return Err(frame.request_id);
             }
             charge = self.peer.as_ref().map(|peer| peer.hold(cost));
@@ -51,5 +57,35 @@ impl Inbound {
         // There is room, or nothing would have been read; or the backend no longer listens, and will end its own half
         // too.
         Ok(self.frames.try_send(Received { frame: Box::new(frame), bytes, charge }).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_peers::{Ledger, Limits, Proxies};
+    use parlance_proto::v1::Hello;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::limits::INBOUND_FRAMES;
+
+    /// While others hold all that there is.
+    #[test]
+    fn a_session_is_opened_whatever_is_held() {
+        let ledger = Ledger::new(Limits { held_at_most: 10, ..Limits::production(8) }, Proxies::default());
+        let connect = || {
+            let address = "192.0.2.1".parse().unwrap();
+            Peer::new(address, ledger.connect(address).unwrap())
+        };
+        let (other, (frames, _queue)) = (connect(), mpsc::channel(INBOUND_FRAMES));
+        let _held = other.hold(11);
+        let mut inbound = Inbound::new(frames, Some(connect()));
+        let frame = |operation| ClientFrame { request_id: "r".to_owned(), operation, as_user: String::new() };
+        let hello = || frame(Some(Operation::Hello(Hello::default())));
+        let mut send = |frame, cost| inbound.send(frame, cost, cost);
+        assert_eq!(send(frame(None), UNCHARGED_BYTES + 1), Err("r".to_owned()));
+        assert_eq!(send(frame(None), UNCHARGED_BYTES), Ok(true));
+        assert_eq!(send(hello(), 100_000), Ok(true));
+        assert_eq!(send(hello(), 100_000), Err("r".to_owned()), "there is one");
     }
 }

@@ -2,6 +2,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use parlance_delivery::{Push, Source};
+use parlance_peers::Peer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -35,8 +36,14 @@ pub(super) enum Happened {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    pub(super) fn new(socket: Socket<S>, session: Session, meters: Arc<Meters>) -> Arc<Self> {
-        let (outbound, waker) = (Outbound::new(session), Waker::noop().clone());
+    pub(super) fn new(
+        socket: Socket<S>,
+        session: Session,
+        peer: Option<&Peer>,
+        meters: Arc<Meters>,
+    ) -> Arc<Self> {
+        let budget = peer.map(|peer| peer.held().budget().clone());
+        let (outbound, waker) = (Outbound::new(session, budget), Waker::noop().clone());
         let ends = Ends { socket, outbound, form: Form::Json, meters, is_idle: false, waker };
         Arc::new(Self(Mutex::new(ends)))
     }

@@ -1,10 +1,12 @@
 use std::collections::VecDeque;
 use std::io::{Cursor, ErrorKind, IoSlice};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures::StreamExt;
 use parlance_delivery::{Delivery, SharedFrame, Source};
+use parlance_peers::{Budget, Charge};
 use prost::encoding::decode_key;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -44,6 +46,9 @@ pub(super) struct Outbound {
     /// Bytes written in this turn.
     turn: usize,
     blocked: Option<Instant>,
+    /// What the connection is charged to while it is blocked, and the charge: most data is written at once.
+    budget: Option<Arc<Budget>>,
+    charge: Option<Charge>,
     draining: bool,
 }
 
@@ -60,7 +65,7 @@ pub(super) enum Step {
 }
 
 impl Outbound {
-    pub(super) fn new(session: Session) -> Self {
+    pub(super) fn new(session: Session, budget: Option<Arc<Budget>>) -> Self {
         Self {
             session: Some(session),
             ended: None,
@@ -72,6 +77,8 @@ impl Outbound {
             unflushed: false,
             turn: 0,
             blocked: None,
+            budget,
+            charge: None,
             draining: false,
         }
     }
@@ -142,13 +149,15 @@ impl Outbound {
             if !self.queue.is_empty() {
                 let Poll::Ready(written) = self.poll_write(socket, cx) else { return self.wait() };
                 self.advance(written?);
-                (self.unflushed, self.blocked) = (true, None);
+                self.unflushed = true;
+                self.unblock();
                 continue;
             }
             if self.unflushed {
                 let Poll::Ready(flushed) = socket.poll_flush(cx) else { return self.wait() };
                 flushed?;
-                (self.unflushed, self.blocked) = (false, None);
+                self.unflushed = false;
+                self.unblock();
             }
             if self.session.is_none() {
                 return Poll::Ready(Ok(Step::Ended(self.ended.take().unwrap_or(Ok(())))));
@@ -285,7 +294,14 @@ impl Outbound {
             return Poll::Pending;
         }
         self.blocked = Some(Instant::now());
+        let waiting = self.queue.iter().map(Bytes::len).sum::<usize>() - self.written;
+        self.charge = self.budget.as_ref().map(|budget| budget.hold(waiting));
         Poll::Ready(Ok(Step::Changed))
+    }
+
+    /// The socket has accepted something.
+    fn unblock(&mut self) {
+        (self.blocked, self.charge) = (None, None);
     }
 }
 

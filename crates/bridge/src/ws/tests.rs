@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt, stream};
 use parlance_delivery::{Delivery, SharedFrame};
+use parlance_peers::{Ledger, Limits, Peer, Proxies};
 use parlance_proto::json::UnknownFields;
 use parlance_proto::v1;
 use parlance_proto::v1::{ClientFrame, Welcome, server_frame};
@@ -46,14 +47,27 @@ async fn start_over<S>(io: DuplexStream, far: S, session: Session, options: Opti
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    start_for(None, io, far, session, options).await
+}
+
+async fn start_for<S>(
+    peer: Option<Arc<Peer>>,
+    io: DuplexStream,
+    far: S,
+    session: Session,
+    options: Options,
+) -> Served
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let socket = Socket::new(far);
     let (sender, inbound) = mpsc::channel(limits::INBOUND_FRAMES);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     let task = tokio::spawn(async move {
         serve(
-            Link::new(socket, session, Arc::new(Meters::new())),
-            Inbound::new(sender, None),
+            Link::new(socket, session, peer.as_deref(), Arc::new(Meters::new())),
+            Inbound::new(sender, peer),
             &options,
             UnknownFields::Refuse,
             token,
@@ -132,6 +146,22 @@ async fn a_peer_that_reads_nothing_costs_one_frame_and_is_dropped() {
     assert_eq!(*served.inbound.recv().await.unwrap().frame, numbered(1));
     timeout(seconds(2), served.task).await.expect("dropped after the write time-out").unwrap();
     assert!(taken.load(Ordering::Relaxed) <= bound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_peer_that_reads_nothing_is_charged_to_it() {
+    let ledger = Ledger::new(Limits::production(8), Proxies::default());
+    let address = "192.0.2.1".parse().unwrap();
+    let peer = Peer::new(address, ledger.connect(address).unwrap());
+    let (io, far) = duplex(1024);
+    let session = stream::iter([Ok(welcome(300_000))]).chain(stream::pending()).boxed();
+    let mut served = start_for(Some(peer.clone()), io, far, session, Options::default()).await;
+    assert!(timeout(seconds(1), &mut served.task).await.is_err());
+    let held = peer.held().bytes();
+    assert!((299_000..310_000).contains(&held), "{held}");
+    let mut client = client(served.io).await;
+    assert!(client.next().await.unwrap().unwrap().len() > 300_000);
+    assert_eq!(peer.held().bytes(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,7 +319,7 @@ async fn a_connection_costs_kilobytes() {
     let socket = Socket::new(far);
     let (sender, _inbound) = mpsc::channel(limits::INBOUND_FRAMES);
     let (options, meters) = (Options::default(), Arc::new(Meters::new()));
-    let link = Link::new(socket, silent(), meters);
+    let link = Link::new(socket, silent(), None, meters);
     let ends = size_of_val(&*link);
     let serving =
         serve(link, Inbound::new(sender, None), &options, UnknownFields::Refuse, CancellationToken::new());

@@ -16,6 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use parlance_bridge::{Bridge, ChatBackend, Options, Received};
 use parlance_delivery::{Delivery, Outlet, SharedFrame};
 use parlance_peers::Peer;
+use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_proto::v1::{ClientFrame, Reply, ServerFrame, server_frame};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -24,7 +25,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// Waits for something that must happen, with a deadline.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
@@ -85,7 +86,22 @@ impl ChatBackend for Fake {
         Ok(stream::poll_fn(move |cx| frames.poll_recv(cx)).map(|frame| frame.map(Delivery::Frame)).boxed())
     }
 
-    async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes, _: Option<&Peer>) -> Result<Bytes, Status> {
+    async fn admit(&self, headers: &HeaderMap, _: &str, _: Option<&Peer>) -> Result<Option<String>, Status> {
+        match headers.get(AUTHORIZATION) {
+            Some(token) if token == "Bearer busy" => {
+                Err(Failure::new(Code::ResourceExhausted, "rate_limited", "later").into())
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn unary(
+        &self,
+        headers: HeaderMap,
+        path: &str,
+        request: Bytes,
+        _: Option<&Peer>,
+    ) -> Result<Bytes, Status> {
         self.calls.send(Call { headers, path: path.to_owned(), request }).expect("the test is there");
         let answer = self.answer.lock().unwrap().clone();
         match answer {

@@ -8,6 +8,7 @@ mod closing;
 mod frames;
 mod fuzz;
 mod handshake;
+mod held;
 mod pressure;
 mod pushing;
 mod rest;

@@ -16,7 +16,7 @@ fn app() -> (Router, Arc<AtomicUsize>) {
     let page = move |request: Request| {
         let (peer, counted) = (request.extensions().get::<Arc<Peer>>().unwrap().clone(), counted.clone());
         async move {
-            let reserved = peer.budget_of(None).expect("no proxy").reserve(PAGE).await;
+            let reserved = peer.budget_of(None).reserve(PAGE).await;
             counted.fetch_add(1, Ordering::SeqCst);
             let mut response = Response::new(Body::from("x".repeat(PAGE)));
             response.extensions_mut().insert(reserved);

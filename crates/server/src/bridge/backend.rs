@@ -88,6 +88,18 @@ fn grpc(route: &Route) -> Grpc<Route> {
 
 #[async_trait]
 impl ChatBackend for Upstream {
+    async fn admit(
+        &self,
+        headers: &HeaderMap,
+        path: &str,
+        _: Option<&Peer>,
+    ) -> Result<Option<String>, Status> {
+        if path != GET_SERVER {
+            signed(headers)?;
+        }
+        Ok(None)
+    }
+
     async fn chat(
         &self,
         headers: HeaderMap,
