@@ -32,6 +32,11 @@ impl Identity {
         Ok(Self { id: random_id()?, epoch: now.max(epoch + 1) })
     }
 
+    /// Whether the store was restored from a backup, or copied.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.epoch > FIRST_EPOCH
+    }
+
     /// The room with its effective epoch.
     pub(crate) fn raise(epoch: u64, mut room: StoredRoom) -> StoredRoom {
         room.info.epoch = room.info.epoch.max(epoch);

@@ -15,7 +15,7 @@ pub struct Dynamo {
     pub(super) client: Client,
     pub(super) streams: aws_sdk_dynamodbstreams::Client,
     pub(super) tables: Names,
-    /// Once it is settled.
+    /// Once it is settled; see [`Self::settled`].
     pub(super) identity: Arc<OnceCell<Identity>>,
 }
 
@@ -31,8 +31,8 @@ impl Dynamo {
         Ok(Self { client, streams, tables: Names::new(&options.table_prefix), identity: Arc::default() })
     }
 
-    /// The minimum epoch of rooms, once the identity is settled.
-    pub(super) fn epoch(&self) -> u64 {
-        self.identity.get().map_or(0, |identity| identity.epoch)
+    /// The store's identity, which is settled at the first use: whoever reads a room needs its epoch.
+    pub(super) async fn settled(&self) -> Result<&Identity, StoreError> {
+        self.identity.get_or_try_init(|| Box::pin(self.settle_identity())).await
     }
 }

@@ -8,9 +8,10 @@
 //! | `tables` | S | the tables' own ids, by which tables that were copied or restored are noticed |
 
 use aws_sdk_dynamodb::types::TableDescription;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::item::{self, Item, get_number, get_text, number, text};
-use super::limits::IDENTITY_TRIES;
+use super::limits::{IDENTITY_LOOK, IDENTITY_TRIES};
 use super::{Dynamo, rooms};
 use crate::StoreError;
 use crate::identity::Identity;
@@ -52,8 +53,8 @@ impl Dynamo {
     }
 
     /// Makes clients start over, as after a restore that the store cannot detect itself (for example of items into
-    /// the same tables): sets a new identity, and a higher epoch for all rooms, which it returns. Running nodes must
-    /// be restarted.
+    /// the same tables): sets a new identity, and a higher epoch for all rooms, which it returns. Running
+    /// processes end when they notice.
     ///
     /// # Errors
     /// If the service does not answer, or refuses.
@@ -67,6 +68,33 @@ impl Dynamo {
             }
         }
         Err(StoreError::Overloaded)
+    }
+
+    /// Whether the store was ever restored from a backup, or copied.
+    ///
+    /// # Errors
+    /// If the service does not answer, or refuses.
+    pub async fn is_restored(&self) -> Result<bool, StoreError> {
+        Ok(self.settled().await?.is_restored())
+    }
+
+    /// Resolves once the store has another identity than this process works with, with the reason.
+    pub(super) async fn replaced(&self) -> String {
+        let mut look = interval(IDENTITY_LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            // Without it, nothing of an earlier history is remembered.
+            let Some(own) = self.identity.get() else { continue };
+            match self.get(OPERATION, &self.tables.rooms, rooms::reserved(KEY)).await {
+                Ok(Some(item)) if get_text(&item, ID).is_some_and(|id| id != own.id) => {
+                    return "the tables were restored while this process was running: start it again"
+                        .to_owned();
+                }
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "cannot look whether the tables were restored"),
+            }
+        }
     }
 
     /// Whether the store's item exists; writes nothing.

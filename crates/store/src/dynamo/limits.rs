@@ -32,6 +32,9 @@ pub(crate) const DIRECTORY_PARTITIONS: u32 = 8; // format
 /// another node has written.
 pub(crate) const IDENTITY_TRIES: usize = 16;
 
+/// Interval of looks whether the tables were restored under a running process: one small read each.
+pub(crate) const IDENTITY_LOOK: Duration = Duration::from_secs(10);
+
 /// Attempts to claim the tables: a claim that expires meanwhile is retried.
 pub(crate) const FLEET_TRIES: usize = 3;
 

@@ -70,7 +70,7 @@ const BEHIND_IDS: char = '\u{7f}';
 #[async_trait]
 impl LogStore for Dynamo {
     async fn create_room(&self, mut creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
-        creation.info.epoch = creation.info.epoch.max(self.epoch());
+        creation.info.epoch = creation.info.epoch.max(self.settled().await?.epoch);
         Box::pin(self.create(creation)).await
     }
 
@@ -355,14 +355,13 @@ impl DirectoryStore for Dynamo {
 #[async_trait]
 impl Store for Dynamo {
     async fn identity(&self) -> Result<String, StoreError> {
-        Ok(self.identity.get_or_try_init(|| self.settle_identity()).await?.id.clone())
+        Ok(self.settled().await?.id.clone())
     }
 
     async fn room_ids(&self) -> Result<RoomIds, StoreError> {
         self.settle_room_ids().await
     }
 
-    /// Never fails permanently: DynamoDB may recover at any time.
     async fn last_note(&self) -> Result<Option<String>, StoreError> {
         self.read_note().await
     }
@@ -371,7 +370,8 @@ impl Store for Dynamo {
         self.put_note(note).await
     }
 
+    /// DynamoDB may recover at any time, but what this process remembers of tables that were restored does not.
     async fn failed(&self) -> String {
-        std::future::pending().await
+        self.replaced().await
     }
 }

@@ -36,7 +36,7 @@ impl Dynamo {
                         _ => {}
                     }
                 }
-                Ok(Some(Identity::raise(self.epoch(), StoredRoom { info, tail })))
+                Ok(Some(Identity::raise(self.settled().await?.epoch, StoredRoom { info, tail })))
             }
             // Not a fresh start: a room is created together with its first chunk.
             (Some(_), None) => Err(StoreError::Damaged(format!("room {id} has no log"))),
@@ -54,6 +54,7 @@ impl Dynamo {
         let item = item.ok_or_else(|| StoreError::Damaged(format!("room {id} has a log and no item")))?;
         let tail = self.tail(operation, id).await?;
         let tail = tail.ok_or_else(|| StoreError::Damaged(format!("room {id} has no log")))?;
-        Ok(Some(Identity::raise(self.epoch(), StoredRoom { info: rooms::room(id, &item)?, tail })))
+        let room = StoredRoom { info: rooms::room(id, &item)?, tail };
+        Ok(Some(Identity::raise(self.settled().await?.epoch, room)))
     }
 }

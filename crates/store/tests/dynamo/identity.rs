@@ -72,6 +72,23 @@ async fn a_restore_that_cannot_be_noticed_is_declared() {
     assert!(epoch > 1 && after.restored().await.unwrap() > epoch);
 }
 
+/// A worker reads rooms, and the feed, and has no other use for the identity.
+#[tokio::test]
+async fn who_only_reads_rooms_sees_the_epoch_of_a_restore_too() {
+    let (store, dynamodb) = faulty_dynamo().await;
+    let shared: crate::AnyStore = std::sync::Arc::new(store.clone());
+    let room = Node::create(&shared, group(&user(unique(), "alice"), &[])).await;
+    let epoch = store.restored().await.unwrap();
+    let worker = Dynamo::connect(&options(&dynamodb, "parlance_")).await.unwrap();
+    worker.feed(std::sync::Arc::new(parlance_core::SystemClock)).await.unwrap();
+    assert_eq!(worker.room(room.id()).await.unwrap().unwrap().info.epoch, epoch);
+    // What it creates is not of an earlier epoch either.
+    let other = Dynamo::connect(&options(&dynamodb, "parlance_")).await.unwrap();
+    let shared: crate::AnyStore = std::sync::Arc::new(other);
+    let new = Node::create(&shared, group(&user(unique(), "bob"), &[])).await;
+    assert_eq!(new.stored().await.info.epoch, epoch);
+}
+
 /// Tables from before identities existed: clients do not have to start over.
 #[tokio::test]
 async fn tables_without_an_identity_get_one_quietly() {
@@ -87,7 +104,8 @@ async fn tables_without_an_identity_get_one_quietly() {
     let notes = store.check_tables().await.unwrap().notes;
     assert!(notes.iter().any(|note| note.contains("no identity yet")), "{notes:?}");
     let identity = store.identity().await.unwrap();
-    assert_eq!(shared.identity().await.unwrap(), identity);
+    let other = Dynamo::connect(&options(&dynamodb, "parlance_")).await.unwrap();
+    assert_eq!(other.identity().await.unwrap(), identity);
     assert_eq!(store.room(room.id()).await.unwrap().unwrap().info.epoch, 1);
 }
 

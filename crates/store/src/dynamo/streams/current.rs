@@ -25,7 +25,7 @@ impl Streams {
     /// # Errors
     /// [`StoreError::Refused`] if a table has no stream; errors of the service.
     pub(super) async fn of(store: &Dynamo) -> Result<Self, StoreError> {
-        let mut identity = store.settle_identity().await?.id;
+        let mut identity = store.settled().await?.id.clone();
         let mut arns = HashMap::new();
         for source in Source::ALL {
             let name = store.name_of(source);
