@@ -33,6 +33,8 @@ pub(crate) struct Source {
     pub(crate) clock: Arc<dyn Clock>,
     /// Leases, if several processes may run the same consumer.
     pub(crate) leases: Option<Arc<dyn LeaseTable>>,
+    /// Whether the store was restored, perhaps without the progress of its consumers.
+    pub(crate) restored: bool,
 }
 
 /// A consumer of this process.
@@ -135,7 +137,7 @@ impl Consumers {
             let name = options.name.clone();
             checks.spawn(check(name.clone(), sink.clone()));
             // A restart with the consumer still configured re-enables it, unless it was paused by an operator.
-            let options = Options { enable: true, ..options };
+            let options = Options { enable: true, restored: source.restored, ..options };
             let parts = (seams.events)(Parts {
                 feed: source.feed.clone(),
                 table: source.table.clone(),
@@ -244,9 +246,87 @@ async fn check(name: ConsumerName, sink: Arc<dyn EventSink>) {
 
 #[cfg(all(test, feature = "kafka"))]
 mod tests {
-    use parlance_core::SystemClock;
+    use async_trait::async_trait;
+    use parlance_core::{RoomId, SystemClock};
+    use parlance_store::Embedded;
+    use parlance_store::consumers::{
+        ConsumerState, ConsumerWrite, ListedConsumer, RoomPage, RoomProgress, Wanted,
+    };
+    use parlance_stream::log::StoreLog;
 
     use super::*;
+
+    /// A table in which the row of each consumer is damaged.
+    struct Damaged;
+
+    fn damaged<T>() -> Result<T, StoreError> {
+        Err(StoreError::Damaged("the consumer".to_owned()))
+    }
+
+    #[async_trait]
+    impl ConsumerTable for Damaged {
+        async fn consumers(&self) -> Result<Vec<ListedConsumer>, StoreError> {
+            damaged()
+        }
+
+        async fn consumer(&self, _: &ConsumerName) -> Result<Option<ConsumerState>, StoreError> {
+            damaged()
+        }
+
+        async fn progress(
+            &self,
+            _: &ConsumerName,
+            _: &[RoomId],
+        ) -> Result<Vec<(RoomId, RoomProgress)>, StoreError> {
+            damaged()
+        }
+
+        async fn rooms(
+            &self,
+            _: &ConsumerName,
+            _: Wanted,
+            _: Option<&RoomId>,
+            _: usize,
+        ) -> Result<RoomPage, StoreError> {
+            damaged()
+        }
+
+        async fn write_consumer(&self, _: &ConsumerName, _: ConsumerWrite) -> Result<(), StoreError> {
+            damaged()
+        }
+
+        async fn remove_consumer(&self, _: &ConsumerName) -> Result<Option<Removed>, StoreError> {
+            damaged()
+        }
+    }
+
+    /// Clients and other consumers do not depend on it.
+    #[tokio::test]
+    async fn a_damaged_row_of_an_own_consumer_keeps_no_server_from_starting() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
+        let hooks = dir.path().join("hooks");
+        let text = "[[webhook]]\nname = 'billing'\nurl = 'https://192.0.2.1/'\nsecret-file = 'secret'\n";
+        std::fs::write(&hooks, text).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let options = parlance_store::Options::default();
+        let store = Arc::new(Embedded::open(&dir.path().join("store"), options).unwrap());
+        let source = Source {
+            feed: store.clone(),
+            table: Arc::new(Damaged),
+            log: Arc::new(StoreLog(store.clone())),
+            clock: clock.clone(),
+            leases: None,
+            restored: false,
+        };
+        let planned = planned(Some(&hooks), None, &clock).unwrap();
+        let consumers = Consumers::start(planned, source, "this", Seams::default()).await.unwrap();
+        assert!(consumers.running("billing").is_none() && consumers.is_configured("billing"));
+        let why = consumers.name_in_use("billing").unwrap().to_string();
+        assert!(why.contains("damaged"), "{why}");
+        consumers.stop(Duration::from_secs(5)).await;
+        store.close().await;
+    }
 
     #[tokio::test]
     async fn webhook_and_topic_of_one_name_are_refused() {

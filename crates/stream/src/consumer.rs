@@ -133,5 +133,12 @@ async fn open(parts: &Parts, options: &Options) -> Result<ConsumerState, Error> 
     };
     let write = ConsumerWrite { state: Some(state.clone()), ..ConsumerWrite::default() };
     parts.table.write_consumer(name, write).await?;
+    if options.restored && !from_beginning {
+        tracing::warn!(
+            consumer = %name,
+            "a new consumer begins with new events in a restored store; if it is not new, what it had not got, and all \
+             that it has to read again, is missing: replay it"
+        );
+    }
     Ok(state)
 }

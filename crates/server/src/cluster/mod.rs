@@ -63,6 +63,7 @@ async fn source(store: &Dynamo, clock: &Arc<dyn Clock>) -> anyhow::Result<Result
         Err(StoreError::Refused(missing)) => return Ok(Err(missing)),
         Err(error) => return Err(error).context("cannot check the streams of the tables"),
     };
+    let restored = store.is_restored().await.context("cannot read the identity of the store")?;
     let table = Arc::new(store.clone());
     Ok(Ok(Source {
         feed,
@@ -70,6 +71,7 @@ async fn source(store: &Dynamo, clock: &Arc<dyn Clock>) -> anyhow::Result<Result
         log: Arc::new(StoreLog(table.clone())),
         clock: clock.clone(),
         leases: Some(table),
+        restored,
     }))
 }
 

@@ -89,8 +89,8 @@ impl Dynamo {
         }
         for design in self.designs() {
             self.wait_until_active(design.name).await?;
+            Box::pin(self.keep_backups(design.name, &mut report)).await?;
             if design.has_stream {
-                Box::pin(self.keep_backups(design.name, &mut report)).await?;
                 Box::pin(self.keep_stream(design.name, &mut report)).await?;
             }
         }
@@ -191,13 +191,11 @@ impl Dynamo {
             };
             let before = report.problems.len();
             check_description(&design, &table, &mut report);
-            if design.has_stream {
-                self.check_backups(design.name, &mut report).await?;
-                if !has_stream(&table) {
-                    report
-                        .warnings
-                        .push(format!("{}: its stream is off, which consumers of events need", design.name));
-                }
+            self.check_backups(design.name, &mut report).await?;
+            if design.has_stream && !has_stream(&table) {
+                report
+                    .warnings
+                    .push(format!("{}: its stream is off, which consumers of events need", design.name));
             }
             self.check_expiry(design.name, &mut report).await?;
             if report.problems.len() == before {

@@ -69,6 +69,8 @@ pub struct Options {
     pub disable_after: Option<Duration>,
     /// Whether to enable it on startup if it was disabled, and to count the time of failures anew.
     pub enable: bool,
+    /// Whether the store was restored, perhaps without the consumer's progress: it is reported if it is new.
+    pub restored: bool,
     /// How often the checkpoint is written.
     pub flush_every: Duration,
     /// Limits; [`Limits::PRODUCTION`] except in tests.
@@ -87,6 +89,7 @@ impl Options {
             effect_timeout: Duration::from_secs(30),
             disable_after: None,
             enable: false,
+            restored: false,
             flush_every: Duration::from_millis(500),
             limits: Limits::PRODUCTION,
         }
