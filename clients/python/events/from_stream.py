@@ -50,10 +50,10 @@ def take(response):
 while True:
     (cursor,) = database.execute("select cursor from cursors").fetchone() or ("",)
     request = pb.StreamEventsRequest(cursor=cursor, start=pb.STREAM_START_BEGINNING)
-    try:  # While the server is away, or shuts down, the call fails with UNAVAILABLE; if it is killed, with the others.
+    try:  # UNAVAILABLE: the server is away, or shuts down. RESOURCE_EXHAUSTED: too much is asked. The others: it was killed.
         if any(take(response) for response in stub.StreamEvents(request, metadata=metadata)):
             break
     except grpc.RpcError as error:
-        if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
+        if error.code().name not in ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "UNKNOWN", "INTERNAL"):
             raise
     time.sleep(1)

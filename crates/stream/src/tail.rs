@@ -13,13 +13,13 @@ use parlance_store::StoreError;
 use parlance_store::consumers::EventKey;
 use parlance_store::feed::{ChangeFeed, FeedPage, Position, Record};
 use prost::Message as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 pub use self::cursor::Cursor;
 use self::cursor::Place;
 use crate::cold::start_of;
 use crate::event::{Content, room_event};
-use crate::limits::{TAIL_BATCH, TAIL_BATCH_BYTES, TAIL_PAGE, TAIL_REMEMBERED, TAIL_ROOMS};
+use crate::limits::{STORE_PAUSE, TAIL_BATCH, TAIL_BATCH_BYTES, TAIL_PAGE, TAIL_REMEMBERED, TAIL_ROOMS};
 use crate::log::{Log, RoomHead};
 
 /// Why a stream ends.
@@ -71,6 +71,8 @@ pub struct Tail {
     /// Rooms of a walk that were read but not sent.
     rooms: VecDeque<RoomId>,
     resync: bool,
+    /// Whether it goes on with a walk of a cursor, whose store may have been restored since, or trimmed.
+    is_unchecked: bool,
     /// Whether its reader has no cursor yet, and gets one at once: one that reconnects before the first event would
     /// start elsewhere.
     owes_cursor: bool,
@@ -89,6 +91,7 @@ impl Tail {
         content: Content,
     ) -> Result<Self, TailError> {
         let is_new = cursor.is_none();
+        let is_unchecked = cursor.as_ref().is_some_and(|cursor| cursor.walk.is_some());
         let cursor = match cursor {
             Some(cursor) => cursor,
             None => Cursor::at(feed.tip().await?),
@@ -105,6 +108,7 @@ impl Tail {
             goals: HashMap::new(),
             rooms,
             resync: false,
+            is_unchecked,
             owes_cursor: is_new,
         };
         if is_new && from == From::Beginning {
@@ -113,10 +117,11 @@ impl Tail {
         Ok(tail)
     }
 
-    /// The next events, or none after `patience`. Without a cursor, the first batch is one without events. Call it again after an error of the store. Cancel-safe.
+    /// The next events, or none after `patience`. Without a cursor, the first batch is one without events. A store that is
+    /// overloaded, or does not answer, is waited for like events. Cancel-safe.
     ///
     /// # Errors
-    /// Those of the store, and that the cursor has expired.
+    /// Others of the store, and that the cursor has expired.
     pub async fn next(&mut self, patience: Duration) -> Result<Batch, TailError> {
         if std::mem::take(&mut self.owes_cursor) {
             return Ok(self.batch(Vec::new()));
@@ -127,40 +132,63 @@ impl Tail {
             if !std::mem::take(&mut is_first) && Instant::now() >= until {
                 return Ok(self.batch(Vec::new()));
             }
-            if let Some(place) = self.cursor.walk.clone() {
-                if let Some(batch) = self.walk(place).await? {
-                    return Ok(batch);
+            match self.step(until).await {
+                Ok(Some(batch)) => return Ok(batch),
+                Ok(None) => {}
+                Err(TailError::Store(error @ (StoreError::Overloaded | StoreError::Unreachable(_)))) => {
+                    tracing::debug!(%error, "a stream of events waits for the store");
+                    sleep_until(until.min(Instant::now() + STORE_PAUSE)).await;
                 }
-                continue;
-            }
-            if let Some(record) = self.records.front() {
-                let record = record.clone();
-                if let Some(batch) = self.send(&record).await? {
-                    return Ok(batch);
-                }
-                // All of it was sent.
-                self.finish(&record);
-                continue;
-            }
-            match self.feed.records_after(&self.cursor.position, TAIL_PAGE).await? {
-                FeedPage::Records { records, next } if records.is_empty() && next == self.cursor.position => {
-                    if timeout_at(until, self.feed.wait(&next)).await.is_err() {
-                        return Ok(self.batch(Vec::new()));
-                    }
-                }
-                FeedPage::Records { records, next } => {
-                    if records.is_empty() {
-                        self.cursor = Cursor::at(next);
-                    }
-                    self.records.extend(records);
-                }
-                FeedPage::Trimmed if self.from == From::Beginning => {
-                    let tip = self.feed.tip().await?;
-                    self.walk_from(tip);
-                }
-                FeedPage::Trimmed => return Err(TailError::Expired),
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The next events, or none: then there may be some at once. Waits for them until `until`.
+    async fn step(&mut self, until: Instant) -> Result<Option<Batch>, TailError> {
+        if self.is_unchecked {
+            // A room would go on under another epoch, and all of the walk be in vain.
+            if self.feed.records_after(&self.cursor.position, 1).await? == FeedPage::Trimmed {
+                self.trimmed().await?;
+            }
+            self.is_unchecked = false;
+            return Ok(None);
+        }
+        if let Some(place) = self.cursor.walk.clone() {
+            return self.walk(place).await;
+        }
+        if let Some(record) = self.records.front() {
+            let record = record.clone();
+            let batch = self.send(&record).await?;
+            if batch.is_none() {
+                // All of it was sent.
+                self.finish(&record);
+            }
+            return Ok(batch);
+        }
+        match self.feed.records_after(&self.cursor.position, TAIL_PAGE).await? {
+            FeedPage::Records { records, next } if records.is_empty() && next == self.cursor.position => {
+                let _ = timeout_at(until, self.feed.wait(&next)).await;
+            }
+            FeedPage::Records { records, next } => {
+                if records.is_empty() {
+                    self.cursor = Cursor::at(next);
+                }
+                self.records.extend(records);
+            }
+            FeedPage::Trimmed => self.trimmed().await?,
+        }
+        Ok(None)
+    }
+
+    /// The feed does not reach back to the cursor.
+    async fn trimmed(&mut self) -> Result<(), TailError> {
+        if self.from == From::Now {
+            return Err(TailError::Expired);
+        }
+        let tip = self.feed.tip().await?;
+        self.walk_from(tip);
+        Ok(())
     }
 
     /// Sends all rooms from their first event on, and then what follows `position`.

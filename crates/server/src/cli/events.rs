@@ -59,9 +59,10 @@ async fn print(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// Whether a stream may be opened again after it ended so: the server is away, or was killed.
+/// Whether a stream may be opened again after it ended so: the server is away, was killed, or its store is overloaded.
 fn is_passing(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal)
+    use Code::{Internal, ResourceExhausted, Unavailable, Unknown};
+    matches!(status.code(), Unavailable | Unknown | Internal | ResourceExhausted)
 }
 
 /// Prints what a stream sends, until it ends or is refused.

@@ -11,6 +11,7 @@ mod quiet;
 mod readers;
 mod runs;
 mod stops;
+mod tails;
 mod trouble;
 mod unreadable;
 mod world;

@@ -14,6 +14,9 @@ impl ChangeFeed for World {
     }
 
     async fn records_after(&self, after: &Position, limit: usize) -> Result<FeedPage, StoreError> {
+        if let Some(error) = lock(&self.feed_failing).clone() {
+            return Err(error);
+        }
         if self.chance(5) {
             return Err(StoreError::Overloaded);
         }

@@ -79,6 +79,8 @@ pub(super) struct World {
     pub(super) troubled: Mutex<BTreeMap<RoomId, Trouble>>,
     /// The sink never answers.
     pub(super) hangs: Mutex<bool>,
+    /// If the sink wants no more events: how often it has said so.
+    pub(super) gone: Mutex<Option<usize>>,
     /// The sink says by itself that it can deliver nothing.
     pub(super) says_away: Mutex<bool>,
     /// How long the sink takes for each call, beside some milliseconds.
@@ -89,6 +91,8 @@ pub(super) struct World {
     pub(super) damaged: Mutex<Option<RoomId>>,
     /// A room whose reads fail.
     pub(super) unreadable: Mutex<Option<RoomId>>,
+    /// What reading the feed fails with.
+    pub(super) feed_failing: Mutex<Option<StoreError>>,
     /// By how much the clock was moved, milliseconds.
     pub(super) clock_ahead: Mutex<i64>,
 }
@@ -115,11 +119,13 @@ impl World {
             stuck: Mutex::default(),
             troubled: Mutex::default(),
             hangs: Mutex::default(),
+            gone: Mutex::default(),
             says_away: Mutex::default(),
             takes: Mutex::default(),
             lies: Mutex::default(),
             damaged: Mutex::default(),
             unreadable: Mutex::default(),
+            feed_failing: Mutex::default(),
             clock_ahead: Mutex::new(0),
         })
     }

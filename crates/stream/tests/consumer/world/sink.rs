@@ -34,6 +34,10 @@ impl EventSink for World {
         if *lock(&self.hangs) || lock(&self.stuck).as_ref() == Some(room) {
             return std::future::pending().await;
         }
+        if let Some(said) = &mut *lock(&self.gone) {
+            *said += 1;
+            return Delivered { count: 0, error: Some(SinkError::Gone { reason: "410".to_owned() }) };
+        }
         let trouble = lock(&self.troubled).get(room).copied();
         match trouble {
             Some(Trouble::Failing) => return unavailable(0),
