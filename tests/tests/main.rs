@@ -55,6 +55,7 @@ mod refresh;
 mod reports;
 mod reports_at_once;
 mod rest;
+mod restores;
 mod resume;
 mod revocation;
 mod seam;

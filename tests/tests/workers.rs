@@ -18,7 +18,7 @@ use crate::webhooks::{Endpoint, Mode, PRIVATE, file};
 const REPLACED_WITHIN: Duration = Duration::from_secs(15);
 
 /// The first call creates the user.
-async fn registered(person: &Person) {
+pub(super) async fn registered(person: &Person) {
     let request = GetUserRequest { user_id: "me".to_owned() };
     person.users().get_user(request).await.unwrap();
 }
@@ -30,7 +30,7 @@ async fn owner(cluster: &Cluster, of: &[usize]) -> usize {
 }
 
 /// Likewise among `servers`.
-async fn owner_among(servers: &[&Server]) -> usize {
+pub(super) async fn owner_among(servers: &[&Server]) -> usize {
     eventually("a process hands events on", async || {
         let mut owners = Vec::new();
         for (number, server) in servers.iter().enumerate() {
@@ -85,12 +85,7 @@ async fn workers_deliver_what_nodes_write_and_replace_each_other() {
     let endpoint = Endpoint::start(Mode::Accept).await;
     let (_dir, webhooks) = file(&[&endpoint], PRIVATE);
     let cluster = Cluster::start(1).await;
-    let options = ["--role", "worker", "--store", "dynamodb", "--webhooks", &webhooks];
-    let launch = || Launch {
-        options: options.map(ToOwned::to_owned).into(),
-        environment: cluster.environment(),
-        is_bridge: true,
-    };
+    let launch = || worker(&cluster, &webhooks);
     let mut workers = [Server::launch(launch()).await, Server::launch(launch()).await];
     let first = owner_among(&[&workers[0], &workers[1]]).await;
     let alice = cluster.person(0, &fresh("alice"));
@@ -139,6 +134,32 @@ async fn nothing_is_missing_while_the_tables_and_their_streams_fail() {
     endpoint.has_all(&rooms[1], heads[1]).await;
 }
 
+/// Calls the API of the tables itself.
+pub(super) async fn call(cluster: &Cluster, operation: &str, body: &Value) -> Value {
+    let dynamodb = Http::new(cluster.dynamodb.direct_endpoint().replace("http://", ""));
+    let call = dynamodb.call(http::Method::POST, "/").body(body.to_string());
+    let call = call.header("content-type", "application/x-amz-json-1.0");
+    // The emulator requires a signature, but does not verify it.
+    let call = call.header("x-amz-date", "20260101T000000Z").header(
+        "authorization",
+        "AWS4-HMAC-SHA256 Credential=local/20260101/local/dynamodb/aws4_request, \
+         SignedHeaders=host;x-amz-date;x-amz-target, Signature=0",
+    );
+    let answer = call.header("x-amz-target", &format!("DynamoDB_20120810.{operation}")).answer().await;
+    assert_eq!(answer.status, 200, "{operation}: {:?}", answer.body);
+    answer.json()
+}
+
+/// How a process that only delivers to these webhooks is started.
+pub(super) fn worker(cluster: &Cluster, webhooks: &str) -> Launch {
+    let options = ["--role", "worker", "--store", "dynamodb", "--webhooks", webhooks];
+    Launch {
+        options: options.map(ToOwned::to_owned).into(),
+        environment: cluster.environment(),
+        is_bridge: true,
+    }
+}
+
 /// Rows that are damaged hide no other consumer, and can be removed; a consumer that runs cannot.
 #[tokio::test]
 async fn a_damaged_consumer_is_listed_and_removed_and_one_that_runs_is_not() {
@@ -146,28 +167,12 @@ async fn a_damaged_consumer_is_listed_and_removed_and_one_that_runs_is_not() {
     let (_dir, webhooks) = file(&[&endpoint], PRIVATE);
     let cluster = Cluster::start(1).await;
     let node = &cluster.nodes[0];
-    let options = ["--role", "worker", "--store", "dynamodb", "--webhooks", &webhooks];
-    let mut worker = Server::launch(Launch {
-        options: options.map(ToOwned::to_owned).into(),
-        environment: cluster.environment(),
-        is_bridge: true,
-    })
-    .await;
+    let mut worker = Server::launch(worker(&cluster, &webhooks)).await;
     owner_among(&[&worker]).await;
     let row = json!({ "TableName": "parlance_consumers", "Item": {
         "consumer": { "S": "#consumers" }, "item": { "S": "broken" }, "v": { "B": "/////w==" },
     }});
-    let dynamodb = Http::new(cluster.dynamodb.direct_endpoint().replace("http://", ""));
-    let put = dynamodb.call(http::Method::POST, "/").body(row.to_string());
-    let put = put.header("content-type", "application/x-amz-json-1.0");
-    // The emulator requires a signature, but does not verify it.
-    let put = put.header("x-amz-date", "20260101T000000Z").header(
-        "authorization",
-        "AWS4-HMAC-SHA256 Credential=local/20260101/local/dynamodb/aws4_request, \
-         SignedHeaders=host;x-amz-date;x-amz-target, Signature=0",
-    );
-    let put = put.header("x-amz-target", "DynamoDB_20120810.PutItem").answer().await;
-    assert_eq!(put.status, 200, "{:?}", put.body);
+    call(&cluster, "PutItem", &row).await;
     let listed = said(node, &["list"]).await;
     let line = |name: &str| listed.lines().find(|line| line.starts_with(name)).expect("it is listed");
     assert!(line("broken").contains("damaged") && line("broken").contains("consumer broken"), "{listed}");
@@ -220,13 +225,7 @@ async fn events_add_nothing_to_what_a_message_costs() {
         head
     };
     send(appended().await).await;
-    let options = ["--role", "worker", "--store", "dynamodb", "--webhooks", &webhooks];
-    let worker = Server::launch(Launch {
-        options: options.map(ToOwned::to_owned).into(),
-        environment: cluster.environment(),
-        is_bridge: true,
-    })
-    .await;
+    let worker = Server::launch(worker(&cluster, &webhooks)).await;
     owner_among(&[&worker]).await;
     let head = send(appended().await).await;
     endpoint.has_all(&room, head).await;
@@ -249,4 +248,26 @@ async fn other_services_stream_events_from_any_node() {
     let head = alice.say(&room, "after").await;
     consumer.read_to(&mut stream, &room, head).await;
     assert_eq!(consumer.texts(&room), ["before", "meanwhile", "after"]);
+}
+
+/// DynamoDB refuses the third reader of a shard now and then: a stream waits as it does for events, and goes on.
+#[tokio::test]
+async fn a_stream_of_events_outlasts_throttled_reads() {
+    let cluster = Cluster::start(1).await;
+    let alice = cluster.person(0, &fresh("alice"));
+    registered(&alice).await;
+    let room = alice.group(&[]).await;
+    let token = cluster.service_token("search");
+    let mut stream = open(&cluster.nodes[0].address(), &token, from_beginning()).await.unwrap();
+    let mut consumer = Consumer::default();
+    let head = alice.say(&room, "before").await;
+    consumer.read_to(&mut stream, &room, head).await;
+    let plan = cluster.dynamodb.plan();
+    plan.often("GetRecords", 1.0, Fault::Throttle);
+    let throttled = || cluster.dynamodb.tally().struck_by("throttle");
+    eventually("all reads are throttled", async || (throttled() > 16).then_some(())).await;
+    plan.clear();
+    let head = alice.say(&room, "after").await;
+    consumer.read_to(&mut stream, &room, head).await;
+    assert_eq!(consumer.texts(&room), ["before", "after"]);
 }
