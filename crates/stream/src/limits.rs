@@ -22,6 +22,9 @@ pub(crate) const LOGGED_ATTEMPTS: u32 = 5;
 /// Retry interval while the store does not answer: it has retried on its own by then.
 pub(crate) const STORE_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long the feed cannot be read before that counts as lag: throttling and restarts pass within seconds.
+pub(crate) const UNREAD_AFTER: Duration = Duration::from_secs(10);
+
 /// How long work in progress may take on shutdown. What is given up is delivered again after the next start.
 pub(crate) const LAST_WORK: Duration = Duration::from_secs(5);
 

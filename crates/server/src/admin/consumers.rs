@@ -169,7 +169,8 @@ async fn listed(consumers: &Consumers, source: &Source, name: ConsumerName, stat
     });
     let why = match (&status.disabled, &status.away_because) {
         (disabled, _) if !disabled.is_empty() => disabled.clone(),
-        (_, away) if here => away.clone(),
+        (_, away) if here && !away.is_empty() => away.clone(),
+        _ if here => status.unread_because.clone(),
         _ => match consumers.name_in_use(name.as_str()) {
             Some(error) => error.to_string(),
             None => elsewhere(source, &name).await,

@@ -122,7 +122,7 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
     /// Commit time of the oldest undelivered event, those of parked rooms apart; `None` if all are delivered, as far as
-    /// is known.
+    /// is known. While the feed cannot be read, no later than when that began, and so it is during a walk.
     pub behind_since: Option<Timestamp>,
     /// Rooms in memory with undelivered events.
     pub rooms: usize,
@@ -132,6 +132,8 @@ pub struct Status {
     pub is_away: bool,
     /// Why it is.
     pub away_because: String,
+    /// Why the feed cannot be read, if it cannot for more than a moment; empty if it can.
+    pub unread_because: String,
     /// Parked rooms, as far as they were counted since the start.
     pub parked_rooms: usize,
     /// Since when the first of them is parked.

@@ -5,6 +5,7 @@ mod parked;
 mod reminder;
 mod report;
 mod save;
+mod unread;
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlance_core::RoomId;
+use parlance_store::StoreError;
 use parlance_store::consumers::{ConsumerState, Parked, Walk, Wanted};
 use parlance_store::feed::{ChangeFeed, FeedPage, Position};
 use tokio::sync::{mpsc, watch};
@@ -23,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::parked::ParkedRooms;
 use self::reminder::Reminder;
+use self::unread::Unread;
 use super::clock_jumps::ClockJumps;
 use super::work::Worked;
 use super::{Answer, Command, Shared, Status};
@@ -32,7 +35,7 @@ use crate::limits::{
 use crate::sink::SinkError;
 use crate::tracker::{Ended, Millis, Outcome, Tracker};
 
-type Reading = BoxFuture<'static, FeedPage>;
+type Reading = BoxFuture<'static, Result<FeedPage, StoreError>>;
 type Inbox = mpsc::Receiver<(Command, Answer)>;
 
 /// Why a consumer leaves its loop.
@@ -60,6 +63,7 @@ pub(crate) struct Runner {
     /// Why the sink is unavailable; empty if it is not.
     away_because: String,
     reminder: Reminder,
+    unread: Unread,
 }
 
 impl Runner {
@@ -81,14 +85,18 @@ impl Runner {
             parked: ParkedRooms::default(),
             away_because: String::new(),
             reminder: Reminder::default(),
+            unread: Unread::default(),
         }
     }
 
     pub(crate) async fn run(mut self, mut inbox: Inbox, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             if self.state.walk.is_some() {
+                // What is undelivered is unknown before its end.
+                self.state.behind_since.get_or_insert(self.shared.parts.clock.now());
                 // A command during the walk must not write back the position from before it.
                 self.tracker = tracker_of(&self.shared, &self.state);
+                self.report();
                 let walked = shutdown.run_until_cancelled(self.walk(&mut inbox)).await;
                 if walked.is_none() {
                     return;
@@ -151,9 +159,13 @@ impl Runner {
     async fn begin_walk(&mut self) {
         loop {
             match self.shared.parts.feed.tip().await {
-                Ok(tip) => self.state.position = tip,
+                Ok(tip) => {
+                    self.unread.read();
+                    self.state.position = tip;
+                }
                 Err(error) => {
-                    tracing::warn!(consumer = %self.shared.options.name, %error, "cannot read the feed, retrying");
+                    self.not_read(&error);
+                    self.report();
                     sleep(STORE_PAUSE).await;
                     continue;
                 }
@@ -176,7 +188,7 @@ impl Runner {
             self.start_work();
             if reading.is_none() && self.tracker.can_read() {
                 let (feed, from) = (self.shared.parts.feed.clone(), self.tracker.read_from().clone());
-                reading = Some(next_page(feed, from).boxed());
+                reading = Some(next_page(feed, from, self.unread.is_failing()).boxed());
             }
             let page = async {
                 match &mut reading {
@@ -212,12 +224,14 @@ impl Runner {
                 page = page => {
                     reading = None;
                     match page {
-                        FeedPage::Records { records, next } => {
+                        Ok(FeedPage::Records { records, next }) => {
                             let now = self.now();
+                            self.unread.read();
                             records.iter().for_each(|record| self.tracker.record(record, now));
                             self.tracker.read_to(next);
                         }
-                        FeedPage::Trimmed => {
+                        Err(error) => self.not_read(&error),
+                        Ok(FeedPage::Trimmed) => {
                             let name = &self.shared.options.name;
                             tracing::warn!(consumer = %name, "the feed does not reach back: walking all rooms");
                             return Leave::Walk;
@@ -232,6 +246,11 @@ impl Runner {
                 () = std::future::ready(()), if scans_on => {}
             }
         }
+    }
+
+    fn not_read(&mut self, error: &StoreError) {
+        tracing::warn!(consumer = %self.shared.options.name, %error, "cannot read the feed, retrying");
+        self.unread.failed(error, self.shared.parts.clock.now());
     }
 
     fn now(&self) -> Millis {
@@ -328,16 +347,21 @@ fn tracker_of(shared: &Shared, state: &ConsumerState) -> Tracker {
     Tracker::new(state.position.clone(), is_stopped, state.behind_since, shared.options.limits)
 }
 
-/// The page after `from`, once there is one.
-async fn next_page(feed: Arc<dyn ChangeFeed>, from: Position) -> FeedPage {
+/// The page after `from`, once there is one. Where reading has failed, after a pause, and empty as it may be: that it
+/// can be read again is news.
+async fn next_page(
+    feed: Arc<dyn ChangeFeed>,
+    from: Position,
+    has_failed: bool,
+) -> Result<FeedPage, StoreError> {
+    if has_failed {
+        sleep(STORE_PAUSE).await;
+        return feed.records_after(&from, RECORDS_PAGE).await;
+    }
     loop {
-        match feed.records_after(&from, RECORDS_PAGE).await {
-            Ok(FeedPage::Records { next, .. }) if next == from => feed.wait(&from).await,
-            Ok(page) => return page,
-            Err(error) => {
-                tracing::warn!(%error, "cannot read the feed, retrying");
-                sleep(STORE_PAUSE).await;
-            }
+        match feed.records_after(&from, RECORDS_PAGE).await? {
+            FeedPage::Records { next, .. } if next == from => feed.wait(&from).await,
+            page => return Ok(page),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parlance_core::Clock as _;
+use parlance_store::StoreError;
 use parlance_store::feed::{ChangeFeed, FeedPage};
 use parlance_stream::consumer::{Limits, Options, Start};
 use tokio::time::{Instant, sleep, timeout};
@@ -130,4 +132,52 @@ async fn a_command_during_a_walk_does_not_bring_the_old_position_back() {
         }
     };
     assert!(matches!(page, FeedPage::Records { .. }), "{position:?}");
+}
+
+/// Its stream is off, say, or a permission is missing: nothing is known to be undelivered, and nothing leaves.
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_cannot_be_read_is_lag_and_says_why() {
+    let world = crowded(26, 3);
+    let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
+    let status = || consumer.status().borrow().clone();
+    world.append(&room(1), 1);
+    wait(|| world.taken().len() == 1 && status().behind_since.is_none()).await;
+    *lock(&world.feed_failing) = Some(StoreError::Refused("no permission".to_owned()));
+    world.append(&room(2), 1);
+    sleep(Duration::from_secs(600)).await;
+    let since = status().behind_since.expect("it lags");
+    assert!(world.now().since(since) >= 595_000, "{} ms", world.now().since(since));
+    assert!(status().unread_because.contains("no permission"), "{:?}", status());
+    // A moment of throttling is no news.
+    *lock(&world.feed_failing) = None;
+    wait(|| world.taken().len() == 2 && status().behind_since.is_none()).await;
+    assert_eq!(status().unread_because, "");
+    *lock(&world.feed_failing) = Some(StoreError::Overloaded);
+    world.append(&room(2), 1);
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!((status().behind_since, status().unread_because), (None, String::new()));
+}
+
+/// What is not delivered is not known before the end of a walk.
+#[tokio::test(start_paused = true)]
+async fn a_walk_is_lag_from_its_beginning() {
+    let world = crowded(27, 1_200);
+    let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
+    wait(|| consumer.status().borrow().is_idle).await;
+    *lock(&world.slow) = Duration::from_secs(30);
+    world.append(&room(1), 1);
+    world.trim();
+    wait(|| world.kept().0[0].walk.is_some()).await;
+    sleep(Duration::from_secs(300)).await;
+    assert!(world.kept().0[0].walk.is_some());
+    let since = consumer.status().borrow().behind_since.expect("it lags");
+    assert!(world.now().since(since) >= 295_000, "{} ms", world.now().since(since));
+    // Also for a process that goes on with it.
+    drop(consumer);
+    let kept = world.kept().0[0].behind_since.expect("it is stored");
+    assert!(kept <= since);
+    let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
+    *lock(&world.slow) = Duration::ZERO;
+    wait(|| world.kept().0[0].walk.is_none() && consumer.status().borrow().behind_since.is_none()).await;
+    assert_eq!(world.check(true, &BTreeMap::from_iter((0..1_200).map(|number| (room(number), 1)))), Ok(()));
 }

@@ -86,8 +86,10 @@ impl Runner {
             let (name, error) = (&self.shared.options.name, &self.away_because);
             tracing::warn!(consumer = %name, error, "sink is still unavailable, retrying; no event is lost");
         }
+        let unread = self.unread.lasting(now);
         let status = Status {
-            behind_since: self.tracker.oldest(),
+            behind_since: self.tracker.oldest().into_iter().chain(unread.map(|(since, _)| since)).min(),
+            unread_because: unread.map(|(_, why)| why.to_owned()).unwrap_or_default(),
             rooms: self.tracker.active(),
             is_idle: self.tracker.is_idle(),
             is_away: self.tracker.is_away(),
