@@ -53,7 +53,7 @@ impl KafkaSink {
         if let Some((at, reason)) = &checked.failed
             && at.elapsed() < FAILED_CHECK
         {
-            return Err(unavailable(reason.clone()));
+            return Err(not_now(reason.clone()));
         }
         let result = topic::check(&self.options, &self.producer, checked.fit_at.is_some()).await;
         let now = Instant::now();
@@ -64,7 +64,7 @@ impl KafkaSink {
             }
             Err(reason) => {
                 checked.failed = Some((now, reason.clone()));
-                Err(unavailable(reason))
+                Err(not_now(reason))
             }
         }
     }
@@ -120,9 +120,9 @@ impl KafkaSink {
                 }
                 (true, false) => {
                     self.suspects.add(room);
-                    unavailable(reason)
+                    SinkError::Unavailable { reason, retry_after: None }
                 }
-                (false, _) => unavailable(reason),
+                (false, _) => not_now(reason),
             };
             return Delivered { count, error: Some(error) };
         }
@@ -172,7 +172,7 @@ impl KafkaSink {
                 NotQueued::TooLarge => SinkError::Refused { reason: "it is too large".to_owned() },
                 NotQueued::Failed(reason) => {
                     self.producer.give_up(generation, &reason);
-                    unavailable(reason)
+                    not_now(reason)
                 }
             });
         }
@@ -183,6 +183,8 @@ impl KafkaSink {
     }
 }
 
-fn unavailable(reason: String) -> SinkError {
-    SinkError::Unavailable { reason, retry_after: None }
+/// No fault of an event, whose room is never parked for it: it may be one partition that has no leader, for hours, while
+/// others are acknowledged.
+fn not_now(reason: String) -> SinkError {
+    SinkError::Busy { reason, retry_after: None }
 }

@@ -147,7 +147,7 @@ async fn a_topic_of_another_number_of_partitions_is_waited_for() {
     let cluster = cluster();
     let sink = sink(Options { partitions: PARTITIONS + 1, ..options(&cluster) });
     let delivered = sink.deliver(&room(0), &events(&room(0), 1, 2)).await;
-    let Some(SinkError::Unavailable { reason, .. }) = delivered.error else { panic!("{delivered:?}") };
+    let Some(SinkError::Busy { reason, .. }) = delivered.error else { panic!("{delivered:?}") };
     assert!(reason.contains("has 3 partitions, and not 4"), "{reason}");
     assert_eq!(delivered.count, 0);
 }
@@ -157,7 +157,7 @@ async fn a_topic_that_is_not_there_is_waited_for() {
     let cluster = cluster();
     let sink = sink(Options { topic: "other".to_owned(), ..options(&cluster) });
     let delivered = sink.deliver(&room(0), &events(&room(0), 1, 2)).await;
-    let Some(SinkError::Unavailable { reason, .. }) = delivered.error else { panic!("{delivered:?}") };
+    let Some(SinkError::Busy { reason, .. }) = delivered.error else { panic!("{delivered:?}") };
     assert!(reason.contains("there is no topic other"), "{reason}");
 }
 
@@ -236,7 +236,10 @@ async fn brokers_that_are_away_are_waited_for() {
     futures::future::join_all(rooms.iter().map(|room| send_all(&sink, room, 5))).await;
     cluster.broker_down(1).unwrap();
     let delivered = sink.deliver(&room(0), &events(&room(0), 6, 9)).await;
-    assert!(matches!(delivered, Delivered { count: 0, error: Some(SinkError::Unavailable { .. }) }));
+    assert!(
+        matches!(delivered, Delivered { count: 0, error: Some(SinkError::Busy { .. }) }),
+        "{delivered:?}"
+    );
     let sending = futures::future::join_all(rooms.iter().map(|room| send_all(&sink, room, 40)));
     let returning = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -244,6 +247,26 @@ async fn brokers_that_are_away_are_waited_for() {
     };
     tokio::join!(sending, returning);
     read(&cluster, &heads(4, 40)).await;
+}
+
+/// A partition below `min.insync.replicas`, while others are acknowledged: no fault of its rooms, which are never
+/// parked for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_accepts_nothing_is_no_fault_of_an_event() {
+    let cluster = cluster();
+    let sink = sink(Options { delivery_timeout: Duration::from_secs(1), ..options(&cluster) });
+    send_all(&sink, &room(0), 1).await;
+    let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
+    cluster.request_errors(RDKafkaApiKey::Produce, &[error; 1_000]);
+    for _ in 0..2 {
+        let delivered = sink.deliver(&room(0), &events(&room(0), 2, 3)).await;
+        assert!(
+            matches!(delivered, Delivered { count: 0, error: Some(SinkError::Busy { .. }) }),
+            "{delivered:?}"
+        );
+    }
+    cluster.clear_request_errors(RDKafkaApiKey::Produce);
+    send_all(&sink, &room(0), 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,7 +293,7 @@ async fn rooms_that_wait_for_brokers_that_are_away_fail_together() {
     let sending = futures::future::join_all(rooms.iter().map(sent));
     let delivered = tokio::time::timeout(Duration::from_secs(60), sending).await.expect("all of them end");
     for delivered in delivered {
-        assert!(matches!(delivered.error, Some(SinkError::Unavailable { .. })), "{delivered:?}");
+        assert!(matches!(delivered.error, Some(SinkError::Busy { .. })), "{delivered:?}");
     }
 }
 
