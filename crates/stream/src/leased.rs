@@ -36,7 +36,7 @@ pub struct Leased {
 }
 
 impl Leased {
-    /// Runs the consumer whenever this process holds its lease, until `end`. A disabled consumer is enabled.
+    /// Runs the consumer whenever this process holds its lease, until `end`. One that is disabled now is enabled.
     pub fn start(
         leasing: Leasing,
         reader: &Reader,
@@ -49,8 +49,16 @@ impl Leased {
         let name = options.name.clone();
         let claim = Claim { leasing, name: name.clone() };
         let standing = reader.standing();
-        let holder =
-            Holder { claim, standing, parts, options, running: sender, name_in_use: in_use, failures: 0 };
+        let holder = Holder {
+            claim,
+            standing,
+            parts,
+            options,
+            running: sender,
+            name_in_use: in_use,
+            failures: 0,
+            enables: true,
+        };
         Self { name, running, name_in_use, task: tokio::spawn(holder.run(end)) }
     }
 
@@ -91,6 +99,9 @@ struct Holder {
     name_in_use: watch::Sender<Option<Error>>,
     /// How often in a row it did not start here.
     failures: u32,
+    /// Whether to enable it: it was disabled when this process began, and has not run here since. Not at each lease that
+    /// moves.
+    enables: bool,
 }
 
 /// How the time of a lease has ended.
@@ -104,13 +115,17 @@ enum Held {
 
 impl Holder {
     async fn run(mut self, end: CancellationToken) {
+        if let Some(Ok(state)) = end.run_until_cancelled(self.parts.table.consumer(&self.claim.name)).await {
+            self.enables =
+                state.is_some_and(|state| !state.disabled.is_empty() || state.failing_since.is_some());
+        }
         while let Some(lease) = end.run_until_cancelled(self.acquire()).await {
             let held = self.hold(lease, &end).await;
             self.running.send_replace(None);
             let mut next = self.claim.next_time();
             match held {
                 Held::Ran(lease) => {
-                    self.failures = 0;
+                    (self.failures, self.enables) = (0, false);
                     self.claim.release(lease).await;
                 }
                 Held::NotStarted(lease) => {
@@ -122,7 +137,7 @@ impl Holder {
                     }
                 }
                 Held::Lost => {
-                    self.failures = 0;
+                    (self.failures, self.enables) = (0, false);
                     tracing::warn!(consumer = %self.claim.name, "lost the lease to another process");
                 }
             }
@@ -178,7 +193,7 @@ impl Holder {
         let stop = end.child_token();
         let consumer = match Consumer::start(
             parts,
-            Options { enable: true, ..self.options.clone() },
+            Options { enable: self.enables, ..self.options.clone() },
             stop.clone(),
         )
         .await

@@ -327,6 +327,36 @@ async fn a_clock_that_jumps_moves_no_lease() {
     }
 }
 
+/// An endpoint that wants no more events: only the start of a process, or an operator, has it asked again.
+#[tokio::test(start_paused = true)]
+async fn a_disabled_consumer_stays_disabled_wherever_its_lease_moves() {
+    let (world, leases) = (World::new(34, false), Leases::default());
+    *lock(&world.store_failing) = 0;
+    let mut workers: Vec<Worker> = ["a", "b"].map(|owner| worker(&world, &leases, owner)).into();
+    wait(|| running(&workers).len() == 1).await;
+    *lock(&world.gone) = Some(0);
+    world.append(&room(1), 1);
+    let is_disabled = || world.kept().0.iter().any(|state| !state.disabled.is_empty());
+    wait(is_disabled).await;
+    let said = *lock(&world.gone);
+    // The store is slow for a moment: another one takes over, and back.
+    for _ in 0..2 {
+        let owner = running(&workers)[0];
+        workers[owner].way.is_cut.store(true, Ordering::Relaxed);
+        wait(|| running(&workers).contains(&(1 - owner))).await;
+        workers[owner].way.is_cut.store(false, Ordering::Relaxed);
+        wait(|| running(&workers) == [1 - owner]).await;
+        sleep(Duration::from_secs(30)).await;
+        assert!(is_disabled());
+        assert_eq!(*lock(&world.gone), said, "it was asked again");
+    }
+    *lock(&world.gone) = None;
+    workers.clear();
+    let _started = worker(&world, &leases, "c");
+    wait(|| is_complete(&world)).await;
+    assert!(!is_disabled());
+}
+
 /// Longer than a lease lasts without renewals.
 const SLOW_WRITES: Duration = Duration::from_secs(20);
 
