@@ -22,7 +22,9 @@ impl ConsumerTable for Embedded {
         self.view(|view| {
             let (mut found, mut after) = (Vec::new(), None);
             // Skips the rows of a consumer's rooms to the next consumer.
-            while let Some(name) = view.page(Table::Consumers, &[], after, 1, |key, _| name_of(key))?.pop() {
+            while let Some(name) =
+                view.readable_page(Table::Consumers, &[], after, 1, |key, _| name_of(key))?.pop()
+            {
                 let bytes = view.get(Table::Consumers, &keys::id(name.as_str()))?;
                 // Without a row of its own, what it has is what a removal that failed has left.
                 let state = bytes.map(|bytes| decode_consumer(&name, &bytes));
@@ -80,12 +82,13 @@ impl ConsumerTable for Embedded {
                 Some(room) => keys::pair(name.as_str(), room.as_str()),
                 None => own.clone(),
             };
-            let rows = view.page(Table::Consumers, &own, Some(from), CONSUMER_SCAN, |key, value| {
-                let room = keys::last_id(key).and_then(|id| RoomId::parse(id).ok());
-                let room = room.ok_or_else(|| StoreError::Damaged("a key of consumers".into()))?;
-                let progress = decode_progress(&name, &room, value);
-                Ok((room, progress))
-            })?;
+            let rows =
+                view.readable_page(Table::Consumers, &own, Some(from), CONSUMER_SCAN, |key, value| {
+                    let room = keys::last_id(key).and_then(|id| RoomId::parse(id).ok());
+                    let room = room.ok_or_else(|| StoreError::Damaged("a key of consumers".into()))?;
+                    let progress = decode_progress(&name, &room, value);
+                    Ok((room, progress))
+                })?;
             let is_last = rows.len() < CONSUMER_SCAN;
             let mut page = RoomPage { rooms: Vec::new(), next: None };
             for (room, progress) in rows {
@@ -169,4 +172,49 @@ impl ConsumerTable for Embedded {
 fn name_of(key: &[u8]) -> Result<ConsumerName, StoreError> {
     let name = key.split(|byte| *byte == 0).next().and_then(|name| std::str::from_utf8(name).ok());
     name.and_then(ConsumerName::parse).ok_or_else(|| StoreError::Damaged("a key of consumers".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_core::Timestamp;
+
+    use super::*;
+    use crate::Options;
+    use crate::feed::Position;
+
+    /// As on DynamoDB.
+    #[tokio::test]
+    async fn damaged_keys_of_consumers_hide_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Embedded::open(dir.path(), Options::default()).unwrap();
+        let name = |name: &str| ConsumerName::parse(name).unwrap();
+        let state = ConsumerState {
+            position: Position::numbered("store", 1),
+            target: "test".to_owned(),
+            paused: false,
+            disabled: String::new(),
+            walk: None,
+            created_at: Timestamp(1),
+            failing_since: None,
+            behind_since: None,
+        };
+        let pending = RoomProgress { pending: true, ..RoomProgress::default() };
+        let room = |room: &str| RoomId::parse(room).unwrap();
+        for consumer in ["audit", "hook"] {
+            let rooms = vec![(room("room-1"), pending.clone()), (room("room-5"), pending.clone())];
+            let write = ConsumerWrite { state: Some(state.clone()), rooms, fence: None };
+            store.write_consumer(&name(consumer), write).await.unwrap();
+        }
+        let planting = store.committer.commit(|txn| {
+            for key in [keys::pair("hook", "not a room"), keys::id("Not a name"), keys::id("h ook")] {
+                txn.put(Table::Consumers, key, vec![0xff; 5]);
+            }
+        });
+        planting.await.unwrap();
+        let listed = store.consumers().await.unwrap();
+        assert_eq!(listed, [(name("audit"), Ok(state.clone())), (name("hook"), Ok(state))]);
+        let page = store.rooms(&name("hook"), Wanted::Pending, None, 100).await.unwrap();
+        assert_eq!(page.rooms, [(room("room-1"), pending.clone()), (room("room-5"), pending)]);
+        assert_eq!(page.next, None);
+    }
 }
