@@ -10,8 +10,9 @@ pub(crate) const MAX_PAST_EVENTS: u64 = 10_000;
 /// Longest name of a consumer, bytes: part of keys and metrics.
 pub(crate) const MAX_CONSUMER_NAME_BYTES: usize = 64;
 
-/// Longest accepted position in the feed, in bytes: that of a feed with many shards.
-pub(crate) const MAX_POSITION_BYTES: usize = 64 * 1024;
+/// Longest accepted position in the feed, in bytes: that of some 4,000 shards, of tables of 40 TB. An item of DynamoDB,
+/// which the position of a consumer is in, has at most 400 KB.
+pub(crate) const MAX_POSITION_BYTES: usize = 256 * 1024;
 
 /// Rooms in which one of two users is looked up, where the other has more than are read: an agent with thousands
 /// of customers meets people who have a few rooms.

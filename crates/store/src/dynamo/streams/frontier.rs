@@ -264,6 +264,19 @@ mod tests {
         assert_eq!(in_words(&frontier), "a now, a now, b start");
     }
 
+    /// A table has a shard for each 10 GB or so.
+    #[test]
+    fn feeds_of_thousands_of_shards_have_positions() {
+        let mut frontier = Frontier::default();
+        for number in 0..4_000 {
+            let id = format!("shardId-{number:020}-1a2b3c4d");
+            frontier.set(&key(&id), Place::After("100000000000000000001".to_owned()));
+        }
+        let position = frontier.position("0123456789abcdef0123456789abcdef-1-2-3-4").unwrap();
+        let read = Frontier::parse(&position, "0123456789abcdef0123456789abcdef-1-2-3-4");
+        assert_eq!(read, Some(frontier));
+    }
+
     #[test]
     fn positions_read_back() {
         let mut frontier = Frontier::default();
