@@ -68,6 +68,7 @@ mod tokens;
 mod transports;
 mod versions;
 mod visibility;
+mod webhook_content;
 mod webhooks;
 mod websocket_rules;
 mod workers;

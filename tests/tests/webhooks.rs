@@ -74,6 +74,22 @@ impl Endpoint {
         self.shared.posts.lock().unwrap().len()
     }
 
+    /// The bodies of all posts.
+    pub(super) fn bodies(&self) -> Vec<Bytes> {
+        self.shared.posts.lock().unwrap().iter().map(|(_, body)| body.clone()).collect()
+    }
+
+    /// The signatures of each post, and what they sign.
+    pub(super) fn signed(&self) -> Vec<(String, Vec<u8>)> {
+        let posts = self.shared.posts.lock().unwrap();
+        let signed = posts.iter().map(|(headers, body)| {
+            let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
+            let (id, at) = (header("webhook-id"), header("webhook-timestamp"));
+            (header("webhook-signature"), [format!("{id}.{at}.").as_bytes(), body].concat())
+        });
+        signed.collect()
+    }
+
     /// Seqs of a room's accepted events without duplicates; they must be in order.
     fn seqs(&self, room: &str) -> Vec<u64> {
         let mut seqs: Vec<u64> = Vec::new();

@@ -70,7 +70,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use parlance_core::Timestamp;
-    use parlance_proto::convert;
+    use parlance_proto::{convert, v1};
 
     use super::*;
 
@@ -109,5 +109,23 @@ mod tests {
         let json = Record::new(&event, Format::Json, "parlance").unwrap();
         assert_eq!(json.headers.last().unwrap().1, "application/json");
         assert!(json.value.starts_with(br#"{"id":"room-1:2:7""#), "{:?}", String::from_utf8(json.value));
+    }
+
+    /// Its body is in no form of JSON here, and whole in protobuf.
+    #[test]
+    fn an_event_of_a_later_version_is_a_record() {
+        let event = RoomEvent {
+            id: "room-1:2:8".to_owned(),
+            r#type: "parlance.unknown.v1".to_owned(),
+            room_id: "room-1".to_owned(),
+            at: Some(convert::timestamp(Timestamp(1_700_000_000_123))),
+            event: Some(v1::Event { seq: 8, raw: b"\x9a\x06\x05later".to_vec(), ..v1::Event::default() }),
+            ..RoomEvent::default()
+        };
+        let whole = Record::new(&event, Format::Protobuf, "parlance").unwrap();
+        assert_eq!(RoomEvent::decode(whole.value.as_slice()).unwrap(), event);
+        let json = Record::new(&event, Format::Json, "parlance").unwrap();
+        let text = String::from_utf8(json.value).unwrap();
+        assert!(text.contains(r#""type":"parlance.unknown.v1""#) && text.contains(r#""seq":"8""#), "{text}");
     }
 }

@@ -77,6 +77,7 @@ pub fn room_event(room: &RoomId, head: &RoomHead, entry: &Entry, content: Conten
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fmt::Write;
     use std::path::Path;
 
@@ -161,6 +162,61 @@ mod tests {
         (1..).zip(bodies).map(event).map(entry).collect()
     }
 
+    /// One event of each kind that came later, in an order that only grows.
+    fn later_entries() -> Vec<Entry> {
+        let bob = || UserId::parse("bob").unwrap();
+        let until = Timestamp(1_700_000_600_000);
+        let bodies = [
+            Body::MemberMuted { user: bob(), until: Some(until), reason: Reason::default() },
+            Body::MemberUnmuted { user: bob() },
+            Body::MemberInvited { user: bob(), until },
+            Body::InvitationEnded { user: bob() },
+            Body::LinkCreated { until, max_uses: 3 },
+            Body::LinkRevoked { link: 19 },
+            Body::JoinRequested { user: bob(), until },
+            Body::JoinRequestEnded { user: bob() },
+            Body::RoomDeleted,
+        ];
+        let like = entries().remove(0).event;
+        let event = |(seq, body)| Event { seq, body, ..like.clone() };
+        (15..).zip(bodies).map(event).map(|event| Entry::merge(event, None)).collect()
+    }
+
+    /// A kind that is added has to get an example above: this does not compile before.
+    fn number(body: &Body) -> usize {
+        match body {
+            Body::RoomCreated { .. } => 0,
+            Body::RoomChanged { .. } => 1,
+            Body::MemberAdded { .. } => 2,
+            Body::MemberRemoved { .. } => 3,
+            Body::MemberBanned { .. } => 4,
+            Body::MemberUnbanned { .. } => 5,
+            Body::MemberMuted { .. } => 6,
+            Body::MemberUnmuted { .. } => 7,
+            Body::MemberInvited { .. } => 8,
+            Body::InvitationEnded { .. } => 9,
+            Body::LinkCreated { .. } => 10,
+            Body::LinkRevoked { .. } => 11,
+            Body::JoinRequested { .. } => 12,
+            Body::JoinRequestEnded { .. } => 13,
+            Body::RoleChanged { .. } => 14,
+            Body::Message(_) => 15,
+            Body::MessageEdited { .. } => 16,
+            Body::MessageDeleted { .. } => 17,
+            Body::ReactionAdded { .. } => 18,
+            Body::ReactionRemoved { .. } => 19,
+            Body::RoomDeleted => 20,
+            Body::Other => 21,
+        }
+    }
+
+    #[test]
+    fn each_kind_has_an_example() {
+        let all: BTreeSet<usize> =
+            entries().iter().chain(&later_entries()).map(|entry| number(&entry.event.body)).collect();
+        assert_eq!(all, (0..=21).collect());
+    }
+
     /// Consumers parse these for years: these lines were written once and must stay the same.
     #[test]
     fn events_leave_as_they_always_did() {
@@ -168,8 +224,13 @@ mod tests {
         let title = Title::parse("Team").unwrap();
         let head = RoomHead { epoch: 1, head: 14, floor: 1, kind: RoomKind::Group, title };
         let (mut json, mut hex) = (String::new(), String::new());
-        for content in [Content::Full, Content::Ids] {
-            for entry in entries() {
+        for (entries, content) in [
+            (entries(), Content::Full),
+            (entries(), Content::Ids),
+            (later_entries(), Content::Full),
+            (later_entries(), Content::Ids),
+        ] {
+            for entry in entries {
                 let event = room_event(&room, &head, &entry, content);
                 json.push_str(std::str::from_utf8(&room_event_to_json(&event).unwrap()).unwrap());
                 json.push('\n');

@@ -120,7 +120,27 @@ impl EventSink for Webhook {
 
 #[cfg(test)]
 mod tests {
+    use parlance_proto::v1;
+
     use super::*;
+
+    /// Its kind is unknown here, so its body cannot be shown; it is posted nevertheless.
+    #[test]
+    fn an_event_of_a_later_version_is_posted() {
+        let event = RoomEvent {
+            id: "room-1:1:7".to_owned(),
+            r#type: "parlance.unknown.v1".to_owned(),
+            room_id: "room-1".to_owned(),
+            epoch: 1,
+            seq: 7,
+            event: Some(v1::Event { seq: 7, raw: b"\x9a\x06\x05later".to_vec(), ..v1::Event::default() }),
+            ..RoomEvent::default()
+        };
+        let body = payload(&event).unwrap();
+        let text = std::str::from_utf8(&body).unwrap();
+        assert!(text.starts_with(r#"{"type":"parlance.unknown.v1","timestamp":""#), "{text}");
+        assert!(text.contains(r#""id":"room-1:1:7""#) && text.contains(r#""seq":"7""#), "{text}");
+    }
 
     #[test]
     fn answers_are_distinguished() {
