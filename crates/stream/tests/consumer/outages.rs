@@ -179,5 +179,5 @@ async fn a_walk_is_lag_from_its_beginning() {
     let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
     *lock(&world.slow) = Duration::ZERO;
     wait(|| world.kept().0[0].walk.is_none() && consumer.status().borrow().behind_since.is_none()).await;
-    assert_eq!(world.check(true, &BTreeMap::from_iter((0..1_200).map(|number| (room(number), 1)))), Ok(()));
+    assert!(world.taken().iter().any(|(taken, key)| *taken == room(1) && key.seq == 2));
 }

@@ -84,7 +84,9 @@ impl Runner {
 
     pub(super) async fn write(&mut self, rooms: Vec<(RoomId, RoomProgress)>) -> Result<(), StoreError> {
         // Known after a restart as well, also of rooms that are not read before the consumer is resumed.
-        self.state.behind_since = self.tracker.oldest();
+        // At the beginning of a walk, that is all that is known.
+        let walks = self.state.walk.is_some().then(|| self.shared.parts.clock.now());
+        self.state.behind_since = self.tracker.oldest().or(walks);
         let name = &self.shared.options.name;
         let write = ConsumerWrite { state: Some(self.state.clone()), rooms, fence: None };
         match self.shared.parts.table.write_consumer(name, write).await {
