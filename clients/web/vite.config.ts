@@ -107,6 +107,6 @@ export default defineConfig({
   },
   // `npm run dev`, with the server of `make run` behind it.
   server: { proxy: { "/v1": server, "/ws": { target: server, ws: true } } },
-  // Browsers wait more than they compute: two files at once, each with a browser and servers of its own.
-  test: { retry: Number(process.env["TEST_RETRIES"] ?? 0), testTimeout: 120_000, hookTimeout: 120_000, maxWorkers: 2, include: [asked ?? "test/**/*.test.ts"] },
+  // Two browsers at once take as long as one after the other, on two processors, and miss deadlines.
+  test: { retry: Number(process.env["TEST_RETRIES"] ?? 0), testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, include: [asked ?? "test/**/*.test.ts"] },
 });
