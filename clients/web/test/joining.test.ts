@@ -41,7 +41,7 @@ test.each(LOOKS)("a link is made, opened by somebody else, who joins by it, and 
 
   await ofCarol.goto(url);
   await ofCarol.getByRole("alert").getByText("This link is no longer valid").waitFor();
-  // Nor does one of which a part was lost on its way.
+  // A link that has lost a part on its way does not work, either.
   for (const mangled of [`#/join/${room.id}`, `#/join/${room.id}/`, "#/join/no%20room/0", `${new URL(url).hash}/`]) {
     await ofCarol.goto("about:blank");
     await ofCarol.goto(`${server.url}/${mangled}`);

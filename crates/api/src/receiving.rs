@@ -70,7 +70,7 @@ impl<B> Receiving<B> {
         Self { body, budget, position: Position::default(), is_first: true, charge: None }
     }
 
-    /// Charges what is there of a message after `piece`.
+    /// Charges the message that is incomplete after `piece`, if there is one, by the length that it claims.
     fn charge(&mut self, piece: &[u8]) -> Result<(), Failure> {
         self.is_first &= !self.position.pass(piece);
         // A longer one is refused by the decoder.

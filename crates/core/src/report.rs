@@ -142,7 +142,7 @@ impl Report {
         lists
     }
 
-    /// Who made it of which message; `None` if a user as such is reported.
+    /// The reporter and the message; `None` if it is about a user and no message.
     pub fn of_message(&self) -> Option<ReportOf> {
         let message = self.message.as_ref()?;
         Some(ReportOf { reporter: self.reporter.clone(), room: message.room.clone(), seq: message.seq })

@@ -10,7 +10,7 @@ use http::{HeaderName, Request, header};
 use http_body::Body as _;
 use parlance_delivery::grpc::is_native;
 use parlance_delivery::{Outlet, Push};
-use parlance_peers::{Budget, ChargedTo, Peer, Reservation};
+use parlance_peers::{Budget, Peer, Reservation};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt;
 
@@ -72,8 +72,7 @@ async fn call(
     peer: Arc<Peer>,
 ) -> Option<Result<(SendStream<Bytes>, Option<Sized>), Error>> {
     let mut request = request.map(|body| Body::new(Incoming::from(body)));
-    let of_connection = peer.held().budget().clone();
-    request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(peer.clone());
     if let Some(outlet) = outlet {
         request.extensions_mut().insert(outlet);
     }
@@ -87,10 +86,7 @@ async fn call(
     for name in OF_CONNECTIONS {
         head.headers.remove(name);
     }
-    let reserved = head.extensions.remove::<Reservation>();
-    let named = head.extensions.remove::<ChargedTo>().map(|ChargedTo(budget)| budget);
-    let budget =
-        reserved.as_ref().map(|reserved| reserved.budget().clone()).or(named).unwrap_or(of_connection);
+    let (budget, reserved) = peer.charged(&mut head.extensions);
     let body = (!body.is_end_stream()).then_some((body, budget, reserved));
     let stream = respond.send_response(http::Response::from_parts(head, ()), body.is_none());
     Some(stream.map(|stream| (stream, body)))

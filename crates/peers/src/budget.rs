@@ -42,7 +42,7 @@ impl Budget {
         Arc::new(budget)
     }
 
-    /// What is held for those who are not known: no limit, but it counts in `total`.
+    /// The budget of callers who are not known. It has no limit of its own, and counts in `total`.
     pub(crate) fn of_nobody(total: Arc<Total>) -> Arc<Self> {
         let mut budget = Self::unused(usize::MAX, total);
         budget.is_nobodys = true;

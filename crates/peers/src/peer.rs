@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{Extensions, HeaderMap, HeaderValue};
 
-use crate::budget::{Budget, Charge};
+use crate::budget::{Budget, Charge, ChargedTo, Reservation};
 use crate::forwarded::{FORWARDED_FOR, client_address};
 use crate::held::Held;
 use crate::ledger::{Ledger, Place};
@@ -92,6 +92,15 @@ impl Peer {
             false => self.held.budget().clone(),
             true => self.ledger().budget_behind_proxies(user),
         }
+    }
+
+    /// Takes from the extensions of an answer what it is charged to, this connection unless they say otherwise, and the room
+    /// that was reserved for it.
+    pub fn charged(&self, answer: &mut Extensions) -> (Arc<Budget>, Option<Reservation>) {
+        let reserved = answer.remove::<Reservation>();
+        let named = answer.remove::<ChargedTo>().map(|ChargedTo(budget)| budget);
+        let budget = reserved.as_ref().map(|reserved| reserved.budget().clone()).or(named);
+        (budget.unwrap_or_else(|| self.held.budget().clone()), reserved)
     }
 
     /// Charges `bytes` to this connection until the last copy of them is dropped, wherever they wait.

@@ -17,7 +17,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use parlance_peers::{Budget, ChargedTo, Peer, Reservation};
+use parlance_peers::{Budget, Peer, Reservation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -107,10 +107,7 @@ where
         let (answer, peer, answering) = (self.app.call(request), self.peer.clone(), self.answering.clone());
         Box::pin(async move {
             let mut answer = answer.await?;
-            let reserved = answer.extensions_mut().remove::<Reservation>();
-            let named = answer.extensions_mut().remove::<ChargedTo>().map(|ChargedTo(budget)| budget);
-            let budget = reserved.as_ref().map(|reserved| reserved.budget().clone()).or(named);
-            let budget = budget.unwrap_or_else(|| peer.held().budget().clone());
+            let (budget, reserved) = peer.charged(answer.extensions_mut());
             // After an upgrade, what is written is no HTTP.
             let answering = (answer.status() != StatusCode::SWITCHING_PROTOCOLS).then_some(answering);
             Ok(answer.map(|body| Charged { body, budget, _reserved: reserved, answering }))

@@ -27,7 +27,7 @@ struct Claim {
     request: RequestId,
 }
 
-/// Whom and what a report is about.
+/// Whom and what a report is about, and when it is made.
 struct Target {
     at: Timestamp,
     user: UserId,
@@ -125,7 +125,7 @@ impl Api {
         Ok(ReportId::created(&self.room_ids().key, &caller.user, &claim.request))
     }
 
-    /// Refuses the caller who has made as many reports as anyone makes in a day. The app is not bound: it may report by a program.
+    /// Refuses a caller who has reached the limit of reports a day. The app has none: it may report by a program.
     async fn check_reports_made(&self, caller: &Admitted, at: Timestamp) -> Result<(), Error> {
         if caller.is_app() {
             return Ok(());
@@ -136,8 +136,8 @@ impl Api {
         if made >= MAX_REPORTS_A_DAY { Err(Error::TooManyReports(MAX_REPORTS_A_DAY)) } else { Ok(()) }
     }
 
-    /// Stores a report, and returns its id and whether that was done before. Of a message, the one that the caller makes at the
-    /// same time is the same.
+    /// Stores a report. Returns its id, and whether it was there before; of a message that the caller reports twice at once,
+    /// the second is the first.
     async fn file(
         &self,
         caller: &Admitted,

@@ -145,7 +145,7 @@ async fn call(
     metadata.insert(BODY_BYTES, body.value.len().into());
     let message = request::decode(route, bound, &parts, &body.value)?;
     let answer = shared.backend.unary(metadata, route.rpc(), message, peer).await;
-    // What is read is in memory, decoded, until the answer is there.
+    // The decoded request is in memory until the answer is there.
     drop(body.charge);
     let answer = answer.map_err(|status| field_names::in_json(Failure::from_status(&status)))?;
     let answer = DynamicMessage::decode(route.output().clone(), answer).map_err(|error| {

@@ -70,8 +70,8 @@ pub(super) fn no_directions(text: &str) -> Result<(), TextError> {
     refuse(text, |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }
 
-/// Refuses what only makes a text differ from one that looks alike: characters that nothing in a line of text needs, tags
-/// that are part of no flag, and at the beginning and end those that join or separate what is around them.
+/// Refuses characters that only make a text differ from one that looks alike: fillers, which no line of text needs; tags
+/// outside of flags; and invisible ones at the beginning or the end.
 pub(super) fn no_fillers(text: &str) -> Result<(), TextError> {
     let mut before = None;
     for c in text.chars() {
