@@ -129,8 +129,9 @@ else
 	./target/release/parlance-trials torture --seed $(SEED) --duration $(DURATION)
 endif
 
+# Fewer messages than a slow machine can take: beyond that all of them wait, and nothing is prompt.
 torture-few: build $(TOOLS)/ready ## the same for half a minute, as part of the tests
-	./target/debug/parlance-trials torture --seed $(SEED) --duration 30
+	./target/debug/parlance-trials torture --seed $(SEED) --duration 30 --rate 40
 	./target/debug/parlance-trials torture --seed $(SEED) --duration 12 --embedded --events
 
 torture-events: build $(TOOLS)/ready ## one node, then a cluster, whose events leave to a webhook and a topic, all of it under faults: SEED=, DURATION= seconds

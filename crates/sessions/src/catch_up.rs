@@ -4,7 +4,6 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use parlance_core::{Caller, RoomId};
 use parlance_delivery::Outlet;
-use parlance_hub::{Listening, RoomState};
 use parlance_proto::v1;
 use parlance_runtime::map::HashMap;
 use parlance_store::{StoreError, UserRoom};
@@ -17,7 +16,7 @@ use crate::online::Online;
 use crate::open::OpenSession;
 use crate::operations::Operations;
 use crate::sessions::Sessions;
-use crate::subscribe::subscribe;
+use crate::subscribe::{Subscribed, Subscribing, subscribe};
 
 impl Sessions {
     /// Subscribes a new session to the rooms of its user, each from the client's cursor. Returns it with the heads.
@@ -49,14 +48,7 @@ impl Sessions {
                 operations.ensure_user(caller).await.map_err(Error::Operation)?;
             }
             open.postpone_damaged(page.damaged, &mut cursors);
-            let mut subscribed = HashMap::default();
-            for (room, subscription) in self.subscribe_page(&open, page.rows, &cursors, until).await {
-                match subscription {
-                    Ok(Some(subscription)) => drop(subscribed.insert(room, subscription)),
-                    Ok(None) => {}
-                    Err(error) => open.postpone(room.clone(), cursors.remove(&room), &error),
-                }
-            }
+            let mut subscribed = self.subscribe_page(&mut open, page.rows, &mut cursors, until).await;
             // Those rows may be older than the subscriptions: read them again, now that nothing can be missed in
             // between. They may take more than one page now: the user may have been added to rooms between them.
             let mut from = after.clone();
@@ -83,7 +75,7 @@ impl Sessions {
             }
         }
         if !open.notices.is_empty() {
-            tracing::warn!(%user, rooms = open.notices.len(), "opened a session without rooms that cannot be read, retrying them");
+            tracing::warn!(%user, rooms = open.notices.len(), "opened a session without rooms that could not be read yet");
         }
         // Rooms of others: their existence must not be revealed.
         for (room, cursor) in cursors {
@@ -99,31 +91,60 @@ impl Sessions {
         Ok((open, heads))
     }
 
-    /// Subscribes to the rooms of a page that concern the session, some at a time. A room that does not answer in
-    /// time, or by `until`, counts as unreadable.
+    /// Subscribes to the rooms of a page that concern the session, some at a time. Those that do not answer in time, or by
+    /// `until`, are opened later.
     async fn subscribe_page(
         &self,
-        open: &OpenSession,
+        open: &mut OpenSession,
         page: Vec<UserRoom>,
-        cursors: &HashMap<RoomId, Cursor>,
+        cursors: &mut HashMap<RoomId, Cursor>,
         until: Instant,
-    ) -> Vec<(RoomId, Result<Option<(Listening, RoomState)>, StoreError>)> {
+    ) -> HashMap<RoomId, Subscribed> {
         // Former members whose hello does not name the room need nothing of it.
-        let concerned: Vec<RoomId> = page
-            .into_iter()
-            .filter(|row| row.member.is_active() || cursors.contains_key(&row.room))
-            .map(|row| row.room)
-            .collect();
-        stream::iter(concerned)
-            .map(|room| async move {
-                let cursor = cursors.get(&room).copied();
-                let soon = until.min(Instant::now() + ROOM_PATIENCE);
-                let subscribed = timeout_at(soon, subscribe(&self.hub, &open.mailbox, &room, cursor)).await;
-                let unanswered = || StoreError::Unreachable("a room, when a session opened".to_owned());
-                (room, subscribed.unwrap_or_else(|_| Err(unanswered())))
-            })
-            .buffer_unordered(self.sizes.subscribe_concurrency)
-            .collect()
-            .await
+        let concerned = page.into_iter().filter_map(|row| {
+            let cursor = cursors.get(&row.room).copied();
+            (row.member.is_active() || cursor.is_some()).then_some((row.room, cursor))
+        });
+        let concerned: Vec<_> = concerned.collect();
+        let (hub, mailbox) = (self.hub.clone(), open.mailbox.clone());
+        let begin = |(room, cursor): (RoomId, _)| {
+            let subscribing = subscribe(hub.clone(), mailbox.clone(), room.clone(), cursor);
+            async move { (room, Answer::in_time(subscribing, until).await) }
+        };
+        let mut answers =
+            stream::iter(concerned).map(begin).buffer_unordered(self.sizes.subscribe_concurrency);
+        let mut subscribed = HashMap::default();
+        // Each at once: what is late must be read on, or it would keep others from the store.
+        while let Some((room, answer)) = answers.next().await {
+            match answer {
+                Answer::Read(Ok(Some(subscription))) => drop(subscribed.insert(room, subscription)),
+                Answer::Read(Ok(None)) => {}
+                Answer::Read(Err(error)) => open.postpone(room.clone(), cursors.remove(&room), &error),
+                Answer::Late(begun) => open.open_late(room.clone(), cursors.remove(&room), begun),
+            }
+        }
+        subscribed
+    }
+}
+
+/// What comes of a room when a session opens.
+enum Answer {
+    Read(Result<Option<Subscribed>, StoreError>),
+    /// It takes too long. `None` if it was not begun.
+    Late(Option<Subscribing>),
+}
+
+impl Answer {
+    async fn in_time(
+        subscribing: impl Future<Output = Result<Option<Subscribed>, StoreError>> + Send + 'static,
+        until: Instant,
+    ) -> Self {
+        let now = Instant::now();
+        if now >= until {
+            return Self::Late(None);
+        }
+        let mut subscribing: Subscribing = Box::pin(subscribing);
+        let read = timeout_at(until.min(now + ROOM_PATIENCE), &mut subscribing).await;
+        read.map_or_else(|_| Self::Late(Some(subscribing)), Self::Read)
     }
 }

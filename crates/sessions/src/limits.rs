@@ -97,10 +97,15 @@ pub(crate) const ROOM_PATIENCE: Duration = Duration::from_millis(500);
 /// The same for all rooms together; the remaining ones are opened while the session is served.
 pub(crate) const ROOMS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The retry delay for a room that could not be read, by its failures: damage stays until an operator repairs it, and
-/// each retry costs a few reads.
-pub(crate) const UNREADABLE_BACKOFF: Backoff =
+/// The retry delay for a damaged room, by its failures: damage stays until an operator repairs it, and each retry costs
+/// a few reads.
+pub(crate) const DAMAGED_BACKOFF: Backoff =
     Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
+
+/// The same for a room of which the store does not answer, which it may at any time: the longest is how long its members
+/// wait for messages after an outage.
+pub(crate) const UNANSWERED_BACKOFF: Backoff =
+    Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(10) };
 
 /// Longest correlation id of a frame, in bytes.
 pub(crate) const MAX_FRAME_ID: usize = 64;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use parlance_core::{RoomId, UserId};
 use parlance_delivery::{Delivery, Outlet};
-use parlance_hub::{Attach, Hub, Listening, Mailbox, RoomState};
+use parlance_hub::{Attach, Hub, Mailbox};
 use parlance_proto::v1;
 use parlance_runtime::map::HashMap;
 use parlance_store::{StoreError, UserRoom};
@@ -13,10 +13,11 @@ use crate::cursor::Cursor;
 use crate::limits::LOG_READS;
 use crate::log_reads::{LogRead, LogReads};
 use crate::online::Online;
-use crate::opening::{Added, Opened, Opening, Subscribed, open_added, open_again};
+use crate::opening::{Added, Opened, Opening, open_added, open_again};
 use crate::operations::Operations;
 use crate::plan::{plan, steps_after};
 use crate::room_stream::{Progress, RoomStream, Source};
+use crate::subscribe::{Subscribed, Subscribing, subscribe};
 use crate::unreadable::Unreadable;
 
 /// The state of a session after hello. Dropping it unsubscribes and unregisters the session.
@@ -68,13 +69,30 @@ impl OpenSession {
     pub(crate) fn postpone(&mut self, room: RoomId, cursor: Option<Cursor>, error: &StoreError) {
         if let StoreError::Damaged(_) = error {
             tracing::error!(%room, user = %self.mailbox.user(), %error, "cannot read a room, retrying");
+            metrics::counter!("parlance_unreadable_rooms_total").increment(1);
         } else {
             // Debug level: with a slow store this is logged for every room of every session.
             tracing::debug!(%room, user = %self.mailbox.user(), %error, "cannot read a room, retrying");
         }
-        metrics::counter!("parlance_unreadable_rooms_total").increment(1);
         self.notices.push(unreadable(&room, cursor));
-        self.unreadable.add(room, cursor);
+        self.unreadable.add(room, cursor, error);
+    }
+
+    /// Handles a room that was not opened in time: it is reported like one that cannot be read, and opened while the session
+    /// is served. What was `begun` goes on, if it is not one of too many: to begin again would only make the store slower.
+    pub(crate) fn open_late(&mut self, room: RoomId, cursor: Option<Cursor>, begun: Option<Subscribing>) {
+        self.notices.push(unreadable(&room, cursor));
+        self.unreadable.add_late(room.clone(), cursor);
+        match begun.filter(|_| !self.opening.tasks.is_full()) {
+            Some(begun) => {
+                let opened = open_again(self.hub.clone(), self.mailbox.clone(), room.clone(), cursor, begun);
+                self.opening.go_on(room, opened);
+            }
+            None => {
+                self.opening.add(room);
+                self.open_next();
+            }
+        }
     }
 
     /// The same for rooms in which the user's row is damaged.
@@ -116,7 +134,11 @@ impl OpenSession {
         while let Some(room) = self.opening.tasks.next_waiting() {
             let (hub, mailbox) = (self.hub.clone(), self.mailbox.clone());
             match self.unreadable.cursor(&room) {
-                Some(cursor) => self.opening.read(room.clone(), open_again(hub, mailbox, room, cursor)),
+                Some(cursor) => {
+                    let subscribing = subscribe(hub.clone(), mailbox.clone(), room.clone(), cursor);
+                    let opened = open_again(hub, mailbox, room.clone(), cursor, subscribing);
+                    self.opening.read(room, opened);
+                }
                 None => self.opening.read(room.clone(), open_added(hub, mailbox, room)),
             }
         }
@@ -151,7 +173,7 @@ impl OpenSession {
             Ok(None) => self.unreadable.forget(room),
             Err(error) => {
                 tracing::debug!(%room, %error, "still cannot read a room, retrying");
-                self.unreadable.failed_again(room);
+                self.unreadable.failed_again(room, &error);
             }
         }
     }
@@ -273,7 +295,7 @@ impl OpenSession {
     pub(crate) fn open_room(
         &mut self,
         user_room: &UserRoom,
-        (listening, state): (Listening, RoomState),
+        (listening, state): Subscribed,
         cursor: Option<Cursor>,
     ) -> Option<v1::Cursor> {
         let room = &user_room.room;

@@ -2,12 +2,12 @@
 use std::sync::Arc;
 
 use parlance_core::{Member, RoomId, Visibility};
-use parlance_hub::{Attach, Hub, Listening, Mailbox, RoomState};
+use parlance_hub::{Attach, Hub, Mailbox};
 use parlance_runtime::map::HashMap;
 use parlance_store::{StoreError, UserRoom};
 
 use crate::cursor::Cursor;
-use crate::subscribe::subscribe;
+use crate::subscribe::Subscribed;
 use crate::tasks::Tasks;
 
 /// Rooms being read or queued for it.
@@ -24,8 +24,6 @@ pub(crate) enum Opened {
     /// A room that the user was added to.
     Added(Result<Option<Added>, StoreError>),
 }
-
-pub(crate) type Subscribed = (Listening, RoomState);
 
 /// A room that the user was added to.
 pub(crate) struct Added {
@@ -58,6 +56,12 @@ impl Opening {
         self.tasks.add(room);
     }
 
+    /// Goes on with `room`, whose reading was begun before.
+    pub(crate) fn go_on(&mut self, room: RoomId, read: impl Future<Output = Opened> + Send + 'static) {
+        self.rooms.insert(room.clone(), None);
+        self.read(room, read);
+    }
+
     pub(crate) fn read(&mut self, room: RoomId, read: impl Future<Output = Opened> + Send + 'static) {
         self.tasks.spawn(async move { Box::new((room, read.await)) });
     }
@@ -69,15 +73,16 @@ impl Opening {
     }
 }
 
-/// Subscribes to a room that could not be read before.
+/// Opens a room that could not be read before.
 pub(crate) async fn open_again(
     hub: Arc<Hub>,
     mailbox: Arc<Mailbox>,
     room: RoomId,
     cursor: Option<Cursor>,
+    subscribing: impl Future<Output = Result<Option<Subscribed>, StoreError>>,
 ) -> Opened {
     let read = async {
-        let Some(subscribed) = subscribe(&hub, &mailbox, &room, cursor).await? else { return Ok(None) };
+        let Some(subscribed) = subscribing.await? else { return Ok(None) };
         let row = hub.user_room(mailbox.user(), &room).await?;
         Ok(row.map(|row| (subscribed, row)))
     };

@@ -1,3 +1,4 @@
+use std::pin::Pin;
 use std::sync::Arc;
 
 use parlance_core::RoomId;
@@ -6,14 +7,20 @@ use parlance_store::StoreError;
 
 use crate::cursor::Cursor;
 
+/// A subscription, with the room's state.
+pub(crate) type Subscribed = (Listening, RoomState);
+
+/// A subscription that was begun. `None` if there is no such room.
+pub(crate) type Subscribing = Pin<Box<dyn Future<Output = Result<Option<Subscribed>, StoreError>> + Send>>;
+
 /// Subscribes to a room, and reads its state at least as far as the client knows it.
 pub(crate) async fn subscribe(
-    hub: &Arc<Hub>,
-    mailbox: &Arc<Mailbox>,
-    room: &RoomId,
+    hub: Arc<Hub>,
+    mailbox: Arc<Mailbox>,
+    room: RoomId,
     cursor: Option<Cursor>,
-) -> Result<Option<(Listening, RoomState)>, StoreError> {
-    let Some((listening, mut state)) = hub.subscribe(room, mailbox).await? else { return Ok(None) };
+) -> Result<Option<Subscribed>, StoreError> {
+    let Some((listening, mut state)) = hub.subscribe(&room, &mailbox).await? else { return Ok(None) };
     // The client knows more than has reached this node.
     if cursor.is_some_and(|cursor| cursor.seq > state.head) {
         hub.refresh(listening.feed()).await?;
@@ -21,7 +28,7 @@ pub(crate) async fn subscribe(
     }
     // Making a client discard its data requires a fresh read of the store.
     if cursor.is_some_and(|cursor| cursor.seq > state.head)
-        && let Some(stored) = hub.stored_head(room).await?
+        && let Some(stored) = hub.stored_head(&room).await?
     {
         state.head = state.head.max(stored);
     }

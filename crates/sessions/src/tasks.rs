@@ -22,10 +22,14 @@ impl<W, T: Send + 'static> Tasks<W, T> {
         self.waiting.push_back(read);
     }
 
+    /// Whether no other read is allowed now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.len() >= self.at_once)
+    }
+
     /// The next read to [spawn](Self::spawn), if another one is allowed.
     pub(crate) fn next_waiting(&mut self) -> Option<W> {
-        let is_full = self.running.as_ref().is_some_and(|running| running.len() >= self.at_once);
-        if is_full { None } else { self.waiting.pop_front() }
+        if self.is_full() { None } else { self.waiting.pop_front() }
     }
 
     pub(crate) fn spawn(&mut self, task: impl Future<Output = T> + Send + 'static) {

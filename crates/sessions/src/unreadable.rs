@@ -2,12 +2,13 @@
 use std::future::pending;
 use std::pin::Pin;
 
-use parlance_core::RoomId;
+use parlance_core::{Backoff, RoomId};
 use parlance_runtime::map::HashMap;
+use parlance_store::StoreError;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::cursor::Cursor;
-use crate::limits::UNREADABLE_BACKOFF;
+use crate::limits::{DAMAGED_BACKOFF, UNANSWERED_BACKOFF};
 
 /// Each room backs off by its own failures; one timer serves them all.
 #[derive(Default)]
@@ -30,11 +31,16 @@ struct Waiting {
 
 impl Unreadable {
     /// `room` cannot be read: retried after a delay, longer if it failed right before.
-    pub(crate) fn add(&mut self, room: RoomId, cursor: Option<Cursor>) {
+    pub(crate) fn add(&mut self, room: RoomId, cursor: Option<Cursor>, error: &StoreError) {
         let failures = self.reopened.remove(&room).unwrap_or_default().saturating_add(1);
-        let due = Some(Instant::now() + UNREADABLE_BACKOFF.delay(failures));
+        let due = Some(Instant::now() + backoff(error).delay(failures));
         self.rooms.insert(room, Waiting { cursor, failures, due });
         self.set_timer();
+    }
+
+    /// `room` is being read already, and takes long.
+    pub(crate) fn add_late(&mut self, room: RoomId, cursor: Option<Cursor>) {
+        self.rooms.insert(room, Waiting { cursor, failures: 0, due: None });
     }
 
     /// The client's cursor in `room`, if it is one of these.
@@ -48,10 +54,10 @@ impl Unreadable {
     }
 
     /// The retry of `room` failed.
-    pub(crate) fn failed_again(&mut self, room: &RoomId) {
+    pub(crate) fn failed_again(&mut self, room: &RoomId, error: &StoreError) {
         if let Some(waiting) = self.rooms.get_mut(room) {
             waiting.failures = waiting.failures.saturating_add(1);
-            waiting.due = Some(Instant::now() + UNREADABLE_BACKOFF.delay(waiting.failures));
+            waiting.due = Some(Instant::now() + backoff(error).delay(waiting.failures));
         }
         self.set_timer();
     }
@@ -105,11 +111,19 @@ impl Unreadable {
     }
 }
 
+fn backoff(error: &StoreError) -> Backoff {
+    if let StoreError::Damaged(_) = error { DAMAGED_BACKOFF } else { UNANSWERED_BACKOFF }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    fn damage() -> StoreError {
+        StoreError::Damaged("test".to_owned())
+    }
 
     fn room(number: usize) -> RoomId {
         RoomId::parse(&format!("room-{number}")).unwrap()
@@ -130,35 +144,46 @@ mod tests {
         let mut rooms = Unreadable::default();
         let all: Vec<RoomId> = (0..10).map(room).collect();
         for room in &all {
-            rooms.add(room.clone(), None);
+            rooms.add(room.clone(), None, &damage());
         }
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
             assert_eq!(round(&mut rooms).await, (Duration::from_secs(seconds), all.clone()));
             for room in &all {
-                rooms.failed_again(room);
+                rooms.failed_again(room, &damage());
             }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_is_asked_again_soon() {
+        let mut rooms = Unreadable::default();
+        rooms.add_late(room(1), None);
+        let unanswered = StoreError::Overloaded;
+        for seconds in [1, 2, 4, 8, 10, 10] {
+            rooms.failed_again(&room(1), &unanswered);
+            assert_eq!(round(&mut rooms).await, (Duration::from_secs(seconds), vec![room(1)]));
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn first_failure_of_a_room_waits_for_no_other() {
         let mut rooms = Unreadable::default();
-        rooms.add(room(1), None);
+        rooms.add(room(1), None, &damage());
         for _ in 0..6 {
             round(&mut rooms).await;
-            rooms.failed_again(&room(1));
+            rooms.failed_again(&room(1), &damage());
         }
-        rooms.add(room(2), None);
-        assert_eq!(round(&mut rooms).await, (UNREADABLE_BACKOFF.first, vec![room(2)]));
+        rooms.add(room(2), None, &damage());
+        assert_eq!(round(&mut rooms).await, (DAMAGED_BACKOFF.first, vec![room(2)]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn failures_of_other_rooms_delay_nothing() {
         let mut rooms = Unreadable::default();
-        rooms.add(room(0), None);
+        rooms.add(room(0), None, &damage());
         for number in 1..4 {
             tokio::time::advance(Duration::from_millis(300)).await;
-            rooms.add(room(number), None);
+            rooms.add(room(number), None, &damage());
         }
         let begun = Instant::now();
         rooms.ring().await;
@@ -169,15 +194,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn reopened_room_backs_off_until_read_to_its_end() {
         let mut rooms = Unreadable::default();
-        rooms.add(room(1), None);
+        rooms.add(room(1), None, &damage());
         for seconds in [1, 2, 4] {
             assert_eq!(round(&mut rooms).await, (Duration::from_secs(seconds), vec![room(1)]));
             rooms.reopened(&room(1));
-            rooms.add(room(1), None);
+            rooms.add(room(1), None, &damage());
         }
         rooms.reopened(&room(1));
         rooms.forget(&room(1));
-        rooms.add(room(1), None);
-        assert_eq!(round(&mut rooms).await, (UNREADABLE_BACKOFF.first, vec![room(1)]));
+        rooms.add(room(1), None, &damage());
+        assert_eq!(round(&mut rooms).await, (DAMAGED_BACKOFF.first, vec![room(1)]));
     }
 }

@@ -89,6 +89,22 @@ async fn session_opens_without_hanging_room_and_gets_it_later() {
     assert!(events_to(&mut bob, &hanging, 0, last).await.ends_with(&[last]));
 }
 
+/// It is not begun again, which would make a slow store slower, and the client wait.
+#[tokio::test(start_paused = true)]
+async fn what_was_begun_of_a_slow_room_goes_on() {
+    let (node, hanging) = TestNode::with_group().await;
+    node.store.hang(&hanging);
+    let mut bob = Conversation::open(&node.api, caller("bob")).await;
+    let Frame::Gap(gap) = bob.next().await else { panic!("not a gap") };
+    assert_eq!(gap.reason(), v1::GapReason::Unreadable);
+    let (reads, answered) = (node.store.reads(), Instant::now());
+    node.store.answer_reads(&hanging);
+    assert_eq!(events_to(&mut bob, &hanging, 0, 1).await, [1]);
+    assert!(answered.elapsed() < Duration::from_millis(100), "{:?}", answered.elapsed());
+    // The user's row, and the log.
+    assert_eq!(node.store.reads() - reads, 2);
+}
+
 /// Bob was added to a room that hangs, and is served in the other one.
 struct Joining {
     node: TestNode,
