@@ -54,3 +54,45 @@ test("pages of the inbox say what they leave out", async () => {
   ]);
   expect(asked).toEqual(["", "2"]);
 });
+
+test("a room that gets a message while the pages are read comes at the end, and none comes twice", async () => {
+  const [ann, bob] = await Promise.all([person("ann"), person("bob")]);
+  const rooms = await Promise.all(Array.from({ length: 6 }, (_, index) => ann.createRoom({ kind: "group", title: String(index), memberIds: [bob.userId] })));
+  for (const room of rooms) await room.send("first");
+  await vi.waitFor(() => expect(bob.unread.rooms).toBe(6));
+  for (const order of ["latest", "id"] as const) {
+    const titles: string[] = [];
+    for await (const { title } of listInbox(bob, { order, unreadOnly: true, pageSize: 2 })) {
+      // The first is read before, the others after it: one was listed already, of two only the place changes.
+      if (titles.push(title) === 2) for (const index of [0, 5, 1]) await rooms[index]!.send("second");
+    }
+    expect(titles.toSorted()).toEqual(["0", "1", "2", "3", "4", "5"]);
+    if (order === "latest") expect(titles).toEqual(["5", "4", "3", "2", "1", "0"]);
+  }
+});
+
+test("it is read again only down to where it began, and once it was read without a change, no more", async () => {
+  /** Rooms, each with the time of its last message in seconds. */
+  type Answer = Record<string, number>;
+  const walk = async (answers: readonly Answer[], tokens: readonly string[], most = Infinity) => {
+    const asked: string[] = [];
+    const call = async (_: string, { pageToken }: { pageToken: string }) => {
+      asked.push(pageToken);
+      const answer = answers[asked.length - 1]!;
+      const entries = Object.entries(answer).map(([roomId, at]) => ({ room: { roomId }, activeAt: at ? { seconds: BigInt(at) } : undefined }));
+      return create(v1.ListInboxResponseSchema, { entries, nextPageToken: tokens[asked.length - 1] ?? "" });
+    };
+    const rooms = await all(listInbox({ userId: "bob", call } as unknown as Client), most);
+    return [rooms.map(({ id }) => id).join(""), asked.join()];
+  };
+  // One page is of one moment.
+  expect(await walk([{ a: 3, b: 2 }], [])).toEqual(["ab", ""]);
+  const changed: Answer[] = [{ a: 9, b: 8 }, { c: 7 }, { d: 12, a: 9 }, { b: 8, c: 7 }, { d: 12, a: 9 }];
+  expect(await walk(changed, ["2", "", "2", "3", "2"])).toEqual(["abcd", ",2,,2,"]);
+  // Nothing has changed.
+  expect(await walk([{ a: 9, b: 8 }, { c: 7 }, { a: 9, b: 8 }], ["2", "", "2"])).toEqual(["abc", ",2,"]);
+  // Nobody asks further than the loop goes.
+  expect(await walk([{ a: 9, b: 8 }, { c: 7 }], ["2", ""], 3)).toEqual(["abc", ",2"]);
+  // A server that does not know the order says no times.
+  expect(await walk([{ a: 0 }, { b: 0 }], ["2", ""])).toEqual(["ab", ",2"]);
+});
