@@ -1,4 +1,4 @@
-import { Client, type Room, WebSocketTransport } from "@parlance/client";
+import { Client, type Room, v1, WebSocketTransport } from "@parlance/client";
 import { invitationsOf } from "@parlance/client/invitations";
 import { listReports, type Report, reportMessage } from "@parlance/client/reports";
 import type { Page } from "playwright-core";
@@ -168,6 +168,36 @@ test.each(LOOKS)("a message is reported, and an admin acts and answers, in %s", 
   await until("she may write again", () => noisy.room(room.id)!.silencedUntil, (until) => until === 0);
   await button(ofAnn, "Close details").click();
   for (const text of [`${ann} muted ${carol}`, `${ann} unmuted ${carol}`]) await noted(ofAnn, text);
+});
+
+test("who reports a message is told who will see that, which those above its author do", async () => {
+  const [ann, bob, carol, dora, eve] = [unique("ann"), unique("bob"), unique("carol"), unique("dora"), unique("eve")];
+  const [owner, admin, member, gone] = await Promise.all([ann, bob, carol, eve].map((userId) => client(userId))) as [Client, Client, Client, Client];
+  await server.token(dora);
+  const room = await owner.createRoom({ kind: "group", title: "Garden", memberIds: [bob, carol, dora, eve] });
+  await owner.call("setRole", { roomId: room.id, userId: bob, role: v1.Role.ADMIN });
+  const writers = { "by the owner": owner, "by an admin": admin, "by a member": member, "by a former admin": gone };
+  for (const [text, writer] of Object.entries(writers)) await writer.send({ roomId: room.id, text });
+  await owner.call("setRole", { roomId: room.id, userId: eve, role: v1.Role.ADMIN });
+  await gone.call("leaveRoom", { roomId: room.id });
+  const ofDora = await page(dora);
+  await open(ofDora, "Garden");
+  const seen = async (one: Client) => (await reportsOf(one, room)).map(({ message }) => message!.text);
+  for (const [text, words, see] of [
+    ["by the owner", `Only the operators of this server see the report. ${ann} is not told.`, []],
+    ["by an admin", "The owner of Garden sees a copy of the message", [owner]],
+    ["by a member", "The owner and admins of Garden see a copy of the message", [owner, admin]],
+    ["by a former admin", "The owner and admins of Garden see a copy of the message", [owner, admin]],
+  ] as const) {
+    await message(ofDora, text).hover();
+    await message(ofDora, text).getByRole("button", { name: "More" }).click();
+    await ofDora.getByRole("menuitem", { name: "Report" }).click();
+    await dialog(ofDora).getByText(words).waitFor();
+    await dialog(ofDora).getByRole("radio", { name: "Spam" }).check();
+    await button(ofDora, "Send report").click();
+    await button(ofDora, "Done").click();
+    for (const one of [owner, admin]) expect((await seen(one)).includes(text), text).toBe(see.includes(one as never));
+  }
 });
 
 test("a person is reported from their direct room, which only the app sees; what is refused can be sent again", async () => {

@@ -56,6 +56,10 @@ export const reports = {
   /** Who reads a report of a message, and the words of the reporter. */
   readByAdmins: (title: string) =>
     `The owner and admins of ${title} see a copy of the message and what you write here, but not who you are. The operators of this server see all of it.`,
+  readByOwner: (title: string) =>
+    `The owner of ${title} sees a copy of the message and what you write here, but not who you are. The operators of this server see all of it.`,
+  readByHigher: (title: string, name: string) =>
+    `Those of the owner and admins of ${title} who could ban ${name} see a copy of the message and what you write here, but not who you are. The operators of this server see all of it. ${name} is not told.`,
   readByOperators: (name: string) => `Only the operators of this server see the report. ${name} is not told.`,
   bytesLeft: (count: number) => plural(count, { one: "# byte left", other: "# bytes left" }),
   bytesOver: (count: number) => plural(count, { one: "Too long by # byte", other: "Too long by # bytes" }),
