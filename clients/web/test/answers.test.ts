@@ -1,6 +1,6 @@
 import { v1 } from "@parlance/client";
 import { createLink, listLinks } from "@parlance/client/links";
-import { requestToJoin } from "@parlance/client/join-requests";
+import { answerJoinRequest, requestToJoin } from "@parlance/client/join-requests";
 import { listReports } from "@parlance/client/reports";
 import type { BrowserContextOptions, Page } from "playwright-core";
 import { expect, onTestFinished, test } from "vitest";
@@ -16,8 +16,10 @@ async function slowPage(userId: string, options: BrowserContextOptions = {}) {
   onTestFinished(() => context.close());
   const page = await context.newPage();
   let held: string | undefined;
+  let heldAnswer: string | undefined;
   let isCut = false;
   const waiting: (() => void)[] = [];
+  const answers: (() => void)[] = [];
   const lines = new Set<{ close: () => void }>();
   await page.routeWebSocket(/\/ws/, (line) => {
     if (isCut) return void line.close();
@@ -26,6 +28,10 @@ async function slowPage(userId: string, options: BrowserContextOptions = {}) {
     line.onMessage((frame) => {
       if (held && String(frame).includes(held)) waiting.push(() => to.send(frame));
       else to.send(frame);
+    });
+    to.onMessage((frame) => {
+      if (heldAnswer && String(frame).includes(heldAnswer)) answers.push(() => line.send(frame));
+      else line.send(frame);
     });
   });
   await page.goto(`${server.url}/#token=${await server.token(userId)}`);
@@ -41,6 +47,11 @@ async function slowPage(userId: string, options: BrowserContextOptions = {}) {
         for (const send of waiting.splice(0)) send();
       };
     },
+    /** Holds answers with this name back: they are in what is returned, to be sent one by one. */
+    holdAnswers: (name: string) => {
+      heldAnswer = `"${name}":`;
+      return answers;
+    },
     cut: () => {
       isCut = true;
       for (const line of lines) line.close();
@@ -51,6 +62,31 @@ async function slowPage(userId: string, options: BrowserContextOptions = {}) {
 
 const focused = (page: Page) => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent?.trim() ?? "");
 const closed = (page: Page) => dialog(page).waitFor({ state: "detached" });
+
+test("a list that was read before a request to join was rejected does not bring it back", async () => {
+  const [ann, bob] = [unique("ann"), unique("bob")];
+  const owner = await client(ann);
+  const room = await owner.createRoom({ kind: "channel", title: unique("Garden") });
+  await room.update({ joining: v1.RoomJoining.BY_REQUEST });
+  const { page: ofBob, holdAnswers } = await slowPage(bob);
+  await ofBob.goto(`${server.url}/#/room/${room.id}`);
+  await ofBob.getByLabel("A note to those who answer").waitFor();
+  const answers = holdAnswers("listJoinRequests");
+  await button(ofBob, "Ask to join").click();
+  const waits = ofBob.getByText("You have asked to join.");
+  await waits.waitFor();
+  await until("a list with the request is on its way", () => answers.length, (count) => count === 1);
+  await answerJoinRequest(owner, { roomId: room.id, userId: bob }, "reject");
+  const rejected = ofBob.getByText("Your request was rejected.");
+  await rejected.waitFor();
+  answers[0]!();
+  // It is read again once that list was taken.
+  await until("the next list is on its way", () => answers.length, (count) => count === 2);
+  await rejected.waitFor();
+  expect(await waits.count()).toBe(0);
+  answers[1]!();
+  await rejected.waitFor();
+});
 
 test("a setting that somebody else has changed meanwhile is not written back, and what was refused stays to be corrected", async () => {
   const ann = unique("ann");
@@ -104,7 +140,11 @@ test("a late answer belongs to what was asked: it neither answers another report
     await dialog(ofBob).getByText(text).waitFor();
     await dialog(ofBob).getByLabel("Spam").check();
   };
+  const letMembers = hold("listMembers");
   await report("first bad");
+  await dialog(ofBob).getByText(`Those of the owner and admins of ${room.title} who could ban ${carol} see a copy`).waitFor();
+  await letMembers();
+  await dialog(ofBob).getByText(`The owner and admins of ${room.title} see a copy`).waitFor();
   const letReport = hold("reportMessage");
   await button(ofBob, "Send report").press("Enter");
   expect(await focused(ofBob)).toBe("Send report");
