@@ -283,6 +283,53 @@ async fn no_earlier_request_of_the_user_stands_in_for_the_deletion() {
     }
 }
 
+/// The answer to a repeat is the room, whoever of it was deleted since.
+#[tokio::test]
+async fn what_names_a_deleted_user_may_be_repeated() {
+    let app = App::start().await;
+    let mut at_app = app.backend.connect(Door::Grpc).await;
+    let bob = || vec!["bob".to_owned()];
+    let order = v1::CreateRoomRequest {
+        room_id: "order-42".to_owned(),
+        owner_id: "alice".to_owned(),
+        kind: v1::RoomKind::Group.into(),
+        member_ids: bob(),
+        ..Default::default()
+    };
+    let group = v1::CreateRoomRequest {
+        kind: v1::RoomKind::Group.into(),
+        member_ids: bob(),
+        request_id: fresh("group"),
+        ..Default::default()
+    };
+    let direct = v1::CreateRoomRequest {
+        kind: v1::RoomKind::Direct.into(),
+        member_ids: bob(),
+        request_id: fresh("direct"),
+        ..Default::default()
+    };
+    let all = [(&app.backend, order), (&app.alice, group.clone()), (&app.alice, direct)];
+    let mut rooms = Vec::new();
+    for (caller, request) in &all {
+        let created = caller.rooms().create_room(request.clone()).await.unwrap().into_inner();
+        rooms.push(created.room.unwrap().room_id);
+    }
+    let block = v1::BlockUserRequest { user_id: "bob".to_owned(), request_id: fresh("block") };
+    let blocked = app.alice.users().block_user(block.clone()).await.unwrap().into_inner();
+    delete(&mut at_app, "bob", ErasedMessages::Unspecified).await;
+    for ((caller, request), room) in all.iter().zip(rooms) {
+        let again = caller.rooms().create_room(request.clone()).await.unwrap().into_inner();
+        assert_eq!((again.room.unwrap().room_id, again.is_repeat), (room, true));
+    }
+    assert_eq!(app.alice.users().block_user(block).await.unwrap().into_inner(), blocked);
+
+    let new = v1::CreateRoomRequest { request_id: fresh("group"), ..group };
+    let refused = app.alice.rooms().create_room(new).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::NotFound);
+    let block = v1::BlockUserRequest { user_id: "bob".to_owned(), request_id: fresh("block") };
+    assert_eq!(app.person("carl").users().block_user(block).await.unwrap_err().code(), tonic::Code::NotFound);
+}
+
 #[tokio::test]
 async fn the_name_may_stay_with_the_messages_and_be_removed_later() {
     let app = App::start().await;

@@ -30,7 +30,11 @@ impl Api {
             return Err(parse::field("user_id", "nobody blocks themselves"));
         }
         self.ensure_user(caller).await?;
-        self.existing_users(caller, std::slice::from_ref(&other)).await?;
+        if let Err(unknown) = self.existing_users(caller, std::slice::from_ref(&other)).await {
+            // A repeat, after which the other one was deleted.
+            let since = self.cluster().blocks_of(&caller.user).await?.since(&other).ok_or(unknown)?;
+            return Ok(v1::BlockUserResponse { block: Some(block(&other, since)) });
+        }
         let since = self.set_block(&caller.user, &other, Some(self.clock().now())).await?;
         Ok(v1::BlockUserResponse { block: since.map(|since| block(&other, since)) })
     }

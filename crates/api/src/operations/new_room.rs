@@ -36,10 +36,8 @@ impl Api {
         let others: Vec<UserId> =
             request.member_ids.iter().map(|id| parse::user_id("member_ids", id)).collect::<Result<_, _>>()?;
         let (own_id, owner) = chosen(caller, kind, &request)?;
-        self.existing_users(caller, &others).await?;
-        if let Some(owner) = &owner {
-            self.existing_users(caller, std::slice::from_ref(owner)).await?;
-        }
+        let named: Vec<UserId> = others.iter().chain(&owner).cloned().collect();
+        let all_exist = self.existing_users(caller, &named).await;
         let settings = settings(kind, request.settings.as_ref())?;
         let now = self.clock().now();
         let first = owner.as_ref().unwrap_or(&caller.user);
@@ -53,7 +51,9 @@ impl Api {
             if *other == caller.user {
                 return Err(parse::field("member_ids", "a direct room is between two people"));
             }
-            Creation::direct(&caller.user, service, other, settings, random::nonce(), now)
+            let creation = Creation::direct(&caller.user, service, other, settings, random::nonce(), now);
+            self.unless_there(&creation.info.id, all_exist).await?;
+            creation
         } else {
             let request_id = match &own_id {
                 Some(id) if request.request_id.is_empty() => id.as_str(),
@@ -64,6 +64,7 @@ impl Api {
                 Some(id) => id.clone(),
                 None => self.id_of_new_room(&caller.user, &request_id).await?,
             };
+            self.unless_there(&id, all_exist).await?;
             let (creator, owner) = (&caller.user, owner.as_ref());
             let Named { added, invited } = if !self.takes_consent(caller) {
                 Named { added: others.clone(), invited: Vec::new() }
@@ -104,6 +105,14 @@ impl Api {
             _ => invited.iter().map(ToString::to_string).collect(),
         };
         Ok(v1::CreateRoomResponse { room: Some(room), is_repeat, invited_user_ids })
+    }
+
+    /// Refuses people who do not exist, unless the room is there already: one of its members may have been deleted since.
+    async fn unless_there(&self, room: &RoomId, all_exist: Result<(), Error>) -> Result<(), Error> {
+        match all_exist {
+            Err(unknown) if self.store().room(room).await?.is_none() => Err(unknown),
+            _ => Ok(()),
+        }
     }
 
     /// Creates a room, and signals to those who are invited that they are, even if the caller is dropped. Spends the
