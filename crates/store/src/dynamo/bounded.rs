@@ -11,7 +11,9 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
+use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
+use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 
 /// `client` with at most `most` open requests. Further ones wait, within their timeouts.
@@ -69,8 +71,13 @@ impl HttpConnector for BoundedConnector {
             let place = places.acquire_owned().await;
             let place = place.map_err(|error| ConnectorError::other(error.into(), None))?;
             let mut response = connector.call(request).await?;
-            // The connection is in use until the body was read.
-            response.add_extension(Arc::new(place));
+            // The connection is in use until the body was read. The rest of the response lasts as long as an error of it,
+            // which retries keep while they pause.
+            let body = std::mem::replace(response.body_mut(), SdkBody::taken());
+            *response.body_mut() = SdkBody::from_body_1_x(body.map_frame(move |frame| {
+                let _place = &place;
+                frame
+            }));
             Ok(response)
         })
     }
@@ -81,7 +88,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-    use aws_smithy_types::body::SdkBody;
     use futures::poll;
 
     use super::*;
@@ -99,7 +105,7 @@ mod tests {
             let answers = self.answers.clone();
             HttpConnectorFuture::new(async move {
                 answers.acquire().await.unwrap().forget();
-                Ok(HttpResponse::new(200.try_into().unwrap(), SdkBody::empty()))
+                Ok(HttpResponse::new(400.try_into().unwrap(), SdkBody::from("a conflict")))
             })
         }
     }
@@ -117,12 +123,15 @@ mod tests {
         let begun = || begun.load(Ordering::SeqCst);
         assert_eq!(begun(), 2);
         answers.add_permits(1);
-        let answer = calls.remove(0).await.unwrap();
+        let mut answer = calls.remove(0).await.unwrap();
         assert!(poll!(&mut calls[1]).is_pending());
         assert_eq!(begun(), 2, "the answer was not read yet");
-        drop(answer);
+        // As the client does; the rest of the response is part of its error.
+        let body = std::mem::replace(answer.body_mut(), SdkBody::taken());
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "a conflict");
         assert!(poll!(&mut calls[1]).is_pending());
         assert_eq!(begun(), 3);
+        drop(answer);
         // One whose caller has given up makes room, too.
         drop(calls.remove(0));
         assert!(poll!(&mut calls[1]).is_pending());
