@@ -4,8 +4,8 @@
 use std::convert::Infallible;
 use std::io::{IoSlice, Result};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -39,7 +39,8 @@ pub(crate) async fn serve(
         request.extensions_mut().insert(of_request.clone());
         request.map(Body::new)
     });
-    let service = Answers { app: service, peer: peer.clone(), answering };
+    let unwritten = Arc::downgrade(&stream.unwritten);
+    let service = Answers { app: service, peer: peer.clone(), answering, unwritten };
     let service = TowerToHyperService::new(service);
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);
@@ -87,6 +88,7 @@ struct Answers<S> {
     app: S,
     peer: Arc<Peer>,
     answering: Arc<AtomicBool>,
+    unwritten: Weak<()>,
 }
 
 impl<S> Service<Request<Incoming>> for Answers<S>
@@ -105,12 +107,13 @@ where
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         self.answering.store(true, Ordering::Relaxed);
         let (answer, peer, answering) = (self.app.call(request), self.peer.clone(), self.answering.clone());
+        let unwritten = self.unwritten.clone();
         Box::pin(async move {
             let mut answer = answer.await?;
             let (budget, reserved) = peer.charged(answer.extensions_mut());
             // After an upgrade, what is written is no HTTP.
             let answering = (answer.status() != StatusCode::SWITCHING_PROTOCOLS).then_some(answering);
-            Ok(answer.map(|body| Charged { body, budget, _reserved: reserved, answering }))
+            Ok(answer.map(|body| Charged { body, budget, _reserved: reserved, answering, unwritten }))
         })
     }
 }
@@ -123,6 +126,20 @@ struct Charged {
     _reserved: Option<Reservation>,
     /// Reset at the end.
     answering: Option<Arc<AtomicBool>>,
+    /// Upgraded by each piece that was passed on.
+    unwritten: Weak<()>,
+}
+
+/// A piece of a body, and the mark of its connection while it waits to be written.
+struct Marked {
+    bytes: Bytes,
+    _mark: Option<Arc<()>>,
+}
+
+impl AsRef<[u8]> for Marked {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl HttpBody for Charged {
@@ -134,7 +151,7 @@ impl HttpBody for Charged {
         cx: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let charge = |bytes| self.budget.charge(bytes);
+        let charge = |bytes| marked(self.budget.charge(bytes), &self.unwritten);
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(charge))))
     }
 
@@ -145,6 +162,11 @@ impl HttpBody for Charged {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// `bytes`, which are not written until the last copy of them is dropped.
+fn marked(bytes: Bytes, unwritten: &Weak<()>) -> Bytes {
+    Bytes::from_owner(Marked { bytes, _mark: unwritten.upgrade() })
 }
 
 impl Drop for Charged {
@@ -161,6 +183,9 @@ pub(crate) struct Stream<S> {
     peer: Arc<Peer>,
     /// Whether the app's answer is being made or read.
     answering: Arc<AtomicBool>,
+    /// Each piece of a body that waits to be written has a clone. What it is charged to says nothing: behind a proxy that
+    /// is not this connection.
+    unwritten: Arc<()>,
     headers: Bytes,
     /// The rest of an answer with headers.
     pending: Bytes,
@@ -169,14 +194,22 @@ pub(crate) struct Stream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     /// The connection to `peer`; `headers` are lines of a head.
     pub(crate) fn new(io: S, peer: Arc<Peer>, headers: Bytes) -> Self {
-        Self { io, peer, answering: Arc::default(), headers, pending: Bytes::new() }
+        Self {
+            io,
+            peer,
+            answering: Arc::default(),
+            unwritten: Arc::default(),
+            headers,
+            pending: Bytes::new(),
+        }
     }
 
     /// The answer that `bytes` begin with, with headers, if it is not the app's. Bodies are never changed: while one is
-    /// made or waits to be written, it is charged.
+    /// made or waits to be written, nothing is.
     fn completed(&self, bytes: &[u8]) -> Option<Bytes> {
         let is_error = bytes.starts_with(b"HTTP/1.1 4");
-        if !is_error || self.answering.load(Ordering::Relaxed) || self.peer.held().bytes() > 0 {
+        let is_of_app = self.answering.load(Ordering::Relaxed) || Arc::strong_count(&self.unwritten) > 1;
+        if !is_error || is_of_app {
             return None;
         }
         let head = bytes.windows(4).position(|end| end == b"\r\n\r\n")? + 2;
@@ -316,7 +349,11 @@ mod tests {
             None
         };
         assert_eq!(read(ERROR, making).await, ERROR);
-        let waiting = |stream: &Stream<_>| Some(stream.peer.charge(Bytes::from_static(b"rest of a body")));
+        // Behind a proxy it is charged to a user.
+        let waiting = |stream: &Stream<_>| {
+            assert_eq!(stream.peer.held().bytes(), 0);
+            Some(marked(Bytes::from_static(b"rest of a body"), &Arc::downgrade(&stream.unwritten)))
+        };
         assert_eq!(read(ERROR, waiting).await, ERROR);
     }
 }
