@@ -21,8 +21,8 @@ pub struct Budget {
     total: Arc<Total>,
     /// Bytes that are held for the address of a connection, and reserved.
     of_address: Option<Arc<AtomicUsize>>,
-    /// The connections of its user: the first one who was identified on it. `None` if they have too many.
-    of_user: OnceLock<Option<Arc<Connections>>>,
+    /// The connections of its user: the first one who was identified on it and had room for one more.
+    of_user: OnceLock<Arc<Connections>>,
     used: Arc<Used>,
     /// Answers that are to be made once there is room.
     waiting: AtomicUsize,
@@ -174,16 +174,14 @@ impl Budget {
         self.of_address.as_ref().map_or(0, |used| used.load(Ordering::Relaxed))
     }
 
-    /// Records whose connection it is, unless that is known.
-    pub(crate) fn of_user(
-        &self,
-        user: impl FnOnce(&Arc<Used>) -> Option<Arc<Connections>>,
-    ) -> Option<&Arc<Connections>> {
-        self.of_user.get_or_init(|| user(&self.used)).as_ref()
+    /// Records whose connection it is, unless that is known. Returns whether it is. Not called by two at once.
+    pub(crate) fn of_user(&self, user: impl FnOnce(&Arc<Used>) -> Option<Arc<Connections>>) -> bool {
+        self.of_user.get().is_some()
+            || user(&self.used).is_some_and(|connections| self.of_user.set(connections).is_ok())
     }
 
     pub(crate) fn user(&self) -> Option<&Arc<Connections>> {
-        self.of_user.get()?.as_ref()
+        self.of_user.get()
     }
 
     /// What identifies it among the connections of its user.

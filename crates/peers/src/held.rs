@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::budget::Budget;
 use crate::ledger::{Ledger, Place};
@@ -8,6 +8,8 @@ use crate::ledger::{Ledger, Place};
 pub struct Held {
     ledger: Arc<Ledger>,
     budget: Arc<Budget>,
+    /// Held while it is recorded whose connection it is.
+    claiming: Mutex<()>,
 }
 
 impl Held {
@@ -15,7 +17,7 @@ impl Held {
         let ledger = place.ledger().clone();
         let limit = ledger.limits().held_by_connection;
         let budget = Budget::within(limit, ledger.total().clone(), place.held().cloned());
-        Self { ledger, budget }
+        Self { ledger, budget, claiming: Mutex::default() }
     }
 
     /// What they count in.
@@ -23,10 +25,14 @@ impl Held {
         &self.budget
     }
 
-    /// Records whose connection it is, unless that is known. Returns false if it is one more than they may have.
+    /// Records whose connection it is, unless that is known. Returns false if it is one more than they may have at present.
     pub(crate) fn belongs_to(&self, user: &str) -> bool {
+        if self.budget.user().is_some() {
+            return true;
+        }
+        let _claiming = self.claiming.lock().unwrap_or_else(PoisonError::into_inner);
         let most = self.ledger.limits().connections_of_user;
-        self.budget.of_user(|used| self.ledger.users().add(user, used, most)).is_some()
+        self.budget.of_user(|used| self.ledger.users().add(user, used, most))
     }
 
     /// Adds bytes that wait.
@@ -128,11 +134,14 @@ mod tests {
         let connection = || connect(&ledger, "192.0.2.1");
         let ((_a, one), (_b, two), (_c, three)) = (connection(), connection(), connection());
         assert!(one.belongs_to("alice") && two.belongs_to("alice") && two.belongs_to("alice"));
-        assert!(!three.belongs_to("alice") && !three.belongs_to("bob"), "it is not used again");
+        assert!(!three.belongs_to("alice") && !three.belongs_to("alice"));
         assert!(connection().1.belongs_to("bob"));
         drop(one);
+        assert!(three.belongs_to("alice") && three.belongs_to("bob"), "there is room for it again");
+        assert!(!connection().1.belongs_to("alice"));
+        drop(two);
         assert!(connection().1.belongs_to("alice"));
-        drop((two, three));
+        drop(three);
         assert!(ledger.users().is_empty());
     }
 
