@@ -20,6 +20,7 @@ use crate::http2_rules::wire::{
 };
 
 mod memory;
+mod proxied;
 
 /// Longer than any timeout for unauthenticated peers, on a busy machine.
 const SENT_AWAY: Duration = Duration::from_secs(60);

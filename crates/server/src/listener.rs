@@ -21,7 +21,7 @@ use crate::bridge::limits as bridge;
 use crate::http1;
 use crate::limits::{
     ACCEPT_AGAIN, COMPLAINTS, CONNECTION_WINDOW, HEADER_TIMEOUT, KEEPALIVE, MAX_HEADERS, MAX_RESETS,
-    MAX_STREAMS, REOPEN_AGAIN, SEND_BUFFER, STREAM_WINDOW,
+    MAX_STREAMS, PROXY_WINDOW, REOPEN_AGAIN, SEND_BUFFER, STREAM_WINDOW,
 };
 use crate::proxy_header;
 use crate::tls::Tls;
@@ -124,7 +124,7 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
                         let heard = stream.heard();
                         let opened = timeout(
                             HEADER_TIMEOUT,
-                            Box::pin(Connection::open(stream, &protocols.http2, trust)),
+                            Box::pin(Connection::open(stream, protocols.http2(&peer), trust)),
                         );
                         let served = match opened.await {
                             Ok(Ok(connection)) => {
@@ -240,6 +240,8 @@ async fn spoken(stream: Stream, peer: Arc<Peer>) -> Option<(Version, Opened<Stre
 struct Protocols {
     http1: Http1,
     http2: h2::server::Builder,
+    /// Of connections that carry the streams of many users.
+    http2_of_many: h2::server::Builder,
 }
 
 impl Protocols {
@@ -255,13 +257,20 @@ impl Protocols {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(MAX_HEADERS);
+        let mut http2_of_many = http2.clone();
+        http2_of_many.initial_connection_window_size(PROXY_WINDOW);
         if peers == Peers::Bridges {
-            http2
+            http2_of_many
                 .max_concurrent_streams(bridge::STREAMS_PER_LINK)
                 .max_pending_accept_reset_streams(bridge::RESETS_PER_LINK)
                 .max_local_error_reset_streams(Some(bridge::RESETS_PER_LINK))
                 .initial_connection_window_size(bridge::CONNECTION_WINDOW);
         }
-        Self { http1, http2 }
+        Self { http1, http2, http2_of_many }
+    }
+
+    /// Settings for a connection of `peer`.
+    fn http2(&self, peer: &Peer) -> &h2::server::Builder {
+        if peer.is_proxy() { &self.http2_of_many } else { &self.http2 }
     }
 }
