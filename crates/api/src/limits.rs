@@ -195,6 +195,17 @@ pub(crate) const MAX_PAGE_BYTES: usize = 128 * 1024;
 /// How long typing is shown unless it is refreshed.
 pub(crate) const TYPING: Duration = Duration::from_secs(6);
 
+/// How long the next piece of a message of more than [`UNCHARGED_BYTES`](parlance_peers::limits::UNCHARGED_BYTES) may take
+/// in `Chat`, and all of it: as for the bodies of calls.
+pub(crate) const MESSAGE_PROGRESS: Duration = Duration::from_secs(10);
+pub(crate) const MESSAGE_TIME: Duration = Duration::from_secs(30);
+
+/// How long the next piece may take while too much is held: as long as what waits to be read.
+pub(crate) const MESSAGE_PROGRESS_WHEN_FULL: Duration = Duration::from_secs(5);
+
+/// Interval of looking at that.
+pub(crate) const MESSAGE_CHECK: Duration = Duration::from_secs(1);
+
 /// Maximum duration of a unary call or an operation.
 pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 

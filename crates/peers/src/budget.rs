@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -111,20 +111,35 @@ impl Budget {
     /// Whether so much is held, of this or in the process, that `more` bytes are not accepted. Who holds little may send
     /// a little at any time.
     pub fn refuses(&self, more: usize) -> bool {
-        self.held() > self.limit
-            || self.is_too_much()
-            || (self.total.is_exhausted() && self.own(self.held()) + more > UNCHARGED_BYTES)
+        let (held, own) = (self.held(), self.own(self.held()) + more);
+        held > self.limit
+            || self.has_no_share(held)
+            || self.is_too_much_of_user(held, more)
+            || (self.total.is_full() && own > self.total.share())
+            || (self.total.is_exhausted() && own > UNCHARGED_BYTES)
     }
 
-    /// The same for what opens a session, which has room whatever others hold.
+    /// The same for what opens a session, which has a little room whatever others hold.
     pub fn refuses_hello(&self, more: usize) -> bool {
         let held = self.held() + more;
         held > self.limit || (held > HELLO_BYTES && self.refuses(more))
     }
 
-    /// Whether more than its share is held, while its user, its address or the process hold more than they may.
-    pub fn is_too_much(&self) -> bool {
-        self.has_no_share(self.held()) || self.is_too_much_of_user(self.held(), 0)
+    /// Whether what is held has to be read quickly: more than its share while its user, its address or the process hold
+    /// more than they may, and more than a little while the process holds the most that it may, or that user more than
+    /// they may. So it is for an address while the process is full, too: the many behind one have their time while there
+    /// is room.
+    pub fn is_hastened(&self) -> bool {
+        let held = self.held();
+        let is_crowded = || {
+            let of_user =
+                || self.user().is_some_and(|user| self.total.is_too_much_of_user(0, || user.used()));
+            let of_address = || self.total.is_too_much_of_address(self.used_by_address());
+            self.total.is_exhausted() || (self.total.is_full() && of_address()) || of_user()
+        };
+        self.has_no_share(held)
+            || self.is_too_much_of_user(held, 0)
+            || (self.own(held) > UNCHARGED_BYTES && is_crowded())
     }
 
     /// Bytes, of `used`, that are of one peer.
@@ -271,6 +286,14 @@ impl<T> From<T> for Charged<T> {
 /// behind proxies.
 #[derive(Debug, Clone)]
 pub struct ChargedTo(pub Arc<Budget>);
+
+impl ChargedTo {
+    /// Charges an answer to nobody: its bytes are those of the program, however many wait for it.
+    pub fn nobody() -> Self {
+        static UNLIMITED: LazyLock<Arc<Budget>> = LazyLock::new(|| Budget::new(usize::MAX));
+        Self(UNLIMITED.clone())
+    }
+}
 
 /// Bytes that wait for a peer.
 struct ChargedBytes {

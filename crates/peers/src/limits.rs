@@ -53,7 +53,8 @@ pub struct Limits {
     pub stalled: Duration,
     /// The same for unauthenticated peers.
     pub stalled_anonymous: Duration,
-    /// The same while the user, the address or all connections hold more than they may.
+    /// The same while the user, the address or all connections hold more than they may, see
+    /// [`Budget::is_hastened`](crate::Budget::is_hastened).
     pub stalled_when_full: Duration,
     /// Bytes that a peer must read within the times above to count as reading. A window that opens byte by byte is an
     /// attack.
@@ -94,8 +95,11 @@ impl Limits {
 /// Bytes of a request that are not charged: most messages.
 pub const UNCHARGED_BYTES: usize = 4 * 1024;
 
-/// Bytes that what opens a session may have, whatever others hold: the largest hello.
-pub(crate) const HELLO_BYTES: usize = 128 * 1024;
+/// Bytes that what opens a session may have, whatever others hold: a hello with the cursors of 230 rooms.
+pub(crate) const HELLO_BYTES: usize = 16 * 1024;
+
+/// First messages of a stream that may be hellos: one that was refused is sent again.
+pub const HELLO_TRIES: usize = 4;
 
 /// How often an answer that waits for what others hold looks whether there is room.
 pub(crate) const TOTAL_CHECK: Duration = Duration::from_millis(250);

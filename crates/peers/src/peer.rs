@@ -134,15 +134,14 @@ impl Peer {
     /// Bytes that the peer must read within its [`patience`](Self::patience) to count as reading.
     pub fn progress(&self, waiting: &Budget) -> usize {
         let limits = self.ledger().limits();
-        if waiting.is_too_much() { limits.progress_when_full } else { limits.progress }
+        if waiting.is_hastened() { limits.progress_when_full } else { limits.progress }
     }
 
-    /// How long the peer may read nothing of what waits for it in `waiting`. Short if that is more than its share while
-    /// its user, its address or all hold more than they may.
+    /// How long the peer may read nothing of what waits for it in `waiting`. Short if [`Budget::is_hastened`].
     pub fn patience(&self, waiting: &Budget) -> Duration {
         let Limits { stalled, stalled_anonymous, stalled_when_full, .. } = *self.ledger().limits();
         let patience = if self.is_identified() { stalled } else { stalled_anonymous };
-        if waiting.is_too_much() { patience.min(stalled_when_full) } else { patience }
+        if waiting.is_hastened() { patience.min(stalled_when_full) } else { patience }
     }
 }
 
@@ -158,6 +157,7 @@ pub fn settle_client(headers: &mut HeaderMap, peer: Option<&Peer>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::UNCHARGED_BYTES;
     use crate::{Proxies, settled_client};
 
     #[test]
@@ -205,6 +205,44 @@ mod tests {
         let of = |budget: &Budget| (proxy.patience(budget), proxy.progress(budget));
         assert_eq!(of(&alice), (stalled_when_full, progress_when_full));
         assert_eq!((of(&bob), of(&nobody)), ((stalled, progress), (stalled, progress)));
+    }
+
+    /// Many connections of their share each could hold all that there is.
+    #[test]
+    fn who_holds_anything_is_hastened_while_the_process_holds_the_most() {
+        const HELD: usize = UNCHARGED_BYTES + 1;
+        let limits = Limits {
+            held_by_all: 4 * HELD,
+            held_by_address: 3 * HELD,
+            held_share: HELD,
+            held_at_most: 6 * HELD,
+            ..Limits::production(8)
+        };
+        let ledger = Ledger::new(limits, Proxies::default());
+        let connect = |address: &str| {
+            let address = address.parse().unwrap();
+            let peer = Peer::new(address, ledger.connect(address).unwrap());
+            peer.identify();
+            peer
+        };
+        let Limits { stalled, stalled_when_full, .. } = *ledger.limits();
+        let patience = |peer: &Arc<Peer>| peer.patience(peer.held().budget());
+        let of_one: Vec<_> = (0..4).map(|_| connect("192.0.2.1")).collect();
+        let others = ["192.0.2.2", "192.0.2.3", "192.0.2.4"].map(connect);
+        let all = of_one.iter().chain(&others);
+        let mut held: Vec<_> = of_one.iter().map(|peer| peer.hold(HELD)).collect();
+        assert!(all.clone().all(|peer| patience(peer) == stalled), "there is room");
+        held.push(others[0].hold(HELD));
+        assert!(of_one.iter().all(|peer| patience(peer) == stalled_when_full), "of an address");
+        assert!(others.iter().all(|peer| patience(peer) == stalled));
+        held.extend(others[1..].iter().map(|peer| peer.hold(HELD)));
+        assert!(all.clone().all(|peer| patience(peer) == stalled_when_full), "of the process");
+        drop(held.split_off(1));
+        let _little = others[0].hold(UNCHARGED_BYTES);
+        let most = of_one[0].hold(6 * HELD);
+        assert_eq!(patience(&others[0]), stalled, "it holds little");
+        drop(most);
+        assert_eq!(patience(&of_one[0]), stalled);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The web app, built into the binary.
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+use parlance_peers::ChargedTo;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 /// The output of `npm run build`; compressible files are also included as `.gz`.
@@ -58,7 +59,8 @@ async fn asset(State(policy): State<HeaderValue>, Path(name): Path<String>, head
     file(&format!("assets/{name}"), FOREVER, policy, &headers)
 }
 
-/// Serves a file, in an encoding that the browser accepts; without a body if it is cached there.
+/// Serves a file, in an encoding that the browser accepts; without a body if it is cached there. Those who do not read
+/// it hold nothing: it is part of the program.
 fn file(name: &str, cache: &'static str, policy: HeaderValue, asked: &HeaderMap) -> Response {
     let Some(plain) = WebApp::get(name) else { return StatusCode::NOT_FOUND.into_response() };
     let tag = entity_tag(&plain);
@@ -77,9 +79,13 @@ fn file(name: &str, cache: &'static str, policy: HeaderValue, asked: &HeaderMap)
     if has(header::IF_NONE_MATCH, &tag) {
         return (StatusCode::NOT_MODIFIED, policy, common).into_response();
     }
+    let uncharged = Extension(ChargedTo::nobody());
     match WebApp::get(&format!("{name}.gz")).filter(|_| has(header::ACCEPT_ENCODING, "gzip")) {
-        Some(gzip) => (policy, common, [(header::CONTENT_ENCODING, "gzip")], gzip.data).into_response(),
-        None => (policy, common, plain.data).into_response(),
+        Some(gzip) => {
+            let encoding = [(header::CONTENT_ENCODING, "gzip")];
+            (policy, common, encoding, uncharged, gzip.data).into_response()
+        }
+        None => (policy, common, uncharged, plain.data).into_response(),
     }
 }
 
@@ -88,4 +94,26 @@ fn entity_tag(file: &EmbeddedFile) -> String {
     let hash = file.metadata.sha256_hash();
     let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("W/\"{hex}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use parlance_peers::{Ledger, Limits, Peer, Proxies};
+
+    use super::*;
+
+    #[test]
+    fn files_that_nobody_reads_hold_nothing() {
+        let Some(name) = WebApp::iter().find(|name| !name.ends_with(".gz")) else { return };
+        let ledger = Ledger::new(Limits::production(8), Proxies::default());
+        let address = Ipv4Addr::LOCALHOST.into();
+        let peer = Peer::new(address, ledger.connect(address).unwrap());
+        let mut response = file(&name, FOREVER, HeaderValue::from_static(POLICY), &HeaderMap::new());
+        let (budget, reserved) = peer.charged(response.extensions_mut());
+        let _held = budget.hold(1_000);
+        assert_eq!((response.status(), ledger.held()), (StatusCode::OK, 0));
+        assert!(reserved.is_none());
+    }
 }

@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
+use parlance_peers::ChargedTo;
 use parlance_proto::json;
 use prost_reflect::{DescriptorPool, FieldDescriptor};
 use serde_json::{Map, Value, json};
@@ -46,7 +47,10 @@ pub(crate) async fn serve(request: Request) -> Response {
         let routes = routes.unwrap_or_else(|error| unreachable!("the bridge has read them: {error}"));
         document(json::pool(), &routes).to_string().into()
     });
-    json_response(StatusCode::OK, DOCUMENT.clone())
+    let mut response = json_response(StatusCode::OK, DOCUMENT.clone());
+    // It is in memory, whether or not anybody reads it.
+    response.extensions_mut().insert(ChargedTo::nobody());
+    response
 }
 
 fn document(pool: &DescriptorPool, routes: &Routes) -> Value {

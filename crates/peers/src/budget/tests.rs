@@ -3,7 +3,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Waker};
 
 use super::*;
-use crate::Limits;
+use crate::{Held, Ledger, Limits, Proxies};
 
 /// The reservation, if there is room now.
 pub(crate) fn now<F: Future<Output = Reservation>>(reserving: Pin<&mut F>) -> Option<Reservation> {
@@ -63,8 +63,38 @@ async fn who_holds_little_is_not_refused_for_what_others_hold() {
     let _held = (one.hold(31), third.hold(LARGE));
     assert!(!other.is_full() && !one.is_full() && !other.refuses(UNCHARGED_BYTES));
     assert!(other.refuses(LARGE) && third.is_full(), "large ones do not");
+    let nobody = Budget::of_nobody(total);
+    assert!(!nobody.is_full() && nobody.refuses(LARGE));
     assert!(!other.refuses_hello(HELLO_BYTES) && other.refuses_hello(HELLO_BYTES + 1));
     assert!(now(pin!(other.reserve(LARGE))).is_none());
+}
+
+/// What is only claimed would cost its sender nothing.
+#[tokio::test]
+async fn what_would_be_more_than_its_share_is_refused_while_too_much_is_held() {
+    const SHARE: usize = 2 * HELLO_BYTES;
+    let limits = Limits {
+        held_by_user: 3 * SHARE,
+        held_by_all: 4 * SHARE,
+        held_share: SHARE,
+        ..Limits::production(8)
+    };
+    let ledger = Ledger::new(limits, Proxies::default());
+    let connect = || {
+        let place = ledger.connect("192.0.2.1".parse().unwrap()).unwrap();
+        let held = Held::new(&place);
+        (place, held)
+    };
+    let ((_one, one), (_two, two), (_other, other)) = (connect(), connect(), connect());
+    assert!(one.belongs_to("alice") && two.belongs_to("alice") && other.belongs_to("bob"));
+    let [one, two, other] = [&one, &two, &other].map(|held| held.budget());
+    assert!(!one.refuses(3 * SHARE));
+    let held = one.hold(SHARE);
+    assert!(two.refuses(2 * SHARE + 1) && !other.refuses(2 * SHARE + 1), "of a user");
+    assert!(two.refuses_hello(2 * SHARE + 1) && !two.refuses_hello(2 * SHARE));
+    let _held = (held, other.hold(3 * SHARE + 1));
+    assert!(two.refuses(SHARE + 1) && !two.refuses(SHARE) && !two.is_full(), "of the process");
+    assert!(two.refuses_hello(SHARE + 1) && !two.refuses_hello(SHARE));
 }
 
 #[tokio::test]
