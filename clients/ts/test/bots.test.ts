@@ -93,6 +93,43 @@ test("the moderation bot deletes, warns, and bans", async () => {
   await expect(mallory.joinRoom(room.id)).rejects.toBeInstanceOf(PermissionDeniedError);
 });
 
+test("the moderation bot goes on after an owner whom it may not ban, and in a room where it may not delete", async () => {
+  const [bot, alice, bob, mallory] = [fresh("moderator"), await person(fresh("alice")), await person(fresh("bob")), await person(fresh("mallory"))];
+  await server.token(bot);
+  const child = await run("moderation", bot, { PARLANCE_WORDS: "spam" });
+  // Of bob's room it is no admin.
+  const [room, other] = await Promise.all([alice, bob].map((owner) => owner.createRoom({ kind: "group", title: "Plans", memberIds: [bot, mallory.userId] })));
+  await room!.setRole(bot, v1.Role.ADMIN);
+  await room!.loadLatest();
+  await other!.loadLatest();
+  await other!.send("spam");
+  await eventually("it warns", () => other!.messages.some(({ text }) => text === `${bob.userId}: not here, please (1 of 3)`));
+  for (let strike = 0; strike < 3; strike++) await room!.send("spam");
+  await eventually("it says what came of it", () => room!.messages.at(-1)?.text === `${alice.userId} cannot be banned by this bot`);
+  const his = await eventually("he sees the room", () => mallory.room(room!.id));
+  for (let strike = 0; strike < 3; strike++) await his.send("spam");
+  await eventually("he is banned", () => room!.messages.at(-1)?.text === `${mallory.userId} was banned` && !his.isMember);
+  expect(room!.messages.some(({ text }) => text === `${alice.userId} was banned`)).toBe(false);
+  expect(child.exitCode).toBe(null);
+});
+
+test("the echo bot goes on after a room in which it may not write", async () => {
+  const [bot, alice] = [fresh("echo"), await person(fresh("alice"))];
+  await server.token(bot);
+  const announcements = await alice.createRoom({ kind: "group", title: "News", memberIds: [bot] });
+  await announcements.update({ permissions: { post: v1.Role.ADMIN } });
+  await announcements.send("closed tomorrow");
+  const child = await run("echo", bot);
+  const { roomId } = await alice.send({ toUser: bot, text: "one" });
+  const room = await eventually("the room is there", () => alice.room(roomId));
+  await room.loadLatest();
+  await eventually("it answers", () => room.messages.some(({ senderId, text }) => senderId === bot && text === "one"));
+  await announcements.send("open again");
+  await room.send("two");
+  await eventually("it answers", () => room.messages.some(({ senderId, text }) => senderId === bot && text === "two"));
+  expect(child.exitCode).toBe(null);
+});
+
 test("the webhook posts what is allowed, once for each key", async () => {
   const [bot, alice] = [fresh("builds"), await person(fresh("alice"))];
   await server.token(bot);
@@ -125,13 +162,17 @@ test("the order bot keeps a room for each order, and says each status once", asy
   expect(await put("", "packed")).toBe(400);
   expect(await put(ben.userId, "packed")).toBe(200);
   for (let again = 0; again < 2; again++) expect(await put(ben.userId, "on its way")).toBe(200);
+  // A status that comes back is said again.
+  expect(await put(ben.userId, "delayed")).toBe(200);
+  for (let again = 0; again < 2; again++) expect(await put(ben.userId, "on its way")).toBe(200);
   // Another courier takes over.
   expect(await put(cat.userId, "delivered")).toBe(200);
   for (const client of [ann, ben, cat]) {
     const room = await eventually("the room is there", () => client.room(`order-${number}`));
     await room.loadLatest();
-    await eventually("all is said", () => room.messages.length === 3);
-    expect(room.messages.map(({ text }) => text)).toEqual(["packed", "on its way", "delivered"].map((status) => `Your order is ${status}.`));
+    await eventually("all is said", () => room.messages.at(-1)?.text === "Your order is delivered.");
+    const statuses = ["packed", "on its way", "delayed", "on its way", "delivered"];
+    expect(room.messages.map(({ text }) => text)).toEqual(statuses.map((status) => `Your order is ${status}.`));
   }
   const stored = await ann.call("getRoom", { roomId: `order-${number}` });
   expect(stored.room?.settings).toMatchObject({ title: `Order ${number}`, data: { order: number, status: "delivered" } });

@@ -1,6 +1,6 @@
 // Deletes messages with forbidden words, and bans users who send three of them from the room: the bot is an admin of its
 // rooms. `PARLANCE_TOKEN=... PARLANCE_WORDS=spam,scam node moderation.mjs`
-import { NotFoundError, PreconditionError } from "@parlance/client";
+import { RefusedError, UnavailableError } from "@parlance/client";
 
 import { connect, eventsOf } from "./connect.mjs";
 
@@ -11,11 +11,16 @@ const strikes = new Map();
 
 const isForbidden = (text) => text.toLowerCase().split(/[^\p{L}\p{N}]+/u).some((word) => words.has(word));
 
-/** An action already carried out, by another moderator or before a restart, is not a failure. */
-const once = (done) =>
-  done.catch((error) => {
-    if (!(error instanceof NotFoundError || error instanceof PreconditionError)) throw error;
-  });
+/** Whether an action was carried out. A refusal, such as one to ban the owner, must not stop the moderation of all rooms. */
+const isDone = (action) =>
+  action.then(
+    () => true,
+    (error) => {
+      if (!(error instanceof RefusedError) || error instanceof UnavailableError) throw error;
+      console.error(error.message);
+      return false;
+    },
+  );
 
 const client = connect();
 for await (const { roomId, seq, actorId: userId, body } of eventsOf(client)) {
@@ -23,13 +28,16 @@ for await (const { roomId, seq, actorId: userId, body } of eventsOf(client)) {
   const text = body.case === "message" || body.case === "messageEdited" ? body.value.text : "";
   if (userId === client.userId || !isForbidden(text)) continue;
   const target = body.case === "message" ? seq : body.value.targetSeq;
-  await once(client.change("deleteMessage", { roomId, seq: target }));
+  await isDone(client.change("deleteMessage", { roomId, seq: target }));
   // A message that is read late has its edited text: the edit is not a strike of its own.
   const struck = strikes.get(`${roomId} ${userId}`) ?? new Set();
   if (struck.has(target)) continue;
   strikes.set(`${roomId} ${userId}`, struck.add(target));
   const count = struck.size;
-  const warning = count < STRIKES ? `${userId}: not here, please (${count} of ${STRIKES})` : `${userId} was banned`;
-  await client.send({ id: `strike-${roomId}-${seq}`, roomId, afterSeq: Number(seq), text: warning });
-  if (count >= STRIKES) await once(client.change("banMember", { roomId, userId }));
+  let warning = `${userId}: not here, please (${count} of ${STRIKES})`;
+  if (count >= STRIKES) {
+    const isBanned = await isDone(client.change("banMember", { roomId, userId }));
+    warning = isBanned ? `${userId} was banned` : `${userId} cannot be banned by this bot`;
+  }
+  await isDone(client.send({ id: `strike-${roomId}-${seq}`, roomId, afterSeq: Number(seq), text: warning }));
 }

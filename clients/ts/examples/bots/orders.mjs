@@ -25,27 +25,31 @@ async function orderOf(request) {
 
 const client = connect();
 await client.start();
-
 /** Every step may be repeated: whoever puts the same order again finds everything done. */
 async function update({ number, customer, courier, status }) {
   const roomId = `order-${number}`;
   for (const userId of [customer, courier]) await client.call("createUser", { userId });
-  // Whoever takes over reads what was said before.
-  const settings = { title: `Order ${number}`, historyVisibility: v1.HistoryVisibility.ALL };
-  await client.call("createRoom", { kind: v1.RoomKind.GROUP, roomId, ownerId: customer, settings });
+  const settings = { title: `Order ${number}`, historyVisibility: v1.HistoryVisibility.ALL }; // a later courier reads all
+  const { room } = await client.call("createRoom", { kind: v1.RoomKind.GROUP, roomId, ownerId: customer, settings });
   await client.change("addMembers", { roomId, userIds: [courier] });
-  await client.change("updateRoom", { roomId, data: { order: number, status } });
-  const clientMessageId = `order-${hash(status).toString("hex").slice(0, 16)}`;
-  const target = { case: "roomId", value: roomId };
-  await client.call("sendMessage", { target, kind: "system", text: `Your order is ${status}.`, data: { status }, clientMessageId });
+  const last = room.settings.data;
+  // Stored before it is sent: a repeat is recognised at any time, and a status that comes back is a new message.
+  const afterSeq = last?.status === status ? last.afterSeq : Number(room.headSeq);
+  await client.change("updateRoom", { roomId, data: { order: number, status, afterSeq } });
+  const clientMessageId = `order-${afterSeq}-${hash(status).toString("hex").slice(0, 16)}`;
+  const message = { kind: "system", text: `Your order is ${status}.`, data: { status }, clientMessageId, afterSeq };
+  await client.call("sendMessage", { target: { case: "roomId", value: roomId }, ...message });
   return roomId;
 }
 
+let updates = Promise.resolve();
+/** One update after the other: each has to see the status that the one before has stored. */
+const inTurn = (order) => (updates = updates.catch(() => {}).then(() => update(order)));
 const server = createServer(async (request, response) => {
   const answer = (status, body) => response.writeHead(status, { "content-type": "application/json" }).end(`${JSON.stringify(body)}\n`);
   try {
     if (!isAllowed(request)) return answer(401, { error: "the secret is missing or wrong" });
-    answer(200, { roomId: await update(await orderOf(request)) });
+    answer(200, { roomId: await inTurn(await orderOf(request)) });
   } catch (error) {
     if (error instanceof SyntaxError) answer(400, { error: error.message });
     else answer(error instanceof RefusedError ? 422 : 503, { error: error.message });
