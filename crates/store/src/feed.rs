@@ -92,6 +92,15 @@ impl Changes {
     }
 }
 
+/// A part of a feed that cannot be read, while others can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadPart {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub because: StoreError,
+}
+
 /// The records after a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedPage {
@@ -101,6 +110,8 @@ pub enum FeedPage {
         records: Vec<Record>,
         /// Where to continue reading.
         next: Position,
+        /// The part of the feed that cannot be read now: what it has is missing until it can be.
+        unread: Option<UnreadPart>,
     },
     /// The next records are no longer in the feed, or the position belongs to another store: note the end of the
     /// feed, walk all rooms, and continue from there.

@@ -167,10 +167,10 @@ impl Tail {
             return Ok(batch);
         }
         match self.feed.records_after(&self.cursor.position, TAIL_PAGE).await? {
-            FeedPage::Records { records, next } if records.is_empty() && next == self.cursor.position => {
+            FeedPage::Records { records, next, .. } if records.is_empty() && next == self.cursor.position => {
                 let _ = timeout_at(until, self.feed.wait(&next)).await;
             }
-            FeedPage::Records { records, next } => {
+            FeedPage::Records { records, next, .. } => {
                 if records.is_empty() {
                     self.cursor = Cursor::at(next);
                 }

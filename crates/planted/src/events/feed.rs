@@ -41,14 +41,16 @@ impl ChangeFeed for PlantedFeed {
     }
 
     async fn records_after(&self, after: &Position, limit: usize) -> Result<FeedPage, StoreError> {
-        let (mut records, next) = match self.inner.records_after(after, limit).await? {
-            FeedPage::Records { records, next } => (records, next),
-            FeedPage::Trimmed if self.bug == Plant::SkipTheTrimmed => (Vec::new(), self.inner.tip().await?),
+        let (mut records, next, unread) = match self.inner.records_after(after, limit).await? {
+            FeedPage::Records { records, next, unread } => (records, next, unread),
+            FeedPage::Trimmed if self.bug == Plant::SkipTheTrimmed => {
+                (Vec::new(), self.inner.tip().await?, None)
+            }
             FeedPage::Trimmed => return Ok(FeedPage::Trimmed),
         };
         self.meet(&mut records);
         self.seen.sights().position = Some(next.clone());
-        Ok(FeedPage::Records { records, next })
+        Ok(FeedPage::Records { records, next, unread })
     }
 
     async fn wait(&self, position: &Position) {

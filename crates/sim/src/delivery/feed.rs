@@ -61,7 +61,7 @@ impl DisorderlyFeed {
             Some(from) => from,
             None => Position::numbered(&self.memory.tables().identity, 0),
         };
-        let FeedPage::Records { records, next } = self.memory.records_after(&from, PULLED).await? else {
+        let FeedPage::Records { records, next, .. } = self.memory.records_after(&from, PULLED).await? else {
             return Err(StoreError::Overloaded);
         };
         let (dice, mut state) = (self.weather.dice(), lock(&self.state));
@@ -117,7 +117,7 @@ impl ChangeFeed for DisorderlyFeed {
             Record { position: Position::numbered(&identity, index as u64 + 1), at, changes }
         };
         let records = (after..to).map(record).collect();
-        Ok(FeedPage::Records { records, next: Position::numbered(&identity, to as u64) })
+        Ok(FeedPage::Records { records, next: Position::numbered(&identity, to as u64), unread: None })
     }
 
     async fn wait(&self, _position: &Position) {

@@ -59,7 +59,11 @@ impl FeedLog {
             let (at, changes) = self.entries[index].clone();
             Record { position: Position::numbered(identity, index as u64 + 1), at, changes }
         });
-        FeedPage::Records { records: records.collect(), next: Position::numbered(identity, to as u64) }
+        FeedPage::Records {
+            records: records.collect(),
+            next: Position::numbered(identity, to as u64),
+            unread: None,
+        }
     }
 }
 

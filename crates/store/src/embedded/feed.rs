@@ -64,7 +64,7 @@ fn page(view: &View, identity: &str, after: u64, limit: usize) -> FeedPage {
     if records.is_empty() && (after != view.commit() && limit > 0) {
         return FeedPage::Trimmed;
     }
-    FeedPage::Records { records, next: Position::numbered(identity, last) }
+    FeedPage::Records { records, next: Position::numbered(identity, last), unread: None }
 }
 
 fn room_of(key: &[u8]) -> Result<RoomId, StoreError> {

@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 async fn read_all(feed: &AnyFeed, after: &Position, limit: usize) -> Vec<Record> {
     let (mut all, mut at) = (Vec::new(), after.clone());
     loop {
-        let FeedPage::Records { records, next } = feed.records_after(&at, limit).await.unwrap() else {
+        let FeedPage::Records { records, next, .. } = feed.records_after(&at, limit).await.unwrap() else {
             panic!("trimmed after {at}");
         };
         assert!(records.len() <= limit);

@@ -141,7 +141,7 @@ impl Promises {
         let mut heads: BTreeMap<String, u64> = BTreeMap::new();
         loop {
             let page = store.records_after(&at, 1_000).await.unwrap();
-            let FeedPage::Records { records, next } = page else {
+            let FeedPage::Records { records, next, .. } = page else {
                 return Err(format!("the feed has a hole after {at}"));
             };
             if records.is_empty() {

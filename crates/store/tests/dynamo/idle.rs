@@ -110,7 +110,7 @@ async fn consumers_that_share_a_position_miss_nothing() {
             let mut named = 0;
             for _ in 0..PATIENCE {
                 let page = feed.records_after(at, 100).await.unwrap();
-                let FeedPage::Records { records, next } = page else { panic!("trimmed after {at}") };
+                let FeedPage::Records { records, next, .. } = page else { panic!("trimmed after {at}") };
                 let heads = records.iter().flat_map(|record| &record.changes.heads);
                 named =
                     heads.filter(|head| head.room == *node.id()).map(|head| head.last).fold(named, u64::max);

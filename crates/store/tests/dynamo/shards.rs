@@ -81,7 +81,7 @@ impl Consumer {
     /// Reads once.
     async fn read(&mut self, store: &Dynamo) {
         match self.feed.records_after(&self.at, 3).await {
-            Ok(FeedPage::Records { records, next }) => {
+            Ok(FeedPage::Records { records, next, .. }) => {
                 for head in records.into_iter().flat_map(|record| record.changes.heads) {
                     let named = self.named.entry(head.room).or_default();
                     *named = head.last.max(*named);
@@ -284,8 +284,11 @@ async fn a_throttled_shard_is_not_read_again_at_once() {
     let throttled = dynamodb.tally().requests_of("GetRecords");
     assert!(throttled > 0);
     for _ in 0..20 {
-        let page = FeedPage::Records { records: Vec::new(), next: tip.clone() };
-        assert_eq!(feed.records_after(&tip, 10).await, Ok(page));
+        // That it is not read for now is no reason to take it for read.
+        let page = feed.records_after(&tip, 10).await.unwrap();
+        let FeedPage::Records { records, next, unread } = page else { panic!("{page:?}") };
+        assert_eq!((records, next), (Vec::new(), tip.clone()));
+        assert_eq!(unread.map(|part| part.because), Some(StoreError::Overloaded));
     }
     assert_eq!(dynamodb.tally().requests_of("GetRecords"), throttled);
     dynamodb.plan().clear();
@@ -293,6 +296,40 @@ async fn a_throttled_shard_is_not_read_again_at_once() {
     let said = node.say(&alice, "hello").await;
     let mut consumer = Consumer { at: tip, ..Consumer::new(feed_of(&store).await).await };
     consumer.read_until(&store, node.id(), said).await;
+}
+
+/// Its place is the end of a shard, whose child is not met: nothing leaves, while other tables are read.
+#[tokio::test]
+async fn shards_that_cannot_be_listed_are_unread() {
+    let (store, dynamodb) = open(ORDERLY).await;
+    let (any, alice): (AnyStore, _) = (Arc::new(store.clone()), user(unique(), "alice"));
+    let mut node = Node::create(&any, group(&alice, &[])).await;
+    let mut consumer = Consumer::new(feed_of(&store).await).await;
+    let begun = SystemClock.now();
+    dynamodb.plan().often("DescribeStream", 1.0, Fault::Throttle);
+    dynamodb.shards().split(1);
+    let said = node.say(&alice, "in a shard that is not known").await;
+    let unread = loop {
+        if let Ok(FeedPage::Records { next, unread, .. }) = consumer.feed.records_after(&consumer.at, 3).await
+        {
+            consumer.at = next;
+            if let Some(part) = unread {
+                break part;
+            }
+        }
+    };
+    assert_eq!(unread.because, StoreError::Overloaded);
+    assert!(unread.since >= begun && unread.since <= SystemClock.now());
+    // It goes on counting.
+    let page = consumer.feed.records_after(&consumer.at, 3).await.unwrap();
+    assert!(
+        matches!(&page, FeedPage::Records { unread: Some(part), .. } if part.since == unread.since),
+        "{page:?}"
+    );
+    dynamodb.plan().clear();
+    consumer.read_until(&store, node.id(), said).await;
+    let page = consumer.feed.records_after(&consumer.at, 3).await.unwrap();
+    assert!(matches!(page, FeedPage::Records { unread: None, .. }), "{page:?}");
 }
 
 /// A reader that has found nothing remembers where, and that may be trimmed.

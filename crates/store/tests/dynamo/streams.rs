@@ -109,7 +109,7 @@ async fn hints(
         assert!(Instant::now() < deadline, "found {found:?} of {last}");
         match feed.records_after(&at, 100).await {
             Ok(FeedPage::Trimmed) => return None,
-            Ok(FeedPage::Records { records, next }) => {
+            Ok(FeedPage::Records { records, next, .. }) => {
                 let heads = records.iter().flat_map(|record| &record.changes.heads);
                 found
                     .extend(heads.filter(|head| head.room == *room).flat_map(|head| [head.first, head.last]));
@@ -233,7 +233,7 @@ async fn feed_contains_marks_memberships_and_profiles() {
 async fn changes(feed: &dyn ChangeFeed, after: &Position) -> (Changes, Position) {
     let (mut all, mut at) = (Changes::default(), after.clone());
     loop {
-        let FeedPage::Records { records, next } = feed.records_after(&at, 100).await.unwrap() else {
+        let FeedPage::Records { records, next, .. } = feed.records_after(&at, 100).await.unwrap() else {
             panic!("trimmed after {at}");
         };
         if records.is_empty() {

@@ -160,7 +160,7 @@ impl Runner {
         loop {
             match self.shared.parts.feed.tip().await {
                 Ok(tip) => {
-                    self.unread.read();
+                    self.unread.read(None, false);
                     self.state.position = tip;
                 }
                 Err(error) => {
@@ -188,7 +188,8 @@ impl Runner {
             self.start_work();
             if reading.is_none() && self.tracker.can_read() {
                 let (feed, from) = (self.shared.parts.feed.clone(), self.tracker.read_from().clone());
-                reading = Some(next_page(feed, from, self.unread.is_failing()).boxed());
+                let (is_failing, is_vain) = (self.unread.is_failing(), self.unread.is_vain());
+                reading = Some(next_page(feed, from, is_failing, is_vain).boxed());
             }
             let page = async {
                 match &mut reading {
@@ -224,9 +225,9 @@ impl Runner {
                 page = page => {
                     reading = None;
                     match page {
-                        Ok(FeedPage::Records { records, next }) => {
+                        Ok(FeedPage::Records { records, next, unread }) => {
                             let now = self.now();
-                            self.unread.read();
+                            self.unread.read(unread, records.is_empty());
                             records.iter().for_each(|record| self.tracker.record(record, now));
                             self.tracker.read_to(next);
                         }
@@ -347,20 +348,22 @@ fn tracker_of(shared: &Shared, state: &ConsumerState) -> Tracker {
     Tracker::new(state.position.clone(), is_stopped, state.behind_since, shared.options.limits)
 }
 
-/// The page after `from`, once there is one. Where reading has failed, after a pause, and empty as it may be: that it
-/// can be read again is news.
+/// The page after `from`, once there is one; after a pause where the last one `was_vain`. An empty one where something
+/// cannot be read, or `was_failing` to be: that it can be read again is news.
 async fn next_page(
     feed: Arc<dyn ChangeFeed>,
     from: Position,
-    has_failed: bool,
+    was_failing: bool,
+    was_vain: bool,
 ) -> Result<FeedPage, StoreError> {
-    if has_failed {
+    if was_vain {
         sleep(STORE_PAUSE).await;
-        return feed.records_after(&from, RECORDS_PAGE).await;
     }
     loop {
         match feed.records_after(&from, RECORDS_PAGE).await? {
-            FeedPage::Records { next, .. } if next == from => feed.wait(&from).await,
+            FeedPage::Records { next, unread: None, .. } if next == from && !was_failing => {
+                feed.wait(&from).await;
+            }
             page => return Ok(page),
         }
     }

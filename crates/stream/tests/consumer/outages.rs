@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlance_core::Clock as _;
+use parlance_core::{Clock as _, Timestamp};
 use parlance_store::StoreError;
-use parlance_store::feed::{ChangeFeed, FeedPage};
+use parlance_store::feed::{ChangeFeed, FeedPage, UnreadPart};
 use parlance_stream::consumer::{Limits, Options, Start};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -156,6 +156,45 @@ async fn a_feed_that_cannot_be_read_is_lag_and_says_why() {
     world.append(&room(2), 1);
     sleep(Duration::from_secs(3)).await;
     assert_eq!((status().behind_since, status().unread_because), (None, String::new()));
+}
+
+/// One shard, or one table: others are read on, so each page is news.
+#[tokio::test(start_paused = true)]
+async fn a_part_of_the_feed_that_cannot_be_read_is_lag_and_says_why() {
+    let world = crowded(28, 3);
+    let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
+    let status = || consumer.status().borrow().clone();
+    world.append(&room(1), 1);
+    wait(|| world.taken().len() == 1 && status().behind_since.is_none()).await;
+    let because = StoreError::Refused("no permission".to_owned());
+    let failing_for = |seconds: u64| UnreadPart {
+        since: Timestamp(world.now().0 - seconds * 1_000),
+        because: because.clone(),
+    };
+    // A moment is no news.
+    *lock(&world.part_failing) = Some(failing_for(0));
+    world.append(&room(2), 1);
+    wait(|| world.taken().len() == 2).await;
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!((status().behind_since, status().unread_because), (None, String::new()));
+    // In a feed that people use, and in a quiet one.
+    for is_quiet in [false, true] {
+        let (part, taken, begun) = (failing_for(0), world.taken().len(), Instant::now());
+        *lock(&world.part_failing) = Some(part.clone());
+        for second in 1..=600 {
+            if !is_quiet {
+                world.append(&room(2), 1);
+                wait(|| world.taken().len() >= taken + second).await;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        // Others are not held up.
+        assert!(begun.elapsed() < Duration::from_secs(900), "after {:?}", begun.elapsed());
+        assert_eq!(status().behind_since, Some(part.since), "{is_quiet}");
+        assert!(status().unread_because.contains("no permission"), "{:?}", status());
+        *lock(&world.part_failing) = None;
+        wait(|| status().behind_since.is_none() && status().unread_because.is_empty()).await;
+    }
 }
 
 /// What is not delivered is not known before the end of a walk.

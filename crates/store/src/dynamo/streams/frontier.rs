@@ -85,6 +85,12 @@ impl Frontier {
         own.any(|((_, id), place)| *place == Place::End || !shards.iter().any(|shard| shard.id == *id))
     }
 
+    /// Whether what follows in `source` is in shards that are not known yet.
+    pub(super) fn needs_listing(&self, source: Source) -> bool {
+        let mut own = self.0.iter().filter(|((of, _), _)| *of == source).peekable();
+        own.peek().is_none() || own.any(|(_, place)| *place == Place::End)
+    }
+
     /// Merges the shards that the service lists for `source`: children of ended shards are read from their start,
     /// and so are unknown shards.
     ///

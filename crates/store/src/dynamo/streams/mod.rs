@@ -6,6 +6,7 @@
 
 mod changes;
 mod current;
+mod failing;
 mod frontier;
 mod iterators;
 mod pace;
@@ -25,6 +26,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use self::current::Streams;
+use self::failing::{Failing, count_failure, earlier};
 use self::frontier::{Frontier, Place, Shard, ShardKey, Source};
 use self::reader::{NotRead, Page, Reader, not_read};
 use super::error::store_error;
@@ -34,7 +36,7 @@ use super::limits::{
 };
 use super::{Dynamo, rooms, units};
 use crate::StoreError;
-use crate::feed::{ChangeFeed, FeedPage, Position, Record};
+use crate::feed::{ChangeFeed, FeedPage, Position, Record, UnreadPart};
 
 /// A reader, and when it was last used.
 type Used = (Arc<Mutex<Reader>>, Instant);
@@ -49,6 +51,8 @@ pub struct DynamoFeed {
     /// Readers of shards, and when each was last used.
     readers: std::sync::Mutex<HashMap<ShardKey, Used>>,
     listed: Mutex<HashMap<Source, (Vec<Shard>, Instant)>>,
+    /// Listings without which nothing more is found, and that fail.
+    unlisted: std::sync::Mutex<HashMap<Source, Failing>>,
 }
 
 impl Dynamo {
@@ -65,6 +69,7 @@ impl Dynamo {
             poll: STREAM_POLL,
             readers: std::sync::Mutex::default(),
             listed: Mutex::default(),
+            unlisted: std::sync::Mutex::default(),
         })
     }
 }
@@ -166,9 +171,10 @@ impl DynamoFeed {
         Ok(frontier)
     }
 
-    /// Updates the frontier with the current shards.
-    async fn up_to_date(&self, mut frontier: Frontier) -> Result<Frontier, NotRead> {
-        let now = self.clock.now();
+    /// Updates the frontier with the current shards, except where they cannot be listed: then known shards are read
+    /// meanwhile.
+    async fn up_to_date(&self, mut frontier: Frontier) -> Result<(Frontier, Option<UnreadPart>), NotRead> {
+        let (now, mut unread) = (self.clock.now(), None);
         for source in Source::ALL {
             let asked = Instant::now();
             let recently = asked.checked_sub(SHARDS_LISTED_FOR).unwrap_or(asked);
@@ -181,35 +187,48 @@ impl DynamoFeed {
                     Ok(shards)
                 }
             };
-            match listing.await {
-                Ok(shards) => frontier.meet(source, &shards, now),
-                // Known shards are read meanwhile.
-                Err(NotRead::Store(error)) => failed_shard(&error),
+            let listed = listing.await;
+            let mut unlisted = self.unlisted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let failing = unlisted.entry(source).or_default();
+            match listed {
+                Ok(shards) => {
+                    frontier.meet(source, &shards, now);
+                    failing.answered();
+                }
+                Err(NotRead::Store(error)) => {
+                    count_failure(&error);
+                    // Otherwise all that is there is in known shards.
+                    if frontier.needs_listing(source) {
+                        failing.failed(&error, now);
+                        unread = earlier(unread, failing.unread());
+                    }
+                }
                 Err(NotRead::Gone) => return Err(NotRead::Gone),
             }
         }
-        Ok(frontier)
+        Ok((frontier, unread))
     }
 
     async fn read(&self, identity: &str, frontier: Frontier, limit: usize) -> Result<FeedPage, NotRead> {
         let (begun, now) = (frontier.clone(), self.clock.now());
-        let mut frontier = self.up_to_date(frontier).await?;
-        let unread = frontier.shards().filter(|(_, place)| **place != Place::End);
-        let unread: Vec<(ShardKey, Place)> =
-            unread.map(|(shard, place)| (shard.clone(), place.clone())).collect();
-        let reading = unread.into_iter().map(|(shard, place)| async move {
+        let (mut frontier, mut unread) = self.up_to_date(frontier).await?;
+        let open = frontier.shards().filter(|(_, place)| **place != Place::End);
+        let open: Vec<(ShardKey, Place)> =
+            open.map(|(shard, place)| (shard.clone(), place.clone())).collect();
+        let reading = open.into_iter().map(|(shard, place)| async move {
             let reader = self.reader(&shard);
-            let page = reader.lock().await.page(&self.store.streams, &place, now).await;
-            (shard, page)
+            let mut reader = reader.lock().await;
+            let page = reader.page(&self.store.streams, &place, now).await;
+            (shard, page, reader.unread())
         });
         let mut pages = stream::iter(reading).buffered(SHARDS_AT_ONCE);
         let (mut records, mut failed) = (Vec::new(), None);
-        while let Some((shard, page)) = pages.next().await {
+        while let Some((shard, page, unread_here)) = pages.next().await {
+            unread = earlier(unread, unread_here);
             let page = match page {
                 Ok(page) => page,
                 // Other shards continue: a throttled shard must not stop them.
                 Err(NotRead::Store(error)) => {
-                    failed_shard(&error);
                     failed = Some(error);
                     continue;
                 }
@@ -232,18 +251,13 @@ impl DynamoFeed {
         if let Some(last) = records.last_mut() {
             last.position = next.clone();
         }
-        Ok(FeedPage::Records { records, next })
+        Ok(FeedPage::Records { records, next, unread })
     }
 }
 
 fn position(identity: &str, frontier: &Frontier) -> Result<Position, StoreError> {
     let too_long = || StoreError::Damaged("a position in too many shards".into());
     frontier.position(identity).ok_or_else(too_long)
-}
-
-fn failed_shard(error: &StoreError) {
-    metrics::counter!("parlance_feed_failed_shards_total").increment(1);
-    tracing::debug!(%error, "a shard of the change feed cannot be read now");
 }
 
 #[async_trait]

@@ -11,13 +11,14 @@ use parlance_runtime::random;
 use tokio::time::Instant;
 
 use super::changes;
+use super::failing::{Failing, count_failure};
 use super::frontier::{Place, ShardKey};
 use super::iterators::{Iterators, Origin};
 use super::pace::Pace;
 use crate::StoreError;
 use crate::dynamo::error::{CallError, store_error};
 use crate::dynamo::limits::{EMPTY_PAGES, FEED_CLOCK_MARGIN, OLD_PAGES, PAGES_KEPT, STREAM_AGE, STREAM_PAGE};
-use crate::feed::Changes;
+use crate::feed::{Changes, UnreadPart};
 
 /// The records after a position in a shard.
 #[derive(Debug, Clone)]
@@ -62,13 +63,24 @@ pub(super) struct Reader {
     nothing: Option<(Place, Instant)>,
     /// The position to which others move that have no records either.
     idle: Option<Place>,
+    failing: Failing,
 }
 
 impl Reader {
     pub(super) fn new(stream: String, shard: ShardKey, poll: Duration) -> Self {
         let pace = Pace::new(poll);
         let (iterators, pages) = (Iterators::default(), VecDeque::new());
-        Self { stream, shard, poll, pace, iterators, pages, nothing: None, idle: None }
+        Self {
+            stream,
+            shard,
+            poll,
+            pace,
+            iterators,
+            pages,
+            nothing: None,
+            idle: None,
+            failing: Failing::default(),
+        }
     }
 
     /// The end of the shard: later records follow it.
@@ -89,6 +101,11 @@ impl Reader {
             self.iterators.keep(place.clone(), iterator, Origin::End);
         }
         Ok(place)
+    }
+
+    /// Why the shard cannot be read, if the last attempt failed: also while the next one is not due yet.
+    pub(super) fn unread(&self) -> Option<UnreadPart> {
+        self.failing.unread()
     }
 
     /// The records after `place`; `None` if there are none yet.
@@ -119,11 +136,18 @@ impl Reader {
         for _ in 0..OLD_PAGES {
             let read = self.read(client, place).await;
             match &read {
-                Err(NotRead::Store(StoreError::Overloaded)) => {
-                    self.pace.throttled(Instant::now(), random::bits());
+                Err(NotRead::Store(error)) => {
+                    if *error == StoreError::Overloaded {
+                        self.pace.throttled(Instant::now(), random::bits());
+                    }
+                    count_failure(error);
+                    self.failing.failed(error, now);
                 }
-                Err(_) => {}
-                Ok(_) => self.pace.answered(Instant::now()),
+                Err(NotRead::Gone) => {}
+                Ok(_) => {
+                    self.pace.answered(Instant::now());
+                    self.failing.answered();
+                }
             }
             match read? {
                 Read::Page(page) => {

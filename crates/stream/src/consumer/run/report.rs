@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::super::Status;
 use super::Runner;
+use super::unread::News;
 use crate::limits::{LOGGED_ATTEMPT, LOGGED_ATTEMPTS};
 use crate::sink::SinkError;
 
@@ -86,6 +87,7 @@ impl Runner {
             let (name, error) = (&self.shared.options.name, &self.away_because);
             tracing::warn!(consumer = %name, error, "sink is still unavailable, retrying; no event is lost");
         }
+        self.report_unread(now);
         let unread = self.unread.lasting(now);
         let status = Status {
             behind_since: self.tracker.oldest().into_iter().chain(unread.map(|(since, _)| since)).min(),
@@ -109,6 +111,19 @@ impl Runner {
             *last = status;
             is_new
         });
+    }
+
+    /// Logs that the feed cannot be read for more than a moment, or can be again.
+    fn report_unread(&mut self, now: Timestamp) {
+        let (name, news) = (&self.shared.options.name, self.unread.news(now));
+        let error = self.unread.lasting(now).map(|(_, why)| why).unwrap_or_default();
+        match news {
+            Some(News::Lasts) => {
+                tracing::warn!(consumer = %name, error, "events are missing for now, retrying; no event is lost");
+            }
+            Some(News::Over) => tracing::info!(consumer = %name, "the feed can be read again"),
+            None => {}
+        }
     }
 
     fn set_gauges(&self, values: [f64; GAUGES.len()]) {

@@ -7,10 +7,19 @@ use parlance_store::feed::{ChangeFeed, FeedPage, Position, Record};
 
 use super::{DISORDER, World, lock};
 
+impl World {
+    fn end(&self) -> Position {
+        Position::numbered(&self.identity(), lock(&self.state).records.len() as u64)
+    }
+}
+
 #[async_trait]
 impl ChangeFeed for World {
     async fn tip(&self) -> Result<Position, StoreError> {
-        Ok(Position::numbered(&self.identity(), lock(&self.state).records.len() as u64))
+        let takes = *lock(&self.tip_takes);
+        tokio::time::sleep(takes).await;
+        let failing = lock(&self.feed_failing).clone();
+        failing.map_or_else(|| Ok(self.end()), Err)
     }
 
     async fn records_after(&self, after: &Position, limit: usize) -> Result<FeedPage, StoreError> {
@@ -32,13 +41,14 @@ impl ChangeFeed for World {
             Record { position: Position::numbered(&identity, index as u64 + 1), at, changes }
         };
         let records = (after..to).map(record).collect();
-        Ok(FeedPage::Records { records, next: Position::numbered(&identity, to as u64) })
+        let unread = lock(&self.part_failing).clone();
+        Ok(FeedPage::Records { records, next: Position::numbered(&identity, to as u64), unread })
     }
 
     async fn wait(&self, position: &Position) {
         loop {
             let moved = self.moved.notified();
-            if self.tip().await.is_ok_and(|tip| tip != *position) {
+            if self.end() != *position {
                 return;
             }
             moved.await;

@@ -14,7 +14,7 @@ use parlance_core::{
 };
 use parlance_store::StoreError;
 use parlance_store::consumers::{ConsumerName, ConsumerState, EventKey, Fence, RoomProgress};
-use parlance_store::feed::Changes;
+use parlance_store::feed::{Changes, UnreadPart};
 use parlance_stream::Parts;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -56,6 +56,8 @@ struct State {
 pub(super) enum Trouble {
     /// Its fault, or that of the event: who knows.
     Failing,
+    /// It never answers.
+    Hanging,
     /// It wants fewer requests.
     Busy(Option<Duration>),
 }
@@ -91,8 +93,14 @@ pub(super) struct World {
     pub(super) damaged: Mutex<Option<RoomId>>,
     /// A room whose reads fail.
     pub(super) unreadable: Mutex<Option<RoomId>>,
-    /// What reading the feed fails with.
+    /// What reading the feed fails with, and asking for its end.
     pub(super) feed_failing: Mutex<Option<StoreError>>,
+    /// A part of the feed that cannot be read.
+    pub(super) part_failing: Mutex<Option<UnreadPart>>,
+    /// How long it takes to ask for the end of the feed.
+    pub(super) tip_takes: Mutex<Duration>,
+    /// Whether writes of progress fail, and only these.
+    pub(super) writes_failing: Mutex<bool>,
     /// By how much the clock was moved, milliseconds.
     pub(super) clock_ahead: Mutex<i64>,
 }
@@ -126,6 +134,9 @@ impl World {
             damaged: Mutex::default(),
             unreadable: Mutex::default(),
             feed_failing: Mutex::default(),
+            part_failing: Mutex::default(),
+            tip_takes: Mutex::default(),
+            writes_failing: Mutex::default(),
             clock_ahead: Mutex::new(0),
         })
     }

@@ -41,6 +41,7 @@ impl EventSink for World {
         let trouble = lock(&self.troubled).get(room).copied();
         match trouble {
             Some(Trouble::Failing) => return unavailable(0),
+            Some(Trouble::Hanging) => return std::future::pending().await,
             Some(Trouble::Busy(retry_after)) => {
                 let error = SinkError::Busy { reason: "not so fast".to_owned(), retry_after };
                 return Delivered { count: 0, error: Some(error) };

@@ -59,7 +59,7 @@ impl ConsumerTable for World {
 
     async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {
         let failing = *lock(&self.store_failing);
-        if self.chance(2 * failing) {
+        if *lock(&self.writes_failing) || self.chance(2 * failing) {
             return Err(StoreError::Overloaded);
         }
         {
