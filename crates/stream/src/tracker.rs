@@ -8,7 +8,9 @@ mod availability;
 mod behind;
 mod flush;
 mod limits;
+mod next;
 mod operators;
+mod places;
 mod room;
 mod scan;
 #[cfg(test)]
@@ -20,9 +22,10 @@ use parlance_core::{RoomId, Timestamp};
 use parlance_store::consumers::Parked;
 use parlance_store::feed::{MovedHead, Position, Record};
 
-use self::availability::{Availability, Try};
+use self::availability::Availability;
 pub use self::limits::Limits;
 use self::limits::MAX_UNWRITTEN;
+use self::places::Places;
 pub(crate) use self::room::{Ended, Millis, Origin, Outcome};
 use self::room::{Phase, Room, backoff};
 
@@ -30,6 +33,8 @@ pub(crate) struct Tracker {
     limits: Limits,
     rooms: BTreeMap<RoomId, Room>,
     ready: VecDeque<RoomId>,
+    /// Rooms that are ready and have failed, and for which there is no place now.
+    held_back: VecDeque<RoomId>,
     waiting: BTreeSet<(Millis, RoomId)>,
     /// Rooms that hold the checkpoint, each with its first undelivered record.
     held: BTreeSet<(u64, RoomId)>,
@@ -42,7 +47,8 @@ pub(crate) struct Tracker {
     last_moved: u64,
     checkpoint_record: u64,
     checkpoint: Position,
-    in_flight: usize,
+    /// Rooms that are worked on.
+    places: Places,
     /// Rooms in memory with undelivered events.
     active: usize,
     /// Whether there may be pending rooms that are not in memory.
@@ -69,6 +75,7 @@ impl Tracker {
             limits,
             rooms: BTreeMap::new(),
             ready: VecDeque::new(),
+            held_back: VecDeque::new(),
             waiting: BTreeSet::new(),
             held: BTreeSet::new(),
             unsaved: BTreeSet::new(),
@@ -77,7 +84,7 @@ impl Tracker {
             last_moved: 0,
             checkpoint_record: 0,
             checkpoint,
-            in_flight: 0,
+            places: Places::default(),
             active: 0,
             pending_elsewhere: true,
             pending_again: false,
@@ -138,69 +145,20 @@ impl Tracker {
             room.held_since = now;
             self.held.insert((number, head.room.clone()));
         }
+        // What is announced during the work on a room may be missing in what it has read.
+        room.is_moved = true;
+        if let Phase::Waiting { until } = room.phase
+            && room.is_ahead
+        {
+            self.waiting.remove(&(until, head.room.clone()));
+            room.phase = Phase::Ready;
+            self.ready.push_back(head.room.clone());
+        }
         // A parked room is looked at again: the refused event may be gone, since the room was deleted.
         if room.phase == Phase::Idle || (room.phase == Phase::Parked && !self.paused) {
             room.phase = Phase::Ready;
             self.active += 1;
             self.ready.push_back(head.room.clone());
-        }
-    }
-
-    /// The next room to work on, which counts as in flight from now on.
-    pub(crate) fn next(&mut self, now: Millis) -> Option<RoomId> {
-        if self.paused || self.in_flight >= self.sink.most_in_flight() {
-            return None;
-        }
-        while let Some((until, _)) = self.waiting.first()
-            && *until <= now
-        {
-            let Some((_, id)) = self.waiting.pop_first() else { break };
-            self.wake(id);
-        }
-        let index = self.choose(now)?;
-        let id = self.ready.remove(index)?;
-        let room = self.rooms.get_mut(&id)?;
-        room.phase = Phase::InFlight;
-        room.begun = now;
-        self.in_flight += 1;
-        Some(id)
-    }
-
-    /// The place in the queue of the room that is worked on next. An unavailable sink is tried first with a room that has
-    /// not failed: perhaps others are the cause. Otherwise with the one whose failure is oldest.
-    fn choose(&mut self, now: Millis) -> Option<usize> {
-        let (mut index, mut oldest): (usize, Option<(Millis, usize)>) = (0, None);
-        while let Some(id) = self.ready.get(index) {
-            // It may have been parked since it was queued.
-            let Some(room) = self.rooms.get(id).filter(|room| room.phase == Phase::Ready) else {
-                self.ready.remove(index);
-                continue;
-            };
-            let failed_at = room.failed_at(self.sink.round());
-            match (self.sink.may_try(failed_at.is_some(), now), failed_at) {
-                (Try::Now, Some(at)) if self.is_away() => {
-                    oldest = Some(oldest.map_or((at, index), |oldest| oldest.min((at, index))));
-                }
-                (Try::Now, _) => return Some(index),
-                // Few rooms are like that: then others may be tried.
-                (Try::OtherRooms, _) => {}
-                (Try::Later, _) => return None,
-            }
-            index += 1;
-        }
-        oldest.map(|(_, index)| index)
-    }
-
-    /// When [`Self::next`] may return a room that it does not return now.
-    pub(crate) fn next_at(&self) -> Option<Millis> {
-        if self.paused || self.in_flight >= self.sink.most_in_flight() {
-            return None;
-        }
-        let waiting = self.waiting.first().map(|(until, _)| *until);
-        match (self.is_away(), self.ready.is_empty()) {
-            (true, false) => Some(self.sink.away_until()),
-            (true, true) => waiting.map(|until| until.max(self.sink.away_until())),
-            (false, _) => waiting,
         }
     }
 
@@ -213,12 +171,12 @@ impl Tracker {
 
     /// Records the end of the work on a room.
     pub(crate) fn ended(&mut self, id: &RoomId, ended: Ended, now: Millis) {
-        self.in_flight = self.in_flight.saturating_sub(1);
         let Ended { done, answered, was_pending, resumed, behind_since, outcome } = ended;
         if answered {
             self.answered(now);
         }
         let Some(room) = self.rooms.get_mut(id) else { return };
+        self.places.free(std::mem::take(&mut room.place));
         room.saved_pending |= was_pending;
         room.behind_since = behind_since.or(room.behind_since);
         if resumed {
@@ -232,19 +190,23 @@ impl Tracker {
             }
             room.done = Some(done);
         }
+        let reached = room.done.map_or(0, |done| done.seq);
+        let lacks = matches!(outcome, Outcome::UpTo { head } if head <= reached && reached < room.target);
+        // What was announced since it was read is in the log; of what was announced before, it shows nothing yet.
+        room.is_ahead = lacks && !room.is_moved && matches!(outcome, Outcome::UpTo { head } if head > 0);
         room.postponed = match outcome {
             Outcome::Postponed => room.postponed + 1,
+            _ if room.is_ahead => room.postponed + 1,
             _ => 0,
         };
         match outcome {
             Outcome::UpTo { head } => {
-                let done = room.done.map_or(0, |done| done.seq);
-                if done < head {
+                if reached < head || (lacks && room.is_moved) {
                     room.phase = Phase::Ready;
                     self.ready.push_back(id.clone());
-                } else if done < room.target && head > 0 {
-                    // The log does not show yet what the feed has announced.
-                    self.attempted(id, 0, false, now);
+                } else if room.is_ahead {
+                    let wait = backoff(self.limits.backoff_ms, room.postponed, self.limits.max_backoff_ms);
+                    self.wait(id, wait, now);
                 } else {
                     self.finish(id);
                 }

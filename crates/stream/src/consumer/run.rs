@@ -197,7 +197,7 @@ impl Runner {
                     None => std::future::pending().await,
                 }
             };
-            let wake = self.tracker.next_at().map(|at| self.begun + Duration::from_millis(at));
+            let wake = self.tracker.next_at(self.now()).map(|at| self.begun + Duration::from_millis(at));
             let wake = async {
                 match wake {
                     Some(at) => sleep_until(at).await,

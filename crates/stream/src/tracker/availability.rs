@@ -113,6 +113,11 @@ impl Availability {
         }
     }
 
+    /// Whether an unavailable sink is tried with the last room in the queue, of those that have not failed.
+    pub(super) fn tries_last(&self) -> bool {
+        self.failures.saturating_sub(self.limits.away_after).is_multiple_of(2)
+    }
+
     /// How many rooms may be worked on at once.
     pub(super) fn most_in_flight(&self) -> usize {
         if self.is_away() {

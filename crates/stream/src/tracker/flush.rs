@@ -145,7 +145,9 @@ impl Tracker {
             (self.pending_elsewhere, self.pending_again) = (true, true);
         }
         let rooms = &self.rooms;
-        self.ready.retain(|id| rooms.get(id).is_some_and(|room| room.phase == Phase::Ready));
+        for queue in [&mut self.ready, &mut self.held_back] {
+            queue.retain(|id| rooms.get(id).is_some_and(|room| room.phase == Phase::Ready));
+        }
         self.waiting.retain(|(_, id)| rooms.contains_key(id));
     }
 }

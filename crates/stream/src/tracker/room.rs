@@ -3,6 +3,8 @@ use std::time::Duration;
 use parlance_core::{Backoff, Timestamp};
 use parlance_store::consumers::{Announced, EventKey, Parked, RoomProgress};
 
+use super::places::Place;
+
 /// Milliseconds of a monotonic clock.
 pub(crate) type Millis = u64;
 
@@ -43,6 +45,12 @@ pub(super) struct Room {
     pub(super) postponed: u32,
     /// When the current work started.
     pub(super) begun: Millis,
+    /// Its place during it.
+    pub(super) place: Place,
+    /// Whether the feed has announced something since then.
+    pub(super) is_moved: bool,
+    /// Whether it waits for the log to show what the feed has announced.
+    pub(super) is_ahead: bool,
 }
 
 impl Room {

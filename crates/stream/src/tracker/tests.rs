@@ -100,11 +100,70 @@ fn an_unavailable_sink_is_probed_with_rooms_that_have_not_failed_and_then_with_t
     }
     assert!(tracker.is_away());
     let mut at = 0;
-    // Two that have not failed, then in the order of failures.
-    for number in [5, 6, 0, 1, 2, 3, 4, 5, 6, 0] {
+    // Two that have not failed, the last one first, then in the order of failures.
+    for number in [6, 5, 0, 1, 2, 3, 4, 6, 5, 0] {
         at += LIMITS.max_away_ms + 1_000;
         assert_eq!(tracker.next(at), Some(room(number)));
         assert_eq!(tracker.next(at), None, "one at a time");
         failed(&mut tracker, number, at);
     }
+}
+
+/// An event that is announced while the work on its room is under way, as in a lively room.
+#[test]
+fn an_event_that_is_announced_during_a_delivery_is_next_at_once() {
+    let announce = |tracker: &mut Tracker, last: u64| {
+        let head = MovedHead { room: room(0), first: last, last };
+        let changes = Changes { heads: vec![head], ..Changes::default() };
+        let record = Record { position: Position::numbered("s", last), at: Timestamp(1), changes };
+        tracker.record(&record, 0);
+    };
+    let read_to = |tracker: &mut Tracker, head: u64| {
+        let (done, outcome) = (Some(EventKey { epoch: 1, seq: head }), Outcome::UpTo { head });
+        tracker.ended(&room(0), Ended { done, answered: true, outcome, ..Ended::NOTHING }, 0);
+    };
+    let mut tracker = tracker(1);
+    assert_eq!(tracker.next(0), Some(room(0)));
+    announce(&mut tracker, 2);
+    read_to(&mut tracker, 1);
+    assert_eq!(tracker.next(0), Some(room(0)));
+    // One that the log does not show is waited for, unless another one is announced.
+    read_to(&mut tracker, 1);
+    assert_eq!(tracker.next(0), None);
+    announce(&mut tracker, 3);
+    assert_eq!(tracker.next(0), Some(room(0)));
+    read_to(&mut tracker, 3);
+    assert_eq!((tracker.next(0), tracker.active()), (None, 0));
+}
+
+/// Rooms that have failed take no more than their part of the places, however many they are.
+#[test]
+fn rooms_that_have_failed_leave_places_to_others() {
+    let mut tracker = tracker(200);
+    let part = LIMITS.max_in_flight / 4;
+    let fail = |tracker: &mut Tracker, id: &RoomId, at: u64| {
+        let outcome = Outcome::Unavailable { retry_after_ms: 0, is_fault: false };
+        tracker.ended(id, Ended { outcome, ..Ended::NOTHING }, at);
+    };
+    // All of them fail, while another one is accepted now and then.
+    for number in 0..199 {
+        assert_eq!(tracker.next(0), Some(room(number)));
+        fail(&mut tracker, &room(number), 0);
+        if number % 3 == 0 {
+            tracker.answered(0);
+        }
+    }
+    let at = 2 * LIMITS.backoff_ms;
+    let mut begun: Vec<RoomId> = std::iter::from_fn(|| tracker.next(at)).collect();
+    assert_eq!(begun.len(), part + 1, "a quarter of the places, and one that has not failed");
+    // As one ends, the next one is tried.
+    begun.retain(|id| *id != room(199));
+    accepted(&mut tracker, 199, at);
+    for id in begun {
+        fail(&mut tracker, &id, at);
+        tracker.answered(at);
+        let next = tracker.next(at).expect("there are more");
+        assert_ne!(next, id);
+    }
+    assert_eq!(tracker.next(at), None);
 }

@@ -160,6 +160,29 @@ async fn many_rooms_that_fail_do_not_hold_up_others() {
     }
 }
 
+/// A partition that accepts nothing, say: each attempt takes until it is given up.
+#[tokio::test(start_paused = true)]
+async fn many_rooms_that_hang_do_not_hold_up_others() {
+    const SICK: u64 = 200;
+    let world = world(71);
+    let (_consumer, _shutdown) = start(&world, production()).await;
+    for number in 0..SICK {
+        lock(&world.troubled).insert(room(number), Trouble::Hanging);
+        world.append(&room(number), 1);
+    }
+    let begun = Instant::now();
+    let mut late = Vec::new();
+    for number in SICK..SICK + 1_000 {
+        world.append(&room(number), 1);
+        sleep(Duration::from_secs(1)).await;
+        if !has(&world, number) {
+            late.push(begun.elapsed().as_secs());
+        }
+    }
+    // Each of these rooms takes a place for 20 s once, a third of them at a time.
+    assert!(late.iter().all(|second| *second <= 90), "{late:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_rooms_that_fail_while_others_are_accepted_are_parked() {
     // A refusal may be skipped; of what only fails, nobody has said that it is to be skipped.
