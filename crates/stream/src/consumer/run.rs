@@ -107,7 +107,7 @@ impl Runner {
             let leave = self.work_on(&mut inbox, &shutdown).await;
             self.finish_work().await;
             // Rooms whose progress is unknown hold the checkpoint: reading it now would take too long.
-            self.save().await;
+            let _ = self.save().await;
             match leave {
                 Leave::Shutdown => return,
                 Leave::Walk => {
@@ -219,7 +219,7 @@ impl Runner {
                     if shutdown.run_until_cancelled(self.load()).await.is_none() {
                         return Leave::Shutdown;
                     }
-                    self.save().await;
+                    let _ = self.save().await;
                     self.report();
                 }
                 page = page => {

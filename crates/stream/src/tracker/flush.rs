@@ -86,6 +86,17 @@ impl Tracker {
         is_needed.then_some(Flush { position, rows, released, record })
     }
 
+    /// Rooms whose rows have to be written.
+    pub(crate) fn unsaved(&self) -> usize {
+        self.unsaved.len()
+    }
+
+    /// Whether one of them is parked.
+    pub(crate) fn has_unsaved_parked(&self) -> bool {
+        let is_parked = |room: &Room| room.is_known() && room.parked.is_some();
+        self.unsaved.iter().any(|id| self.rooms.get(id).is_some_and(is_parked))
+    }
+
     /// Records a completed flush.
     pub(crate) fn flushed(&mut self, flush: &Flush) {
         self.checkpoint = flush.position.clone();

@@ -40,6 +40,33 @@ fn has_taken(world: &World, room: &RoomId, epoch: u64, seq: u64) -> bool {
     world.taken().contains(&(room.clone(), EventKey { epoch, seq }))
 }
 
+/// A room that is parked in memory alone is in none of the rows that are read.
+#[tokio::test(start_paused = true)]
+async fn retrying_all_rooms_leaves_none_parked_or_says_so() {
+    let world = World::new(46, false);
+    *lock(&world.store_failing) = 0;
+    let rare = Options { flush_every: LONG * 2, ..options(Start::Now) };
+    let (consumer, _shutdown) = start(&world, rare).await;
+    world.append(&room(1), 1);
+    wait("delivered", || has_taken(&world, &room(1), 1, 1)).await;
+    *lock(&world.writes_failing) = true;
+    world.poison(&room(1));
+    world.append(&room(1), 1);
+    sleep(Duration::from_secs(60)).await;
+    world.heal();
+    let mut refused = 0;
+    // Reads fail now and then.
+    while refused < 20 {
+        let answer = consumer.unpark_all().await;
+        assert!(matches!(answer, Err(Error::Store(_))), "{answer:?}");
+        refused += 1;
+    }
+    *lock(&world.writes_failing) = false;
+    while consumer.unpark_all().await.is_err() {}
+    wait("delivered", || has_taken(&world, &room(1), 1, 2)).await;
+    assert_eq!(world.parked(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_skip_after_a_restore_skips_nothing_of_the_new_history() {
     let world = World::new(42, false);

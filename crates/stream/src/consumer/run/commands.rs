@@ -43,13 +43,17 @@ impl Runner {
     async fn unpark(&mut self, room: RoomId, skip: bool) -> Result<(), Error> {
         // A walk has its own state: nothing else is written before its end.
         let is_walking = self.state.walk.is_some();
-        if !is_walking {
+        let saved = if is_walking {
+            Ok(())
+        } else {
             self.load().await;
-            self.save().await;
-        }
+            self.save().await
+        };
         let (table, name) = (&self.shared.parts.table, &self.shared.options.name);
         let row = table.progress(name, std::slice::from_ref(&room)).await?.pop().map(|(_, row)| row);
         let Some(mut row) = row.filter(|row| row.parked.is_some()) else {
+            // It may be parked in memory alone.
+            saved?;
             return Err(Error::NotParked(room));
         };
         (row.parked, row.pending) = (None, true);
@@ -74,7 +78,7 @@ impl Runner {
         let is_walking = self.state.walk.is_some();
         if !is_walking {
             self.load().await;
-            self.save().await;
+            self.save_parked().await?;
         }
         let shared = self.shared.clone();
         let (table, name) = (&shared.parts.table, &shared.options.name);
@@ -96,6 +100,22 @@ impl Runner {
             if after.is_none() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Writes the rows of all rooms that are parked in memory alone. One write has so many rows, and rows of others too.
+    async fn save_parked(&mut self) -> Result<(), StoreError> {
+        let mut left = usize::MAX;
+        loop {
+            self.save().await?;
+            let unsaved = self.tracker.unsaved();
+            if !self.tracker.has_unsaved_parked() {
+                return Ok(());
+            }
+            if unsaved >= left {
+                return Err(StoreError::Overloaded);
+            }
+            left = unsaved;
         }
     }
 

@@ -63,22 +63,22 @@ impl Runner {
 
     /// Writes the progress. A failed write is repeated later: until then events may be delivered again
     /// after a restart.
-    pub(super) async fn save(&mut self) {
+    pub(super) async fn save(&mut self) -> Result<(), StoreError> {
         let now = self.now();
         match self.tracker.flush(now) {
             Some(flush) => {
                 // The position is only valid together with these rows.
                 let before = std::mem::replace(&mut self.state.position, flush.position.clone());
-                match self.write(flush.rows.clone()).await {
+                let written = self.write(flush.rows.clone()).await;
+                match written {
                     Ok(()) => self.tracker.flushed(&flush),
                     Err(_) => self.state.position = before,
                 }
+                written
             }
-            None if self.state != self.written => {
-                // Retried on the next tick.
-                let _ = self.write(Vec::new()).await;
-            }
-            None => {}
+            // Retried on the next tick.
+            None if self.state != self.written => self.write(Vec::new()).await,
+            None => Ok(()),
         }
     }
 
