@@ -111,7 +111,7 @@ impl Runner {
             match leave {
                 Leave::Shutdown => return,
                 Leave::Walk => {
-                    if shutdown.run_until_cancelled(self.begin_walk()).await.is_none() {
+                    if shutdown.run_until_cancelled(self.begin_walk(&mut inbox)).await.is_none() {
                         return;
                     }
                 }
@@ -145,7 +145,7 @@ impl Runner {
                     biased;
                     Some((command, answer)) = inbox.recv() => {
                         if self.carry_out(command, answer).await.is_some() {
-                            self.begin_walk().await;
+                            self.begin_walk(inbox).await;
                         }
                     }
                     () = &mut pausing => break,
@@ -154,27 +154,41 @@ impl Runner {
         }
     }
 
-    /// Records the end of the feed, so that nothing is missed while all rooms are
-    /// walked.
-    async fn begin_walk(&mut self) {
+    /// Records the end of the feed, so that nothing is missed while all rooms are walked. Operators' commands are
+    /// executed until it is known.
+    async fn begin_walk(&mut self, inbox: &mut Inbox) {
+        let mut pause = Duration::ZERO;
         loop {
-            match self.shared.parts.feed.tip().await {
+            let feed = self.shared.parts.feed.clone();
+            let mut asking = pin!(async move {
+                sleep(pause).await;
+                feed.tip().await
+            });
+            pause = STORE_PAUSE;
+            let tip = loop {
+                tokio::select! {
+                    biased;
+                    Some((command, answer)) = inbox.recv() => {
+                        // All rooms are walked anyway.
+                        let _ = self.carry_out(command, answer).await;
+                    }
+                    tip = &mut asking => break tip,
+                }
+            };
+            match tip {
                 Ok(tip) => {
                     self.unread.read(None, false);
                     self.state.position = tip;
+                    self.state.walk = Some(Walk::default());
+                    if self.write(Vec::new()).await.is_ok() {
+                        return;
+                    }
                 }
                 Err(error) => {
                     self.not_read(&error);
                     self.report();
-                    sleep(STORE_PAUSE).await;
-                    continue;
                 }
             }
-            self.state.walk = Some(Walk::default());
-            if self.write(Vec::new()).await.is_ok() {
-                return;
-            }
-            sleep(STORE_PAUSE).await;
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parlance_core::{Clock as _, Timestamp};
 use parlance_store::StoreError;
 use parlance_store::feed::{ChangeFeed, FeedPage, UnreadPart};
-use parlance_stream::consumer::{Limits, Options, Start};
+use parlance_stream::consumer::{Error, Limits, Options, Start};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::runs::{options, settle, start};
@@ -195,6 +195,34 @@ async fn a_part_of_the_feed_that_cannot_be_read_is_lag_and_says_why() {
         *lock(&world.part_failing) = None;
         wait(|| status().behind_since.is_none() && status().unread_because.is_empty()).await;
     }
+}
+
+/// Its stream is off when the feed does not reach back: until it is on again, there is nothing to begin a walk with.
+#[tokio::test(start_paused = true)]
+async fn operators_are_answered_while_the_end_of_the_feed_is_not_known() {
+    let world = crowded(29, 3);
+    let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
+    world.poison(&room(1));
+    world.append(&room(1), 1);
+    wait(|| world.parked() == 1).await;
+    world.append(&room(2), 1);
+    world.trim();
+    *lock(&world.tips_failing) = true;
+    world.append(&room(2), 1);
+    wait(|| !consumer.status().borrow().unread_because.is_empty()).await;
+    let answered = |begun: Instant| assert!(begun.elapsed() < PROMPT, "after {:?}", begun.elapsed());
+    for paused in [true, false] {
+        let begun = Instant::now();
+        while consumer.pause(paused).await.is_err() {}
+        answered(begun);
+        assert_eq!(consumer.status().borrow().paused, paused);
+    }
+    let begun = Instant::now();
+    while let Err(Error::Store(_)) = consumer.unpark(room(1), true).await {}
+    while consumer.replay().await.is_err() {}
+    answered(begun);
+    *lock(&world.tips_failing) = false;
+    settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
 }
 
 /// What is not delivered is not known before the end of a walk.

@@ -18,8 +18,10 @@ impl ChangeFeed for World {
     async fn tip(&self) -> Result<Position, StoreError> {
         let takes = *lock(&self.tip_takes);
         tokio::time::sleep(takes).await;
-        let failing = lock(&self.feed_failing).clone();
-        failing.map_or_else(|| Ok(self.end()), Err)
+        if *lock(&self.tips_failing) {
+            return Err(StoreError::Overloaded);
+        }
+        Ok(self.end())
     }
 
     async fn records_after(&self, after: &Position, limit: usize) -> Result<FeedPage, StoreError> {

@@ -93,10 +93,12 @@ pub(super) struct World {
     pub(super) damaged: Mutex<Option<RoomId>>,
     /// A room whose reads fail.
     pub(super) unreadable: Mutex<Option<RoomId>>,
-    /// What reading the feed fails with, and asking for its end.
+    /// What reading the feed fails with.
     pub(super) feed_failing: Mutex<Option<StoreError>>,
     /// A part of the feed that cannot be read.
     pub(super) part_failing: Mutex<Option<UnreadPart>>,
+    /// Whether it fails to ask for the end of the feed.
+    pub(super) tips_failing: Mutex<bool>,
     /// How long it takes to ask for the end of the feed.
     pub(super) tip_takes: Mutex<Duration>,
     /// Whether writes of progress fail, and only these.
@@ -135,6 +137,7 @@ impl World {
             unreadable: Mutex::default(),
             feed_failing: Mutex::default(),
             part_failing: Mutex::default(),
+            tips_failing: Mutex::default(),
             tip_takes: Mutex::default(),
             writes_failing: Mutex::default(),
             clock_ahead: Mutex::new(0),
