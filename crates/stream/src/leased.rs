@@ -191,13 +191,22 @@ impl Holder {
         let guard = Guard::new(taken, leasing.times.safe);
         let parts = guard.over(&self.parts, term);
         let stop = end.child_token();
-        let consumer = match Consumer::start(
-            parts,
-            Options { enable: self.enables, ..self.options.clone() },
-            stop.clone(),
-        )
-        .await
-        {
+        let options = Options { enable: self.enables, ..self.options.clone() };
+        let mut starting = Box::pin(Consumer::start(parts, options, stop.clone()));
+        // It may take longer than the lease lasts: the end of a feed with many shards, say.
+        let started = loop {
+            tokio::select! {
+                biased;
+                started = &mut starting => break started,
+                () = end.cancelled() => return Held::NotStarted(lease),
+                () = sleep_until(self.claim.next_time()) => {}
+            }
+            match self.renew(lease, &guard).await {
+                Some(renewed) => lease = renewed,
+                None => return Held::Lost,
+            }
+        };
+        let consumer = match started {
             Ok(consumer) => Arc::new(consumer),
             Err(error @ Error::NameInUse { .. }) => {
                 self.found_in_use(Some(error));
@@ -219,21 +228,29 @@ impl Holder {
                 () = consumer.ended() => break Held::Ran(lease),
                 () = sleep_until(self.claim.next_time()) => {}
             }
-            let at = Instant::now();
-            match self.claim.renew(lease.clone()).await {
-                Renewal::Renewed(next) => {
-                    lease = next;
-                    guard.renewed(at);
-                }
-                Renewal::Unknown(found) => lease = found,
-                Renewal::Lost => {
-                    guard.lapse();
-                    break Held::Lost;
-                }
+            match self.renew(lease, &guard).await {
+                Some(renewed) => lease = renewed,
+                None => break Held::Lost,
             }
         };
         stop.cancel();
         consumer.ended().await;
         held
+    }
+
+    /// Renews the lease, if it can; `None` once another process holds it.
+    async fn renew(&self, lease: Lease, guard: &Guard) -> Option<Lease> {
+        let at = Instant::now();
+        match self.claim.renew(lease).await {
+            Renewal::Renewed(next) => {
+                guard.renewed(at);
+                Some(next)
+            }
+            Renewal::Unknown(found) => Some(found),
+            Renewal::Lost => {
+                guard.lapse();
+                None
+            }
+        }
     }
 }

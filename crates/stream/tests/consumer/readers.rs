@@ -1,5 +1,6 @@
 //! Several consumers in several processes: all of them run in one, which reads the feed once for all.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use parlance_stream::leased::{LeaseTimes, Leased, Leasing, Reader};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::leases::{Leases, REPLACED_WITHIN, Way, wait};
+use crate::leases::{Leases, REPLACED_WITHIN, Way, wait, worker};
 use crate::runs::options;
-use crate::world::{World, lock};
+use crate::world::{World, lock, room};
 
 const ALL: [&str; 3] = ["audit", "billing", "search"];
 
@@ -152,4 +153,19 @@ async fn a_process_that_may_not_run_a_consumer_leaves_it_to_others() {
     assert_eq!(wrong.runs(), 0);
     let looks = wrong.way.looks.lock().unwrap().len();
     assert!(looks < 4_000, "{looks} looks");
+}
+
+/// A feed of many shards, the end of which takes longer to find than a lease lasts.
+#[tokio::test(start_paused = true)]
+async fn a_new_consumer_that_takes_long_to_start_keeps_its_lease() {
+    let (world, leases) = (World::new(57, false), Leases::default());
+    *lock(&world.store_failing) = 0;
+    *lock(&world.tip_takes) = Duration::from_secs(20);
+    let workers = ["a", "b"].map(|owner| worker(&world, &leases, owner));
+    let running = || workers.iter().filter(|worker| worker.leased.running().is_some()).count();
+    let taken = wait(|| running() == 1).await;
+    assert!(taken < Duration::from_secs(30), "after {taken:?}");
+    world.append(&room(1), 2);
+    wait(|| world.check(true, &BTreeMap::new()).is_ok()).await;
+    assert_eq!(running(), 1);
 }

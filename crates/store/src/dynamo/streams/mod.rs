@@ -163,9 +163,14 @@ impl DynamoFeed {
             frontier.end_of(source, &shards, now);
         }
         let shards: Vec<ShardKey> = frontier.shards().map(|(shard, _)| shard.clone()).collect();
-        for shard in shards {
+        let places = shards.into_iter().map(|shard| async move {
             let reader = self.reader(&shard);
             let place = reader.lock().await.end(&self.store.streams, now).await?;
+            Ok::<_, NotRead>((shard, place))
+        });
+        let mut places = stream::iter(places).buffered(SHARDS_AT_ONCE);
+        while let Some(found) = places.next().await {
+            let (shard, place) = found?;
             frontier.set(&shard, place);
         }
         Ok(frontier)
