@@ -174,15 +174,18 @@ async fn unusable_cursor_is_refused_or_restarts() {
     let alice = server.person(&fresh("alice")).await;
     let room = alice.group(&[]).await;
     let seq = alice.say(&room, "hello").await;
-    let other = format!("{}.7", "0".repeat(32));
-    let mut stream = open(&server.address(), &alice.token, from_cursor(&other)).await.unwrap();
-    let refused = within("it is refused", stream.message()).await.unwrap_err();
-    assert_eq!(
-        (refused.code(), Failure::from_status(&refused).reason.as_str()),
-        (Code::OutOfRange, "cursor_expired")
-    );
+    let other = |length: usize| format!("{}.7", "0".repeat(length));
+    // The longer one is like those of a feed with thousands of shards.
+    for length in [32, 200 * 1024] {
+        let mut stream = open(&server.address(), &alice.token, from_cursor(&other(length))).await.unwrap();
+        let refused = within("it is refused", stream.message()).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), Failure::from_status(&refused).reason.as_str()),
+            (Code::OutOfRange, "cursor_expired")
+        );
+    }
 
-    let anew = StreamEventsRequest { cursor: other, ..from_beginning() };
+    let anew = StreamEventsRequest { cursor: other(32), ..from_beginning() };
     let mut stream = open(&server.address(), &alice.token, anew).await.unwrap();
     let mut consumer = Consumer::default();
     let first = within("the walk begins", stream.message()).await.unwrap().unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::stream::Empty;
 use http::HeaderMap;
 use parlance_core::Caller;
-use parlance_core::limits::MAX_FRAME_BYTES;
+use parlance_core::limits::{MAX_CURSOR_CALL_BYTES, MAX_FRAME_BYTES};
 use parlance_peers::{BODY_BYTES, Peer};
 use parlance_proto::events::v1::StreamEventsRequest;
 use parlance_proto::events_server::event_service_server::{EventService, EventServiceServer};
@@ -48,7 +48,7 @@ impl Services {
 
     /// `EventService`, with the limits on messages set.
     pub fn events(&self) -> EventServiceServer<Self> {
-        EventServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
+        EventServiceServer::new(self.clone()).max_decoding_message_size(MAX_CURSOR_CALL_BYTES)
     }
 
     /// `ChatService` without its streams, with the limits on messages set.

@@ -36,6 +36,9 @@ pub const MAX_EMOJI_BYTES: usize = 32;
 /// bounds what one connection can make the server buffer.
 pub const MAX_FRAME_BYTES: usize = 128 * 1024;
 
+/// Bytes of a call of `StreamEvents`: its cursor has a position in each shard of the feed, which take up to 256 KiB.
+pub const MAX_CURSOR_CALL_BYTES: usize = 384 * 1024;
+
 /// Cursors in one hello.
 pub const MAX_CURSORS: usize = 2_000;
 

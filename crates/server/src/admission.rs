@@ -11,7 +11,7 @@ use axum::response::Response;
 use parlance_api::services::{Identified, Services};
 use parlance_bridge::anonymous;
 use parlance_bridge::bodies::{self, Unread};
-use parlance_core::limits::MAX_FRAME_BYTES;
+use parlance_core::limits::{MAX_CURSOR_CALL_BYTES, MAX_FRAME_BYTES};
 use parlance_peers::{Budget, Charge, Charged, ChargedTo, Peer, settle_client};
 use parlance_proto::answers::expected_bytes;
 use parlance_proto::error::Failure;
@@ -25,6 +25,9 @@ const PREFIX_BYTES: usize = 5; // format
 
 /// The call that needs no caller.
 const GET_SERVER: &str = "/parlance.v1.ServerService/GetServer";
+
+/// The call whose cursor may be long.
+const STREAM_EVENTS: &str = "/parlance.events.v1.EventService/StreamEvents";
 
 /// Refuses unauthenticated calls, records the caller, makes room for the answer, and enforces the timeout.
 pub(crate) async fn admit(State(services): State<Services>, mut request: Request, next: Next) -> Response {
@@ -93,7 +96,11 @@ fn has_one_message(path: &str) -> bool {
 /// Reads the body of a call, which the decoder would reserve memory for by the length that it claims.
 async fn read(request: Request, budget: Option<&Arc<Budget>>) -> Result<(Request, Option<Charge>), Unread> {
     let (parts, body) = request.into_parts();
-    let most = if parts.uri.path() == GET_SERVER { PROBE_BYTES } else { MAX_FRAME_BYTES };
+    let most = match parts.uri.path() {
+        GET_SERVER => PROBE_BYTES,
+        STREAM_EVENTS => MAX_CURSOR_CALL_BYTES,
+        _ => MAX_FRAME_BYTES,
+    };
     let Charged { value, charge } = bodies::read(body, most + PREFIX_BYTES, budget).await?;
     Ok((Request::from_parts(parts, Body::from(value)), charge))
 }
