@@ -136,3 +136,20 @@ async fn a_topic_with_another_number_of_partitions_gets_nothing() {
     server.start_again().await;
     rooms.are_in(&broker, dir.path()).await;
 }
+
+#[tokio::test]
+async fn a_topic_of_ids_gets_no_text() {
+    for (content, has_text) in [("full", true), ("ids", false)] {
+        let broker = Broker::start().await.unwrap();
+        let (dir, path) = file(&broker, &format!("content = '{content}'"));
+        let server = Server::start_with(&["--user-rate", "0", "--kafka", &path]).await;
+        let alice = server.person(&fresh("alice")).await;
+        let mut rooms = Rooms::new(&alice, 1).await;
+        rooms.say(&alice, 2).await;
+        rooms.are_in(&broker, dir.path()).await;
+        // The values, as they are in the topic.
+        let seen = std::fs::read(dir.path().join("seen.db")).unwrap();
+        let text = b"message 1";
+        assert_eq!(seen.windows(text.len()).any(|part| part == text), has_text, "{content}");
+    }
+}

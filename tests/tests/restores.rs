@@ -137,10 +137,20 @@ async fn a_process_that_runs_during_a_restore_ends() {
     let (_dir, webhooks) = file(&[&endpoint], PRIVATE);
     let mut cluster = Cluster::start(1).await;
     let mut worker = Server::launch(worker(&cluster, &webhooks)).await;
+    owner_among(&[&worker]).await;
+    let (alice, room) = talker(&cluster).await;
+    for number in 0..3 {
+        alice.say(&room, &format!("message {number}")).await;
+    }
     cluster.run(&["restored", "--store", "dynamodb"]).await;
     for process in [&mut worker, &mut cluster.nodes[0]] {
         assert!(!process.exited().await.success());
         let says_why = async || process.output().contains("the tables were restored").then_some(());
         eventually("it says why", says_why).await;
     }
+    // The supervisor of each starts it again: whatever was sent before, all is sent under the new epoch.
+    cluster.start_again(0).await;
+    worker.start_again().await;
+    let head = cluster.person(0, &alice.id).say(&room, "and on").await;
+    has_all_again(&endpoint, &room, head).await;
 }

@@ -110,6 +110,8 @@ impl Topic {
 
 #[cfg(test)]
 mod tests {
+    use parlance_stream::event::Content;
+
     use super::*;
 
     const FILE: &str = "brokers = 'b1:9092,b2:9092'\ntopic = 'events'\npartitions = 12\n";
@@ -128,6 +130,7 @@ mod tests {
         assert_eq!((topic.options.format, topic.options.partitions), (Format::Json, 12));
         assert_eq!(topic.options.properties["compression.codec"], "lz4");
         assert!(topic.skip_refused);
+        assert_eq!(Content::from(topic.content), Content::Ids);
         assert_eq!(Topic::parse(FILE, Path::new(".")).unwrap().name.as_str(), "kafka");
     }
 
