@@ -4,9 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use parlance_faults::dynamodb::{ANY, Fault};
+use parlance_proto::storage::v1::{ChunkRecord, Event};
 use parlance_proto::v1::GetUserRequest;
 use parlance_tests::{Cluster, Http, Launch, Person, Server, Setup, eventually, fresh};
+use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -270,4 +274,56 @@ async fn a_stream_of_events_outlasts_throttled_reads() {
     let head = alice.say(&room, "after").await;
     consumer.read_to(&mut stream, &room, head).await;
     assert_eq!(consumer.texts(&room), ["before", "after"]);
+}
+
+/// Stores the event `seq` of a room, which is a chunk of its own, as a later version would: of a kind unknown here.
+async fn make_later(cluster: &Cluster, room: &str, seq: u64) {
+    let key = json!({ "r": { "S": room }, "q": { "N": seq.to_string() } });
+    let get = json!({ "TableName": "parlance_messages", "Key": key, "ConsistentRead": true });
+    let item = call(cluster, "GetItem", &get).await;
+    let stored = STANDARD.decode(item["Item"]["e"]["B"].as_str().unwrap()).unwrap();
+    let mut chunk = ChunkRecord::decode(stored.as_slice()).unwrap();
+    let [event] = chunk.events.as_mut_slice() else { panic!("one event each") };
+    let kept = Event { body: None, ..Event::decode(event.clone()).unwrap() };
+    // Field 900, of some bytes.
+    let body = [&[0xa2, 0x38, LATER.len() as u8], LATER].concat();
+    *event = [kept.encode_to_vec(), body].concat().into();
+    let update = json!({
+        "TableName": "parlance_messages",
+        "Key": key,
+        "UpdateExpression": "SET e = :e",
+        "ExpressionAttributeValues": { ":e": { "B": STANDARD.encode(chunk.encode_to_vec()) } },
+    });
+    call(cluster, "UpdateItem", &update).await;
+}
+
+const LATER: &[u8] = b"of a later version";
+
+/// Nodes of a later version have written it, while workers of this one still run.
+#[tokio::test]
+async fn a_stored_event_of_a_later_version_is_posted() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (_dir, webhooks) = file(&[&endpoint], PRIVATE);
+    let cluster = Cluster::start(1).await;
+    let worker = Server::launch(worker(&cluster, &webhooks)).await;
+    owner_among(&[&worker]).await;
+    let alice = cluster.person(0, &fresh("alice"));
+    registered(&alice).await;
+    let room = alice.group(&[]).await;
+    let head = alice.say(&room, "before").await;
+    endpoint.has_all(&room, head).await;
+    said(&worker, &["pause", "hook-0"]).await;
+    let later = alice.say(&room, "of this version").await;
+    make_later(&cluster, &room, later).await;
+    let head = alice.say(&room, "after").await;
+    said(&worker, &["resume", "hook-0"]).await;
+    endpoint.has_all(&room, head).await;
+    let bodies = endpoint.bodies();
+    let kind = |seq: u64| {
+        let events = bodies.iter().map(|body| serde_json::from_slice::<Value>(body).unwrap());
+        let mut events = events.filter(|event| event["data"]["seq"] == seq.to_string());
+        events.next().unwrap()["type"].clone()
+    };
+    assert_eq!((kind(later), kind(head)), (json!("parlance.unknown.v1"), json!("parlance.message.sent.v1")));
+    assert!(bodies.iter().all(|body| !body.windows(15).any(|part| part == b"of this version")));
 }
