@@ -320,8 +320,9 @@ async fn a_stored_event_of_a_later_version_is_posted() {
     endpoint.has_all(&room, head).await;
     let bodies = endpoint.bodies();
     let kind = |seq: u64| {
+        let seq = json!(seq.to_string());
         let events = bodies.iter().map(|body| serde_json::from_slice::<Value>(body).unwrap());
-        let mut events = events.filter(|event| event["data"]["seq"] == seq.to_string());
+        let mut events = events.filter(|event| event["data"]["seq"] == seq);
         events.next().unwrap()["type"].clone()
     };
     assert_eq!((kind(later), kind(head)), (json!("parlance.unknown.v1"), json!("parlance.message.sent.v1")));

@@ -20,12 +20,12 @@ use parlance_store::consumers::{ConsumerState, Parked, Walk, Wanted};
 use parlance_store::feed::{ChangeFeed, FeedPage, Position};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use self::parked::ParkedRooms;
 use self::reminder::Reminder;
-use self::unread::Unread;
+use self::unread::{Last, Unread};
 use super::clock_jumps::ClockJumps;
 use super::work::Worked;
 use super::{Answer, Command, Shared, Status};
@@ -202,8 +202,7 @@ impl Runner {
             self.start_work();
             if reading.is_none() && self.tracker.can_read() {
                 let (feed, from) = (self.shared.parts.feed.clone(), self.tracker.read_from().clone());
-                let (is_failing, is_vain) = (self.unread.is_failing(), self.unread.is_vain());
-                reading = Some(next_page(feed, from, is_failing, is_vain).boxed());
+                reading = Some(next_page(feed, from, self.unread.last()).boxed());
             }
             let page = async {
                 match &mut reading {
@@ -362,20 +361,18 @@ fn tracker_of(shared: &Shared, state: &ConsumerState) -> Tracker {
     Tracker::new(state.position.clone(), is_stopped, state.behind_since, shared.options.limits)
 }
 
-/// The page after `from`, once there is one; after a pause where the last one `was_vain`. An empty one where something
-/// cannot be read, or `was_failing` to be: that it can be read again is news.
-async fn next_page(
-    feed: Arc<dyn ChangeFeed>,
-    from: Position,
-    was_failing: bool,
-    was_vain: bool,
-) -> Result<FeedPage, StoreError> {
-    if was_vain {
-        sleep(STORE_PAUSE).await;
+/// The page after `from`, once there is one; after a pause if the `last` read has failed. An empty one where something
+/// cannot be read, or could not be: that it can be read again is news.
+async fn next_page(feed: Arc<dyn ChangeFeed>, from: Position, last: Last) -> Result<FeedPage, StoreError> {
+    match last {
+        Last::Failed => sleep(STORE_PAUSE).await,
+        // What can be read is not delayed.
+        Last::EmptyPart => drop(timeout(STORE_PAUSE, feed.wait(&from)).await),
+        Last::Whole | Last::Part => {}
     }
     loop {
         match feed.records_after(&from, RECORDS_PAGE).await? {
-            FeedPage::Records { next, unread: None, .. } if next == from && !was_failing => {
+            FeedPage::Records { next, unread: None, .. } if next == from && last == Last::Whole => {
                 feed.wait(&from).await;
             }
             page => return Ok(page),

@@ -10,10 +10,23 @@ use crate::limits::UNREAD_AFTER;
 #[derive(Debug, Default)]
 pub(super) struct Unread {
     part: Option<(Timestamp, String)>,
-    /// Whether the last read gave nothing, and failed at least in part.
-    is_vain: bool,
+    last: Last,
     /// Whether that it lasts was logged.
     is_logged: bool,
+}
+
+/// The last read of the feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Last {
+    /// Nothing failed.
+    #[default]
+    Whole,
+    /// It gave something, but a part of the feed could not be read.
+    Part,
+    /// It gave nothing, and a part of the feed could not be read.
+    EmptyPart,
+    /// It failed.
+    Failed,
 }
 
 /// Something to log.
@@ -30,24 +43,23 @@ impl Unread {
     pub(super) fn failed(&mut self, error: &StoreError, now: Timestamp) {
         let since = self.part.as_ref().map_or(now, |(since, _)| *since);
         self.part = Some((since, format!("cannot read the feed: {error}")));
-        self.is_vain = true;
+        self.last = Last::Failed;
     }
 
     /// It was read, except for `part`. `is_empty`: it gave nothing.
     pub(super) fn read(&mut self, part: Option<UnreadPart>, is_empty: bool) {
-        self.is_vain = is_empty && part.is_some();
+        self.last = match (part.is_some(), is_empty) {
+            (false, _) => Last::Whole,
+            (true, false) => Last::Part,
+            (true, true) => Last::EmptyPart,
+        };
         self.part =
             part.map(|part| (part.since, format!("cannot read a part of the feed: {}", part.because)));
     }
 
-    /// Whether something could not be read last.
-    pub(super) fn is_failing(&self) -> bool {
-        self.part.is_some()
-    }
-
-    /// Whether to pause before the next read.
-    pub(super) fn is_vain(&self) -> bool {
-        self.is_vain
+    /// The last read.
+    pub(super) fn last(&self) -> Last {
+        self.last
     }
 
     /// What is to be logged, once.
