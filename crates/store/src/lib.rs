@@ -41,8 +41,8 @@ mod user_store;
 
 pub use block_store::{BlockError, BlockStore};
 pub use created::Created;
-#[cfg(feature = "dynamodb")]
 pub use directory_store::{DirectoryStore, FoundRooms, ListedRoom};
+#[cfg(feature = "dynamodb")]
 pub use dynamo::{Dynamo, DynamoFeed, DynamoOptions, OtherFleet, TableOptions, TableReport};
 pub use embedded::{Durability, Embedded, OpenError, Options};
 pub use error::{AppendError, StoreError};
