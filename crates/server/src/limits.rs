@@ -229,6 +229,7 @@ pub(crate) const MAX_REVOCATION_ORDER: usize = 4 * 1024;
 
 /// How much longer than Kafka's own timeout a batch may take before it counts as failed: the client reports at its
 /// timeout what the brokers have not confirmed, and then looks at the topic.
+#[cfg(feature = "kafka")]
 pub(crate) const KAFKA_EFFECT_SLACK: Duration = Duration::from_secs(40);
 
 // The command line.
