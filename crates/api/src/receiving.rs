@@ -30,7 +30,7 @@ pub(crate) struct Receiving<B> {
     /// Messages that are complete: the first ones are hellos.
     complete: usize,
     charge: Option<Charge>,
-    /// The rest of what is charged is waited for. Boxed: most sessions never wait.
+    /// There while the rest of a charged message is missing. Boxed, since most sessions never need it.
     waiting: Option<Box<Waiting>>,
 }
 

@@ -125,17 +125,16 @@ impl Budget {
         held > self.limit || (held > HELLO_BYTES && self.refuses(more))
     }
 
-    /// Whether what is held has to be read quickly: more than its share while its user, its address or the process hold
-    /// more than they may, and more than a little while the process holds the most that it may, or that user more than
-    /// they may. So it is for an address while the process is full, too: the many behind one have their time while there
-    /// is room.
+    /// Whether what is held has to be read quickly. More than its share has, while its user, its address or the process
+    /// hold more than they may. More than a little has, while the process holds the most that it may, its user more than
+    /// they may, or its address so while the process is full: the many people behind one address have their time while
+    /// there is room.
     pub fn is_hastened(&self) -> bool {
         let held = self.held();
         let is_crowded = || {
-            let of_user =
-                || self.user().is_some_and(|user| self.total.is_too_much_of_user(0, || user.used()));
-            let of_address = || self.total.is_too_much_of_address(self.used_by_address());
-            self.total.is_exhausted() || (self.total.is_full() && of_address()) || of_user()
+            self.total.is_exhausted()
+                || (self.total.is_full() && self.has_address_too_much())
+                || self.has_user_too_much(0)
         };
         self.has_no_share(held)
             || self.is_too_much_of_user(held, 0)
@@ -149,13 +148,21 @@ impl Budget {
 
     /// Whether `used` is more than its share, of what is too much of its address or of the process.
     fn has_no_share(&self, used: usize) -> bool {
-        self.own(used) > self.total.share()
-            && (self.total.is_full() || self.total.is_too_much_of_address(self.used_by_address()))
+        self.own(used) > self.total.share() && (self.total.is_full() || self.has_address_too_much())
     }
 
     fn is_too_much_of_user(&self, used: usize, more: usize) -> bool {
-        let Some(user) = self.user() else { return false };
-        used + more > self.total.share() && self.total.is_too_much_of_user(more, || user.used())
+        used + more > self.total.share() && self.has_user_too_much(more)
+    }
+
+    /// Whether its address holds more than it may.
+    fn has_address_too_much(&self) -> bool {
+        self.total.is_too_much_of_address(self.used_by_address())
+    }
+
+    /// Whether its user would hold more than they may with `more` bytes.
+    fn has_user_too_much(&self, more: usize) -> bool {
+        self.user().is_some_and(|user| self.total.is_too_much_of_user(more, || user.used()))
     }
 
     /// Adds bytes that wait.

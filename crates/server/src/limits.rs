@@ -33,8 +33,8 @@ pub(crate) const STREAM_WINDOW: u32 = 64 * 1024;
 /// Receive window shared by all streams of a client's connection: it takes 16 unread streams to block its others.
 pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// The same on connections of proxies, whose streams are of many users: enough for all of them, so that what is not read of
-/// one user's does not block the others'.
+/// The same on connections of proxies, which carry the streams of many users. All streams fit in, so that one user's unread
+/// streams do not block the others'.
 pub(crate) const PROXY_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 
 /// Maximum size of a request's headers, in bytes: a token of 8 KiB and the usual rest.

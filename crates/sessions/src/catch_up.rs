@@ -114,7 +114,7 @@ impl Sessions {
         let mut answers =
             stream::iter(concerned).map(begin).buffer_unordered(self.sizes.subscribe_concurrency);
         let mut subscribed = HashMap::default();
-        // Each at once: what is late must be read on, or it would keep others from the store.
+        // Each answer is handled as it comes: a late read that nobody polls would keep others from the store.
         while let Some((room, answer)) = answers.next().await {
             match answer {
                 Answer::Read(Ok(Some(subscription))) => drop(subscribed.insert(room, subscription)),
@@ -127,7 +127,7 @@ impl Sessions {
     }
 }
 
-/// What comes of a room when a session opens.
+/// The answer of a room while a session opens.
 enum Answer {
     Read(Result<Option<Subscribed>, StoreError>),
     /// It takes too long. `None` if it was not begun.

@@ -102,8 +102,8 @@ pub(crate) const ROOMS_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) const DAMAGED_BACKOFF: Backoff =
     Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
-/// The same for a room of which the store does not answer, which it may at any time: the longest is how long its members
-/// wait for messages after an outage.
+/// The same for a room that the store did not answer for. The store may answer again at any time: after an outage, members
+/// wait for their messages no longer than the longest delay.
 pub(crate) const UNANSWERED_BACKOFF: Backoff =
     Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(10) };
 

@@ -1,16 +1,9 @@
 // Repeats every message: `PARLANCE_TOKEN=... node echo.mjs`. Users who write to the bot, or add it to a room, get an echo.
-import { RefusedError, UnavailableError } from "@parlance/client";
-
-import { connect, eventsOf } from "./connect.mjs";
+import { connect, eventsOf, isDone } from "./connect.mjs";
 
 const client = connect();
 for await (const { roomId, seq, actorId, body } of eventsOf(client)) {
   if (body.case !== "message" || actorId === client.userId) continue;
   // An event may arrive twice after a restart: the id makes both answers the same message.
-  const echo = client.send({ id: `echo-${roomId}-${seq}`, roomId, afterSeq: Number(seq), text: body.value.text });
-  // A room in which the bot may not write must not stop it in the others.
-  await echo.catch((error) => {
-    if (!(error instanceof RefusedError) || error instanceof UnavailableError) throw error;
-    console.error(error.message);
-  });
+  await isDone(client.send({ id: `echo-${roomId}-${seq}`, roomId, afterSeq: Number(seq), text: body.value.text }));
 }

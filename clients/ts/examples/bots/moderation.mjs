@@ -1,8 +1,6 @@
 // Deletes messages with forbidden words, and bans users who send three of them from the room: the bot is an admin of its
 // rooms. `PARLANCE_TOKEN=... PARLANCE_WORDS=spam,scam node moderation.mjs`
-import { RefusedError, UnavailableError } from "@parlance/client";
-
-import { connect, eventsOf } from "./connect.mjs";
+import { connect, eventsOf, isDone } from "./connect.mjs";
 
 const STRIKES = 3;
 const words = new Set((process.env["PARLANCE_WORDS"] ?? "spam").toLowerCase().split(","));
@@ -10,17 +8,6 @@ const words = new Set((process.env["PARLANCE_WORDS"] ?? "spam").toLowerCase().sp
 const strikes = new Map();
 
 const isForbidden = (text) => text.toLowerCase().split(/[^\p{L}\p{N}]+/u).some((word) => words.has(word));
-
-/** Whether an action was carried out. A refusal, such as one to ban the owner, must not stop the moderation of all rooms. */
-const isDone = (action) =>
-  action.then(
-    () => true,
-    (error) => {
-      if (!(error instanceof RefusedError) || error instanceof UnavailableError) throw error;
-      console.error(error.message);
-      return false;
-    },
-  );
 
 const client = connect();
 for await (const { roomId, seq, actorId: userId, body } of eventsOf(client)) {

@@ -69,7 +69,7 @@ async fn who_holds_little_is_not_refused_for_what_others_hold() {
     assert!(now(pin!(other.reserve(LARGE))).is_none());
 }
 
-/// What is only claimed would cost its sender nothing.
+/// A claim costs its sender nothing: it must not take what others need.
 #[tokio::test]
 async fn what_would_be_more_than_its_share_is_refused_while_too_much_is_held() {
     const SHARE: usize = 2 * HELLO_BYTES;
