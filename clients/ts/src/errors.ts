@@ -1,7 +1,4 @@
-import { create } from "@bufbuild/protobuf";
-import { DurationSchema } from "@bufbuild/protobuf/wkt";
-
-import { type Error as ErrorMessage, ErrorSchema } from "./gen/chat_pb.js";
+import type { Error as ErrorMessage } from "./gen/chat_pb.js";
 
 /** The server's rejection of a request. */
 export interface Refusal {
@@ -142,20 +139,7 @@ export function closedBy(error: ParlanceError | undefined): ClosedError {
 /** Converts an error from a frame. */
 export function fromFrame(error: ErrorMessage): RefusedError {
   const { code, reason, message, metadata, retryDelay } = error;
-  const refusal: Refusal = { code, reason, message, metadata };
-  if (retryDelay) refusal.retryDelayMs = milliseconds(retryDelay);
-  return refused(refusal);
-}
-
-/** Converts an error to its form in a frame. */
-export function toFrame(error: RefusedError): ErrorMessage {
-  const { code, reason, message, metadata, retryDelayMs } = error;
-  const frame = create(ErrorSchema, { code, reason, message, metadata });
-  if (retryDelayMs !== undefined) {
-    const seconds = Math.floor(retryDelayMs / 1000);
-    frame.retryDelay = create(DurationSchema, { seconds: BigInt(seconds), nanos: (retryDelayMs - seconds * 1000) * 1e6 });
-  }
-  return frame;
+  return refused({ code, reason, message, metadata, ...(retryDelay && { retryDelayMs: milliseconds(retryDelay) }) });
 }
 
 /** Converts a duration to milliseconds. */

@@ -470,6 +470,14 @@ test("a moderator's mutes and bans are events with their end and reason, and one
   await settle();
   answer("banMember", (request: v1.BanMemberRequest) => (expect(request.duration).toBeUndefined(), { outcome: { seq: 16n } }));
   await settle();
+  // What is no length of time is for the server to refuse.
+  const lengths = [[1.5, 1n, 500_000_000], [NaN, 0n, 0], [-1, 0n, 0], [Infinity, 300_000_000_000n, 0]] as const;
+  for (const [at, [given, seconds, nanos]] of lengths.entries()) {
+    void room.banMember("dave", { seconds: given });
+    await settle();
+    answer("banMember", (request: v1.BanMemberRequest) => (expect(request.duration).toMatchObject({ seconds, nanos }), { outcome: { seq: BigInt(17 + at) } }));
+    await settle();
+  }
 });
 
 test("a message in slow mode is refused with its delay, and holds up nothing behind it", async () => {

@@ -1,6 +1,5 @@
-import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
-
 import type { Ban } from "../client/blocks.js";
+import { durationOf } from "../duration.js";
 import { Emitter } from "../emitter.js";
 import type { Role, RoomJoining, RoomPermission } from "../gen/chat_pb.js";
 import type { CommandKind, NewCommand, Payloads } from "../queue/command.js";
@@ -20,7 +19,7 @@ interface RoomEvents<Room> extends RoomChanges {
 
 /** How long someone is kept out or quiet, and why. */
 export interface Sanction {
-  /** A whole number from 1; until it is lifted if omitted. */
+  /** At least 0.001; until it is lifted if omitted. */
   seconds?: number;
   /** Seen by all members. */
   reason?: string;
@@ -80,7 +79,8 @@ export abstract class RoomActions<Room> extends Emitter<RoomEvents<Room>> {
 
   /** Turns notifications of it off, until a time or until they are turned on again. Unread messages are counted as before. */
   async setMuted(muted: boolean | Date): Promise<void> {
-    await this.#prefer(muted instanceof Date ? { muted: true, mutedUntil: timestampFromDate(muted) } : { muted });
+    // The contract has a time as the duration since 1970.
+    await this.#prefer(muted instanceof Date ? { muted: true, mutedUntil: durationOf(muted.getTime() / 1_000) } : { muted });
   }
 
   /** Marks it as unread until the user reads more of it, or takes that back. */
@@ -151,12 +151,12 @@ export abstract class RoomActions<Room> extends Emitter<RoomEvents<Room>> {
     return this.#client.change(name, { roomId: this.id, ...(request as object) } as RequestOf<Name>);
   }
 
-  async #prefer(preferences: { pinned?: boolean; muted?: boolean; mutedUntil?: Timestamp; markedUnread?: boolean }): Promise<void> {
-    await this.#change("setRoomPreferences", { ...preferences });
+  async #prefer(preferences: RequestOf<"setRoomPreferences">): Promise<void> {
+    await this.#change("setRoomPreferences", preferences);
   }
 
-  #sanction(name: "banMember" | "muteMember", userId: string, { seconds, ...why }: Sanction): Promise<unknown> {
-    return this.#change(name, { userId, ...why, duration: seconds === undefined ? undefined : { seconds } });
+  #sanction(name: "banMember" | "muteMember", userId: string, { seconds, ...request }: Sanction): Promise<unknown> {
+    return this.#change(name, { userId, ...request, ...(seconds !== undefined && { duration: durationOf(seconds) }) });
   }
 }
 

@@ -2,10 +2,13 @@ import { create, type DescMessage, type DescMethodUnary, type DescService, type 
 import { type Client, createClient, type Transport as Rpc } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 
-import { type ParlanceError, RefusedError, toFrame, TransportError } from "../errors.js";
+import { durationOf } from "../duration.js";
+import { type ParlanceError, RefusedError, TransportError } from "../errors.js";
 import {
   ChatService,
   type ClientFrame,
+  type Error as ErrorMessage,
+  ErrorSchema,
   type Hello,
   InboxService,
   type Reply,
@@ -195,4 +198,10 @@ function asStreamError(error: ParlanceError): ParlanceError {
 async function fetchStream(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
   const response = await fetch(input, init);
   return new Response(response.body?.pipeThrough(new TransformStream(), init?.signal ? { signal: init.signal } : {}), response);
+}
+
+/** Converts an error to its form in a frame. */
+function toFrame(error: RefusedError): ErrorMessage {
+  const { code, reason, message, metadata, retryDelayMs } = error;
+  return create(ErrorSchema, { code, reason, message, metadata, ...(retryDelayMs !== undefined && { retryDelay: durationOf(retryDelayMs / 1_000) }) });
 }
