@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { v1 } from "../src/index.js";
 import type { Source } from "../src/room/source.js";
 import { Timeline } from "../src/room/timeline.js";
+import { FORMS } from "../src/state/forms.js";
 import type { Input } from "../src/state/inputs.js";
 import { apply, emptyState, type State } from "../src/state/state.js";
 import { Random, seeds } from "./random.js";
@@ -97,6 +98,8 @@ class LateServer implements Source {
 
   changesOf = (seq: number) => this.state.rooms.get("r")?.changes.get(seq);
 
+  readonly forms = FORMS;
+
   async answerAll(): Promise<void> {
     this.waiting.splice(0).forEach((answer) => answer());
     for (let turns = 0; turns < 8; turns++) await Promise.resolve();
@@ -176,6 +179,7 @@ test("while a room is restored nothing of before is shown as new, whatever is on
       listMessages: (bounds) => server.listMessages(bounds),
       listEvents: (bounds) => server.listEvents(bounds),
       changesOf: (seq) => server.changesOf(seq),
+      forms: FORMS,
     };
     const timeline = new Timeline(source, () => {}, { window: 150 });
     const loads = [timeline.loadLatest()];

@@ -1,5 +1,5 @@
 import { Emitter } from "../emitter.js";
-import { ClosedError, rejected, roomRestored } from "../errors.js";
+import { closedBy, rejected, roomRestored } from "../errors.js";
 import { GapReason } from "../gen/chat_pb.js";
 import { randomId } from "../random.js";
 import { SteadyStore } from "../storage/steady.js";
@@ -60,7 +60,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
       this.emit("owner", isOwner);
     });
     this.#tabs.on("message", (message) => this.#receive(message));
-    wire.on("state", (state) => state.status === "closed" && this.#end(state.error ?? new ClosedError("the client was closed")));
+    wire.on("state", (state) => state.status === "closed" && this.#end(state.error ?? closedBy(undefined)));
     // Before anything of the last connection is sent again.
     wire.on("welcome", () => this.#restored());
     wire.on("gap", ({ roomId, reason }) => {
@@ -91,7 +91,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
   /** Queues a command. One already queued under the same id is not queued twice: it continues, and a refused one is retried. */
   submit(next: NewCommand & { afterSeq?: number }): Submitted {
     const id = next.id ?? randomId();
-    if (this.#isClosed) return { id, done: rejected(new ClosedError("the client was closed")) };
+    if (this.#isClosed) return { id, done: rejected(closedBy(undefined)) };
     const known = this.#entries.get(id);
     // A command that only waits for its event is done.
     if (known) return { id, done: known.done ?? this.retry(id) ?? this.#waiters.add(id) };
@@ -160,14 +160,14 @@ export class CommandQueue extends Emitter<QueueEvents> {
 
   /** Ends it, and erases all stored collections, except for commands if these are kept. */
   async erase(keepUnsent: boolean): Promise<void> {
-    this.#end(new ClosedError("the client was closed"), { type: "erased", keepUnsent });
+    this.#end(closedBy(undefined), { type: "erased", keepUnsent });
     await this.#store.clear(COLLECTIONS.filter((collection) => collection !== "commands" || !keepUnsent));
     await this.#store.close();
   }
 
   /** Ends it. Pending commands stay in the storage. */
   async close(): Promise<void> {
-    this.#end(new ClosedError("the client was closed"));
+    this.#end(closedBy(undefined));
     await this.#store.close();
   }
 

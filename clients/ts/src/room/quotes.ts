@@ -1,26 +1,24 @@
 import type { Event } from "../gen/chat_pb.js";
-import { changed, type MessageChange, type MessageChanges, messageWith, withForm } from "../state/changes.js";
-import { type ChatMessage, messageOf } from "./message.js";
+import type { MessageChange } from "../state/changes.js";
+import type { ChatMessage } from "./message.js";
+import type { Source } from "./source.js";
 
 /** Maximum number of messages; the oldest read is evicted first. */
 const MAX_KEPT = 200;
 
+type QuoteSource = Pick<Source, "changesOf" | "forms"> & { message(seq: number): Promise<Event | undefined> };
+
 /** Single messages outside the loaded window, such as those that others reply to. */
 export class Quotes {
-  readonly #fetch: (seq: number) => Promise<Event | undefined>;
-  readonly #changesOf: (seq: number) => MessageChanges | undefined;
+  readonly #source: QuoteSource;
   readonly #changed: () => void;
   /** Undefined while being read, or if unreadable. */
   #messages = new Map<number, ChatMessage | undefined>();
   /** Messages that missed events may have changed: they are read again. */
   readonly #outdated = new Set<number>();
 
-  constructor(
-    fetch: (seq: number) => Promise<Event | undefined>,
-    changesOf: (seq: number) => MessageChanges | undefined,
-    changed: () => void,
-  ) {
-    [this.#fetch, this.#changesOf, this.#changed] = [fetch, changesOf, changed];
+  constructor(source: QuoteSource, changed: () => void) {
+    [this.#source, this.#changed] = [source, changed];
   }
 
   get(seq: number): ChatMessage | undefined {
@@ -30,7 +28,7 @@ export class Quotes {
 
   change(change: MessageChange): void {
     const message = this.#messages.get(change.target);
-    if (message) this.#messages.set(change.target, changed(message, change));
+    if (message) this.#messages.set(change.target, this.#source.forms.changed(message, change));
   }
 
   /** Events were missed. */
@@ -45,15 +43,16 @@ export class Quotes {
 
   async #load(seq: number): Promise<void> {
     const messages = this.#messages;
+    const { messageOf, messageWith, withForm } = this.#source.forms;
     messages.set(seq, messages.get(seq));
     const oldest = messages.size > MAX_KEPT ? messages.keys().next().value : undefined;
     if (oldest !== undefined) messages.delete(oldest);
     try {
-      const event = await this.#fetch(seq);
+      const event = await this.#source.message(seq);
       if (event?.body.case !== "message" || messages !== this.#messages) return;
       const form = messageOf(event, event.body.value);
       const held = messages.get(seq);
-      messages.set(seq, held ? withForm(held, form) : messageWith(form, this.#changesOf(seq)));
+      messages.set(seq, held ? withForm(held, form) : messageWith(form, this.#source.changesOf(seq)));
       this.#changed();
     } catch {
       // No longer available, or from before the user joined.

@@ -1,5 +1,6 @@
 import type { Event } from "../gen/chat_pb.js";
 import type { MessageChanges } from "../state/changes.js";
+import { FORMS } from "../state/forms.js";
 import type { MemberInput } from "../state/inputs.js";
 import { endOf } from "../state/until.js";
 import { pages } from "../session/pages.js";
@@ -11,6 +12,7 @@ const PAGE = 200;
 
 /** Reads a room with calls; answers are applied as of the epoch of the request. */
 export class RoomReads implements Source {
+  readonly forms = FORMS;
   readonly #client: Owner;
   readonly #roomId: string;
 

@@ -1,5 +1,6 @@
 import type { Event, ListMessagesResponse } from "../gen/chat_pb.js";
 import type { MessageChanges } from "../state/changes.js";
+import type { Forms } from "../state/forms.js";
 
 const EVENTS_PAGE = 200;
 /** Consecutive answers that may be older than what was pushed. */
@@ -7,12 +8,13 @@ const MAX_TRIES = 5;
 
 export type Page = Pick<ListMessagesResponse, "messages" | "hasMore" | "nextSeq" | "headSeq">;
 
-/** The calls that a timeline makes. */
+/** What a timeline needs: the calls that it makes, and how it reads messages. */
 export interface Source {
   listMessages(bounds: { beforeSeq?: number; afterSeq?: number; pageSize: number }): Promise<Page>;
   listEvents(bounds: { fromSeq: number; toSeq: number; pageSize: number }): Promise<{ events: Event[]; nextFromSeq: bigint; headSeq: bigint }>;
   /** The known changes of a message, independent of the form it is received in. */
   changesOf(seq: number): MessageChanges | undefined;
+  readonly forms: Forms;
 }
 
 /** Reads a part of the log, as far as available. */

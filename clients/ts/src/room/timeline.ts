@@ -1,6 +1,7 @@
 import { type Event, type Gap, GapReason } from "../gen/chat_pb.js";
-import { changed, changeOf, type MessageChange, messageWith, withForm } from "../state/changes.js";
-import { type ChatMessage, messageOf, positionOf } from "./message.js";
+import type { MessageChange } from "../state/changes.js";
+import type { Forms } from "../state/forms.js";
+import type { ChatMessage } from "./message.js";
 import { type Page, readEvents, type Source } from "./source.js";
 
 const PAGE = 50;
@@ -28,6 +29,7 @@ export type StoredWindow = Window<Event>;
  */
 export class Timeline {
   readonly #source: Source;
+  readonly #forms: Forms;
   readonly #changed: () => void;
   readonly #window: number;
   #messages: readonly ChatMessage[] = [];
@@ -56,7 +58,7 @@ export class Timeline {
 
   /** Events up to `reached` were received, or missed, before. */
   constructor(source: Source, changed: () => void, { window = WINDOW, reached = 0 } = {}) {
-    [this.#source, this.#changed, this.#window] = [source, changed, window];
+    [this.#source, this.#forms, this.#changed, this.#window] = [source, source.forms, changed, window];
     this.#reached = this.#missedTo = reached;
   }
 
@@ -84,7 +86,7 @@ export class Timeline {
 
   /** The message at a seq, if it is in the window. */
   find(seq: number): ChatMessage | undefined {
-    return this.#messages[positionOf(this.#messages, seq)];
+    return this.#messages[this.#forms.positionOf(this.#messages, seq)];
   }
 
   /** The window, if it reaches the end of the room as received so far; otherwise undefined. */
@@ -160,7 +162,7 @@ export class Timeline {
 
   /** Applies an event of the room. */
   event(event: Event): void {
-    const change = changeOf(event);
+    const change = this.#forms.changeOf(event);
     if (change) this.#change(change);
     this.#reached = Math.max(this.#reached, Number(event.seq));
     if (this.#isBusy) this.#meanwhile.push(event);
@@ -281,16 +283,16 @@ export class Timeline {
 
   #takeChanges(events: readonly Event[]): void {
     for (const event of events) {
-      const change = changeOf(event);
+      const change = this.#forms.changeOf(event);
       if (change) this.#change(change);
     }
   }
 
   #change(change: MessageChange): void {
-    const at = positionOf(this.#messages, change.target);
+    const at = this.#forms.positionOf(this.#messages, change.target);
     const message = this.#messages[at];
     if (!message || this.#isPast) return;
-    const after = changed(message, change);
+    const after = this.#forms.changed(message, change);
     if (after === message) return;
     this.#messages = this.#messages.with(at, after);
     this.#changed();
@@ -298,6 +300,7 @@ export class Timeline {
 
   /** The messages among events, with all known changes. */
   #shown(events: readonly Event[]): ChatMessage[] {
+    const { messageOf, messageWith, withForm } = this.#forms;
     return events.flatMap((event) => {
       if (event.body.case !== "message") return [];
       const form = messageOf(event, event.body.value);

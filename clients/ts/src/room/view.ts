@@ -13,7 +13,7 @@ export class View {
   /** Events up to `reached` were received before. */
   constructor(reads: RoomReads, reached: number, changed: () => void) {
     this.timeline = new Timeline(reads, changed, { reached });
-    this.#quotes = new Quotes((seq) => reads.message(seq), reads.changesOf, changed);
+    this.#quotes = new Quotes(reads, changed);
   }
 
   /** A message by seq: undefined until it was read, if it is not loaded. */
