@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { v1 } from "../src/index.js";
 import type { Source } from "../src/room/source.js";
 import { Timeline } from "../src/room/timeline.js";
-import { FORMS } from "../src/state/forms.js";
+import { SHARED } from "../src/room/shared.js";
 import type { Input } from "../src/state/inputs.js";
 import { apply, emptyState, type State } from "../src/state/state.js";
 import { Random, seeds } from "./random.js";
@@ -98,7 +98,7 @@ class LateServer implements Source {
 
   changesOf = (seq: number) => this.state.rooms.get("r")?.changes.get(seq);
 
-  readonly forms = FORMS;
+  readonly shared = SHARED;
 
   async answerAll(): Promise<void> {
     this.waiting.splice(0).forEach((answer) => answer());
@@ -179,7 +179,7 @@ test("while a room is restored nothing of before is shown as new, whatever is on
       listMessages: (bounds) => server.listMessages(bounds),
       listEvents: (bounds) => server.listEvents(bounds),
       changesOf: (seq) => server.changesOf(seq),
-      forms: FORMS,
+      shared: SHARED,
     };
     const timeline = new Timeline(source, () => {}, { window: 150 });
     const loads = [timeline.loadLatest()];

@@ -5,7 +5,7 @@ import { v1 } from "../src/index.js";
 import type { Source } from "../src/room/source.js";
 import { Timeline } from "../src/room/timeline.js";
 import { type ChangesByMessage, changesAfterEvent, UNCHANGED } from "../src/state/changes.js";
-import { FORMS } from "../src/state/forms.js";
+import { SHARED } from "../src/room/shared.js";
 import { message } from "./fake.js";
 import { Random } from "./random.js";
 
@@ -46,7 +46,7 @@ beforeEach(() => {
       return { events, nextFromSeq: all.length > pageSize ? events.at(-1)!.seq + 1n : 0n, headSeq: BigInt(log.length) };
     },
     changesOf: (seq) => changes.get(seq),
-    forms: FORMS,
+    shared: SHARED,
   };
   timeline = new Timeline(source, () => emitted++);
 });

@@ -6,7 +6,7 @@ import type { Source } from "./source.js";
 /** Maximum number of messages; the oldest read is evicted first. */
 const MAX_KEPT = 200;
 
-type QuoteSource = Pick<Source, "changesOf" | "forms"> & { message(seq: number): Promise<Event | undefined> };
+type QuoteSource = Pick<Source, "changesOf" | "shared"> & { message(seq: number): Promise<Event | undefined> };
 
 /** Single messages outside the loaded window, such as those that others reply to. */
 export class Quotes {
@@ -28,7 +28,7 @@ export class Quotes {
 
   change(change: MessageChange): void {
     const message = this.#messages.get(change.target);
-    if (message) this.#messages.set(change.target, this.#source.forms.changed(message, change));
+    if (message) this.#messages.set(change.target, this.#source.shared.changed(message, change));
   }
 
   /** Events were missed. */
@@ -43,7 +43,7 @@ export class Quotes {
 
   async #load(seq: number): Promise<void> {
     const messages = this.#messages;
-    const { messageOf, messageWith, withForm } = this.#source.forms;
+    const { messageOf, messageWith, withForm } = this.#source.shared;
     messages.set(seq, messages.get(seq));
     const oldest = messages.size > MAX_KEPT ? messages.keys().next().value : undefined;
     if (oldest !== undefined) messages.delete(oldest);

@@ -1,23 +1,20 @@
 import type { Event } from "../gen/chat_pb.js";
 import type { MessageChanges } from "../state/changes.js";
-import { FORMS } from "../state/forms.js";
 import type { MemberInput } from "../state/inputs.js";
-import { endOf } from "../state/until.js";
-import { pages } from "../session/pages.js";
-import { receiptOf } from "./info.js";
 import type { Owner } from "./owner.js";
+import type { Shared } from "./shared.js";
 import type { Source } from "./source.js";
 
 const PAGE = 200;
 
 /** Reads a room with calls; answers are applied as of the epoch of the request. */
 export class RoomReads implements Source {
-  readonly forms = FORMS;
+  readonly shared: Shared;
   readonly #client: Owner;
   readonly #roomId: string;
 
-  constructor(client: Owner, roomId: string) {
-    [this.#client, this.#roomId] = [client, roomId];
+  constructor(client: Owner, roomId: string, shared: Shared) {
+    [this.#client, this.#roomId, this.shared] = [client, roomId, shared];
   }
 
   readonly listMessages: Source["listMessages"] = ({ beforeSeq, afterSeq, pageSize }) => {
@@ -47,6 +44,7 @@ export class RoomReads implements Source {
     const roomId = this.#roomId;
     const { head, streamEpoch } = this.#client.stateOf(roomId);
     const members: MemberInput[] = [];
+    const { endOf, pages } = this.shared;
     for await (const page of pages((pageToken) => this.#client.call("listMembers", { roomId, pageSize: PAGE, pageToken }))) {
       members.push(...page.members.map(({ userId, role, active, mute }) => ({ userId, role, isMember: active, silencedUntil: endOf(mute) })));
     }
@@ -58,6 +56,7 @@ export class RoomReads implements Source {
     const roomId = this.#roomId;
     try {
       let epoch = 0;
+      const { pages, receiptOf } = this.shared;
       const ask = (pageToken: string) => {
         epoch = this.#client.stateOf(roomId).streamEpoch;
         return this.#client.call("listReceipts", { roomId, pageSize: PAGE, pageToken });

@@ -8,7 +8,8 @@ import { editOf, memberEventOf, type RoomChanges } from "./events.js";
 import { type RoomInfo, type RoomMember, type RoomReceipt, valuesOf } from "./info.js";
 import { type ChatMessage, type DataChange, messageOf, type MessageState } from "./message.js";
 import type { Owner } from "./owner.js";
-import { RoomReads } from "./reads.js";
+import type { RoomReads } from "./reads.js";
+import { SHARED } from "./shared.js";
 import { type RoomSlices, Snapshots } from "./snapshots.js";
 import type { StoredWindow, Window } from "./timeline.js";
 import { Typing } from "./typing.js";
@@ -31,7 +32,6 @@ export class Room extends RoomActions<Room> {
   readonly #client: Owner;
   /** Its messages, once they were requested. */
   #view: View | undefined;
-  readonly #reads: RoomReads;
   readonly #typing: Typing;
   readonly #snapshots: Snapshots;
   #emittedInfo: RoomInfo | undefined;
@@ -50,7 +50,6 @@ export class Room extends RoomActions<Room> {
   constructor(client: Owner, id: string) {
     super(client, id);
     this.#client = client;
-    this.#reads = new RoomReads(client, id);
     this.#typing = new Typing(client, id, (userId, isTyping) => this.#happened("typing", { roomId: id, userId, isTyping }));
     this.#snapshots = new Snapshots(() => this.#state, () => this.#project());
   }
@@ -164,7 +163,7 @@ export class Room extends RoomActions<Room> {
 
   /** Loads all members, and keeps them up to date from then on. */
   async loadMembers(): Promise<readonly RoomMember[]> {
-    await this.#reads.members();
+    await (await this.#reads()).members();
     return this.members;
   }
 
@@ -338,7 +337,7 @@ export class Room extends RoomActions<Room> {
 
   /** The view, if what it needs was loaded. */
   get #opened(): View | undefined {
-    return (this.#view ??= views && new views.View(this.#reads, this.#state.marks.coveredTo, () => this.#touch()));
+    return (this.#view ??= views && new views.View(new views.RoomReads(this.#client, this.id, SHARED), this.#state.marks.coveredTo, () => this.#touch()));
   }
 
   /** Undefined if the room was released meanwhile. */
@@ -353,6 +352,11 @@ export class Room extends RoomActions<Room> {
       this.#touch();
     }
     return releases === this.#releases ? this.#opened : undefined;
+  }
+
+  async #reads(): Promise<RoomReads> {
+    await loadViews();
+    return new views!.RoomReads(this.#client, this.id, SHARED);
   }
 
   #project(): Projection {
@@ -370,7 +374,7 @@ export class Room extends RoomActions<Room> {
   /** Reads the positions of others; later changes arrive as receipts. */
   #loadReceipts(): Promise<void> {
     this.#knowsReceipts = true;
-    return this.#reads.receipts();
+    return this.#reads().then((reads) => reads.receipts(), () => {});
   }
 
   #happened<Name extends keyof RoomChanges>(name: Name, change: RoomChanges[Name]): void {

@@ -1,6 +1,6 @@
 import type { Event, ListMessagesResponse } from "../gen/chat_pb.js";
 import type { MessageChanges } from "../state/changes.js";
-import type { Forms } from "../state/forms.js";
+import type { Shared } from "./shared.js";
 
 const EVENTS_PAGE = 200;
 /** Consecutive answers that may be older than what was pushed. */
@@ -14,7 +14,7 @@ export interface Source {
   listEvents(bounds: { fromSeq: number; toSeq: number; pageSize: number }): Promise<{ events: Event[]; nextFromSeq: bigint; headSeq: bigint }>;
   /** The known changes of a message, independent of the form it is received in. */
   changesOf(seq: number): MessageChanges | undefined;
-  readonly forms: Forms;
+  readonly shared: Shared;
 }
 
 /** Reads a part of the log, as far as available. */

@@ -1,6 +1,6 @@
 import { type Event, type Gap, GapReason } from "../gen/chat_pb.js";
 import type { MessageChange } from "../state/changes.js";
-import type { Forms } from "../state/forms.js";
+import type { Shared } from "./shared.js";
 import type { ChatMessage } from "./message.js";
 import { type Page, readEvents, type Source } from "./source.js";
 
@@ -29,7 +29,7 @@ export type StoredWindow = Window<Event>;
  */
 export class Timeline {
   readonly #source: Source;
-  readonly #forms: Forms;
+  readonly #shared: Shared;
   readonly #changed: () => void;
   readonly #window: number;
   #messages: readonly ChatMessage[] = [];
@@ -58,7 +58,7 @@ export class Timeline {
 
   /** Events up to `reached` were received, or missed, before. */
   constructor(source: Source, changed: () => void, { window = WINDOW, reached = 0 } = {}) {
-    [this.#source, this.#forms, this.#changed, this.#window] = [source, source.forms, changed, window];
+    [this.#source, this.#shared, this.#changed, this.#window] = [source, source.shared, changed, window];
     this.#reached = this.#missedTo = reached;
   }
 
@@ -86,7 +86,7 @@ export class Timeline {
 
   /** The message at a seq, if it is in the window. */
   find(seq: number): ChatMessage | undefined {
-    return this.#messages[this.#forms.positionOf(this.#messages, seq)];
+    return this.#messages[this.#shared.positionOf(this.#messages, seq)];
   }
 
   /** The window, if it reaches the end of the room as received so far; otherwise undefined. */
@@ -162,7 +162,7 @@ export class Timeline {
 
   /** Applies an event of the room. */
   event(event: Event): void {
-    const change = this.#forms.changeOf(event);
+    const change = this.#shared.changeOf(event);
     if (change) this.#change(change);
     this.#reached = Math.max(this.#reached, Number(event.seq));
     if (this.#isBusy) this.#meanwhile.push(event);
@@ -283,16 +283,16 @@ export class Timeline {
 
   #takeChanges(events: readonly Event[]): void {
     for (const event of events) {
-      const change = this.#forms.changeOf(event);
+      const change = this.#shared.changeOf(event);
       if (change) this.#change(change);
     }
   }
 
   #change(change: MessageChange): void {
-    const at = this.#forms.positionOf(this.#messages, change.target);
+    const at = this.#shared.positionOf(this.#messages, change.target);
     const message = this.#messages[at];
     if (!message || this.#isPast) return;
-    const after = this.#forms.changed(message, change);
+    const after = this.#shared.changed(message, change);
     if (after === message) return;
     this.#messages = this.#messages.with(at, after);
     this.#changed();
@@ -300,7 +300,7 @@ export class Timeline {
 
   /** The messages among events, with all known changes. */
   #shown(events: readonly Event[]): ChatMessage[] {
-    const { messageOf, messageWith, withForm } = this.#forms;
+    const { messageOf, messageWith, withForm } = this.#shared;
     return events.flatMap((event) => {
       if (event.body.case !== "message") return [];
       const form = messageOf(event, event.body.value);

@@ -2,8 +2,10 @@ import type { Event, Gap } from "../gen/chat_pb.js";
 import type { MessageChange } from "../state/changes.js";
 import type { ChatMessage } from "./message.js";
 import { Quotes } from "./quotes.js";
-import type { RoomReads } from "./reads.js";
+import { RoomReads } from "./reads.js";
 import { Timeline } from "./timeline.js";
+
+export { RoomReads };
 
 /** A room's loaded messages. Loaded on demand: lists of rooms and bots need none. */
 export class View {
