@@ -375,6 +375,17 @@ for (const reason of [v1.GapReason.NOT_MEMBER, v1.GapReason.RESTORED]) {
   });
 }
 
+test("a message to a room that the user is no member of, as of an app's backend, promises no event", async () => {
+  const first = await online([{ roomId: "another", seq: 1n }]);
+  answerProbes(first);
+  const sent = session.call("sendMessage", { target: { case: "roomId", value: "r" }, text: "hello" });
+  await settle();
+  first.answer({ case: "sendMessage", value: { roomId: "r", seq: 9n } });
+  await sent;
+  await seconds(60);
+  expect(transport.connections).toHaveLength(1);
+});
+
 test("a promised event that never comes does not break connections for ever", async () => {
   transport.onopen = answerProbes;
   const first = await online([{ roomId: "r", seq: 1n }]);

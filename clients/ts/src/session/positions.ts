@@ -18,8 +18,8 @@ export interface Position {
   serverEpoch: bigint;
   /** The highest known seq; 0 while unknown. */
   head: bigint;
-  /** Whether the membership has ended. */
-  hasLeft: boolean;
+  /** Whether no events are expected: the membership has ended, or none was seen, as of a room that an app's backend only writes to. */
+  isApart: boolean;
 }
 
 /** Events promised by an answer. */
@@ -32,7 +32,7 @@ interface Promised {
   broken: number;
 }
 
-const UNKNOWN: Position = { cursor: undefined, epoch: 0n, serverEpoch: 0n, head: 0n, hasLeft: false };
+const UNKNOWN: Position = { cursor: undefined, epoch: 0n, serverEpoch: 0n, head: 0n, isApart: true };
 
 /** The positions of all rooms: where the next connection resumes. Times are those of a monotonic clock. */
 export class Positions {
@@ -45,6 +45,7 @@ export class Positions {
     for (const { roomId, seq, epoch } of cursors) {
       const position = this.#position(roomId);
       if (position.cursor !== undefined) continue;
+      position.isApart = false;
       position.cursor = seq;
       position.epoch = epoch;
       position.head ||= seq;
@@ -60,8 +61,8 @@ export class Positions {
   cursors(): Cursor[] {
     const current: Cursor[] = [];
     const left: Cursor[] = [];
-    for (const [roomId, { cursor, epoch, hasLeft }] of this.#rooms) {
-      if (cursor !== undefined) (hasLeft ? left : current).push(create(CursorSchema, { roomId, seq: cursor, epoch }));
+    for (const [roomId, { cursor, epoch, isApart }] of this.#rooms) {
+      if (cursor !== undefined) (isApart ? left : current).push(create(CursorSchema, { roomId, seq: cursor, epoch }));
     }
     return [...current.reverse(), ...left.reverse()].slice(0, MAX_CURSORS);
   }
@@ -70,7 +71,7 @@ export class Positions {
     this.awake(now);
     for (const { roomId, seq, epoch } of welcome.heads) {
       const position = this.#position(roomId);
-      position.hasLeft = false;
+      position.isApart = false;
       // A changed epoch is taken from the following gap: a connection lost in between would hide it.
       position.epoch ||= epoch;
       position.serverEpoch = epoch;
@@ -88,7 +89,7 @@ export class Positions {
   event({ roomId, seq }: Event, now: number): boolean {
     const position = this.#position(roomId);
     if (position.cursor !== undefined && seq <= position.cursor) return false;
-    position.hasLeft = false;
+    position.isApart = false;
     this.#rooms.delete(roomId);
     this.#rooms.set(roomId, position);
     this.#reached(roomId, position, seq, now);
@@ -110,7 +111,7 @@ export class Positions {
     const cursor = position.cursor ?? gap.fromSeq - 1n;
     // Open-ended: where the room continues is unknown, and whether promised events will arrive.
     if (gap.toSeq === 0n) {
-      position.hasLeft ||= gap.reason === GapReason.NOT_MEMBER;
+      position.isApart ||= gap.reason === GapReason.NOT_MEMBER;
       this.#promised.delete(gap.roomId);
       return gap;
     }
@@ -140,7 +141,7 @@ export class Positions {
   learn(roomId: string, seq: bigint, now: number): void {
     const position = this.#position(roomId);
     if (seq > position.head) position.head = seq;
-    if (position.hasLeft || seq <= (position.cursor ?? 0n)) return;
+    if (position.isApart || seq <= (position.cursor ?? 0n)) return;
     const promised = this.#promised.get(roomId) ?? { seq, since: now, broken: 0 };
     promised.seq = seq;
     this.#promised.set(roomId, promised);
