@@ -2,10 +2,11 @@ import type { JsonObject } from "@bufbuild/protobuf";
 
 import type { Event, Gap, Signal, User } from "../gen/chat_pb.js";
 import type { Unread } from "./lists.js";
-import type { Command } from "../queue/command.js";
+import type { Command, Draft } from "../queue/command.js";
 import type { RoomChanges } from "../room/events.js";
 import type { RoomInfo } from "../room/info.js";
 import type { Room } from "../room/room.js";
+import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
 import type { ConnectionState, TokenProvider } from "../session/session.js";
 import type { StorageState } from "../storage/steady.js";
 import type { Storage } from "../storage/store.js";
@@ -84,6 +85,18 @@ export interface Sending extends Promise<Sent> {
   readonly id: string;
   /** Cancels it: if it is still waiting, it is never sent. */
   discard(): Promise<void>;
+}
+
+/** What an app's backend does in the name of one of its users, with that user's rights: {@link Client.as}. */
+export interface AsUser {
+  readonly userId: string;
+  /** Calls any operation of the contract as this user. It is retried like {@link Client.call}. */
+  call<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>>;
+  /**
+   * Sends a message as this user, and waits until it is durable. It is neither queued nor stored: pass an `id`, so that a repeat after a
+   * restart sends nothing again.
+   */
+  send(draft: Draft, signal?: AbortSignal): Promise<Sent>;
 }
 
 /** A room to create. */

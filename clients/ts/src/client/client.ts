@@ -5,7 +5,7 @@ import { type Gap, HistoryVisibility, Role, type Room as RoomMessage, type User,
 import type { Command, Draft } from "../queue/command.js";
 import { echo } from "../queue/project.js";
 import { CommandQueue } from "../queue/queue.js";
-import { changeOf } from "../queue/request.js";
+import { changeOf, operationOf } from "../queue/request.js";
 import { type ChatMessage, type DataChange, date } from "../room/message.js";
 import type { Room } from "../room/room.js";
 import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
@@ -15,7 +15,7 @@ import { MemoryStorage } from "../storage/memory.js";
 import type { StorageState } from "../storage/steady.js";
 import { WebSocketTransport } from "../transport/websocket.js";
 import type { Blocks } from "./blocks.js";
-import type { ClientEvents, ClientOptions, ClientSlices, NewRoom, Sending, Sent } from "./api.js";
+import type { AsUser, ClientEvents, ClientOptions, ClientSlices, NewRoom, Sending, Sent } from "./api.js";
 import { roomEvents } from "./events.js";
 import type { EventsOptions, RoomEvents, RoomItem } from "./items.js";
 import type { Unread } from "./lists.js";
@@ -300,6 +300,23 @@ export class Client extends Emitter<ClientEvents> {
   /** Calls any operation of the contract by name. It is retried over any number of connections; mutations are carried out once. */
   call<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
     return this.#session.call(name, request, { signal });
+  }
+
+  /**
+   * Acts as a user: for an app's backend, whose token has the `service` scope. The user need not exist yet. Rooms and events of this client
+   * stay those of the backend. Throws a {@link TypeError} for an empty id, which would be the backend itself.
+   */
+  as(userId: string): AsUser {
+    if (!userId) throw new TypeError("there is no user to act as");
+    const call: AsUser["call"] = (name, request, signal) => this.#session.call(name, request, { signal, asUser: userId });
+    return {
+      userId,
+      call,
+      send: async ({ id = "", roomId, toUser, afterSeq, ...payload }: Draft & { roomId?: string; toUser?: string }, signal) => {
+        const { value } = operationOf({ kind: "send", id, roomId, toUser, afterSeq, payload } as Command);
+        return sentOf(await call("sendMessage", value as RequestOf<"sendMessage">, signal));
+      },
+    };
   }
 
   /** Profiles of users, in the requested order; nonexistent users are omitted. Changes are emitted as `user` events. */

@@ -28,6 +28,8 @@ interface Call {
   hadFreshToken: boolean;
   /** Ends with its connection. */
   ephemeral: boolean;
+  /** The user that an app's backend acts as; empty if none. */
+  asUser: string;
   isStamped: boolean;
   /** Must be finished before the call itself continues. */
   examination?: Examination | undefined;
@@ -48,6 +50,8 @@ export interface CallOptions {
   ephemeral?: boolean;
   /** It may have been sent by an earlier process: its id and the known state of its room are fixed. */
   isStamped?: boolean;
+  /** The user that an app's backend acts as. */
+  asUser?: string;
 }
 
 /** The sending side of a connection. */
@@ -85,7 +89,7 @@ export class Calls {
   }
 
   /** Sends it now, or as soon as there is a connection; an `ephemeral` one now or not at all. */
-  add(operation: Asked, { signal, ephemeral = isEphemeral(operation.case), isStamped = false }: CallOptions = {}): Promise<Reply["result"]> {
+  add(operation: Asked, { signal, ephemeral = isEphemeral(operation.case), isStamped = false, asUser = "" }: CallOptions = {}): Promise<Reply["result"]> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       if (ephemeral && !this.#line) return reject(connectionLost());
@@ -102,6 +106,7 @@ export class Calls {
         unanswered: 0,
         hadFreshToken: false,
         ephemeral,
+        asUser,
         isStamped,
         epoch: this.#positions.of(roomOf(operation)).epoch,
         sentAt: 0,
@@ -176,7 +181,7 @@ export class Calls {
     if (result.case === "error") return this.#refused(requestId, call, fromFrame(result.value));
     let answer: Reply["result"] = result;
     if (call.examination && result.case === "listEvents") {
-      const found = call.examination.read(result.value, call.operation, this.user);
+      const found = call.examination.read(result.value, call.operation, call.asUser || this.user);
       if (found === "absent") delete call.examination;
       if (found === "absent" || found === undefined) return this.#dispatch(requestId);
       answer = found;
@@ -235,7 +240,7 @@ export class Calls {
     if (!call.isStamped) stamp(call.operation, `${this.#prefix}-${key}`, head);
     call.isStamped = true;
     const operation = call.examination?.page(call.operation) ?? call.operation;
-    const frame = create(ClientFrameSchema, { requestId: key, operation });
+    const frame = create(ClientFrameSchema, { requestId: key, operation, asUser: call.asUser });
     try {
       call.bytes = line.size(frame);
       if (call.bytes > line.maxBytes) {

@@ -3,7 +3,7 @@ import { type Client, createClient, type Transport as Rpc } from "@connectrpc/co
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 
 import { durationOf } from "../duration.js";
-import { type ParlanceError, RefusedError, TransportError } from "../errors.js";
+import { Code, type ParlanceError, RefusedError, refused, TransportError } from "../errors.js";
 import {
   ChatService,
   type ClientFrame,
@@ -38,6 +38,9 @@ for (const service of [ChatService, UserService, RoomService, InboxService, Serv
 const HEARTBEAT_GRACE_MS = 10_000;
 /** Likewise if the server is too old for heartbeats: the stream is reopened, just in case. */
 const STREAM_SILENCE_MS = 5 * 60_000;
+
+/** What a header can hold, and what it keeps as it is. */
+const IN_HEADER = /^[\x21-\x7e]*$/;
 
 /** grpc-web to `url`, which is `https://host` or `http://host:port`: events on a stream, each operation as a separate
  * call. */
@@ -84,7 +87,7 @@ export class GrpcWebTransport implements Transport {
 class GrpcWebConnection implements Connection {
   readonly frames = new Queue<ServerFrame>();
   readonly #rpc: Rpc;
-  readonly #headers: HeadersInit;
+  readonly #headers: Readonly<Record<string, string>>;
   readonly #end = new AbortController();
   /** Changes of one room run one after the other, in the order of their requests. */
   readonly #last = new Map<string, Promise<void>>();
@@ -147,12 +150,12 @@ class GrpcWebConnection implements Connection {
   }
 
   /** Makes one call and delivers its reply. The connection only fails if there was no answer at all. */
-  async #call({ requestId, operation }: ClientFrame): Promise<void> {
+  async #call({ requestId, operation, asUser }: ClientFrame): Promise<void> {
     if (this.#end.signal.aborted) return;
     const abort = new AbortController();
     this.#calls.add(abort);
     try {
-      const result = await this.#result(operation as Asked, abort.signal);
+      const result = await this.#result(operation as Asked, asUser, abort.signal);
       this.frames.push(create(ServerFrameSchema, { frame: { case: "reply", value: { requestId, result } } }));
     } catch (error) {
       this.frames.fail(error);
@@ -161,10 +164,13 @@ class GrpcWebConnection implements Connection {
     }
   }
 
-  async #result(operation: Asked, signal: AbortSignal): Promise<Reply["result"]> {
+  async #result(operation: Asked, asUser: string, signal: AbortSignal): Promise<Reply["result"]> {
     const method = methodOf(operation.case);
+    // Would break the connection instead of being refused, on each attempt.
+    if (!IN_HEADER.test(asUser)) return { case: "error", value: toFrame(refused({ code: Code.InvalidArgument, reason: "invalid_field", message: "as_user: is not a user id", metadata: {} })) };
     try {
-      const { message } = await this.#rpc.unary(method, signal, undefined, this.#headers, operation.value as Message);
+      const headers = asUser ? { ...this.#headers, "parlance-as-user": asUser } : this.#headers;
+      const { message } = await this.#rpc.unary(method, signal, undefined, headers, operation.value as Message);
       return { case: method.localName, value: message } as Reply["result"];
     } catch (error) {
       const refusal = fromStatus(error);
