@@ -28,10 +28,10 @@ export type { Command, CommandError, CommandState, Content, Draft, Target } from
 export { DiscardedError } from "./queue/api.js";
 export { type ChatMessage, type DataChange, type MessageKind, type MessageState, isSameEmoji, type PendingChange } from "./room/message.js";
 export type { Unread } from "./client/lists.js";
-export type { MemberEvent, MessageEdit, ReadEvent, RoomChanges, TypingEvent } from "./room/events.js";
-export type { RoomInfo, RoomMember, RoomReceipt } from "./room/info.js";
+export type { MemberEvent, MessageEdit, ReadEvent, RoomChanges, RoomDeletion, TypingEvent } from "./room/events.js";
+export type { HistoryAccess, RoomInfo, RoomMember, RoomReceipt } from "./room/info.js";
 export type { Ban } from "./client/blocks.js";
-export type { Sanction, SettingsChange } from "./room/actions.js";
+export type { RoomOptions, Sanction, SettingsChange } from "./room/actions.js";
 export { Room } from "./room/room.js";
 export type { RoomSlices } from "./room/snapshots.js";
 export type { OperationName, RequestOf, ResponseOf } from "./session/operations.js";

@@ -46,6 +46,8 @@ test("data of an edit that a received form includes does not undo a later one in
 test("keys are set and removed, and others keep their values", () => {
   expect(withData({ a: 1, b: 2 }, { data: { b: 3, c: 4 }, unsetData: ["a", "z"] })).toEqual({ b: 3, c: 4 });
   expect(withData(undefined, { data: { a: 1 } })).toEqual({ a: 1 });
+  // As the server does it.
+  expect(withData({ a: 1, b: 2 }, { data: { a: 9 }, unsetData: ["a", "b"] })).toEqual({ a: 9 });
   const data = { a: 1 };
   expect(withData(data, {})).toBe(data);
 });

@@ -207,5 +207,9 @@ describe("of a server", () => {
     const second = await ann.createRoom({ kind: "group", title: "More" });
     // By now they know each other.
     expect(await second.addMembers([bob.userId])).toEqual([]);
+    const [carol, dora] = [await person("carol", strict), await person("dora", strict)];
+    const third = await ann.createRoom({ kind: "group", title: "All", memberIds: [carol.userId, bob.userId, dora.userId] });
+    expect([...third.invitedUserIds].sort()).toEqual([carol.userId, dora.userId].sort());
+    expect(ann.room(third.id)?.invitedUserIds).toBe(third.invitedUserIds);
   });
 });

@@ -143,6 +143,16 @@ describe("a message that waits while its room is restored", () => {
     expect(sends(transport)).toMatchObject([{ text: "yes", replyToSeq: 0n }]);
   });
 
+  test("is what it was: a kind of the app's keeps it, and its data", async () => {
+    const [storage, transport] = [new MemoryStorage(), new FakeTransport()];
+    const { queue } = open(storage, transport);
+    await connect(transport);
+    queue.submit({ kind: "send", roomId: "r", payload: { text: "", kind: "custom:order", data: { id: 17 }, replyToSeq: 90 } });
+    await settle();
+    await reconnect(transport, { epoch: 2n, head: 40n });
+    expect(sends(transport)).toMatchObject([{ kind: "custom:order", data: { id: 17 }, replyToSeq: 0n }]);
+  });
+
   test("that had failed stays, and is sent on request", async () => {
     const [storage, transport] = [new MemoryStorage(), new FakeTransport()];
     const { queue } = open(storage, transport);

@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate, timestampFromMs, type Timestamp } from "@bufbuild/protobuf/wkt";
 
-import { type Event, EventSchema, type InboxEntry, InboxEntrySchema } from "../gen/chat_pb.js";
+import { type Event, EventSchema, HistoryVisibility, type InboxEntry, InboxEntrySchema } from "../gen/chat_pb.js";
 // Only types are imported from modules of the initial page load: a shared module would be one more to load for every page.
 import type { RoomInfo } from "../room/info.js";
 import type { ChatMessage } from "../room/message.js";
@@ -21,13 +21,14 @@ const encoded = new WeakMap<ChatMessage, Uint8Array>();
 export function encodeRoom({ epoch, since, marks }: RoomState, info: RoomInfo, userId: string): Uint8Array {
   const { id: roomId, kind, title, topic, imageUrl, data, permissions, role, isMember: active, lastMessage, silencedUntil, mutedUntil } = info;
   const closed = { slowModeSeconds: info.slowModeSeconds, frozen: info.isFrozen, archived: info.isArchived, listed: info.isListed, joining: info.joining };
+  const historyVisibility = info.history === "all" ? HistoryVisibility.ALL : HistoryVisibility.SINCE_JOINED;
   return toBinary(
     InboxEntrySchema,
     create(InboxEntrySchema, {
       room: {
         roomId,
         kind,
-        settings: { title, topic, imageUrl, ...closed, ...(data && { data }), ...(permissions && { permissions }) },
+        settings: { title, topic, imageUrl, historyVisibility, ...closed, ...(data && { data }), ...(permissions && { permissions }) },
         createdAt: timestampFromMs(since),
         headSeq: BigInt(info.headSeq),
         messageCount: BigInt(info.messageCount),

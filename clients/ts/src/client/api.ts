@@ -3,6 +3,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { Event, Gap, Signal, User } from "../gen/chat_pb.js";
 import type { Unread } from "./lists.js";
 import type { Command, Draft } from "../queue/command.js";
+import type { RoomOptions } from "../room/actions.js";
 import type { RoomChanges } from "../room/events.js";
 import type { RoomInfo } from "../room/info.js";
 import type { Room } from "../room/room.js";
@@ -100,13 +101,9 @@ export interface AsUser {
 }
 
 /** A room to create. */
-export interface NewRoom {
+export interface NewRoom extends RoomOptions {
   /** `group`: by invitation. `channel`: anyone may join. */
   kind: "group" | "channel";
-  title?: string;
-  topic?: string;
-  /** URL of a picture: http or https. */
-  imageUrl?: string;
   /** Data of the app, at most 4 KiB. */
   data?: JsonObject;
   /**
@@ -118,6 +115,4 @@ export interface NewRoom {
   ownerId?: string;
   /** Other initial members, at most 40. */
   memberIds?: readonly string[];
-  /** How much of the history a new member may read. Default: `all` in channels, `since_joined` in groups. */
-  history?: "all" | "since_joined";
 }

@@ -1,11 +1,12 @@
 import type { StateCache } from "../cache/cache.js";
 import { Emitter } from "../emitter.js";
 import { ConfigurationError } from "../errors.js";
-import { type Gap, HistoryVisibility, Role, type Room as RoomMessage, type User, RoomKind, type SendMessageResponse } from "../gen/chat_pb.js";
+import { type Gap, Role, type Room as RoomMessage, type User, RoomKind, type SendMessageResponse } from "../gen/chat_pb.js";
 import type { Command, Draft } from "../queue/command.js";
 import { echo } from "../queue/project.js";
 import { CommandQueue } from "../queue/queue.js";
 import { changeOf, operationOf } from "../queue/request.js";
+import { settingsIn } from "../room/actions.js";
 import { type ChatMessage, type DataChange, date } from "../room/message.js";
 import type { Room } from "../room/room.js";
 import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
@@ -217,17 +218,18 @@ export class Client extends Emitter<ClientEvents> {
     connection: () => this.state,
   };
 
-  /** Creates a room. */
-  async createRoom({ kind, id = "", ownerId = "", memberIds = [], history, ...settings }: NewRoom): Promise<Room> {
-    const { room } = await this.call("createRoom", {
+  /** Creates a room. Who was invited instead of added is in {@link Room.invitedUserIds}. */
+  async createRoom({ kind, id = "", ownerId = "", memberIds = [], ...settings }: NewRoom): Promise<Room> {
+    const { room, invitedUserIds } = await this.call("createRoom", {
       kind: kind === "group" ? RoomKind.GROUP : RoomKind.CHANNEL,
       roomId: id,
       ownerId,
-      settings: { ...settings, ...(history && { historyVisibility: history === "all" ? HistoryVisibility.ALL : HistoryVisibility.SINCE_JOINED }) },
+      settings: settingsIn(settings),
       memberIds: [...memberIds],
     });
     // A room with an id may be another one's, and there already.
-    return id || ownerId ? this.openRoom(id || (room?.roomId ?? "")) : this.#added(room, Role.OWNER);
+    const created = id || ownerId ? await this.openRoom(id || (room?.roomId ?? "")) : this.#added(room, Role.OWNER);
+    return Object.assign(created, { invitedUserIds });
   }
 
   /** The direct room with another user; created if it does not exist. */

@@ -17,7 +17,9 @@ export function fateOf({ kind, state, payload }: Command): "send" | "fail" | "dr
 
 /** Removes the reply reference of a message: that may be another message now. */
 export function withoutReply(command: Command): Command {
-  return command.kind === "send" ? { ...command, payload: { text: command.payload.text } } : command;
+  if (command.kind !== "send") return command;
+  const { replyToSeq: _, ...payload } = command.payload;
+  return { ...command, payload };
 }
 
 /** Whether a failure can be shown on its message, or has a text to keep. Others are reported to their caller, and removed. */

@@ -1,14 +1,14 @@
 import type { Ban } from "../client/blocks.js";
 import { durationOf } from "../duration.js";
 import { Emitter } from "../emitter.js";
-import type { Role, RoomJoining, RoomPermission } from "../gen/chat_pb.js";
+import { HistoryVisibility, type Role, type RoomJoining, type RoomPermission } from "../gen/chat_pb.js";
 import type { CommandKind, NewCommand, Payloads } from "../queue/command.js";
 import type { Answer } from "../queue/request.js";
 import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
 import type { RoomChanges } from "./events.js";
 import { emptyRoom } from "../state/room-state.js";
 import type { DataChange } from "./message.js";
-import { infoOf, type RoomInfo, valuesOf } from "./info.js";
+import { type HistoryAccess, infoOf, type RoomInfo, valuesOf } from "./info.js";
 import type { Owner } from "./owner.js";
 import type { RoomSlices } from "./snapshots.js";
 
@@ -25,23 +25,30 @@ export interface Sanction {
   reason?: string;
 }
 
-/** What is to change about the settings of a room. */
-export interface SettingsChange extends DataChange {
+/** Settings of a room, new or not. */
+export interface RoomOptions {
   title?: string;
   topic?: string;
+  /** URL of a picture: http or https. */
   imageUrl?: string;
+  /** How much of the history a new member may read. By default `all` in channels, `since_joined` in groups. */
+  history?: HistoryAccess;
+  /** Channels: whether everyone finds it in the directory. Takes a title. */
+  listed?: boolean;
+  /** How users become members. */
+  joining?: RoomJoining;
+  /** The lowest roles that may do something. Set by the owner; those left out stay as they are, at first the server's default. */
+  permissions?: { post?: Role; react?: Role; invite?: Role; editSettings?: Role; deleteMessages?: Role };
+}
+
+/** What is to change about the settings of a room. */
+export interface SettingsChange extends RoomOptions, DataChange {
   /** Seconds that a member waits between two messages; 0: no limit. */
   slowModeSeconds?: number;
   /** Nobody but the app writes, reacts, joins or adds members. */
   frozen?: boolean;
   /** Groups and channels are archived by the owner, and admins who may edit settings. In an archived room other changes come with `false`. */
   archived?: boolean;
-  /** Channels: whether everyone finds it in the directory. */
-  listed?: boolean;
-  /** How users become members. */
-  joining?: RoomJoining;
-  /** Roles to set, for the owner; the others stay unchanged. */
-  permissions?: { post?: Role; react?: Role; invite?: Role; editSettings?: Role; deleteMessages?: Role };
   /** Permissions that follow the server's default again, for the owner. */
   unsetPermissions?: RoomPermission[];
 }
@@ -134,7 +141,12 @@ export abstract class RoomActions<Room> extends Emitter<RoomEvents<Room>> {
 
   /** Changes its settings. Omitted fields, and keys of its data that are not named, stay unchanged. */
   async update(settings: SettingsChange): Promise<void> {
-    await this.#change("updateRoom", settings as RequestOf<"updateRoom">);
+    await this.#change("updateRoom", settingsIn(settings) as RequestOf<"updateRoom">);
+  }
+
+  /** Deletes it, with all messages, for everyone: allowed for its owner. Direct rooms stay. */
+  async deleteRoom(): Promise<void> {
+    await this.#change("deleteRoom", {});
   }
 
   /** Leaves it. */
@@ -158,6 +170,11 @@ export abstract class RoomActions<Room> extends Emitter<RoomEvents<Room>> {
   #sanction(name: "banMember" | "muteMember", userId: string, { seconds, ...request }: Sanction): Promise<unknown> {
     return this.#change(name, { userId, ...request, ...(seconds !== undefined && { duration: durationOf(seconds) }) });
   }
+}
+
+/** Settings in the form of the contract. */
+export function settingsIn({ history, ...settings }: RoomOptions): object {
+  return history ? { ...settings, historyVisibility: history === "all" ? HistoryVisibility.ALL : HistoryVisibility.SINCE_JOINED } : settings;
 }
 
 // Each value of a room is a property of it, too.

@@ -47,6 +47,14 @@ export interface MemberEvent {
   readonly byUserId: string;
 }
 
+/** A room was deleted, with all that was in it. */
+export interface RoomDeletion {
+  readonly roomId: string;
+  readonly seq: number;
+  /** The acting user. */
+  readonly byUserId: string;
+}
+
 /** Events of rooms; a room and its client emit the same ones. */
 export interface RoomChanges {
   /** A message was sent, by any user. Own messages appear earlier in `Room.messages`. */
@@ -55,6 +63,8 @@ export interface RoomChanges {
   read: ReadEvent;
   typing: TypingEvent;
   member: MemberEvent;
+  /** The room was deleted: it is in no list any more. */
+  deleted: RoomDeletion;
   /** Data of the room other than its messages changed: title, counts, unread, last message. */
   room: RoomInfo;
 }

@@ -9,6 +9,9 @@ import { unreadOf } from "../state/unread.js";
 import { countOf } from "../state/versioned.js";
 import type { ChatMessage } from "./message.js";
 
+/** How much of the history a member may read: everything, or what was sent since they joined. */
+export type HistoryAccess = "all" | "since_joined";
+
 /** A room without its messages. Immutable: a change creates a new value. */
 export interface RoomInfo {
   readonly id: string;
@@ -46,6 +49,8 @@ export interface RoomInfo {
   readonly isArchived: boolean;
   /** Whether everyone finds it in the directory: see `@parlance/client/directory`. */
   readonly isListed: boolean;
+  /** How much of the history a new member may read. */
+  readonly history: HistoryAccess;
   /** How users become members, if the room says: see `@parlance/client/join-requests`. */
   readonly joining: RoomJoining;
   /** The lowest roles that the room has set itself; `may` of `@parlance/client/permissions` says what the user may do. */

@@ -26,7 +26,7 @@ export type MessageState =
 export interface DataChange {
   /** Keys to set. */
   readonly data?: JsonObject;
-  /** Keys to remove. */
+  /** Keys to remove. One that is also in `data` is set. */
   readonly unsetData?: readonly string[];
 }
 
@@ -106,10 +106,10 @@ export function positionOf(messages: readonly ChatMessage[], seq: number): numbe
   return -1;
 }
 
-/** Data with some keys set, then some removed. */
+/** Data with some keys removed, then some set. */
 export function withData(data: JsonObject | undefined, { data: set, unsetData = [] }: DataChange): JsonObject | undefined {
   if (!set && unsetData.length === 0) return data;
-  return Object.fromEntries(Object.entries({ ...data, ...set }).filter(([key]) => !unsetData.includes(key)));
+  return { ...Object.fromEntries(Object.entries(data ?? {}).filter(([key]) => !unsetData.includes(key))), ...set };
 }
 
 type Reactions = ChatMessage["reactions"];

@@ -29,6 +29,8 @@ export async function loadViews(): Promise<void> {
 
 /** A room that the user is or was a member of: a view of the client's state, always current. */
 export class Room extends RoomActions<Room> {
+  /** Whom {@link Client.createRoom} has invited instead of adding them: strangers whose consent the server takes. */
+  readonly invitedUserIds: readonly string[] = [];
   readonly #client: Owner;
   /** Its messages, once they were requested. */
   #view: View | undefined;
@@ -247,6 +249,7 @@ export class Room extends RoomActions<Room> {
     if (event.body.case === "message") this.#happened("message", messageOf(event, event.body.value));
     else if (change) this.#happened("edited", editOf(this.id, change));
     else if (member) this.#happened("member", member);
+    else if (event.body.case === "roomDeleted") this.#happened("deleted", { roomId: this.id, seq: Number(event.seq), byUserId: event.actorId });
   }
 
   /** @internal */

@@ -1,6 +1,7 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
 
-import { Role, type RoomJoining, RoomKind, type RoomPermissions, type RoomSettings, RoomSettingsSchema } from "../gen/chat_pb.js";
+import { HistoryVisibility, Role, type RoomJoining, RoomKind, type RoomPermissions, type RoomSettings, RoomSettingsSchema } from "../gen/chat_pb.js";
+import type { HistoryAccess } from "../room/info.js";
 import type { ChatMessage } from "../room/message.js";
 import { type ChangesByMessage, UNCHANGED } from "./changes.js";
 import { type Members, UNLISTED } from "./members.js";
@@ -51,6 +52,7 @@ export interface Settings {
   readonly isFrozen: boolean;
   readonly isArchived: boolean;
   readonly isListed: boolean;
+  readonly history: HistoryAccess;
   readonly joining: RoomJoining;
   readonly permissions: RoomPermissions | undefined;
 }
@@ -108,8 +110,9 @@ export function emptyRoom(id: string): RoomState {
 }
 
 export function settingsOf(settings: RoomSettings = create(RoomSettingsSchema)): Settings {
-  const { title, topic, imageUrl, data, slowModeSeconds, frozen: isFrozen, archived: isArchived, listed: isListed, joining, permissions } = settings;
-  return { title, topic, imageUrl, data, slowModeSeconds, isFrozen, isArchived, isListed, joining, permissions };
+  const { title, topic, imageUrl, data, slowModeSeconds, frozen: isFrozen, archived: isArchived, listed: isListed, historyVisibility, joining, permissions } = settings;
+  const history = historyVisibility === HistoryVisibility.ALL ? "all" : "since_joined";
+  return { title, topic, imageUrl, data, slowModeSeconds, isFrozen, isArchived, isListed, history, joining, permissions };
 }
 
 /** Whether the user is or was a member, according to an event or the inbox; otherwise it was only
