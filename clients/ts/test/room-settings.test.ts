@@ -39,7 +39,10 @@ test("its owner deletes a room: who is a member learns of it, and it is in no li
   const his = await vi.waitFor(() => expect(bob.room(room.id)?.headSeq).toBe(seq)).then(() => bob.room(room.id)!);
   await expect(his.deleteRoom()).rejects.toMatchObject({ name: "PermissionDeniedError" });
   const deletions: RoomDeletion[] = [];
-  for (const source of [his, bob, room]) source.on("deleted", (deletion) => deletions.push(deletion));
+  const deleted = (deletion: RoomDeletion) => void deletions.push(deletion);
+  his.on("deleted", deleted);
+  bob.on("deleted", deleted);
+  room.on("deleted", deleted);
   await room.deleteRoom();
   const deletion = { roomId: room.id, seq: seq + 1, byUserId: ann.userId };
   await vi.waitFor(() => expect(deletions).toEqual([deletion, deletion, deletion]));
