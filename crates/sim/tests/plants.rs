@@ -13,14 +13,27 @@ use parlance_sim::{Kind, run};
 /// Seeds within which a bug has to show.
 const SEEDS: u64 = 400;
 
+/// Where bugs that take many seeds were found last: looked at first, then the others.
+const FOUND: [(Plant, u64); 5] = [
+    (Plant::TrustHints, 11),
+    (Plant::IgnoreLostLease, 15),
+    (Plant::LateRegistration, 16),
+    (Plant::UncountedLoss, 38),
+    (Plant::WaitForHoles, 61),
+];
+
 /// One at a time: a planted bug affects the whole process.
 static PLANTED: Mutex<()> = Mutex::new(());
 
 fn is_found(bug: Plant) {
     let _turn = PLANTED.lock().unwrap_or_else(PoisonError::into_inner);
     plant(Some(bug));
+    let first = FOUND.iter().find(|(of, _)| *of == bug).map(|(_, seed)| *seed);
     let shows = |kind: Kind| {
-        let seed = (0..SEEDS).find(|seed| !run(*seed, kind, false).unwrap().violations.is_empty())?;
+        let seed = first
+            .into_iter()
+            .chain(0..SEEDS)
+            .find(|seed| !run(*seed, kind, false).unwrap().violations.is_empty())?;
         Some((kind, seed))
     };
     // Bugs that ordinary traffic does not reveal are revealed by tiny pages and callers that disconnect. Clocks are

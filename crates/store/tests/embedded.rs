@@ -33,6 +33,12 @@ async fn open() -> (AnyStore, TempDir) {
 
 contract::contract!(crate::open);
 
+#[tokio::test]
+async fn the_number_of_blocks_is_bounded() {
+    let (store, _dir) = open().await;
+    contract::blocks::the_number_of_blocks_is_bounded(store).await;
+}
+
 mod feeds {
     use super::*;
 

@@ -25,7 +25,6 @@ macro_rules! contract {
                 blocks_are_set_and_lifted
                 concurrent_blocks_are_all_kept
                 blocks_are_in_no_list_of_rooms_or_members
-                the_number_of_blocks_is_bounded
             }
             directory {
                 listed_channels_are_paged_by_title

@@ -72,3 +72,10 @@ mod contract_of {
         crate::contract::contract!(crate::open_rough);
     }
 }
+
+/// On the endpoint alone: it writes a thousand times.
+#[tokio::test]
+async fn the_number_of_blocks_is_bounded() {
+    let (store, _dynamodb) = open().await;
+    contract::blocks::the_number_of_blocks_is_bounded(store).await;
+}
