@@ -6,7 +6,7 @@
  *
  * @module
  */
-export type { ClientEvents, ClientOptions, ClientSlices, NewRoom, Sending, Sent } from "./client/api.js";
+export type { AsUser, ClientEvents, ClientOptions, ClientSlices, Logger, NewRoom, Sending, Sent } from "./client/api.js";
 export { Client } from "./client/client.js";
 export {
   ClosedError,

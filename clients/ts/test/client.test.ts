@@ -508,3 +508,15 @@ test("profiles are read a hundred at a time", async () => {
   expect((await users).map(({ userId }) => userId)).toEqual(ids);
   expect(await client.users([])).toEqual([]);
 });
+
+test("reads end with their signal", async () => {
+  inbox = [entry("r", 10)];
+  await start();
+  const reading = new AbortController();
+  const { signal } = reading;
+  const reads = [client.users(["bob"], signal), client.openRoom("r", signal), client.room("r")!.bans(signal), client.searchUsers("b", { signal })];
+  for (const read of reads) read.catch(() => {});
+  await vi.waitFor(() => expect(asked("listBans")).toHaveLength(1));
+  reading.abort(new Error("the page was left"));
+  for (const read of reads) await expect(read).rejects.toThrow("the page was left");
+});

@@ -13,6 +13,18 @@ import type { StorageState } from "../storage/steady.js";
 import type { Storage } from "../storage/store.js";
 import type { Transport } from "../transport/transport.js";
 
+/** Where a client logs to: `console` is one. `fields` say what it is about: ids, reasons, delays in milliseconds. */
+export interface Logger {
+  /** Every attempt to connect, every call that is retried, every gap. */
+  debug(message: string, fields: object): void;
+  /** The connection is there, or closed; a call was refused. */
+  info(message: string, fields: object): void;
+  /** There is no connection, a change failed, or the storage does not work. */
+  warn(message: string, fields: object): void;
+  /** The client is closed because it cannot go on: see {@link ConnectionState}. */
+  error(message: string, fields: object): void;
+}
+
 /** Options of a client. */
 export interface ClientOptions {
   /** The server's URL: `https://host`, or `http://host:port`. */
@@ -33,6 +45,8 @@ export interface ClientOptions {
   userId?: string;
   /** Identifies this device among those of its user; stays the same. */
   deviceId?: string;
+  /** Where to log what happens to connections, calls and changes. Never tokens, nor what messages say. Default: nowhere. */
+  logger?: Logger;
 }
 
 export interface ClientEvents extends RoomChanges {

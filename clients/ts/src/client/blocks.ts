@@ -79,11 +79,11 @@ function after(userIds: ReadonlySet<string>, changes: Iterable<readonly [string,
  *
  * @internal
  */
-export async function bansOf(client: Owner, roomId: string): Promise<readonly Ban[]> {
+export async function bansOf(client: Owner, roomId: string, signal?: AbortSignal): Promise<readonly Ban[]> {
   const bans: Ban[] = [];
   let pageToken = "";
   do {
-    const page = await client.call("listBans", { roomId, pageSize: PAGE, pageToken });
+    const page = await client.call("listBans", { roomId, pageSize: PAGE, pageToken }, signal);
     bans.push(...page.members.map(({ userId, bannedUntil: until }) => ({ userId, until: until ? Number(until.seconds) * 1_000 + until.nanos / 1e6 : Infinity })));
     pageToken = page.nextPageToken;
   } while (pageToken);

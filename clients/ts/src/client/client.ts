@@ -52,7 +52,7 @@ export class Client extends Emitter<ClientEvents> {
 
   constructor(options: ClientOptions) {
     super();
-    const { url, token, transport = "websocket", storage, userId, deviceId } = options;
+    const { url, token, transport = "websocket", storage, userId, deviceId, logger } = options;
     // Thrown for an empty answer, which would otherwise be awaited forever.
     if (!token) throw new ConfigurationError("there is no token");
     const session = new Session({
@@ -72,7 +72,12 @@ export class Client extends Emitter<ClientEvents> {
       listed: () => this.#slices.notify(),
     });
     [this.#session, this.#queue, this.#rooms] = [session, queue, rooms];
-    this.#startup = new Startup(session, () => this.#cache?.then((cache) => cache.restore()));
+    // Loaded on demand, before the first connection.
+    const logging = logger && import("./log.js").then(({ log }) => log(logger, session, queue)).catch(() => {});
+    this.#startup = new Startup(session, () => {
+      const restored = this.#cache?.then((cache) => cache.restore());
+      return logging ? Promise.all([restored, logging]) : restored;
+    });
     this.#presence = new Presence(session, rooms);
     this.#sync = new Sync({ session, queue, rooms, presence: this.#presence, startup: this.#startup, emitter: this });
     // Loaded on demand. If that fails, there is no last state.
@@ -244,8 +249,8 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /** Reads a room that the user is a member of, or may join: {@link RoomInfo.isMember}. */
-  async openRoom(roomId: string): Promise<Room> {
-    const { room, membership } = await this.call("getRoom", { roomId });
+  async openRoom(roomId: string, signal?: AbortSignal): Promise<Room> {
+    const { room, membership } = await this.call("getRoom", { roomId }, signal);
     return this.#added(room, membership?.active ? membership.role : Role.UNSPECIFIED);
   }
 
@@ -306,7 +311,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /**
    * Acts as a user: for an app's backend, whose token has the `service` scope. The user need not exist yet. Rooms and events of this client
-   * stay those of the backend. Throws a {@link TypeError} for an empty id, which would be the backend itself.
+   * stay those of the backend. Throws a `TypeError` for an empty id, which would be the backend itself.
    */
   as(userId: string): AsUser {
     if (!userId) throw new TypeError("there is no user to act as");
@@ -322,10 +327,10 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /** Profiles of users, in the requested order; nonexistent users are omitted. Changes are emitted as `user` events. */
-  async users(userIds: readonly string[]): Promise<readonly User[]> {
+  async users(userIds: readonly string[], signal?: AbortSignal): Promise<readonly User[]> {
     if (userIds.length === 0) return [];
-    const { users } = await this.call("getUsers", { userIds: userIds.slice(0, PROFILES) });
-    return [...users, ...(await this.users(userIds.slice(PROFILES)))];
+    const { users } = await this.call("getUsers", { userIds: userIds.slice(0, PROFILES) }, signal);
+    return [...users, ...(await this.users(userIds.slice(PROFILES), signal))];
   }
 
   /** Changes the user's own profile, unless the server has them managed by the app. Omitted fields stay unchanged. */

@@ -151,8 +151,8 @@ export class Rooms implements Owner {
 
   // === Of each room ===
 
-  call<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<ResponseOf<Name>> {
-    return this.#ports.session.call(name, request);
+  call<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
+    return this.#ports.session.call(name, request, { signal });
   }
 
   send(draft: Draft): Promise<{ readonly seq: number }> {

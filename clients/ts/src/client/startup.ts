@@ -16,7 +16,7 @@ const PREPARE_MS = 1_000;
 /** The one start of a client, which settles exactly once. */
 export class Startup {
   readonly #session: Session;
-  readonly #prepare: () => Promise<void> | undefined;
+  readonly #prepare: () => Promise<unknown> | undefined;
   #isBegun = false;
   /** Awaited before the session starts, however long it takes. */
   needed: Promise<unknown> | undefined;
@@ -25,7 +25,7 @@ export class Startup {
   #reject: (error: unknown) => void = () => {};
 
   /** The result of `prepare` is awaited before the session starts, but only briefly. */
-  constructor(session: Session, prepare: () => Promise<void> | undefined) {
+  constructor(session: Session, prepare: () => Promise<unknown> | undefined) {
     [this.#session, this.#prepare] = [session, prepare];
     this.#done = new Promise((resolve, reject) => {
       this.#resolve = resolve;

@@ -120,8 +120,8 @@ export abstract class RoomActions<Room> extends Emitter<RoomEvents<Room>> {
   }
 
   /** Reads who is banned. Allowed for the owner and admins. */
-  async bans(): Promise<readonly Ban[]> {
-    return (await import("../client/blocks.js")).bansOf(this.#client, this.id);
+  async bans(signal?: AbortSignal): Promise<readonly Ban[]> {
+    return (await import("../client/blocks.js")).bansOf(this.#client, this.id, signal);
   }
 
   /** Keeps someone from writing and reacting: for a time, or until {@link unmuteMember}. */

@@ -10,7 +10,7 @@ import type { RoomChanges } from "./events.js";
 export interface Owner {
   readonly userId: string;
   readonly state: ConnectionState;
-  call<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<ResponseOf<Name>>;
+  call<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>>;
   send(draft: Draft): Promise<{ readonly seq: number }>;
   /** Queues a change. Resolves once it is carried out. */
   submit(command: NewCommand): Promise<unknown>;

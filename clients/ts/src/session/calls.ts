@@ -9,6 +9,7 @@ import { Examination } from "./examination.js";
 import { ANSWER_TIMEOUT_MS } from "./liveness.js";
 import { type Asked, isEphemeral, namesEvent, restamp, roomOf, stamp } from "./operations.js";
 import type { Positions } from "./positions.js";
+import type { Refused } from "./state.js";
 
 /** Maximum number of unanswered calls, if the server announces none. */
 const MAX_IN_FLIGHT = 64;
@@ -82,6 +83,9 @@ export class Calls {
   user = "";
   /** Called when the server refuses the token of a call: the call is retried on the next connection. */
   onTokenRefused: (error: UnauthenticatedError) => void = () => {};
+
+  /** Called for every refusal. */
+  onRefused: (refusal: Refused) => void = () => {};
 
   constructor(positions: Positions, clock: Clock) {
     this.#positions = positions;
@@ -199,6 +203,7 @@ export class Calls {
     const delay = call.ephemeral ? undefined : retryDelay(error, call.refusals);
     if (delay !== undefined) {
       call.refusals++;
+      this.onRefused({ operation: call.operation.case, error, retryInMs: delay });
       call.again = this.#clock.after(delay, () => {
         delete call.again;
         this.#dispatch(requestId);
@@ -257,8 +262,11 @@ export class Calls {
   }
 
   #reject(key: string, error: unknown): void {
-    this.#calls.get(key)?.reject(error);
+    const call = this.#calls.get(key);
+    if (!call) return;
+    call.reject(error);
     this.#forget(key);
+    this.onRefused({ operation: call.operation.case, error });
   }
 
   #forget(key: string): void {

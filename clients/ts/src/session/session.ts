@@ -68,6 +68,7 @@ export class Session extends Emitter<SessionEvents> {
     this.#host = options.host ?? browserEvents;
     this.#calls = new Calls(this.#positions, this.#clock);
     this.#calls.onTokenRefused = (error) => this.#phase.name === "linked" && this.#ended(this.#phase.link, error);
+    this.#calls.onRefused = (refusal) => this.emit("refused", refusal);
     this.resumeFrom(options.cursors ?? [], options.userId);
   }
 

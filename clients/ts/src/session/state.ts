@@ -13,6 +13,13 @@ export type ConnectionState =
   /** Permanently: closed, or refused in a way that a retry cannot fix. */
   | { status: "closed"; error: ParlanceError | undefined };
 
+/** A refusal of a call. */
+export interface Refused {
+  readonly operation: string;
+  readonly error: unknown;
+  readonly retryInMs?: number;
+}
+
 /** Events of a session. */
 export interface SessionEvents {
   state: ConnectionState;
@@ -24,6 +31,8 @@ export interface SessionEvents {
   signal: Signal;
   /** The page is hidden, and may end without further notice. */
   hidden: void;
+  /** A call was refused, by the server or before it was sent. It is sent again after `retryInMs`; without that, it is rejected. */
+  refused: Refused;
   /** The session belongs to another user from now on: nothing delivered before is theirs. */
   replaced: string;
 }

@@ -67,6 +67,8 @@ export class GrpcWebTransport implements Transport {
   async open(token: string, hello: Hello, signal?: AbortSignal): Promise<Connection> {
     const baseUrl = serverUrl(this.#url);
     signal?.throwIfAborted();
+    // `fetch` would fail as if there were no server, with the token in its message.
+    if (!IN_HEADER.test(token.trim())) throw refused({ code: Code.Unauthenticated, reason: "token_invalid", message: "the token has invalid characters", metadata: {} });
     const stream = createClient(ChatService, createGrpcWebTransport({ baseUrl, fetch: fetchStream }));
     const connection = new GrpcWebConnection(createGrpcWebTransport({ baseUrl }), token);
     const abort = () => connection.close();
