@@ -14,12 +14,16 @@ FROM ?= 0
 WEB := clients/web
 WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public clients/svelte/src clients/ts/src -type f -not -path '*/gen/*') \
 	$(WEB)/index.html $(WEB)/vite.config.ts
+TS_SOURCES := $(shell find clients/ts/src clients/ts/proto clients/ts/tools -type f -not -path '*/gen/*') \
+	clients/ts/package.json clients/ts/tsconfig.json clients/ts/tsconfig.build.json
+REACT_SOURCES := $(wildcard clients/react/src/*) clients/react/package.json clients/react/tsconfig.json clients/react/tsconfig.build.json
+PACKAGES := target/packages/parlance-client-0.1.0.tgz target/packages/parlance-react-0.1.0.tgz
 DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 QUICK_SERVER := $(CURDIR)/target/quick/parlance
 
 # Stages run one after the other, in the given order, whatever -j says.
 .NOTPARALLEL:
-.PHONY: attack kafka-tls run quick release web cluster events test build lint unit shared doc-examples instructions openapi clients browser mobile permissions api-reference firefox replay-few replay torture torture-events torture-few torture-planted fuzz simulate simulate-wide contract-moto fleet bench bench-quick clean help
+.PHONY: attack kafka-tls run quick release web packages cluster events test build lint unit shared doc-examples instructions openapi clients browser mobile permissions api-reference firefox replay-few replay torture torture-events torture-few torture-planted fuzz simulate simulate-wide contract-moto fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -36,6 +40,8 @@ release: web ## the server as it is deployed, and its symbols in a file of their
 	tools/split-symbols target/release/parlance target/dist
 
 web: $(WEB)/dist/index.html ## the web app, which is built into the server
+
+packages: $(PACKAGES) ## the TypeScript SDK and its binding for React as archives for npm, in target/packages
 
 cluster: web $(TOOLS)/ready ## three nodes with Redis, a DynamoDB API and nginx, on this machine; Ctrl-C ends it all
 	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
@@ -84,8 +90,8 @@ openapi: quick $(TOOLS)/ready ## what /openapi.json says, and the server by it
 # Each client is generated and checked in its own way, then all are tested against the same promises: with the server
 # that `make run` builds, which is several times as fast as the one for tests. Clusters need features that it lacks.
 CLIENT_SERVERS := PARLANCE_BIN=$(QUICK_SERVER) PARLANCE_CLUSTER_BIN=$(DEBUG_SERVER)
-clients: build quick $(TOOLS)/clients ## the clients in other languages, against the server that `make run` starts
-	cd clients/ts && npm run --silent build && npm run --silent check && npm run --silent size && npm run --silent docs
+clients: build quick packages $(TOOLS)/clients ## the clients in other languages, against the server that `make run` starts
+	cd clients/ts && npm run --silent check && npm run --silent size && npm run --silent docs
 	cd clients/ts && $(CLIENT_SERVERS) npm test --silent
 	tools/check-quickstart $(QUICK_SERVER)
 	cd clients/node && npm run --silent generate
@@ -95,11 +101,10 @@ clients: build quick $(TOOLS)/clients ## the clients in other languages, against
 	cd clients/python && $(abspath $(TOOLS))/venv/bin/python -m unittest --quiet
 	tools/check-conformance $(QUICK_SERVER) $(TOOLS)/venv/bin/python
 
-browser: build quick $(TOOLS)/ready clients/react/node_modules/.package-lock.json ## the web app and the binding for React, in Chromium
+browser: build quick packages $(TOOLS)/ready ## the web app and the binding for React, in Chromium
 	cd $(WEB) && npm run --silent check
 	cd $(WEB) && $(CLIENT_SERVERS) npm test --silent
-	cd clients/ts && npm run --silent build
-	cd clients/react && npm run --silent build && npm run --silent check && PARLANCE_BIN=$(QUICK_SERVER) npm test --silent
+	cd clients/react && npm run --silent check && PARLANCE_BIN=$(QUICK_SERVER) npm test --silent
 
 # Not part of `make test`: a workspace of its own, whose first build takes minutes.
 mobile: build ## the client for mobile apps: its tests, conformance through Python, an example in Kotlin
@@ -207,6 +212,23 @@ clients/%/node_modules/.package-lock.json: clients/%/package-lock.json
 clients/ts/src/gen/chat_pb.ts: clients/ts/node_modules/.package-lock.json proto/chat.proto
 	cd clients/ts && npm run --silent generate
 	touch $@
+
+# With everything that it imports, which may have been removed since.
+clients/ts/dist/index.js: clients/ts/src/gen/chat_pb.ts $(TS_SOURCES)
+	rm -rf clients/ts/dist
+	cd clients/ts && npm run --silent compile
+
+clients/react/dist/index.js: clients/react/node_modules/.package-lock.json clients/ts/dist/index.js $(REACT_SOURCES)
+	rm -rf clients/react/dist
+	cd clients/react && npm run --silent build
+
+target/packages/parlance-client-0.1.0.tgz: clients/ts/dist/index.js
+	mkdir -p target/packages
+	npm pack --silent --pack-destination target/packages ./clients/ts > /dev/null
+
+target/packages/parlance-react-0.1.0.tgz: clients/react/dist/index.js
+	mkdir -p target/packages
+	npm pack --silent --pack-destination target/packages ./clients/react > /dev/null
 
 $(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json clients/ts/src/gen/chat_pb.ts $(WEB_SOURCES)
 	cd $(WEB) && npm run --silent build -- --logLevel warn
