@@ -235,6 +235,10 @@ impl UserStore for PlantedStore {
         self.inner.user(id).await
     }
 
+    async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        self.inner.users_by_id(ids).await
+    }
+
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
         self.inner.users(after, limit).await
     }

@@ -171,7 +171,7 @@ pub fn room(info: &core::RoomInfo, head: core::Head) -> v1::Room {
     }
 }
 
-/// Converts a member.
+/// Converts a member, without the profile.
 pub fn member(member: &core::Member) -> v1::Member {
     v1::Member {
         user_id: member.user.as_str().to_owned(),
@@ -181,6 +181,8 @@ pub fn member(member: &core::Member) -> v1::Member {
         standing: standing(member.standing).into(),
         banned_until: member.ban_ends.map(timestamp),
         mute: member.mute.map(|mute| v1::Mute { until: mute.until.map(timestamp) }),
+        display_name: String::new(),
+        image_url: String::new(),
     }
 }
 

@@ -278,6 +278,17 @@ pub(crate) fn decode_user(id: &UserId, bytes: &[u8]) -> Result<User, StoreError>
     read().ok_or_else(|| damaged("the item", format_args!("user {id}")))
 }
 
+/// A user of a list, from which one who cannot be read is left out.
+pub(crate) fn listed_user(read: Result<User, StoreError>) -> Option<Result<User, StoreError>> {
+    match read {
+        Err(StoreError::Damaged(what)) => {
+            tracing::error!(what, "cannot read a user of a list, leaving them out");
+            None
+        }
+        read => Some(read),
+    }
+}
+
 pub(crate) fn encode_blocks(blocks: &Blocks) -> Vec<u8> {
     let block = |(user, since): (&UserId, Timestamp)| BlockRecord {
         user_id: user.as_str().to_owned(),

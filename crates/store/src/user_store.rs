@@ -141,6 +141,9 @@ pub trait UserStore: Send + Sync + 'static {
     /// One user.
     async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError>;
 
+    /// The existing users among `ids`, each once and in any order, without those that cannot be read.
+    async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError>;
+
     /// Users in an order specific to the store, each once; `after` is the last user of
     /// the previous page.
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError>;

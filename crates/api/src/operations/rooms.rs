@@ -7,7 +7,7 @@ use parlance_core::{
 use parlance_proto::{convert, v1};
 use parlance_store::{StoreError, UserRoom};
 
-use super::filtered::page_bytes;
+use super::filtered::{fitting, page_bytes};
 use super::only_the_app;
 use super::parse;
 use crate::gate::Admitted;
@@ -98,10 +98,17 @@ impl Api {
         request: v1::ListMembersRequest,
     ) -> Result<v1::ListMembersResponse, Error> {
         let id = parse::room_id(&request.room_id)?;
-        self.access(caller, &id).await?.active_member()?;
+        let access = self.access(caller, &id).await?;
+        access.active_member()?;
         let part = (request.page_token.as_str(), request.page_size);
-        let (page, next_page_token) = self.members_page(caller, &id, part, Member::is_active).await?;
-        Ok(v1::ListMembersResponse { members: page.iter().map(convert::member).collect(), next_page_token })
+        let (page, mut next_page_token) = self.members_page(caller, &id, part, Member::is_active).await?;
+        let mut members = self.with_profiles(caller, access.room.info.kind, &page).await?;
+        let fitting = fitting(&members);
+        if fitting < members.len() {
+            members.truncate(fitting);
+            next_page_token = members.last().map(|last| last.user_id.clone()).unwrap_or_default();
+        }
+        Ok(v1::ListMembersResponse { members, next_page_token })
     }
 
     pub(crate) async fn update_room(

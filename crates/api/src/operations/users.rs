@@ -1,10 +1,10 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
 use parlance_core::Caller;
 use parlance_core::limits::MAX_PRESENCE_USERS;
-use parlance_core::{DataChange, RequestId, UserId};
-use parlance_proto::v1;
+use parlance_core::{DataChange, Member, RequestId, RoomKind, UserId};
+use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
 use parlance_runtime::random;
 use parlance_store::{UpdateError, User, UserChange, UserState};
@@ -170,12 +170,41 @@ impl Api {
         let shown = self.shown_profiles(caller, &ids).await?;
         let ids: Vec<UserId> =
             ids.into_iter().zip(shown).filter_map(|(id, shown)| shown.then_some(id)).collect();
-        let found: Vec<Option<User>> = futures::stream::iter(ids)
-            .map(|id| async move { self.store().user(&id).await })
-            .buffered(self.sizes().inbox_concurrency)
-            .try_collect()
-            .await?;
-        Ok(v1::GetUsersResponse { users: found.iter().flatten().map(user_to_proto).collect() })
+        let found = self.users_of(&ids).await?;
+        let users = ids.iter().filter_map(|id| found.get(id)).map(user_to_proto).collect();
+        Ok(v1::GetUsersResponse { users })
+    }
+
+    /// The existing users among `ids`.
+    async fn users_of(&self, ids: &[UserId]) -> Result<BTreeMap<UserId, User>, Error> {
+        let found = self.store().users_by_id(ids).await?;
+        Ok(found.into_iter().map(|user| (user.id.clone(), user)).collect())
+    }
+
+    /// `members` of a room of this kind, with their names and pictures as they are now. The caller is one of them, or
+    /// the app.
+    pub(super) async fn with_profiles(
+        &self,
+        caller: &Caller,
+        kind: RoomKind,
+        members: &[Member],
+    ) -> Result<Vec<v1::Member>, Error> {
+        let mut ids: Vec<UserId> = members.iter().map(|member| member.user.clone()).collect();
+        // Members of a group or channel see each other. Beginning a direct room shows nothing of the other one.
+        if kind == RoomKind::Direct {
+            let mut shown = self.shown_profiles(caller, &ids).await?.into_iter();
+            ids.retain(|_| shown.next() == Some(true));
+        }
+        let found = self.users_of(&ids).await?;
+        let with_profile = |member: &Member| {
+            let mut seen = convert::member(member);
+            if let Some(user) = found.get(&member.user) {
+                seen.display_name = user.name.as_str().to_owned();
+                seen.image_url = user.image.as_str().to_owned();
+            }
+            seen
+        };
+        Ok(members.iter().map(with_profile).collect())
     }
 
     /// Changes a profile, and announces the change even if the caller is dropped.

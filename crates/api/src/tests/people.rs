@@ -161,6 +161,92 @@ async fn a_direct_room_shows_who_has_begun_it_and_who_has_answered() {
     while !next_presence(&mut at_carol).await {}
 }
 
+/// A page of members as (id, name, picture), with the token for the next one.
+async fn members(
+    node: &TestNode,
+    viewer: &Admitted,
+    room_id: &str,
+    page_token: &str,
+) -> (Vec<[String; 3]>, String) {
+    let request = v1::ListMembersRequest {
+        room_id: room_id.to_owned(),
+        page_token: page_token.to_owned(),
+        page_size: 200,
+    };
+    let page = node.api.list_members(viewer, request).await.unwrap();
+    let shown = |member: v1::Member| [member.user_id, member.display_name, member.image_url];
+    (page.members.into_iter().map(shown).collect(), page.next_page_token)
+}
+
+async fn set_profile(node: &TestNode, id: &str, name: &str, image_url: &str) {
+    let request = v1::UpdateUserRequest {
+        user_id: "me".to_owned(),
+        name: Some(name.to_owned()),
+        image_url: Some(image_url.to_owned()),
+        ..Default::default()
+    };
+    node.api.update_user(&caller(id), request).await.unwrap();
+}
+
+#[tokio::test]
+async fn lists_of_members_have_their_names_and_pictures() {
+    let (node, room) = private().await;
+    set_profile(&node, "alice", "Alice", "https://example.org/a.png").await;
+    set_profile(&node, "carol", "Carol", "").await;
+    let alice = ["alice", "Alice", "https://example.org/a.png"];
+    let batches = || node.store.calls().get("users_by_id").copied().unwrap_or(0);
+    let before = batches();
+    let (listed, _) = members(&node, &caller("bob"), room.as_str(), "").await;
+    assert_eq!(listed, [alice, ["bob", "bob", ""]]);
+    assert_eq!(batches() - before, 1);
+    let app = parlance_core::Caller { is_service: true, ..user_caller("backend") };
+    node.api
+        .deactivate_user(
+            &app.clone().into(),
+            v1::DeactivateUserRequest { user_id: "alice".into(), ..Default::default() },
+        )
+        .await
+        .unwrap();
+    assert_eq!(members(&node, &caller("bob"), room.as_str(), "").await.0[0], alice, "as GetUsers shows her");
+
+    // Beginning a direct room shows nothing of the other one.
+    let (direct, _) = writes(&node, "carol", "bob").await;
+    assert_eq!(
+        members(&node, &caller("carol"), &direct, "").await.0,
+        [["bob", "", ""], ["carol", "Carol", ""]]
+    );
+    assert_eq!(
+        members(&node, &caller("bob"), &direct, "").await.0,
+        [["bob", "bob", ""], ["carol", "Carol", ""]]
+    );
+    assert_eq!(members(&node, &app.into(), &direct, "").await.0[0], ["bob", "bob", ""]);
+}
+
+#[tokio::test]
+async fn a_page_of_members_with_long_profiles_is_shorter() {
+    let (node, room) = private().await;
+    let name = "n".repeat(256);
+    let image = format!("https://example.org/{}", "x".repeat(2_000));
+    let ids: Vec<String> = (100..180).map(|number| format!("m{number}")).collect();
+    for id in &ids {
+        node.api.ensure_user(&caller(id)).await.unwrap();
+        set_profile(&node, id, &name, &image).await;
+    }
+    for part in ids.chunks(40) {
+        let request = v1::AddMembersRequest {
+            room_id: room.to_string(),
+            user_ids: part.to_vec(),
+            request_id: part[0].clone(),
+            ..Default::default()
+        };
+        node.api.add_members(&caller("alice"), request).await.unwrap();
+    }
+    let (first, token) = members(&node, &caller("alice"), room.as_str(), "").await;
+    let (second, end) = members(&node, &caller("alice"), room.as_str(), &token).await;
+    assert_eq!((first.len() + second.len(), end.as_str()), (82, ""));
+    assert!(first.len() < 70 && first.last().map(|last| &last[0]) == Some(&token));
+}
+
 #[tokio::test]
 async fn who_is_invited_sees_who_has_invited_them() {
     let (node, room) = private().await;

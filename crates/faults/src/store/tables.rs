@@ -212,6 +212,11 @@ impl UserStore for ControlledStore {
         self.inner.user(id).await
     }
 
+    async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        self.count("users_by_id");
+        self.inner.users_by_id(ids).await
+    }
+
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
         self.inner.users(after, limit).await
     }

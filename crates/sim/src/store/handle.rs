@@ -264,6 +264,10 @@ impl UserStore for NodeStore {
         self.read(|tables| tables.user(id)).await
     }
 
+    async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        self.read(|tables| tables.users_by_id(ids)).await
+    }
+
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
         self.read(|tables| tables.users(after, limit)).await
     }

@@ -135,6 +135,10 @@ impl UserStore for MemoryStore {
         Ok(self.tables().user(id))
     }
 
+    async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        Ok(self.tables().users_by_id(ids))
+    }
+
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
         Ok(self.tables().users(after, limit))
     }

@@ -315,6 +315,10 @@ impl Tables {
         self.users.get(id).cloned()
     }
 
+    pub(super) fn users_by_id(&self, ids: &[UserId]) -> Vec<User> {
+        self.users.values().filter(|user| ids.contains(&user.id)).cloned().collect()
+    }
+
     pub(super) fn users(&self, after: Option<&UserId>, limit: usize) -> Vec<User> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let users = self.users.range::<UserId, _>((from, Bound::Unbounded));

@@ -39,7 +39,7 @@ mod units;
 mod user_rooms;
 mod users;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use self::calls::Range;
@@ -50,6 +50,7 @@ use self::limits::LATE_REQUEST;
 pub use self::options::DynamoOptions;
 pub use self::streams::DynamoFeed;
 pub use self::tables::{TableOptions, TableReport};
+use crate::record::listed_user;
 use crate::{
     AppendError, BlockError, BlockStore, Created, DirectoryStore, FoundReports, FoundRooms, FoundUsers,
     InvitationStore, Invited, LogStore, MarkStore, MemberStore, NamePlace, PreferencesChange, ReportStore,
@@ -230,6 +231,13 @@ impl UserStore for Dynamo {
     async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
         let item = self.get("user", &self.tables.users, users::key(id)).await?;
         item.map(|item| users::user(&item)).transpose()
+    }
+
+    async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        let ids: BTreeSet<&UserId> = ids.iter().collect();
+        let keys = ids.into_iter().map(users::key).collect();
+        let items = self.get_many("users_by_id", &self.tables.users, keys).await?;
+        items.iter().map(users::user).filter_map(listed_user).collect()
     }
 
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {

@@ -1,5 +1,6 @@
 //! Users, the rows by which they are found by name, and whom they block.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use super::tables::Table;
 use super::transaction::Transaction;
 use super::view::{View, readable, user_of};
 use super::{Embedded, keys};
-use crate::record::{carry_unknown, decode_blocks, decode_user, encode_blocks, encode_user};
+use crate::record::{carry_unknown, decode_blocks, decode_user, encode_blocks, encode_user, listed_user};
 use crate::{
     BlockError, BlockStore, Created, FoundUsers, NamePlace, StoreError, UpdateError, User, UserChange,
     UserStore,
@@ -36,6 +37,15 @@ impl UserStore for Embedded {
     async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
         let id = id.clone();
         self.view(move |view| view.user(&id)).await
+    }
+
+    async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        let ids: BTreeSet<UserId> = ids.iter().cloned().collect();
+        self.view(move |view| {
+            let found = ids.iter().filter_map(|id| view.user(id).transpose());
+            found.filter_map(listed_user).collect()
+        })
+        .await
     }
 
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {

@@ -111,6 +111,7 @@ macro_rules! contract {
                 of_16_creations_one_is_new
                 a_name_is_changed
                 users_are_paged_each_once
+                users_are_read_together
                 users_are_found_by_the_beginning_of_their_name
                 users_are_found_by_their_present_name_while_they_are_active
                 deleted_users_stay_and_are_not_changed

@@ -71,6 +71,19 @@ pub(crate) async fn users_are_paged_each_once(store: AnyStore) {
     assert_eq!(store.users(None, 0).await.unwrap(), []);
 }
 
+pub(crate) async fn users_are_read_together(store: AnyStore) {
+    let tag = unique();
+    let all = ["a", "b", "c"].map(|name| profile(&user(tag, name), name));
+    for user in &all {
+        store.create_user(user.clone()).await.unwrap();
+    }
+    let asked = ["c", "nobody", "a", "c"].map(|name| user(tag, name));
+    let mut found = store.users_by_id(&asked).await.unwrap();
+    found.sort_by(|one, other| one.id.cmp(&other.id));
+    assert_eq!(found, [all[0].clone(), all[2].clone()]);
+    assert_eq!(store.users_by_id(&[]).await.unwrap(), []);
+}
+
 /// Everyone found by `prefix`, in pages of `size`.
 async fn found(store: &AnyStore, prefix: &str, size: usize) -> Vec<UserId> {
     let (mut ids, mut after) = (Vec::new(), None);
