@@ -110,7 +110,7 @@ browser: build quick packages $(TOOLS)/ready ## the web app and the binding for 
 mobile: build ## the client for mobile apps: its tests, conformance through Python, an example in Kotlin
 	tools/check-mobile $(DEBUG_SERVER)
 
-api-reference: clients/ts/src/gen/chat_pb.ts ## the reference of the TypeScript SDK as pages, in clients/ts/docs
+api-reference: clients/ts/src/gen/chat_pb.ts ## the reference of the TypeScript SDK as pages, in docs/typescript
 	cd clients/ts && npm run --silent docs
 
 firefox: build ## the main scenario of the web app, in firefox-esr (apt install firefox-esr)
@@ -239,4 +239,4 @@ $(TOOLS)/clients: $(TOOLS)/ready clients/ts/node_modules/.package-lock.json clie
 
 clean: ## remove what was built and installed here
 	$(CARGO) clean
-	rm -rf $(TOOLS) tools/node_modules clients/*/node_modules clients/*/gen clients/ts/src/gen
+	rm -rf $(TOOLS) tools/node_modules clients/*/node_modules clients/*/gen clients/ts/src/gen clients/*/dist docs/typescript
