@@ -17,7 +17,7 @@ WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public clients/svelte/src clients/
 TS_SOURCES := $(shell find clients/ts/src clients/ts/proto clients/ts/tools -type f -not -path '*/gen/*') \
 	clients/ts/package.json clients/ts/tsconfig.json clients/ts/tsconfig.build.json
 REACT_SOURCES := $(wildcard clients/react/src/*) clients/react/package.json clients/react/tsconfig.json clients/react/tsconfig.build.json
-PACKAGES := target/packages/parlance-client-0.1.0.tgz target/packages/parlance-react-0.1.0.tgz
+PACKAGES := $(patsubst %,target/packages/parlance-%-0.1.0.tgz,client react svelte)
 DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 QUICK_SERVER := $(CURDIR)/target/quick/parlance
 
@@ -41,7 +41,7 @@ release: web ## the server as it is deployed, and its symbols in a file of their
 
 web: $(WEB)/dist/index.html ## the web app, which is built into the server
 
-packages: $(PACKAGES) ## the TypeScript SDK and its binding for React as archives for npm, in target/packages
+packages: $(PACKAGES) ## the TypeScript SDK and its bindings for React and Svelte as archives for npm, in target/packages
 
 cluster: web $(TOOLS)/ready ## three nodes with Redis, a DynamoDB API and nginx, on this machine; Ctrl-C ends it all
 	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
@@ -213,7 +213,9 @@ clients/ts/src/gen/chat_pb.ts: clients/ts/node_modules/.package-lock.json proto/
 	cd clients/ts && npm run --silent generate
 	touch $@
 
-# With everything that it imports, which may have been removed since.
+PACK = @mkdir -p $(@D) && npm pack --silent --pack-destination $(@D) > /dev/null
+
+# Without what was removed from the sources since the last time.
 clients/ts/dist/index.js: clients/ts/src/gen/chat_pb.ts $(TS_SOURCES)
 	rm -rf clients/ts/dist
 	cd clients/ts && npm run --silent compile
@@ -223,12 +225,13 @@ clients/react/dist/index.js: clients/react/node_modules/.package-lock.json clien
 	cd clients/react && npm run --silent build
 
 target/packages/parlance-client-0.1.0.tgz: clients/ts/dist/index.js
-	mkdir -p target/packages
-	npm pack --silent --pack-destination target/packages ./clients/ts > /dev/null
+	$(PACK) ./clients/ts
 
 target/packages/parlance-react-0.1.0.tgz: clients/react/dist/index.js
-	mkdir -p target/packages
-	npm pack --silent --pack-destination target/packages ./clients/react > /dev/null
+	$(PACK) ./clients/react
+
+target/packages/parlance-svelte-0.1.0.tgz: clients/svelte/package.json $(wildcard clients/svelte/src/*)
+	$(PACK) ./clients/svelte
 
 $(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json clients/ts/src/gen/chat_pb.ts $(WEB_SOURCES)
 	cd $(WEB) && npm run --silent build -- --logLevel warn
