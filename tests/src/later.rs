@@ -120,16 +120,7 @@ impl Later<'_> {
                 let message = v1::Message { text: (*text).to_owned(), ..Default::default() };
                 let encoded = field(15, &[message.encode_to_vec(), field(40, LATER)].concat());
                 let text = Text::parse(text).expect("a text");
-                (
-                    Body::Message(Message {
-                        text,
-                        reply_to: None,
-                        kind: parlance_core::MessageKind::Text,
-                        data: parlance_core::Data::default(),
-                        imported: None,
-                    }),
-                    encoded,
-                )
+                (Body::Message(Message::plain(text)), encoded)
             }
             Self::Added(id) => {
                 let added = v1::MemberAdded { user_id: (*id).to_owned(), role: 99, link_seq: 0 };

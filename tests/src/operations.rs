@@ -103,7 +103,8 @@ pub static OPERATIONS: [Operation; 70] = [
 
 /// Variants of those calls with other permissions.
 #[rustfmt::skip]
-pub static VARIANTS: [(&str, Operation); 6] = [
+pub static VARIANTS: [(&str, Operation); 7] = [
+    ("ChatService/SendMessage to all", operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x", "mentionAll": true}"#)),
     ("UserService/GetUser of a member", operation("UserService/GetUser", Method::GET, "/v1/users/bob", r#"{"userId": "bob"}"#)),
     ("UserService/GetUser of a stranger", operation("UserService/GetUser", Method::GET, "/v1/users/mallory", r#"{"userId": "mallory"}"#)),
     ("RoomService/ListJoinRequests of a room", operation("RoomService/ListJoinRequests", Method::GET, "/v1/join_requests?roomId=ROOM", "{}")),

@@ -7,16 +7,16 @@ use v1::Role::{Admin, Member, Owner};
 
 use crate::app::App;
 
-fn roles(permissions: Option<v1::RoomPermissions>) -> [v1::Role; 5] {
+fn roles(permissions: Option<v1::RoomPermissions>) -> [v1::Role; 6] {
     let all = permissions.unwrap();
-    [all.post(), all.react(), all.invite(), all.edit_settings(), all.delete_messages()]
+    [all.post(), all.react(), all.invite(), all.edit_settings(), all.delete_messages(), all.mention_all()]
 }
 
 #[tokio::test]
 async fn a_kind_of_room_has_permissions_of_its_own_which_clients_see() {
     let app = App::start_with(&[
         "--default-permissions",
-        "channel.post=admin,channel.delete_messages=owner,group.invite=member",
+        "channel.post=admin,channel.delete_messages=owner,group.invite=member,group.mention_all=member",
     ])
     .await;
     for_each_door(async |door| {
@@ -29,7 +29,7 @@ async fn a_kind_of_room_has_permissions_of_its_own_which_clients_see() {
             ..Default::default()
         };
         let channel = at_alice.call(create).await.unwrap().room.unwrap();
-        let expected = [Admin, Member, Admin, Admin, Owner];
+        let expected = [Admin, Member, Admin, Admin, Owner, Admin];
         assert_eq!(roles(channel.effective_permissions), expected);
         assert_eq!(channel.settings.unwrap().permissions, None, "it has none of its own");
         let join = v1::JoinRoomRequest {
@@ -60,7 +60,7 @@ async fn a_kind_of_room_has_permissions_of_its_own_which_clients_see() {
         at_bob.call(Person::message(&channel.room_id, "now")).await.unwrap();
         let get = v1::GetRoomRequest { room_id: channel.room_id.clone() };
         let seen = at_bob.call(get).await.unwrap().room.unwrap();
-        assert_eq!(roles(seen.effective_permissions), [Member, Member, Admin, Admin, Owner]);
+        assert_eq!(roles(seen.effective_permissions), [Member, Member, Admin, Admin, Owner, Admin]);
 
         // Back to what the kind has.
         let unset =
@@ -89,14 +89,22 @@ async fn a_kind_of_room_has_permissions_of_its_own_which_clients_see() {
         let inbox = at_bob.call(v1::ListInboxRequest::default()).await.unwrap();
         let room = |entry: v1::InboxEntry| entry.room.unwrap();
         let listed = inbox.entries.into_iter().map(room).find(|room| room.room_id == group).unwrap();
-        assert_eq!(roles(listed.effective_permissions), [Member, Member, Member, Admin, Admin]);
+        assert_eq!(roles(listed.effective_permissions), [Member, Member, Member, Admin, Admin, Member]);
+        let to_all = v1::SendMessageRequest { mention_all: true, ..Person::message(&group, "lunch, all?") };
+        let seq = at_bob.call(to_all).await.unwrap().seq;
+        let get = v1::GetMessageRequest { room_id: group.clone(), seq };
+        let seen = at_alice.call(get).await.unwrap().message.unwrap();
+        assert!(matches!(seen.body, Some(v1::event::Body::Message(message)) if message.mentions_all));
+        let to_all =
+            v1::SendMessageRequest { mention_all: true, ..Person::message(&channel.room_id, "all?") };
+        assert_eq!(at_bob.call(to_all).await.unwrap_err().reason, "needs_role");
         // Any member may invite: so bob may see who is invited.
         at_bob.call(v1::ListRoomInvitationsRequest { room_id: group, ..Default::default() }).await.unwrap();
 
         let server = at_bob.call(v1::GetServerRequest::default()).await.unwrap();
         let defaults = server.default_permissions.unwrap();
         assert_eq!(roles(defaults.channel), expected);
-        assert_eq!(roles(defaults.group), [Member, Member, Member, Admin, Admin]);
+        assert_eq!(roles(defaults.group), [Member, Member, Member, Admin, Admin, Member]);
     })
     .await;
 }

@@ -36,9 +36,10 @@ type Row = (&'static str, [&'static str; 12]);
 
 /// The result of each operation in a group that hides its history from newcomers.
 #[rustfmt::skip]
-const GROUP: [Row; 76] = [
+const GROUP: [Row; 77] = [
     // Service/Method                        anonymous outsider invited  bob           muted         newcomer removed  banned   admin         owner    service       moderator
     ("ChatService/SendMessage",             [NO_TOKEN, NO,      NO,      OK,           MUTED,        OK,      NO,      NO,      OK,           OK,      OK,           OK]),
+    ("ChatService/SendMessage to all",      [NO_TOKEN, NO,      NO,      ROLE,         MUTED,        ROLE,    NO,      NO,      OK,           OK,      OK,           OK]),
     ("ChatService/GetMessage",              [NO_TOKEN, NO,      NO,      OK,           OK,           UNSEEN,  UNSEEN,  UNSEEN,  OK,           OK,      OK,           OK]),
     ("ChatService/ListMessages",            [NO_TOKEN, NO,      NO,      OK,           OK,           OK,      OK,      OK,      OK,           OK,      OK,           OK]),
     ("ChatService/ListEvents",              [NO_TOKEN, NO,      NO,      OK,           OK,           OK,      OK,      OK,      OK,           OK,      OK,           OK]),

@@ -50,6 +50,8 @@ pub enum EventBody {
         data_json: Option<String>,
         /// The event that last changed it; 0: none.
         changed_seq: u64,
+        /// Whether it mentions everyone in the room.
+        mentions_all: bool,
     },
     /// A message has another text.
     MessageEdited {
@@ -219,6 +221,7 @@ fn body_of(event: &v1::Event) -> EventBody {
             kind: message.kind,
             changed_seq: message.changed_seq,
             data_json: message.data.as_ref().and_then(data_json),
+            mentions_all: message.mentions_all,
         },
         Some(Body::MessageEdited(edited)) => {
             let data_json = edited.data.as_ref().and_then(data_json);

@@ -57,6 +57,8 @@ pub struct OutgoingMessage {
     pub kind: String,
     /// The app's own data.
     pub data_json: Option<String>,
+    /// Whether it mentions everyone in the room.
+    pub mention_all: bool,
 }
 
 impl OutgoingMessage {
@@ -74,6 +76,7 @@ impl OutgoingMessage {
             after_seq: None,
             kind: self.kind,
             data: self.data_json.as_deref().map(json::read_data).transpose()?,
+            mention_all: self.mention_all,
         })
     }
 }

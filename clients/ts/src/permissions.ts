@@ -7,8 +7,11 @@ import type { Client } from "./client/client.js";
 import { type DefaultPermissions, Role, RoomKind } from "./gen/chat_pb.js";
 import type { RoomInfo } from "./room/info.js";
 
-/** What a role is needed for. `deleteMessages` is about messages of others, `invite` about adding and inviting. */
-export type Permission = "post" | "react" | "invite" | "editSettings" | "deleteMessages";
+/**
+ * What a role is needed for. `deleteMessages` is about messages of others, `invite` about adding and inviting; `mentionAll` is needed
+ * besides `post`.
+ */
+export type Permission = "post" | "react" | "invite" | "editSettings" | "deleteMessages" | "mentionAll";
 
 /** As long as neither room nor server have set anything else. */
 const USUAL: Record<Permission, Role> = {
@@ -17,9 +20,10 @@ const USUAL: Record<Permission, Role> = {
   invite: Role.ADMIN,
   editSettings: Role.ADMIN,
   deleteMessages: Role.ADMIN,
+  mentionAll: Role.ADMIN,
 };
-const SAYS: readonly Permission[] = ["post", "react", "editSettings"];
-const ADDS: readonly Permission[] = ["post", "react", "invite"];
+const SAYS: readonly Permission[] = ["post", "react", "editSettings", "mentionAll"];
+const ADDS: readonly Permission[] = ["post", "react", "invite", "mentionAll"];
 
 /** What holds in rooms that have not set a permission themselves (`--default-permissions`). Read it once per start. */
 export async function defaultPermissions(client: Client, signal?: AbortSignal): Promise<DefaultPermissions | undefined> {

@@ -7,7 +7,7 @@ import { infoOf, type RoomInfo, valuesOf } from "../src/room/info.js";
 import { emptyRoom } from "../src/state/room-state.js";
 import { person } from "./people.js";
 
-const ALL: readonly Permission[] = ["post", "react", "invite", "editSettings", "deleteMessages"];
+const ALL: readonly Permission[] = ["post", "react", "invite", "editSettings", "deleteMessages", "mentionAll"];
 const { ADMIN, MEMBER, OWNER, UNSPECIFIED } = v1.Role;
 const clock = { serverTime: 1_000 };
 
@@ -59,4 +59,10 @@ test("what the owner sets is known to members at once, and what the server says 
   expect([may(bob, his.info, "post", defaults), may(ann, room.info, "post", defaults), lowestRole(his.info, "post")]).toEqual([false, true, ADMIN]);
   await bob.refresh();
   expect(may(bob, his.info, "invite", defaults)).toBe(true);
+  // A mention of all is one of them for bob, and he may not mention all himself.
+  expect([may(bob, his.info, "mentionAll", defaults), may(ann, room.info, "mentionAll", defaults)]).toEqual([false, true]);
+  await room.update({ permissions: { post: MEMBER } });
+  await room.send("lunch, all?", { mentionAll: true });
+  await vi.waitFor(() => expect(his.lastMessage).toMatchObject({ text: "lunch, all?", mentionsAll: true }));
+  await expect(his.send("and cake?", { mentionAll: true })).rejects.toMatchObject({ reason: "needs_role" });
 });

@@ -6,7 +6,7 @@ import { textOf, unknownKind } from "../src/lib/kinds";
 import type { Note } from "../src/lib/notes";
 import { mayLoad } from "../src/lib/pictures.svelte";
 import { rowsOf } from "../src/lib/rows";
-import { isJumbo, mentionsOf, piecesOf } from "../src/lib/text";
+import { isFor, isJumbo, mentionsOf, piecesOf } from "../src/lib/text";
 
 const people = new Set(["bob", "anna.b", "x_y"]);
 const isPerson = (userId: string) => people.has(userId);
@@ -33,6 +33,14 @@ describe("a text in pieces", () => {
     expect(mentionsOf("ask @bobby", "bob")).toBe(false);
     expect(mentionsOf("mail bob@bob", "bob")).toBe(false);
   });
+
+  test.each([
+    ["hello", false, false, false],
+    ["ask @bob", false, false, true],
+    ["hello @all", false, false, false],
+    ["hello", true, false, true],
+    ["", true, true, false],
+  ])("%j, to all: %s, deleted: %s", (text, mentionsAll, deleted, expected) => expect(isFor({ text, mentionsAll, deleted }, "bob")).toBe(expected));
 
   test("few emoji alone are large", () => {
     expect(["🎉", "👍🏽 ❤️", "👩‍👩‍👧", "1", "ok 🎉", ""].map(isJumbo)).toEqual([true, true, true, false, false, false]);
@@ -96,6 +104,7 @@ describe("rows", () => {
     editedAt: undefined,
     deleted: false,
     replyToSeq,
+    mentionsAll: false,
     reactions: [],
     state: "sent" as const,
     error: undefined,

@@ -74,7 +74,7 @@ test.each(LOOKS)("the owner sets slow mode and what members may do, and freezes 
   for (const text of ["turned slow mode off", "changed what members may do", "froze the conversation", "unfroze the conversation"]) await noted(ofBob, `${ann} ${text}`);
 });
 
-test("an admin sets slow mode and freezes, also with times of other clients, and leaves the roles to the owner", async () => {
+test("an admin mentions all, sets slow mode and freezes, also with times of other clients, and leaves the roles to the owner", async () => {
   const [ann, bob] = [unique("ann"), unique("bob")];
   const owner = await client(ann);
   const ofBob = await page(bob);
@@ -83,6 +83,10 @@ test("an admin sets slow mode and freezes, also with times of other clients, and
   await owner.call("setRole", { roomId: room.id, userId: bob, role: ADMIN });
   await room.update({ slowModeSeconds: 45 });
   await open(ofBob, "Plans");
+  await composer(ofBob).pressSequentially("@al");
+  await ofBob.getByRole("option", { name: "Everyone here" }).click();
+  await button(ofBob, "Send").click();
+  await until("ann is mentioned", () => owner.room(room.id)!.lastMessage, (last) => last?.text === "@all" && last.mentionsAll);
   await button(ofBob, "Details").click();
   await rules(ofBob).click();
   expect(await dialog(ofBob).getByLabel("Slow mode").inputValue()).toBe("45");

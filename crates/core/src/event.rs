@@ -263,12 +263,21 @@ pub struct Message {
     pub data: Data,
     /// Where it comes from, if it was imported.
     pub imported: Option<Imported>,
+    /// Whether it mentions everyone in the room.
+    pub mentions_all: bool,
 }
 
 impl Message {
     /// A message with text only.
     pub fn plain(text: Text) -> Self {
-        Self { text, reply_to: None, kind: MessageKind::Text, data: Data::default(), imported: None }
+        Self {
+            text,
+            reply_to: None,
+            kind: MessageKind::Text,
+            data: Data::default(),
+            imported: None,
+            mentions_all: false,
+        }
     }
 }
 

@@ -93,6 +93,8 @@ pub enum Permission {
     Edit,
     /// Delete messages of others.
     Delete,
+    /// Mention everyone in a message.
+    MentionAll,
 }
 
 /// The lowest role for each action; `None` for the default.
@@ -108,6 +110,8 @@ pub struct Permissions {
     pub edit: Option<Role>,
     /// Delete messages of others. Default: admins.
     pub delete: Option<Role>,
+    /// Mention everyone in a message. Default: admins.
+    pub mention_all: Option<Role>,
 }
 
 /// Permissions of rooms that have not set their own, by kind. A direct room has none: its two members are equal.
@@ -142,6 +146,7 @@ impl Permissions {
             invite: role(Permission::Invite),
             edit: role(Permission::Edit),
             delete: role(Permission::Delete),
+            mention_all: role(Permission::MentionAll),
         }
     }
 
@@ -153,6 +158,7 @@ impl Permissions {
             Permission::Invite => self.invite.unwrap_or(Role::Admin),
             Permission::Edit => self.edit.unwrap_or(Role::Admin),
             Permission::Delete => self.delete.unwrap_or(Role::Admin),
+            Permission::MentionAll => self.mention_all.unwrap_or(Role::Admin),
         }
     }
 
@@ -172,6 +178,7 @@ impl Permissions {
                 Permission::Invite => kept.invite = None,
                 Permission::Edit => kept.edit = None,
                 Permission::Delete => kept.delete = None,
+                Permission::MentionAll => kept.mention_all = None,
             }
         }
         kept
@@ -185,6 +192,7 @@ impl Permissions {
             invite: change.invite.or(self.invite),
             edit: change.edit.or(self.edit),
             delete: change.delete.or(self.delete),
+            mention_all: change.mention_all.or(self.mention_all),
         }
     }
 }

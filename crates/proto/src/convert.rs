@@ -123,6 +123,7 @@ pub fn permissions(permissions: &core::Permissions) -> Option<v1::RoomPermission
         invite: lowest(permissions.invite),
         edit_settings: lowest(permissions.edit),
         delete_messages: lowest(permissions.delete),
+        mention_all: lowest(permissions.mention_all),
     })
 }
 
@@ -139,6 +140,7 @@ pub fn permissions_from(permissions: &v1::RoomPermissions) -> Option<core::Permi
         invite: lowest(permissions.invite)?,
         edit: lowest(permissions.edit_settings)?,
         delete: lowest(permissions.delete_messages)?,
+        mention_all: lowest(permissions.mention_all)?,
     })
 }
 
@@ -151,6 +153,7 @@ pub fn permission_from(permission: v1::RoomPermission) -> Option<core::Permissio
         v1::RoomPermission::Invite => Some(core::Permission::Invite),
         v1::RoomPermission::EditSettings => Some(core::Permission::Edit),
         v1::RoomPermission::DeleteMessages => Some(core::Permission::Delete),
+        v1::RoomPermission::MentionAll => Some(core::Permission::MentionAll),
     }
 }
 
@@ -288,6 +291,7 @@ fn body(body: &Body) -> Option<v1::event::Body> {
             kind: message.kind.to_string(),
             data: data::to_struct(&message.data),
             sent_at: message.imported.map(|imported| timestamp(imported.sent_at)),
+            mentions_all: message.mentions_all,
             ..Default::default()
         }),
         Body::MessageEdited { target, text, data } => Wire::MessageEdited(v1::MessageEdited {
@@ -344,6 +348,7 @@ pub fn redact(event: &mut v1::Event) {
                 reply_to_seq: message.reply_to_seq,
                 kind: std::mem::take(&mut message.kind),
                 sent_at: message.sent_at,
+                mentions_all: message.mentions_all,
                 deleted: true,
                 ..Default::default()
             };

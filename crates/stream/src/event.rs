@@ -106,20 +106,8 @@ mod tests {
             Body::RoomChanged { settings },
             Body::MemberAdded { user: bob.clone(), role: Role::Member, link: None },
             Body::RoleChanged { user: bob.clone(), role: Role::Admin },
-            Body::Message(Message {
-                text: text("hello"),
-                reply_to: None,
-                kind: parlance_core::MessageKind::Text,
-                data: parlance_core::Data::default(),
-                imported: None,
-            }),
-            Body::Message(Message {
-                text: text("to be deleted"),
-                reply_to: Some(5),
-                kind: parlance_core::MessageKind::Text,
-                data: parlance_core::Data::default(),
-                imported: None,
-            }),
+            Body::Message(Message::plain(text("hello"))),
+            Body::Message(Message { reply_to: Some(5), ..Message::plain(text("to be deleted")) }),
             Body::MessageEdited { target: 5, text: text("hello!"), data: None },
             Body::MessageDeleted { target: 6 },
             Body::ReactionAdded { target: 5, emoji: emoji.clone() },
@@ -162,7 +150,7 @@ mod tests {
         (1..).zip(bodies).map(event).map(entry).collect()
     }
 
-    /// One event of each kind that came later, in an order that only grows.
+    /// One event of each kind that came later, and of fields that did, in an order that only grows.
     fn later_entries() -> Vec<Entry> {
         let bob = || UserId::parse("bob").unwrap();
         let until = Timestamp(1_700_000_600_000);
@@ -176,6 +164,7 @@ mod tests {
             Body::JoinRequested { user: bob(), until },
             Body::JoinRequestEnded { user: bob() },
             Body::RoomDeleted,
+            Body::Message(Message { mentions_all: true, ..Message::plain(Text::parse("to all").unwrap()) }),
         ];
         let like = entries().remove(0).event;
         let event = |(seq, body)| Event { seq, body, ..like.clone() };

@@ -79,6 +79,13 @@ impl Message {
         self.0.reply_to_seq = seq;
         self
     }
+
+    /// Mentions everyone in the room, which takes the permission `mention_all`.
+    #[must_use]
+    pub fn to_all(mut self) -> Self {
+        self.0.mention_all = true;
+        self
+    }
 }
 
 impl From<Message> for v1::SendMessageRequest {

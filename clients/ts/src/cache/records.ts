@@ -81,7 +81,7 @@ export function decodeMessages({ roomId, from, to, hasOlder, events }: StoredMes
   return { from, to, hasOlder, messages };
 }
 
-function eventOf({ key, roomId, seq = 0, senderId, kind, text, data, at, editedAt, deleted, replyToSeq = 0, reactions, changedSeq }: ChatMessage): Event {
+function eventOf({ key, roomId, seq = 0, senderId, kind, text, data, at, editedAt, deleted, replyToSeq = 0, mentionsAll, reactions, changedSeq }: ChatMessage): Event {
   return create(EventSchema, {
     roomId,
     seq: BigInt(seq),
@@ -95,6 +95,7 @@ function eventOf({ key, roomId, seq = 0, senderId, kind, text, data, at, editedA
         text,
         ...(data && { data }),
         replyToSeq: BigInt(replyToSeq),
+        mentionsAll,
         ...(editedAt && { editedAt: timestampFromDate(editedAt) }),
         deleted,
         reactions: reactions.map(({ emoji, userIds }) => ({ emoji, userIds: [...userIds] })),

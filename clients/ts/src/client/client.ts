@@ -258,8 +258,7 @@ export class Client extends Emitter<ClientEvents> {
    * Sends a message. It is retried until the server has stored it, across reloads if there is a storage for that. Rejects if it
    * is refused or discarded, or if the client is closed first; the message reports that, too.
    */
-  send({ id, roomId, toUser, afterSeq, text, replyToSeq, kind, data }: Draft & { roomId?: string; toUser?: string }): Sending {
-    const payload = { text, ...(replyToSeq !== undefined && { replyToSeq }), ...(kind && { kind }), ...(data && { data }) };
+  send({ id, roomId, toUser, afterSeq, ...payload }: Draft & { roomId?: string; toUser?: string }): Sending {
     // If the room is known, a repeat is recognised at any time.
     const room = roomId ?? (toUser === undefined ? undefined : this.directRoomWith(toUser)?.id);
     const target = room === undefined ? { toUser } : { roomId: room };

@@ -12,6 +12,8 @@ export interface Content {
   /** May be empty for a message of another kind that has data. */
   text: string;
   replyToSeq?: number;
+  /** Mentions everyone in the room, which takes the permission `mentionAll`. */
+  mentionAll?: boolean;
   /** Default: `text`. `system` takes the `service` scope. */
   kind?: MessageKind;
   /** Data of the app, at most 4 KiB. */

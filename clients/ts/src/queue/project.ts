@@ -149,6 +149,7 @@ export function echo(command: CommandFor<"send">, roomId: string, senderId: stri
     editedAt: undefined,
     deleted: false,
     replyToSeq: command.payload.replyToSeq,
+    mentionsAll: command.payload.mentionAll ?? false,
     reactions: [],
     state: command.state === "failed" ? "failed" : "sending",
     error: command.error?.message,

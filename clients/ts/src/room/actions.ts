@@ -38,7 +38,7 @@ export interface RoomOptions {
   /** How users become members. */
   joining?: RoomJoining;
   /** The lowest roles that may do something. Set by the owner; those left out stay as they are, at first the server's default. */
-  permissions?: { post?: Role; react?: Role; invite?: Role; editSettings?: Role; deleteMessages?: Role };
+  permissions?: { post?: Role; react?: Role; invite?: Role; editSettings?: Role; deleteMessages?: Role; mentionAll?: Role };
 }
 
 /** What is to change about the settings of a room. */

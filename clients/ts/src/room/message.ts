@@ -61,6 +61,8 @@ export interface ChatMessage {
   readonly deleted: boolean;
   /** The message that it replies to. */
   readonly replyToSeq: number | undefined;
+  /** Whether it mentions everyone in the room: for the user like a mention of them. */
+  readonly mentionsAll: boolean;
   readonly reactions: readonly { readonly emoji: string; readonly userIds: readonly string[] }[];
   /** Whether it has reached the room; `Room.stateOf` includes delivery and reading. */
   readonly state: "sending" | "failed" | "sent";
@@ -86,6 +88,7 @@ export function messageOf(event: Event, message: Message): ChatMessage {
     editedAt: message.editedAt && date(message.editedAt),
     deleted: message.deleted,
     replyToSeq: message.replyToSeq === 0n ? undefined : Number(message.replyToSeq),
+    mentionsAll: message.mentionsAll,
     reactions: message.reactions.map(({ emoji, userIds }) => ({ emoji, userIds })),
     state: "sent",
     error: undefined,

@@ -1,7 +1,7 @@
 import type { Client } from "@parlance/client";
 import { SvelteMap } from "svelte/reactivity";
 
-import { mentionsOf } from "./text";
+import { isFor } from "./text";
 
 /** The last received mention of the user in each room. */
 export class Mentions {
@@ -9,8 +9,9 @@ export class Mentions {
 
   /** Mentions by users whom the user blocks do not count. */
   constructor(client: Client, userId: string, isBlocked: (userId: string) => boolean) {
-    client.on("message", ({ roomId, seq, senderId, text }) => {
-      if (seq !== undefined && senderId !== userId && !isBlocked(senderId) && mentionsOf(text, userId)) this.#seqs.set(roomId, seq);
+    client.on("message", (message) => {
+      const { roomId, seq, senderId } = message;
+      if (seq !== undefined && senderId !== userId && !isBlocked(senderId) && isFor(message, userId)) this.#seqs.set(roomId, seq);
     });
   }
 

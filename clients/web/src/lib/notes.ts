@@ -84,13 +84,13 @@ export function noteOf({ seq, at, actorId, body }: v1.Event): Note | undefined {
 }
 
 function settingsOf(settings: v1.RoomSettings | undefined): Settings {
-  const { post, react, invite, editSettings, deleteMessages } = settings?.permissions ?? {};
+  const { post, react, invite, editSettings, deleteMessages, mentionAll } = settings?.permissions ?? {};
   return {
     title: settings?.title ?? "",
     isArchived: settings?.archived ?? false,
     isFrozen: settings?.frozen ?? false,
     slowModeSeconds: settings?.slowModeSeconds ?? 0,
-    permissions: [post, react, invite, editSettings, deleteMessages].map((role) => role ?? v1.Role.UNSPECIFIED).join(),
+    permissions: [post, react, invite, editSettings, deleteMessages, mentionAll].map((role) => role ?? v1.Role.UNSPECIFIED).join(),
   };
 }
 

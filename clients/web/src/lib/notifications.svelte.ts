@@ -4,7 +4,7 @@ import type { Chat } from "./chat.svelte";
 import { nameOfKind } from "./kinds";
 import { route } from "./route.svelte";
 import { shared } from "./storage";
-import { mentionsOf } from "./text";
+import { isFor } from "./text";
 import { texts } from "./texts";
 
 const KEY = "parlance:notifications";
@@ -27,7 +27,7 @@ export class Notifications {
       if (body.case !== "message" || actorId === chat.userId || !room || !this.isOn || document.hasFocus()) return;
       if (room.mutedUntil > chat.client.serverTime || chat.hides(room, actorId)) return;
       if (chat.client.serverTime - Number(at?.seconds ?? 0n) * 1000 > FRESH_MS) return;
-      if (room.kind === v1.RoomKind.CHANNEL && !mentionsOf(body.value.text, chat.userId)) return;
+      if (room.kind === v1.RoomKind.CHANNEL && !isFor(body.value, chat.userId)) return;
       this.#show(room, actorId, body.value);
     });
   }

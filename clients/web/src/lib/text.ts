@@ -46,6 +46,14 @@ function personIn(word: string, isPerson: (userId: string) => boolean): string |
   return candidates.find(isPerson);
 }
 
+/** `@all`: everyone in the room, if it is written by somebody who may mention them. */
+export const ALL = "all";
+
+/** Whether a message mentions a user, or everyone. */
+export function isFor({ text, mentionsAll, deleted }: { text: string; mentionsAll: boolean; deleted: boolean }, userId: string): boolean {
+  return !deleted && (mentionsAll || mentionsOf(text, userId));
+}
+
 /** Whether it mentions a user. */
 export function mentionsOf(text: string, userId: string): boolean {
   // Checked for every message.

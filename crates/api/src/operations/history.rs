@@ -220,7 +220,7 @@ fn imported(message: v1::ImportedMessage, number: u64, latest: Timestamp) -> Res
         sender: parse::user_id("sender_id", &message.sender_id)?,
         request: parse::request_id("client_message_id", &message.client_message_id)?,
         imported: Imported { number, sent_at },
-        message: Message { text, reply_to, kind, data, imported: None },
+        message: Message { text, reply_to, kind, data, imported: None, mentions_all: message.mention_all },
     })
 }
 

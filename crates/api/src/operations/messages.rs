@@ -29,7 +29,14 @@ impl Api {
             authority: caller.authority(),
             request: id,
             after: request.after_seq,
-            action: Action::Send(Message { text, reply_to, kind, data, imported: None }),
+            action: Action::Send(Message {
+                text,
+                reply_to,
+                kind,
+                data,
+                imported: None,
+                mentions_all: request.mention_all,
+            }),
         };
         let (room, outcome) = match &request.target {
             None => return Err(parse::field("target", "name a room_id or a to_user")),

@@ -6,7 +6,7 @@ use parlance_core::{
 
 use crate::solo::Solo;
 use crate::values::{
-    add, ban, command, delete, edit, react, remove, rename, reply, send, set_role, text, user,
+    add, ban, command, delete, edit, mention_all, react, remove, rename, reply, send, set_role, text, user,
 };
 
 const SERVICE: Authority = Authority::App { moderates: false };
@@ -44,6 +44,7 @@ fn the_app_acts_in_a_room_without_being_a_member() {
     solo.does("bob", send("hello")).unwrap();
     for action in [
         system("order paid"),
+        mention_all("closed tomorrow"),
         reply("to bob", 5),
         react(5, "👍"),
         add(&["dan"]),

@@ -3,7 +3,9 @@
 use parlance_core::{Action, Outcome, Refusal, Role};
 
 use crate::solo::Solo;
-use crate::values::{add, ban, delete, edit, react, remove, rename, reply, send, set_role, unreact, user};
+use crate::values::{
+    add, ban, delete, edit, mention_all, react, remove, rename, reply, send, set_role, unreact, user,
+};
 
 const NEEDS_ADMIN: Refusal = Refusal::NeedsRole("admin");
 const NEEDS_OWNER: Refusal = Refusal::NeedsRole("owner");
@@ -59,6 +61,7 @@ fn owner() -> Result<u64, Refusal> {
 #[test]
 fn messages() {
     check(send("hi"), [Ok(1), Ok(1), Ok(1), no(), no()]);
+    check(mention_all("hi all"), [Ok(1), Ok(1), admin(), no(), no()]);
     check(reply("hi", CATS), [Ok(1), Ok(1), Ok(1), no(), no()]);
     check(react(CATS, "👍"), [Ok(1), Ok(1), Ok(1), no(), no()]);
     check(unreact(CATS, "👍"), [Ok(0), Ok(0), Ok(0), no(), no()]);

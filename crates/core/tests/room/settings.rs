@@ -9,7 +9,7 @@ use parlance_core::{
 };
 
 use crate::solo::Solo;
-use crate::values::{add, command, delete, edit, react, rename, send, set_role, text, unreact};
+use crate::values::{add, command, delete, edit, mention_all, react, rename, send, set_role, text, unreact};
 
 const NEEDS_ADMIN: Refusal = Refusal::NeedsRole("admin");
 const NEEDS_OWNER: Refusal = Refusal::NeedsRole("owner");
@@ -33,7 +33,7 @@ fn freeze(frozen: bool) -> Action {
 
 fn card(entries: &[(&str, &str)]) -> Action {
     let kind = MessageKind::parse("custom:card").unwrap();
-    Action::Send(Message { text: Text::empty(), reply_to: None, kind, data: data(entries), imported: None })
+    Action::Send(Message { kind, data: data(entries), ..Message::plain(Text::empty()) })
 }
 
 #[test]
@@ -57,9 +57,20 @@ fn a_permission_follows_the_default_again_once_it_is_unset() {
     let unset =
         |unset_permissions| Action::Update(SettingsChange { unset_permissions, ..SettingsChange::default() });
     let mut solo = Solo::group();
-    let all = [Permission::Post, Permission::React, Permission::Invite, Permission::Edit, Permission::Delete];
-    let strict =
-        Permissions { post: Some(Role::Admin), invite: Some(Role::Member), ..Permissions::default() };
+    let all = [
+        Permission::Post,
+        Permission::React,
+        Permission::Invite,
+        Permission::Edit,
+        Permission::Delete,
+        Permission::MentionAll,
+    ];
+    let strict = Permissions {
+        post: Some(Role::Admin),
+        invite: Some(Role::Member),
+        mention_all: Some(Role::Member),
+        ..Permissions::default()
+    };
     solo.does("ann", permit(strict)).unwrap();
     assert_eq!(solo.does("bob", send("and I?")), Err(NEEDS_ADMIN));
     solo.does("ann", set_role("bob", Role::Admin)).unwrap();
@@ -91,18 +102,19 @@ fn each_permission_is_the_lowest_role_for_its_actions() {
         invite: Some(role),
         edit: Some(role),
         delete: Some(role),
+        mention_all: Some(role),
     };
     let mut solo = Solo::group();
     solo.does("ann", send("hello")).unwrap();
     solo.does("ann", permit(lowest(Role::Member))).unwrap();
-    for action in [send("x"), react(5, "👍"), add(&["dan"]), rename("bob's"), delete(5)] {
+    for action in [send("x"), mention_all("x"), react(5, "👍"), add(&["dan"]), rename("bob's"), delete(5)] {
         solo.does("bob", action.clone()).unwrap_or_else(|refusal| panic!("{action:?}: {refusal}"));
     }
     let mut solo = Solo::group();
     solo.does("ann", send("hello")).unwrap();
     solo.does("ann", set_role("bob", Role::Admin)).unwrap();
     solo.does("ann", permit(lowest(Role::Owner))).unwrap();
-    for action in [send("x"), react(5, "👍"), add(&["dan"]), rename("bob's"), delete(5)] {
+    for action in [send("x"), mention_all("x"), react(5, "👍"), add(&["dan"]), rename("bob's"), delete(5)] {
         assert_eq!(solo.does("bob", action.clone()), Err(NEEDS_OWNER), "{action:?}");
     }
     // One role is set, the others stay.
@@ -114,7 +126,8 @@ fn each_permission_is_the_lowest_role_for_its_actions() {
 #[test]
 fn defaults_of_the_kind_apply_where_a_room_has_set_nothing() {
     let channel = Permissions { post: Some(Role::Admin), react: Some(Role::Owner), ..Permissions::default() };
-    let group = Permissions { invite: Some(Role::Member), ..Permissions::default() };
+    let group =
+        Permissions { invite: Some(Role::Member), mention_all: Some(Role::Member), ..Permissions::default() };
     let defaults = DefaultPermissions { group, channel };
     let mut solo = Solo::channel();
     solo.room = solo.room.permitting(&defaults);
@@ -126,12 +139,15 @@ fn defaults_of_the_kind_apply_where_a_room_has_set_nothing() {
     solo.does("bob", send("now I may")).unwrap();
     assert_eq!(solo.does("bob", react(5, "👍")), Err(NEEDS_OWNER), "not set by the room");
     assert_eq!(solo.does("bob", add(&["dan"])), Err(NEEDS_ADMIN), "of groups only");
+    assert_eq!(solo.does("bob", mention_all("hello")), Err(NEEDS_ADMIN), "of groups only");
     let mut solo = Solo::group();
     solo.room = solo.room.permitting(&defaults);
     solo.does("bob", add(&["dan"])).unwrap();
+    solo.does("bob", mention_all("hello")).unwrap();
     let mut solo = Solo::direct();
     solo.room = solo.room.permitting(&defaults);
     solo.does("bob", send("hello")).unwrap();
+    assert_eq!(solo.does("bob", mention_all("hello")), Err(NEEDS_ADMIN), "there is nobody else to mention");
 
     let own = Permissions { react: Some(Role::Admin), ..Permissions::default() };
     let in_force = own.in_force(&defaults.of(parlance_core::RoomKind::Channel));
@@ -141,6 +157,7 @@ fn defaults_of_the_kind_apply_where_a_room_has_set_nothing() {
         invite: Some(Role::Admin),
         edit: Some(Role::Admin),
         delete: Some(Role::Admin),
+        mention_all: Some(Role::Admin),
     };
     assert_eq!(in_force, expected);
 }
@@ -213,6 +230,17 @@ fn data_is_part_of_a_messages_content() {
     assert_eq!(solo.store.overlays[&5].data, None);
     let first = Entry::merge(solo.store.event(6).unwrap().clone(), solo.store.overlays.get(&5).cloned());
     assert!(matches!(first.event.body, Body::MessageEdited { data: None, .. }), "{first:?}");
+}
+
+#[test]
+fn an_edit_and_a_deletion_leave_the_mention_of_all() {
+    let mut solo = Solo::group();
+    solo.does("ann", mention_all("hi all")).unwrap();
+    solo.reload();
+    solo.does("ann", edit(5, "never mind")).unwrap();
+    assert_eq!((shown(&solo).mentions_all, shown(&solo).text), (true, text("never mind")));
+    solo.does("ann", delete(5)).unwrap();
+    assert!(shown(&solo).mentions_all);
 }
 
 #[test]

@@ -36,6 +36,10 @@ pub(crate) fn reply(words: &str, to: u64) -> Action {
     Action::Send(Message { reply_to: Some(to), ..Message::plain(text(words)) })
 }
 
+pub(crate) fn mention_all(words: &str) -> Action {
+    Action::Send(Message { mentions_all: true, ..Message::plain(text(words)) })
+}
+
 pub(crate) fn edit(target: u64, words: &str) -> Action {
     Action::Edit { target, text: text(words), data: DataChange::default() }
 }

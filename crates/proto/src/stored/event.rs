@@ -75,6 +75,7 @@ fn body(body: &Body) -> Option<Stored> {
             data: data::to_struct(&message.data),
             sent_at: message.imported.map(|imported| timestamp(imported.sent_at)),
             import_number: message.imported.map_or(0, |imported| imported.number),
+            mentions_all: message.mentions_all,
         }),
         Body::MessageEdited { target, text, data } => Stored::MessageEdited(v1::MessageEdited {
             target_seq: *target,
@@ -147,6 +148,7 @@ fn body_from(body: &Stored) -> Option<Body> {
                     number: message.import_number,
                     sent_at: timestamp_from(sent_at),
                 }),
+                mentions_all: message.mentions_all,
             })
         }
         Stored::MessageEdited(edited) => Body::MessageEdited {
@@ -179,7 +181,7 @@ fn has_unknown_values(body: &Stored) -> bool {
             let roles = settings
                 .permissions
                 .as_ref()
-                .map(|p| [p.post, p.react, p.invite, p.edit_settings, p.delete_messages]);
+                .map(|p| [p.post, p.react, p.invite, p.edit_settings, p.delete_messages, p.mention_all]);
             v1::HistoryVisibility::try_from(settings.history_visibility).is_err()
                 || v1::RoomJoining::try_from(settings.joining).is_err()
                 || roles.is_some_and(|roles| roles.iter().any(|role| v1::Role::try_from(*role).is_err()))

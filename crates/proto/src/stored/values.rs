@@ -128,6 +128,7 @@ fn permissions(permissions: &core::Permissions) -> Option<v1::RoomPermissions> {
         invite: lowest(permissions.invite),
         edit_settings: lowest(permissions.edit),
         delete_messages: lowest(permissions.delete),
+        mention_all: lowest(permissions.mention_all),
     })
 }
 
@@ -146,6 +147,7 @@ fn permissions_from(permissions: Option<&v1::RoomPermissions>) -> core::Permissi
         invite: lowest(permissions.invite),
         edit: lowest(permissions.edit_settings),
         delete: lowest(permissions.delete_messages),
+        mention_all: lowest(permissions.mention_all),
     }
 }
 

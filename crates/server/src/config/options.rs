@@ -256,8 +256,8 @@ pub struct Options {
     pub additions: Option<AdditionsName>,
 
     /// Lowest role for what a room has set no permission for: KIND.PERMISSION=ROLE with the kinds group
-    /// and channel, the permissions post, react, invite, edit_settings and delete_messages and the
-    /// roles member, admin and owner; comma-separated. Must be the same on every node
+    /// and channel, the permissions post, react, invite, edit_settings, delete_messages and
+    /// mention_all and the roles member, admin and owner; comma-separated. Must be the same on every node
     /// [default: none, as in docs/rooms.md]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_DEFAULT_PERMISSIONS", value_name = "PERMISSIONS", value_delimiter = ',')]
     #[serde(alias = "default_permissions")]

@@ -6,14 +6,15 @@ use parlance_core::{DefaultPermissions, Permissions, Role};
 const ROLES: [(&str, Role); 3] = [("member", Role::Member), ("admin", Role::Admin), ("owner", Role::Owner)];
 
 /// The permissions by the names that they have in the contract.
-fn named(permissions: &mut Permissions) -> [(&'static str, &mut Option<Role>); 5] {
-    let Permissions { post, react, invite, edit, delete } = permissions;
+fn named(permissions: &mut Permissions) -> [(&'static str, &mut Option<Role>); 6] {
+    let Permissions { post, react, invite, edit, delete, mention_all } = permissions;
     [
         ("post", post),
         ("react", react),
         ("invite", invite),
         ("edit_settings", edit),
         ("delete_messages", delete),
+        ("mention_all", mention_all),
     ]
 }
 
@@ -36,8 +37,9 @@ fn set(defaults: &mut DefaultPermissions, one: &str) -> anyhow::Result<()> {
     };
     let permission =
         named(permissions).into_iter().find(|(of, _)| *of == name).map(|(_, permission)| permission);
-    let permission =
-        permission.context("the permission must be post, react, invite, edit_settings or delete_messages")?;
+    let permission = permission.context(
+        "the permission must be post, react, invite, edit_settings, delete_messages or mention_all",
+    )?;
     let role = ROLES.iter().find(|(of, _)| *of == role).map(|(_, role)| *role);
     let role = role.context("the role must be member, admin or owner")?;
     ensure!(permission.replace(role).is_none(), "is given twice");
@@ -66,10 +68,20 @@ mod tests {
 
     #[test]
     fn defaults_are_read_by_kind() {
-        let given = list(&["channel.post=admin", " group.invite=member ", "", "group.delete_messages=owner"]);
+        let given = list(&[
+            "channel.post=admin",
+            " group.invite=member ",
+            "",
+            "group.delete_messages=owner",
+            "group.mention_all=member",
+        ]);
         let defaults = parse(&given).unwrap();
-        let group =
-            Permissions { invite: Some(Role::Member), delete: Some(Role::Owner), ..Permissions::default() };
+        let group = Permissions {
+            invite: Some(Role::Member),
+            delete: Some(Role::Owner),
+            mention_all: Some(Role::Member),
+            ..Permissions::default()
+        };
         let channel = Permissions { post: Some(Role::Admin), ..Permissions::default() };
         assert_eq!(defaults, DefaultPermissions { group, channel });
         assert_eq!(parse(&names(defaults)).unwrap(), defaults);

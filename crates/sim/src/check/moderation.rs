@@ -52,7 +52,7 @@ fn unheeded<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use parlance_core::{Data, Message, MessageKind, Reason, RequestId, Settings, Text, Unknown};
+    use parlance_core::{Message, Reason, RequestId, Settings, Text, Unknown};
 
     use super::*;
 
@@ -61,13 +61,7 @@ mod tests {
     }
 
     fn said() -> Body {
-        Body::Message(Message {
-            text: Text::parse("x").unwrap(),
-            reply_to: None,
-            kind: MessageKind::Text,
-            data: Data::default(),
-            imported: None,
-        })
+        Body::Message(Message::plain(Text::parse("x").unwrap()))
     }
 
     /// Checks a log of bob's events, each with its time.

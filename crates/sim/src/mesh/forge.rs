@@ -23,13 +23,7 @@ pub(super) fn successor(payload: &Bytes, dice: &Dice) -> Option<Bytes> {
     let event = Event {
         seq: last.seq + 1,
         message_count,
-        body: Body::Message(Message {
-            text,
-            reply_to: None,
-            kind: parlance_core::MessageKind::Text,
-            data: parlance_core::Data::default(),
-            imported: None,
-        }),
+        body: Body::Message(Message::plain(text)),
         unknown: Unknown::default(),
         ..last.clone()
     };

@@ -25,16 +25,7 @@ impl Script {
             let Ok(parsed) = Text::parse(&text) else { return };
             let message = v1::Message { text, ..Default::default() };
             let content = [message.encode_to_vec(), field(40, LATER)].concat();
-            (
-                Body::Message(core::Message {
-                    text: parsed,
-                    reply_to: None,
-                    kind: parlance_core::MessageKind::Text,
-                    data: parlance_core::Data::default(),
-                    imported: None,
-                }),
-                field(15, &content),
-            )
+            (Body::Message(core::Message::plain(parsed)), field(15, &content))
         };
         let Ok(request) = RequestId::parse(&format!("q{number}")) else { return };
         let nonce = u128::from(dice.bits()).to_be_bytes();

@@ -119,11 +119,8 @@ mod tests {
             message_count: first + at as u64,
             deleted_count: 0,
             body: Body::Message(Message {
-                text: Text::parse(&"x".repeat(text_bytes)).unwrap(),
                 reply_to: Some(first),
-                kind: parlance_core::MessageKind::Text,
-                data: parlance_core::Data::default(),
-                imported: None,
+                ..Message::plain(Text::parse(&"x".repeat(text_bytes)).unwrap())
             }),
             unknown: Unknown::default(),
             service: None,

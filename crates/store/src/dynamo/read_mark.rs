@@ -126,13 +126,7 @@ mod tests {
             request: RequestId::parse("r").unwrap(),
             message_count: seq,
             deleted_count: 0,
-            body: Body::Message(Message {
-                text: Text::parse("x").unwrap(),
-                reply_to: None,
-                kind: parlance_core::MessageKind::Text,
-                data: parlance_core::Data::default(),
-                imported: None,
-            }),
+            body: Body::Message(Message::plain(Text::parse("x").unwrap())),
             unknown: Unknown::default(),
             service: None,
         };

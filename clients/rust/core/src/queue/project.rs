@@ -125,6 +125,7 @@ fn echo(command: &Command, user_id: &str) -> Option<OptimisticMessage> {
         edited_at_millis: None,
         is_deleted: false,
         reply_to_seq: Some(request.reply_to_seq).filter(|seq| *seq != 0),
+        mentions_all: request.mention_all,
         reactions: Vec::new(),
         changed_seq: 0,
     };

@@ -28,6 +28,8 @@ pub struct Message {
     pub is_deleted: bool,
     /// The message that it answers.
     pub reply_to_seq: Option<u64>,
+    /// Whether it mentions everyone in the room: for its reader like a mention of them.
+    pub mentions_all: bool,
     /// Reactions, sorted by emoji.
     pub reactions: Vec<Reaction>,
     /// The event that last changed it; 0 if none did.
@@ -62,6 +64,7 @@ impl Message {
             edited_at_millis: message.edited_at.as_ref().map(millis),
             is_deleted: message.deleted,
             reply_to_seq: Some(message.reply_to_seq).filter(|seq| *seq != 0),
+            mentions_all: message.mentions_all,
             reactions: reactions.collect(),
             changed_seq: message.changed_seq,
         })

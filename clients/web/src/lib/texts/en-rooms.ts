@@ -64,6 +64,7 @@ export const rules = {
     invite: "Who adds and invites people",
     editSettings: "Who changes the settings",
     deleteMessages: "Who deletes messages of others",
+    mentionAll: "Who mentions everyone, by @all",
   },
   members: "All members",
   admins: "Owner and admins",

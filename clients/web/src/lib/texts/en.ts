@@ -188,6 +188,7 @@ export const en = {
     label: (to: string) => `Message ${to}`,
     emoji: "Emoji",
     completions: "Completions",
+    everyone: "Everyone here",
     editing: "Editing message",
     replyingTo: (name: string, text: string) => `Replying to ${name}: ${text}`,
     cancel: "Cancel",

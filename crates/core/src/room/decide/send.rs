@@ -14,6 +14,9 @@ pub(super) fn send(
     message: &Message,
 ) -> Result<Vec<Body>, Stop> {
     allowed(view, actor, Permission::Post)?;
+    if message.mentions_all {
+        allowed(view, actor, Permission::MentionAll)?;
+    }
     if message.kind == MessageKind::System && *authority == Authority::Member {
         return Err(Refusal::NeedsScope("service").into());
     }

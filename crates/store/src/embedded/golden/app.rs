@@ -23,6 +23,7 @@ fn full_settings() -> Settings {
             invite: Some(Role::Member),
             edit: Some(Role::Owner),
             delete: Some(Role::Owner),
+            mention_all: None,
         },
         frozen: true,
         ..settings()
@@ -33,7 +34,7 @@ fn full_settings() -> Settings {
 #[test]
 fn chunk_of_an_app() {
     let kind = |kind| MessageKind::parse(kind).unwrap();
-    let message = |text, kind, data| Message { text, reply_to: None, kind, data, imported: None };
+    let message = |text, kind, data| Message { kind, data, ..Message::plain(text) };
     let bodies = [
         Body::RoomChanged { settings: full_settings() },
         Body::Message(message(text("paid"), kind("system"), Data::default())),
@@ -60,6 +61,34 @@ fn chunk_of_an_app() {
     }
     let chunk = Chunk::new(*b"a nonce, 16 byte", events, 2, 1).unwrap();
     check("chunk-app", chunk, encode_chunk, |bytes| decode_chunk(&room(), 1, bytes));
+}
+
+/// A mention of all, and who may mention all.
+#[test]
+fn chunk_with_mention_of_all() {
+    let permissions = Permissions { mention_all: Some(Role::Owner), ..Permissions::default() };
+    let bodies = [
+        Body::RoomChanged { settings: Settings { permissions, ..settings() } },
+        Body::Message(Message { mentions_all: true, ..Message::plain(text("to all")) }),
+    ];
+    let event = |(seq, body)| Event {
+        seq,
+        at: Timestamp(1_700_000_000_123),
+        actor: user("alice"),
+        service: None,
+        request: RequestId::parse("request-1").unwrap(),
+        message_count: seq - 1,
+        deleted_count: 0,
+        body,
+        unknown: Unknown::default(),
+    };
+    let events: Vec<Event> = (1..).zip(bodies).map(event).collect();
+    for event in &events {
+        let stored = stored::encode_event(event);
+        assert_eq!(parlance_proto::v1::Event::decode(stored), Ok(convert::event("", event)));
+    }
+    let chunk = Chunk::new(*b"a nonce, 16 byte", events, 1, 1).unwrap();
+    check("chunk-mention-all", chunk, encode_chunk, |bytes| decode_chunk(&room(), 1, bytes));
 }
 
 #[test]

@@ -17,13 +17,7 @@ fn a_chunk_of_a_later_version_is_read_and_written_unchanged() {
     let bodies: Vec<&Body> = chunk.events().iter().map(|event| &event.body).collect();
     let settings = Settings { topic: Topic::default(), ..settings() };
     let expected = [
-        &Body::Message(Message {
-            text: text("hello"),
-            reply_to: None,
-            kind: parlance_core::MessageKind::Text,
-            data: Data::default(),
-            imported: None,
-        }),
+        &Body::Message(Message::plain(text("hello"))),
         &Body::Other,
         &Body::MemberAdded { user: user("bob"), role: Role::Member, link: None },
         &Body::RoomChanged { settings },

@@ -9,9 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use parlance_core::{
-    Body, Clock, Event, Message, MessageKind, RequestId, RoomId, Text, Timestamp, Unknown, UserId,
-};
+use parlance_core::{Body, Clock, Event, Message, RequestId, RoomId, Text, Timestamp, Unknown, UserId};
 use parlance_store::StoreError;
 use parlance_store::consumers::{ConsumerName, ConsumerState, EventKey, Fence, RoomProgress};
 use parlance_store::feed::{Changes, UnreadPart};
@@ -199,13 +197,7 @@ impl World {
                 request: RequestId::parse(&format!("request-{seq}")).unwrap(),
                 message_count: seq,
                 deleted_count: 0,
-                body: Body::Message(Message {
-                    text: Text::parse(&format!("text {seq}")).unwrap(),
-                    reply_to: None,
-                    kind: MessageKind::Text,
-                    data: parlance_core::Data::default(),
-                    imported: None,
-                }),
+                body: Body::Message(Message::plain(Text::parse(&format!("text {seq}")).unwrap())),
                 unknown: Unknown::default(),
                 service: None,
             });
