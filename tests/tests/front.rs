@@ -6,6 +6,8 @@ use futures::StreamExt;
 use parlance_proto::v1::server_frame::Frame;
 use parlance_proto::v1::{self, ServerFrame};
 use parlance_tests::{Contiguity, GrpcWeb, Http, Item, Person, Server, refused, text_of};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tonic::Code;
 use tonic::transport::Endpoint;
 use tonic_health::pb::health_client::HealthClient;
@@ -128,9 +130,7 @@ async fn health_readiness_and_metrics_are_served() {
     }
     let (doors, admin) = (server.http(), Http::new(server.admin()));
     for http in [&doors, &admin] {
-        let health = http.get("/healthz").answer().await;
-        assert_eq!(health.status, 200);
-        assert_eq!(health.headers["parlance-version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(http.get("/healthz").answer().await.status, 200);
         assert_eq!(http.get("/readyz").answer().await.status, 200);
     }
     let alice = server.person("alice").await;
@@ -140,6 +140,36 @@ async fn health_readiness_and_metrics_are_served() {
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
     assert!(text.lines().any(|line| line == "parlance_sessions 1"), "{text}");
     assert_eq!(doors.get("/metrics").answer().await.status, 404, "metrics are for operators");
+}
+
+#[tokio::test]
+async fn every_answer_has_the_servers_version() {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let answer = alice.users().get_user(v1::GetUserRequest { user_id: "me".to_owned() }).await.unwrap();
+    assert_eq!(answer.metadata().get("parlance-version").unwrap(), VERSION);
+    let refused =
+        alice.users().get_user(v1::GetUserRequest { user_id: "nobody".to_owned() }).await.unwrap_err();
+    assert_eq!(refused.metadata().get("parlance-version").unwrap(), VERSION);
+    let (doors, admin) = (server.http(), Http::new(server.admin()));
+    for (http, path, status) in [
+        (&doors, "/v1/server", 200),
+        (&doors, "/v1/users/me", 401),
+        (&doors, "/nowhere", 404),
+        (&doors, "/healthz", 200),
+        (&admin, "/healthz", 200),
+    ] {
+        let answer = http.get(path).answer().await;
+        let version = answer.headers.get("parlance-version").map(|version| version.to_str().unwrap());
+        assert_eq!((answer.status, version), (status, Some(VERSION)), "{path}");
+    }
+    // What hyper itself answers, too.
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(b"no request\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains(&format!("\r\nparlance-version: {VERSION}\r\n")), "{answer}");
 }
 
 #[tokio::test]

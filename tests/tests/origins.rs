@@ -167,4 +167,9 @@ async fn only_browsers_get_origin_headers() {
         assert!(answer.metadata().get(name).is_none(), "{name}");
         assert!(web.headers.contains_key(name), "{name}");
     }
+    let exposed = web.headers["access-control-expose-headers"].to_str().unwrap();
+    assert!(
+        web.headers.contains_key("parlance-version") && exposed.contains("parlance-version"),
+        "{exposed}"
+    );
 }

@@ -1,5 +1,5 @@
-//! Headers that every answer has, for browsers: whatever else they are asked to do with it, it is not sniffed, framed,
-//! cached or asked for without TLS.
+//! Headers that every answer has: the server's version, and for browsers: whatever else they are asked to do with it, it is
+//! not sniffed, framed, cached or asked for without TLS.
 
 use std::sync::Arc;
 
@@ -11,7 +11,14 @@ use bytes::Bytes;
 use parlance_delivery::grpc::is_native;
 use parlance_peers::Peer;
 
-/// The headers, unless the answer has its own.
+/// The name of the server's version.
+pub(crate) const VERSION: &str = "parlance-version";
+
+/// The version, which takes one byte of an answer after the first one on a connection of HTTP/2.
+const OF_THIS_SERVER: (HeaderName, HeaderValue) =
+    (HeaderName::from_static(VERSION), HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
+
+/// The headers for browsers, unless the answer has its own.
 const ALWAYS: [(HeaderName, HeaderValue); 4] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
@@ -43,7 +50,7 @@ impl AnswerHeaders {
         let mut lines = Vec::new();
         let security = self.transport_security.iter().filter(|_| self.is_tls);
         let security = security.map(|value| (header::STRICT_TRANSPORT_SECURITY, value.clone()));
-        for (name, value) in ALWAYS.into_iter().chain(security) {
+        for (name, value) in [OF_THIS_SERVER].into_iter().chain(ALWAYS).chain(security) {
             lines.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
         }
         lines.into()
@@ -62,6 +69,8 @@ impl AnswerHeaders {
 pub(crate) async fn add(State(headers): State<AnswerHeaders>, request: Request, next: Next) -> Response {
     let is_https = headers.transport_security.is_some() && headers.is_https(&request);
     let mut response = next.run(request).await;
+    let (name, version) = OF_THIS_SERVER;
+    response.headers_mut().insert(name, version);
     // Not seen by browsers; and many of them are sent.
     if is_native(response.headers()) || response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return response;

@@ -287,7 +287,13 @@ fn cors(guard: Guard) -> CorsLayer {
             "traceparent",
             "tracestate",
         ]))
-        .expose_headers(named(&["grpc-status", "grpc-message", "grpc-status-details-bin", "retry-after"]))
+        .expose_headers(named(&[
+            "grpc-status",
+            "grpc-message",
+            "grpc-status-details-bin",
+            "retry-after",
+            answer_headers::VERSION,
+        ]))
         .max_age(PREFLIGHT_AGE)
 }
 
