@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import select
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -15,6 +16,10 @@ DEADLINE_SECONDS = 30
 INTERVAL_SECONDS = 0.05
 
 
+def chosen() -> str:
+    return os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell") or "chromium"
+
+
 class Browser:
     """A page of a browser with a profile in `folder`."""
 
@@ -23,7 +28,7 @@ class Browser:
         self._log = (folder / "chromium.log").open("w")
         # It reads commands from 3 and answers on 4.
         shell = ["bash", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "bash"]
-        chromium = [os.environ.get("CHROMIUM", "chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+        chromium = [chosen(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
         options = ["--disable-background-networking", "--remote-debugging-pipe", f"--user-data-dir={folder / 'profile'}"]
         self._process = subprocess.Popen(
             [*shell, *chromium, *options],

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { createServer, type Server as HttpServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
@@ -12,10 +11,9 @@ import { createElement } from "react";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
 
+import { CHROMIUM } from "../../ts/test/chromium.js";
 import { Server } from "../../ts/test/server.js";
 import { ParlanceProvider, useClient, useRooms } from "../src/index.js";
-
-const CHROMIUM = process.env["CHROMIUM"] ?? ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync) ?? "chromium";
 
 let server: Server;
 let browser: Browser;
@@ -41,7 +39,7 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => site.listen(0, "127.0.0.1", resolve));
   [server, browser] = await Promise.all([
     Server.start(),
-    chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"] }),
+    chromium.launch(CHROMIUM),
   ]);
 });
 afterAll(async () => {

@@ -75,7 +75,8 @@ export class Server {
     const arguments_ = ["serve", "--listen", this.#address, "--admin-listen", "127.0.0.1:0", "--user-rate", "0"];
     const child = spawn(BINARY, [...arguments_, "--data-dir", path.join(this.#folder, "data"), "--drain-seconds", "2", ...this.#options], {
       stdio: ["ignore", "pipe", "inherit"],
-      env: { ...process.env, PARLANCE_LOG: "error" },
+      // The server would warn of a variable that it does not know.
+      env: { ...process.env, PARLANCE_CLUSTER_BIN: undefined, PARLANCE_LOG: "error" },
     });
     this.#child = child;
     const lines = createInterface(child.stdout!);

@@ -70,7 +70,6 @@ test.each(LOOKS)("axe finds nothing in %s", async (look, options) => {
   await page.keyboard.press("Control+k");
   await page.getByRole("dialog").getByText("Zoe", { exact: true }).waitFor();
   await check("the switcher");
-  await context.close();
 });
 
 test("with the reader's own colours what is chosen has an edge, and so have menus and dialogs", async () => {

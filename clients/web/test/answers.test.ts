@@ -3,7 +3,7 @@ import { createLink, listLinks } from "@parlance/client/links";
 import { answerJoinRequest, requestToJoin } from "@parlance/client/join-requests";
 import { listReports } from "@parlance/client/reports";
 import type { BrowserContextOptions, Page } from "playwright-core";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 
 import { LOOKS } from "./axe.js";
 import { message, open, until } from "./browser.js";
@@ -13,7 +13,6 @@ import { people, server } from "./stage.js";
 /** A page whose requests can be held back, and whose connection can be cut. */
 async function slowPage(userId: string, options: BrowserContextOptions = {}) {
   const context = await people.context({ reducedMotion: "reduce", ...options });
-  onTestFinished(() => context.close());
   const page = await context.newPage();
   let held: string | undefined;
   let heldAnswer: string | undefined;

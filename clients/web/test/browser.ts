@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import path from "node:path";
 
 import {
@@ -10,17 +9,13 @@ import {
   type Page,
   type Route,
 } from "playwright-core";
+import { onTestFinished } from "vitest";
+import { getCurrentTest } from "vitest/suite";
 
-const CHROMIUM = process.env["CHROMIUM"] ?? ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync) ?? "chromium";
-const ARGUMENTS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  // A page served by a test has another origin than the server: Chromium would block it.
-  "--disable-features=LocalNetworkAccessChecks",
-];
+import { CHROMIUM } from "../../ts/test/chromium.js";
+
+// A page served by a test has another origin than the server: Chromium would block it.
+const ARGUMENTS = [...CHROMIUM.args, "--disable-features=LocalNetworkAccessChecks"];
 
 /** The folder of a build to test instead of the one built into the server. */
 const WEB_APP = process.env["WEB_APP"];
@@ -45,7 +40,6 @@ const EXPECTED = /Service Worker registration blocked|net::ERR_|WebSocket connec
 /** A browser with several users, each in a window with its own storage. */
 export class People {
   readonly #browser: Browser;
-  readonly #contexts: BrowserContext[] = [];
   /** Unexpected console errors. */
   readonly complaints: string[] = [];
 
@@ -54,16 +48,16 @@ export class People {
   }
 
   static async start(): Promise<People> {
-    return new People(await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS }));
+    return new People(await chromium.launch({ ...CHROMIUM, args: ARGUMENTS }));
   }
 
-  /** A window that shares nothing with others. */
+  /** A window that shares nothing with others, and is closed after the test: otherwise it would take part in all later ones. */
   async context(options: BrowserContextOptions = {}): Promise<BrowserContext> {
     // A service worker would cache the build of the server, and bypass the routes of a test.
     const serviceWorkers = "block" as const;
     const context = await this.#browser.newContext({ viewport: { width: 1180, height: 760 }, locale: "en-GB", serviceWorkers, ...options });
     context.setDefaultTimeout(30_000);
-    this.#contexts.push(context);
+    if (getCurrentTest()) onTestFinished(() => context.close());
     if (WEB_APP && options.serviceWorkers !== "allow") await context.route(({ pathname }) => FILES.test(pathname), serve);
     context.on("console", (message) => {
       if (message.type() !== "error" && message.type() !== "warning") return;

@@ -26,7 +26,6 @@ export async function crowd(options: CrowdOptions): Promise<Crowd> {
 /** Its user's page. */
 export async function signedIn(crowd: Crowd): Promise<Page> {
   const page = await (await people.context()).newPage();
-  onTestFinished(() => page.context().close());
   await page.goto(crowd.signIn);
   await page.getByTestId("connection").getByText("Online").waitFor();
   return page;

@@ -10,9 +10,6 @@ let bob: Page;
 beforeEach(async () => {
   group += 1;
   [alice, bob] = await Promise.all([people.named(server.url, `Alice ${group}`), people.named(server.url, `Bob ${group}`)]);
-  return async () => {
-    await Promise.all([alice.context().close(), bob.context().close()]);
-  };
 });
 
 /** A direct conversation of the two. */
