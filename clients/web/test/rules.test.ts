@@ -3,7 +3,7 @@ import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
 
 import { LOOKS } from "./axe.js";
-import { composer, confirm, message, open, say, until } from "./browser.js";
+import { composer, confirm, entry, message, open, say, until } from "./browser.js";
 import { button, check, client, dialog, noted, page, unique } from "./persons.js";
 
 const readOnly = (page: Page) => page.getByTestId("read-only");
@@ -72,6 +72,43 @@ test.each(LOOKS)("the owner sets slow mode and what members may do, and freezes 
   await readOnly(ofAnn).getByRole("button", { name: "Unfreeze" }).press("Enter");
   for (const one of [ofAnn, ofBob]) await composer(one).waitFor();
   for (const text of ["turned slow mode off", "changed what members may do", "froze the conversation", "unfroze the conversation"]) await noted(ofBob, `${ann} ${text}`);
+});
+
+test.each(LOOKS)("the owner sets what new members read, and deletes the conversation, which those are told who have it open, in %s", async (look, options) => {
+  const [ann, bob] = [unique("ann"), unique("bob")];
+  const owner = await client(ann);
+  const [ofAnn, ofBob] = (await Promise.all([ann, bob].map((userId) => page(userId, options)))) as [Page, Page];
+  const room = await owner.createRoom({ kind: "group", title: unique("Plans"), memberIds: [bob] });
+  await owner.call("updateUser", { userId: "me", data: { status: "Back at noon" } });
+  for (const one of [ofAnn, ofBob]) {
+    await open(one, room.title);
+    await button(one, "Details").click();
+  }
+  await ofBob.getByRole("list", { name: "Members" }).getByText("Back at noon").waitFor();
+  await button(ofBob, "Leave").waitFor();
+  expect(await button(ofBob, "Delete conversation").count()).toBe(0);
+
+  await button(ofAnn, "Title, topic and picture").click();
+  const history = dialog(ofAnn).getByLabel("New members read");
+  expect(await history.inputValue()).toBe("since_joined");
+  await history.selectOption("Everything from the beginning");
+  await check(ofAnn, look, "settings with what new members read");
+  await button(ofAnn, "Save").click();
+  await until("it is set", () => owner.room(room.id)!.info.history, (access) => access === "all");
+
+  await check(ofAnn, look, "details for the owner");
+  await button(ofAnn, "Delete conversation").press("Enter");
+  await confirm(ofAnn, "Cancel");
+  await until("the focus is back", () => button(ofAnn, "Delete conversation").evaluate((one) => one === document.activeElement), Boolean);
+  await ofAnn.keyboard.press("Enter");
+  await check(ofAnn, look, "asking before deleting");
+  await confirm(ofAnn, "Delete");
+  await ofBob.getByRole("status").getByText(`${ann} deleted ${room.title}.`).waitFor();
+  for (const one of [ofAnn, ofBob]) {
+    await until("nothing is open", () => new URL(one.url()).hash, (hash) => hash === "#/");
+    await entry(one, room.title).waitFor({ state: "detached" });
+  }
+  await expect(owner.call("getRoom", { roomId: room.id })).rejects.toThrow();
 });
 
 test("an admin mentions all, sets slow mode and freezes, also with times of other clients, and leaves the roles to the owner", async () => {

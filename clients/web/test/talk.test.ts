@@ -86,7 +86,7 @@ describe("a conversation", () => {
     await bob.locator("nav header strong", { hasText: `Robert ${group}` }).waitFor();
   });
 
-  test("one changes one's name, and the others see it", async () => {
+  test("one changes one's name, and says what one is up to, and the others see it", async () => {
     await direct();
     await bob.getByRole("button", { name: "Account and settings" }).click();
     await bob.getByRole("menuitem", { name: "Profile" }).click();
@@ -98,8 +98,19 @@ describe("a conversation", () => {
     await dialog.getByRole("button", { name: "Save" }).click();
     await dialog.getByRole("alert").getByText("Could not change it").waitFor();
     await name.fill(`Rob ${group}`);
+    await dialog.getByLabel("Status").fill(" On a boat ⛵ until Monday ");
     await dialog.getByRole("button", { name: "Save" }).click();
     await dialog.waitFor({ state: "detached" });
+    const heading = alice.getByRole("region", { name: `Rob ${group}` }).locator("header");
+    await heading.getByText("online · On a boat ⛵ until Monday", { exact: true }).waitFor();
+    await alice.reload();
+    await heading.getByText("On a boat ⛵ until Monday").waitFor();
+    await bob.getByRole("button", { name: "Account and settings" }).click();
+    await bob.getByRole("menuitem", { name: "Profile" }).click();
+    expect(await dialog.getByLabel("Status").inputValue()).toBe("On a boat ⛵ until Monday");
+    await dialog.getByLabel("Status").fill("");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await heading.getByText("online", { exact: true }).waitFor();
     await entry(alice, `Rob ${group}`).waitFor();
     await bob.locator("nav header strong", { hasText: `Rob ${group}` }).waitFor();
   });

@@ -94,9 +94,10 @@ export class Chat {
     });
     this.client.on("storage", ({ status }) => (this.isDurable = status !== "memory"));
     this.client.on("failed", (command) => this.#failed(command));
-    // New members of a room become possible contacts.
-    this.client.on("event", ({ body }) => {
+    this.client.on("event", ({ roomId, actorId, body }) => {
+      // New members of a room become possible contacts.
       if (body.case === "memberAdded") this.people.meet(body.value.userId);
+      if (body.case === "roomDeleted") this.#deleted(roomId, actorId);
     });
   }
 
@@ -253,6 +254,15 @@ export class Chat {
     if (isOpen && (kind === "send" || room?.messages.some(({ seq }) => seq === payload.seq))) return;
     const title = room ? this.titleOf(room) : this.people.name(toUser ?? "");
     this.problem = texts.message.notSentIn(title, error?.message ?? "");
+  }
+
+  /** Leaves a room that was deleted, and says who did that if it was somebody else. */
+  #deleted(roomId: string, byUserId: string): void {
+    const { place } = route;
+    if (!place || !("room" in place) || place.room !== roomId) return;
+    const room = this.client.room(roomId);
+    if (byUserId !== this.userId && room) this.notice = texts.details.deletedBy(this.people.name(byUserId), this.titleOf(room));
+    route.open(undefined);
   }
 
   async #loadServer(): Promise<void> {

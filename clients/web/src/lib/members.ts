@@ -117,6 +117,12 @@ export async function unfreeze(chat: Chat, room: Room): Promise<void> {
   await chat.attempt(texts.failures.unfreeze, () => room.update({ frozen: false }));
 }
 
+/** Deletes a room, after a question. Whoever has it open is told. */
+export async function deleteRoom(chat: Chat, room: Room): Promise<void> {
+  if (!(await chat.confirm(texts.details.askDelete(chat.titleOf(room)), texts.details.delete))) return;
+  await chat.attempt(texts.failures.deleteRoom, () => room.deleteRoom());
+}
+
 /** Deletes a message of somebody else, after a question. */
 export async function removeMessage(chat: Chat, room: Room, seq: number): Promise<void> {
   if (!(await chat.confirm(texts.message.deleteForEveryone, texts.message.delete))) return;

@@ -38,7 +38,12 @@ interface Profile {
   readonly name: string;
   /** URL of a picture; may be empty. */
   readonly picture: string;
+  /** What the user says about themselves for now; may be empty. Not kept across reloads. */
+  readonly status?: string;
 }
+
+/** The key of the status in the data of a user. */
+const STATUS = "status";
 
 /** Ten times as fast for sorting as `localeCompare`. */
 const { compare } = new Intl.Collator();
@@ -49,6 +54,7 @@ export class People {
   readonly #isConnected: () => boolean;
   readonly #names = new SvelteMap<string, string>();
   readonly #pictures = new SvelteMap<string, string>();
+  readonly #statuses = new SvelteMap<string, string>();
   /** Storage key of the profiles that were shown: rooms are restored before the server has sent their members. */
   readonly #key: string;
   readonly #kept: ReadonlyMap<string, Profile>;
@@ -114,6 +120,11 @@ export class People {
     return this.#pictures.get(userId) ?? this.#kept.get(userId)?.picture ?? "";
   }
 
+  /** What a user says about themselves for now, as far as known; may be empty. Requests nothing: {@link name} does. */
+  status(userId: string): string {
+    return this.#statuses.get(userId) ?? "";
+  }
+
   /** Whether a user with this id is known; requests nothing. */
   knows(userId: string): boolean {
     return this.#names.has(userId);
@@ -149,8 +160,9 @@ export class People {
   }
 
   /** Changes the profile of the signed-in user. */
-  async changeOwn(profile: { name?: string; imageUrl?: string }): Promise<void> {
-    const { user } = await this.#client.call("updateUser", { userId: "me", ...profile });
+  async changeOwn({ status, ...profile }: { name?: string; imageUrl?: string; status?: string }): Promise<void> {
+    const data = status ? { data: { [STATUS]: status } } : status === "" ? { unsetData: [STATUS] } : {};
+    const { user } = await this.#client.call("updateUser", { userId: "me", ...profile, ...data });
     if (user) this.#received(user);
   }
 
@@ -195,12 +207,14 @@ export class People {
     this.#keeping.stop();
   }
 
-  #received({ userId, name, imageUrl, updatedAt }: v1.User): void {
+  #received({ userId, name, imageUrl, data, updatedAt }: v1.User): void {
     const at = updatedAt ? Number(updatedAt.seconds) * 1_000 + updatedAt.nanos / 1_000_000 : 0;
     if (at < (this.#updated.get(userId) ?? 0)) return;
     this.#updated.set(userId, at);
     this.#lookups.know(userId);
-    this.#arrived.set(userId, { name, picture: imageUrl });
+    const status = data?.[STATUS];
+    // Another app may keep something else there.
+    this.#arrived.set(userId, { name, picture: imageUrl, status: typeof status === "string" ? status : "" });
     this.#taking.soon();
   }
 
@@ -214,6 +228,7 @@ export class People {
         this.#pictures.set(userId, profile.picture);
         isChanged = true;
       }
+      if (profile && this.status(userId) !== profile.status) this.#statuses.set(userId, profile.status ?? "");
       if (this.#names.get(userId) === name) continue;
       this.#names.set(userId, name);
       isNew = true;

@@ -44,6 +44,13 @@ export const freezing = {
   ask: (title: string) => `Freeze ${title}? It stays where it is, and everyone can still read it. Nobody can write, react or join until it is unfrozen.`,
 };
 
+/** What members read of the time before them. */
+export const history = {
+  label: "New members read",
+  all: "Everything from the beginning",
+  sinceJoined: "What is sent after they joined",
+};
+
 const lasting = (seconds: number): string => {
   if (seconds % 3_600 === 0) return plural(seconds / 3_600, { one: "# hour", other: "# hours" });
   if (seconds % 60 === 0) return plural(seconds / 60, { one: "# minute", other: "# minutes" });

@@ -2,7 +2,7 @@ import type { MessageState, PendingChange } from "@parlance/client";
 
 import { invitations, moderationNotes, muting, reports } from "./en-moderation";
 import { joining, joiningNotes, links } from "./en-joining";
-import { archive, directory, freezing, readOnly, rules, settingsNotes } from "./en-rooms";
+import { archive, directory, freezing, history, readOnly, rules, settingsNotes } from "./en-rooms";
 import { grammar } from "./grammar";
 
 const { number, plural, list } = grammar("en");
@@ -62,6 +62,7 @@ export const en = {
     offline: "offline",
     members,
     membersAndTopic: (count: number, topic: string) => `${members(count)} · ${topic}`,
+    presenceAndStatus: (presence: string, status: string) => `${presence} · ${status}`,
     you: (name: string) => `${name} (you)`,
     names: list,
     /** Several people with the same name are shown with their ids. */
@@ -179,6 +180,7 @@ export const en = {
   directory,
   archive,
   freezing,
+  history,
   rules,
   readOnly,
   links,
@@ -254,6 +256,10 @@ export const en = {
     askRemove: (name: string, title: string) => `Remove ${name} from ${title}?`,
     askLeave: (title: string) => `Leave ${title}?`,
     askLeaveForGood: (title: string) => `Leave ${title}? You can come back only if someone adds you.`,
+    deleteRoom: "Delete conversation",
+    delete: "Delete",
+    askDelete: (title: string) => `Delete ${title} with all its messages, for everyone? This cannot be taken back.`,
+    deletedBy: (name: string, title: string) => `${name} deleted ${title}.`,
     leaveAsOwner: (title: string) => `Leave ${title}`,
     aboutLeaveAsOwner: "You are the owner. Who should be the new owner?",
     newOwner: "New owner",
@@ -264,6 +270,8 @@ export const en = {
     label: "Account and settings",
     profile: "Profile",
     name: "Name",
+    status: "Status",
+    statusAbout: "A few words, such as “On holiday until Monday”. Everyone sees them beside your name.",
     nameAbout: (userId: string) => `Everyone sees it. Your id stays ${userId}.`,
     notifications: "Notifications",
     notAllowed: "Your browser blocks notifications for this page. You can allow them in its settings.",
@@ -387,6 +395,7 @@ export const en = {
     loadDirectory: "Could not load the channels",
     loadReports: "Could not load the reports",
     answerReport: "Could not answer the report",
+    deleteRoom: "Could not delete it",
     deleteMessage: "Could not delete the message",
     lobby: "The lobby is closed",
     handOver: "Could not transfer ownership",
