@@ -103,7 +103,7 @@ impl Cluster {
             ["--user-rate", "0", "--store", "dynamodb", "--redis", &redis, "--jwt-secret-file", &key];
         let mut options: Vec<String> = options.map(ToOwned::to_owned).into();
         options.extend(self.setup.options.iter().cloned());
-        Launch { options, environment: self.environment(), is_bridge: false }
+        Launch { options, environment: self.environment(), ..Launch::default() }
     }
 
     /// Environment variables that point an AWS client to this DynamoDB API.

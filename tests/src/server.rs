@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -30,6 +31,8 @@ pub struct Launch {
     pub environment: Vec<(String, String)>,
     /// Whether it keeps no data, and has no data directory.
     pub is_bridge: bool,
+    /// A program that starts it, with its arguments, such as `prlimit`.
+    pub under: Vec<String>,
 }
 
 /// Where a server listens.
@@ -226,11 +229,18 @@ impl Server {
 
     /// Its current resident memory, bytes.
     pub fn resident_bytes(&self) -> u64 {
-        let pid = self.child.id().expect("it runs");
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("linux tells");
-        let resident =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-        resident.and_then(|kb| kb.trim().parse::<u64>().ok()).expect("VmRSS in kB") * 1024
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory that it had since it was started, bytes.
+    pub fn peak_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("linux tells");
+        let bytes = status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB"));
+        bytes.and_then(|kb| kb.trim().parse::<u64>().ok()).expect("a number of kB") * 1024
     }
 
     /// Reads its addresses from its output, and checks its health.
@@ -300,8 +310,9 @@ impl Output {
 }
 
 fn spawn(launch: &Launch, dir: &Path, listening: Listening) -> Child {
-    let mut command = Command::new(parlance());
-    command.arg("serve").args(&launch.options);
+    let mut program = launch.under.iter().map(OsString::from).chain([parlance().into_os_string()]);
+    let mut command = Command::new(program.next().expect("at least the server itself"));
+    command.args(program).arg("serve").args(&launch.options);
     if !launch.options.iter().any(|option| option == "--drain-seconds") {
         command.args(["--drain-seconds", DRAIN_SECONDS]);
     }
