@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use http::Method;
-use parlance_client::transport::Door;
+use parlance_client::transport::{Dialer, Door};
+use parlance_client::{Config, Message, Session};
 use parlance_proto::v1;
 use parlance_proto::v1::event::Body;
 use parlance_tests::{DOORS, Person, Server, Signer, claims, fresh, now};
@@ -170,6 +171,20 @@ async fn the_app_acts_as_its_users_through_every_door() {
     assert_eq!(status, 200, "{sent}");
     let last = app.bob.log("order-1").await.pop().unwrap();
     assert_eq!((last.actor_id.as_str(), last.service_id.as_str()), ("alice", "backend"));
+    // By the Rust client, too.
+    let dialer = Dialer::new(Door::Grpc, app.server.address());
+    let (session, updates) = Session::start(Config::new(dialer, app.backend.token.clone()));
+    drop(updates);
+    let bob = session.as_user("bob");
+    let sent = bob.send_message(Message::to_room("order-1", "by Rust")).await.unwrap();
+    let last = app.alice.log("order-1").await.pop().unwrap();
+    assert_eq!((last.seq, last.actor_id.as_str(), last.service_id.as_str()), (sent.seq, "bob", "backend"));
+    let rooms = bob.call(v1::ListRoomsRequest::default()).await.unwrap().rooms;
+    assert_eq!(rooms[0].room_id, "order-1");
+    for (user, reason) in [("", "invalid_field"), ("a b", "invalid_field"), ("stranger", "not_member")] {
+        let refused = session.as_user(user).send_message(Message::to_room("order-1", "me, too")).await;
+        assert_eq!(refused.unwrap_err().failure().unwrap().reason, reason, "{user}");
+    }
     // Their rooms, their inbox, and their direct room.
     let (_, rooms) = app.rest(Method::GET, "/v1/rooms", Some("bob"), None).await;
     assert_eq!(rooms["rooms"][0]["roomId"], json!("order-1"));

@@ -89,6 +89,6 @@ pub use parlance_proto::v1;
 
 pub use accounts::create_user;
 pub use session::{
-    CommandStore, Config, CursorStore, FileCommandStore, Listener, MemoryCommandStore, Message, Session,
-    Submitted, TokenProvider, Updates,
+    AsUser, CommandStore, Config, CursorStore, FileCommandStore, Listener, MemoryCommandStore, Message,
+    Session, Submitted, TokenProvider, Updates,
 };

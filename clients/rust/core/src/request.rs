@@ -295,13 +295,19 @@ pub(crate) fn is_momentary(operation: &Operation) -> bool {
 }
 
 /// Makes a mutation safe to repeat unless the caller has done so: sets an id, and the highest known head of its room, before
-/// it is first sent.
-pub(crate) fn stamp(operation: &mut Operation, rooms: &Rooms, new_id: impl FnOnce() -> String) {
+/// it is first sent. `as_user` is whom an app's backend acts as; empty if nobody.
+pub(crate) fn stamp(
+    operation: &mut Operation,
+    as_user: &str,
+    rooms: &Rooms,
+    new_id: impl FnOnce() -> String,
+) {
     let Some(Repeatable { id, after_seq, place }) = repeatable(operation) else { return };
     let room = match place {
         Place::None => None,
         Place::Room(room) => Some(room),
-        Place::DirectWith(user) => rooms.direct(user),
+        // The direct rooms of others are not known.
+        Place::DirectWith(user) => rooms.direct(user).filter(|_| as_user.is_empty()),
     };
     if let Some(after_seq) = after_seq {
         *after_seq = after_seq.or_else(|| rooms.head(room?));
@@ -474,11 +480,13 @@ pub(crate) fn repeated(operation: &Operation, done: Done) -> Option<Answer> {
 }
 
 /// Learns a room's head from an answer.
-pub(crate) fn learn(operation: &Operation, answer: &Answer, rooms: &mut Rooms) {
+pub(crate) fn learn(operation: &Operation, as_user: &str, answer: &Answer, rooms: &mut Rooms) {
     match (operation, answer) {
         (Operation::SendMessage(request), Answer::SendMessage(response)) => {
             rooms.learn_head(&response.room_id, response.seq);
-            if let Some(Target::ToUser(user)) = &request.target {
+            if let Some(Target::ToUser(user)) = &request.target
+                && as_user.is_empty()
+            {
                 rooms.learn_direct(user, &response.room_id);
             }
         }
@@ -506,7 +514,7 @@ mod tests {
     use super::*;
 
     fn stamped(mut operation: Operation, rooms: &Rooms) -> Operation {
-        stamp(&mut operation, rooms, || "new".to_owned());
+        stamp(&mut operation, "", rooms, || "new".to_owned());
         operation
     }
 
@@ -540,7 +548,7 @@ mod tests {
         };
         let first = stamped(Operation::SendMessage(send.clone()), &rooms);
         let response = v1::SendMessageResponse { room_id: "d1".to_owned(), seq: 4, ..Default::default() };
-        learn(&first, &Answer::SendMessage(response), &mut rooms);
+        learn(&first, "", &Answer::SendMessage(response), &mut rooms);
         let Operation::SendMessage(second) = stamped(Operation::SendMessage(send), &rooms) else { panic!() };
         assert_eq!(second.after_seq, Some(4));
     }

@@ -105,6 +105,8 @@ pub enum Input {
         id: CallId,
         /// The operation.
         operation: Operation,
+        /// The user that an app's backend acts as; empty if none.
+        as_user: String,
     },
     /// The caller of this call no longer waits. A command continues without its caller.
     Cancel(CallId),

@@ -83,7 +83,7 @@ impl Session {
 
     fn call(&mut self, id: u64) {
         let operation = Operation::GetUser(v1::GetUserRequest { user_id: id.to_string() });
-        self.input(Input::Call { id, operation });
+        self.input(Input::Call { id, operation, as_user: String::new() });
     }
 
     fn answer(&mut self, request_id: &str) {
@@ -275,7 +275,7 @@ fn a_typing_signal_is_not_kept_for_later() {
     let mut session = Session::open();
     session.lose();
     let typing = Operation::SendTyping(v1::SendTypingRequest::default());
-    session.input(Input::Call { id: 1, operation: typing });
+    session.input(Input::Call { id: 1, operation: typing, as_user: String::new() });
     assert!(matches!(&session.answers[..], [(1, Err(Error::Io(_)))]));
 }
 

@@ -295,9 +295,9 @@ impl Driver {
 
     fn order(&mut self, order: Option<Order>) -> Input {
         match order {
-            Some(Order::Call { id, operation, answer }) => {
+            Some(Order::Call { id, operation, as_user, answer }) => {
                 self.answers.insert(id, answer);
-                Input::Call { id, operation }
+                Input::Call { id, operation, as_user }
             }
             Some(Order::Cancel(id)) => {
                 self.answers.remove(&id);
@@ -346,7 +346,8 @@ impl Driver {
             let request = AcknowledgeDeliveryRequest { room_id, seq, ..Default::default() };
             let id = self.application.calls.fetch_add(1, Ordering::Relaxed);
             // The answer is ignored.
-            self.input(Input::Call { id, operation: Operation::AcknowledgeDelivery(request) });
+            let operation = Operation::AcknowledgeDelivery(request);
+            self.input(Input::Call { id, operation, as_user: String::new() });
         }
     }
 }

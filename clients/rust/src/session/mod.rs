@@ -1,5 +1,6 @@
 //! A session that survives its connections.
 
+mod as_user;
 mod config;
 mod cursors;
 mod driver;
@@ -25,6 +26,7 @@ use crate::{ClientError, Request};
 
 use orders::Order;
 
+pub use as_user::AsUser;
 pub use config::Config;
 pub use cursors::CursorStore;
 pub use queue::Submitted;
@@ -177,9 +179,7 @@ impl Session {
     /// The server's permanent refusal, `frame_too_large` for a request that exceeds the maximum frame size, or the
     /// end of the session.
     pub async fn call<R: Request>(&self, request: R) -> Result<R::Response, ClientError> {
-        let answer = self.operate(request.into_operation()).await?;
-        let unexpected = || ClientError::Protocol("the answer is to another operation".to_owned());
-        R::response(answer).ok_or_else(unexpected)
+        response_of::<R>(self.operate(request.into_operation()).await?)
     }
 
     /// Like [`Session::call`], for an operation known only at run time.
@@ -187,9 +187,20 @@ impl Session {
     /// # Errors
     /// As for [`Session::call`].
     pub async fn operate(&self, operation: Operation) -> Result<Answer, ClientError> {
+        self.operate_as(String::new(), operation).await
+    }
+
+    /// Acts as a user: for an app's backend, whose token has the `service` scope. The user need not exist yet. The updates of
+    /// this session stay those of the backend.
+    pub fn as_user(&self, user_id: impl Into<String>) -> AsUser {
+        AsUser::new(self.clone(), user_id.into())
+    }
+
+    /// `as_user` is empty for the session's own user.
+    async fn operate_as(&self, as_user: String, operation: Operation) -> Result<Answer, ClientError> {
         let (answer, answered) = oneshot::channel();
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
-        let call = Order::Call { id, operation, answer };
+        let call = Order::Call { id, operation, as_user, answer };
         self.commands.send(call).map_err(|_| ClientError::SessionEnded)?;
         let mut abandoned = Abandoned { commands: &self.commands, id: Some(id) };
         let answer = answered.await;
@@ -212,6 +223,11 @@ impl Session {
             let _ = done.await;
         }
     }
+}
+
+fn response_of<R: Request>(answer: Answer) -> Result<R::Response, ClientError> {
+    let unexpected = || ClientError::Protocol("the answer is to another operation".to_owned());
+    R::response(answer).ok_or_else(unexpected)
 }
 
 /// Cancels a call whose caller gives up.

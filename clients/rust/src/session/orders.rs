@@ -10,11 +10,30 @@ use crate::ClientError;
 /// A request.
 #[derive(Debug)]
 pub(super) enum Order {
-    Call { id: CallId, operation: Operation, answer: oneshot::Sender<Result<Answer, ClientError>> },
+    Call {
+        id: CallId,
+        operation: Operation,
+        /// Empty if none.
+        as_user: String,
+        answer: oneshot::Sender<Result<Answer, ClientError>>,
+    },
     Cancel(CallId),
-    Submit { id: CallId, command: NewCommand, accepted: oneshot::Sender<String>, settled: Settled },
-    Retry { id: CallId, command: String, settled: Settled },
-    Discard { id: CallId, command: String, answer: oneshot::Sender<Discarded> },
+    Submit {
+        id: CallId,
+        command: NewCommand,
+        accepted: oneshot::Sender<String>,
+        settled: Settled,
+    },
+    Retry {
+        id: CallId,
+        command: String,
+        settled: Settled,
+    },
+    Discard {
+        id: CallId,
+        command: String,
+        answer: oneshot::Sender<Discarded>,
+    },
     Wake,
     Close(oneshot::Sender<()>),
 }

@@ -98,11 +98,11 @@ impl Core {
             Input::Call { id, .. } if self.is_ended() => {
                 self.answer(Origin::Call(id), Err(Error::SessionEnded))
             }
-            Input::Call { id, operation } => {
+            Input::Call { id, operation, as_user } => {
                 if is_momentary(&operation) && !matches!(self.link, Link::Open(_)) {
                     return self.answer(Origin::Call(id), Err(not_connected()));
                 }
-                self.outbox.push(Origin::Call(id), operation);
+                self.outbox.push(Origin::Call(id), operation, as_user);
             }
             Input::Cancel(id) => {
                 self.outbox.cancel(Origin::Call(id));

@@ -57,6 +57,8 @@ pub(crate) struct Outbox {
 struct Unanswered {
     origin: Origin,
     operation: Operation,
+    /// The user that an app's backend acts as; empty if none.
+    as_user: String,
     /// Whether it has its id, and the known head of its room.
     is_stamped: bool,
     was_sent: bool,
@@ -84,22 +86,23 @@ impl Outbox {
         self.calls.is_empty()
     }
 
-    /// Adds a call. A mutation is made safe to repeat when it is first sent.
-    pub(crate) fn push(&mut self, origin: Origin, operation: Operation) {
-        self.add(origin, operation, false);
+    /// Adds a call, in the name of `as_user` unless that is empty. A mutation is made safe to repeat when it is first sent.
+    pub(crate) fn push(&mut self, origin: Origin, operation: Operation, as_user: String) {
+        self.add(origin, operation, as_user, false);
     }
 
     /// Adds a call that was made safe to repeat before, and is sent unchanged.
     pub(crate) fn push_stamped(&mut self, origin: Origin, operation: Operation) {
-        self.add(origin, operation, true);
+        self.add(origin, operation, String::new(), true);
     }
 
-    fn add(&mut self, origin: Origin, operation: Operation, is_stamped: bool) {
+    fn add(&mut self, origin: Origin, operation: Operation, as_user: String, is_stamped: bool) {
         let key = self.next_key;
         self.next_key += 1;
         let call = Unanswered {
             origin,
             operation,
+            as_user,
             is_stamped,
             was_sent: false,
             refusals: 0,
@@ -176,7 +179,7 @@ impl Outbox {
             let Some(call) = self.calls.get_mut(&id) else { continue };
             if !call.is_stamped {
                 call.is_stamped = true;
-                stamp(&mut call.operation, rooms, || format!("{}-{id}", self.prefix));
+                stamp(&mut call.operation, &call.as_user, rooms, || format!("{}-{id}", self.prefix));
             }
             let operation = match &call.examination {
                 Some(examination) => examination.page(),
@@ -185,7 +188,7 @@ impl Outbox {
             let frame = v1::ClientFrame {
                 request_id: id.to_string(),
                 operation: Some(operation),
-                as_user: String::new(),
+                as_user: call.as_user.clone(),
             };
             return Some((call.origin, frame));
         }
@@ -235,11 +238,11 @@ impl Outbox {
                     self.ready.push_back(id);
                     return None;
                 };
-                learn(&call.operation, &answer, rooms);
+                learn(&call.operation, &call.as_user, &answer, rooms);
                 Ok(answer)
             }
             Some(answer) => {
-                learn(&call.operation, &answer, rooms);
+                learn(&call.operation, &call.as_user, &answer, rooms);
                 Ok(answer)
             }
             None => Err(Error::Protocol("the reply holds nothing that is known here".to_owned())),
@@ -285,6 +288,7 @@ impl Unanswered {
     /// Processes a page requested to find out whether the call was carried out: returns the
     /// answer, if it was.
     fn examined(&mut self, page: v1::ListEventsResponse, user: &str) -> Option<Answer> {
+        let user = if self.as_user.is_empty() { user } else { &self.as_user };
         let examination = self.examination.as_mut()?;
         let Repeatable { id, after_seq, .. } = repeatable(&mut self.operation)?;
         match examination.read(page, user, id) {

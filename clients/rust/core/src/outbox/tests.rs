@@ -5,7 +5,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn outbox(calls: CallId) -> Outbox {
     let mut outbox = Outbox::new("session".to_owned());
     for id in 0..calls {
-        outbox.push(Origin::Call(id), Operation::GetUser(v1::GetUserRequest::default()));
+        outbox.push(Origin::Call(id), Operation::GetUser(v1::GetUserRequest::default()), String::new());
     }
     outbox
 }
@@ -108,7 +108,7 @@ fn a_restored_room_takes_what_was_sent_to_it_before() {
     let mut outbox = Outbox::new("session".to_owned());
     let target = Some(v1::send_message_request::Target::RoomId("r".to_owned()));
     let message = v1::SendMessageRequest { target, after_seq: Some(26), ..Default::default() };
-    outbox.push(Origin::Call(0), Operation::SendMessage(message));
+    outbox.push(Origin::Call(0), Operation::SendMessage(message), String::new());
     let refusal = |reason: &str, head: u64| {
         let metadata = [("room_id", "r".to_owned()), ("head_seq", head.to_string())]
             .map(|(key, value)| (key.to_owned(), value));
@@ -169,4 +169,47 @@ fn a_call_that_the_server_hangs_up_over_is_found_and_fails() {
     assert_eq!(next(&mut outbox), Some(2));
     assert!(reply(&mut outbox, 2, done()).is_some());
     assert!(outbox.is_empty());
+}
+
+#[test]
+fn a_call_as_a_user_is_searched_for_as_that_user() {
+    let mut outbox = Outbox::new("session".to_owned());
+    let mut rooms = Rooms::new([]);
+    rooms.learn_direct("alice", "the backend's own");
+    rooms.learn_head("the backend's own", 99);
+    let target = Some(v1::send_message_request::Target::ToUser("alice".to_owned()));
+    let message = v1::SendMessageRequest { target, client_message_id: "m".to_owned(), ..Default::default() };
+    let known = v1::SendMessageRequest { after_seq: Some(10), ..message.clone() };
+    let next = |outbox: &mut Outbox| {
+        let (origin, frame) = outbox.next_frame(usize::MAX, &rooms).unwrap();
+        outbox.sent(origin, SECOND);
+        assert_eq!(frame.as_user, "bob");
+        frame.operation.unwrap()
+    };
+    outbox.push(Origin::Call(0), Operation::SendMessage(message.clone()), "bob".to_owned());
+    assert_eq!(next(&mut outbox), Operation::SendMessage(message));
+    outbox.push(Origin::Call(1), Operation::SendMessage(known.clone()), "bob".to_owned());
+    assert_eq!(next(&mut outbox), Operation::SendMessage(known));
+
+    let metadata = [("room_id", "r"), ("head_seq", "300")];
+    let error = v1::Error {
+        code: Code::FailedPrecondition.into(),
+        reason: "catch_up_first".to_owned(),
+        metadata: metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        ..Default::default()
+    };
+    assert_eq!(reply(&mut outbox, 1, Answer::Error(error)), None);
+    assert!(matches!(next(&mut outbox), Operation::ListEvents(_)));
+    let event = |seq, actor: &str| v1::Event {
+        room_id: "r".to_owned(),
+        seq,
+        actor_id: actor.to_owned(),
+        request_id: "m".to_owned(),
+        ..Default::default()
+    };
+    let events = vec![event(20, "alice"), event(21, "bob")];
+    let page = v1::ListEventsResponse { events, ..Default::default() };
+    let answer = reply(&mut outbox, 1, Answer::ListEvents(page));
+    let Some((_, Ok(Answer::SendMessage(found)))) = answer else { panic!("{answer:?}") };
+    assert_eq!((found.seq, found.is_repeat), (21, true));
 }

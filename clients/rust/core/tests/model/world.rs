@@ -131,7 +131,11 @@ impl World {
                 let message = v1::SendMessageRequest { target, text: id.to_string(), ..Default::default() };
                 self.waiting.insert(id);
                 self.rooms_of.insert(id, room);
-                self.input(Input::Call { id, operation: Operation::SendMessage(message) });
+                self.input(Input::Call {
+                    id,
+                    operation: Operation::SendMessage(message),
+                    as_user: String::new(),
+                });
             }
             Step::Cancel(number) => {
                 if let Some(id) = self.waiting.iter().nth(number).copied() {
