@@ -146,8 +146,11 @@ torture-events: build $(TOOLS)/ready ## one node, then a cluster, whose events l
 kafka-tls: $(TOOLS)/ready ## Kafka behind TLS; needs libssl-dev, and builds librdkafka with it
 	$(CARGO) nextest run --locked --workspace --test tls --features parlance-kafka/tls
 
-attack: build $(TOOLS)/ready ## hostile peers against a server of their own; `make unit` runs them, too
+attack: build $(TOOLS)/ready ## hostile peers against a server of their own; then a table of what they do to others, some 20 minutes
 	$(CARGO) nextest run --locked --workspace -E 'package(parlance-tests) & test(/^attacks::/)'
+	$(CARGO) build --release --locked -p parlance-server
+	PARLANCE_BIN=$(CURDIR)/target/release/parlance $(CARGO) nextest run --locked --workspace -E 'binary(attack_table)' \
+		--run-ignored only --no-capture
 
 permissions: build ## every operation as every actor through every door; the tests take some of the doors for changes
 	PARLANCE_TEST_EVERY_DOOR=1 $(CARGO) nextest run --locked --workspace -E 'package(parlance-tests) & test(/^permissions::/)'

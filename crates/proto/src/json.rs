@@ -11,6 +11,7 @@ use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAcces
 
 use crate::cost::{TOO_MANY_ELEMENTS, decoded_bytes};
 use crate::events::v1::RoomEvent;
+use crate::limits::MAX_JSON_VALUES;
 use crate::{DESCRIPTOR, EVENTS_DESCRIPTOR, known_names, v1};
 
 /// Why a message could not be parsed, or has no JSON form.
@@ -30,6 +31,10 @@ pub(crate) const INTERNAL: &str = "internal";
 impl Error {
     fn in_field(reason: &'static str, field: String, description: String) -> Self {
         Self { reason, message: format!("{field}: {description}"), field: Some((field, description)) }
+    }
+
+    fn too_many_elements() -> Self {
+        Self { reason: "malformed_json", message: TOO_MANY_ELEMENTS.to_owned(), field: None }
     }
 
     fn internal(message: String) -> Self {
@@ -103,9 +108,7 @@ pub fn read_frame(json: &[u8], unknown: UnknownFields) -> Result<(v1::ClientFram
     let message = message.map_err(|failure| name_operation(failure, json))?;
     let encoded = message.encode_to_vec();
     drop(message);
-    let Some(cost) = decoded_bytes::<v1::ClientFrame>(&encoded) else {
-        return Err(Error { reason: "malformed_json", message: TOO_MANY_ELEMENTS.to_owned(), field: None });
-    };
+    let cost = decoded_bytes::<v1::ClientFrame>(&encoded).ok_or_else(Error::too_many_elements)?;
     let frame = v1::ClientFrame::decode(&encoded[..]).map_err(|error| Error::internal(error.to_string()))?;
     Ok((frame, cost))
 }
@@ -144,6 +147,9 @@ pub fn read(
     json: &[u8],
     unknown: UnknownFields,
 ) -> Result<DynamicMessage, Error> {
+    if values(json) > MAX_JSON_VALUES {
+        return Err(Error::too_many_elements());
+    }
     if has_long_number(json) {
         check_numbers(json)?;
     }
@@ -185,6 +191,26 @@ fn unknown_name(error: &str) -> Option<String> {
     let name = error.strip_prefix("unrecognized field name '")?;
     let end = name.rfind("' at line ").or_else(|| name.rfind('\''))?;
     Some(name[..end].to_owned())
+}
+
+/// About how many values there are: each but the first of an object or a list follows a comma. What is not JSON has any
+/// number.
+fn values(json: &[u8]) -> usize {
+    let (mut count, mut rest) = (0, json.iter());
+    while let Some(byte) = rest.next() {
+        match byte {
+            b',' | b'{' | b'[' => count += 1,
+            // To the end of a string.
+            b'"' => {
+                while rest.next().is_some_and(|byte| match byte {
+                    b'\\' => rest.next().is_some(),
+                    byte => *byte != b'"',
+                }) {}
+            }
+            _ => {}
+        }
+    }
+    count
 }
 
 /// Minimum number of digits of a number that is parsed as the largest 64-bit number although it differs, such as
@@ -343,6 +369,24 @@ mod tests {
         fails("", "");
         fails("[]", "");
         fails(r#"{"requestId": "1"} trailing"#, "");
+    }
+
+    #[test]
+    fn values_are_counted_before_they_are_read() {
+        for (json, count) in [
+            (r#"{"a": [1, 2], "b": "{[,\"{[,", "c": {}}"#, 6),
+            (r#"{"a": "\\", "b": "not ended, {{"#, 2),
+            ("", 0),
+        ] {
+            assert_eq!(values(json.as_bytes()), count, "{json}");
+        }
+        let cursor = r#"{"roomId": "r", "seq": "1", "epoch": 1}"#;
+        let hello =
+            format!(r#"{{"hello": {{"deviceId": "d", "cursors": [{}]}}}}"#, [cursor; 2_000].join(","));
+        assert!(read_frame(hello.as_bytes(), UnknownFields::Refuse).is_ok(), "the contract allows as many");
+        // Refused for their number, not for what they are.
+        let wide = format!(r#"{{"hello": {{"x": [{}]}}}}"#, ["{}"; 20_000].join(","));
+        assert_eq!(read_frame(wide.as_bytes(), UnknownFields::Refuse), Err(Error::too_many_elements()));
     }
 
     #[test]

@@ -31,6 +31,10 @@ pub(crate) const HELD_RETRY: std::time::Duration = std::time::Duration::from_sec
 /// Bytes that a request may take once it is decoded, roughly: a hello with 2,000 cursors takes half of it.
 pub(crate) const MAX_DECODED_BYTES: usize = 512 * 1024;
 
+/// Values in the JSON of a request: about as many as fit into [`MAX_DECODED_BYTES`]. They are counted before it is read,
+/// since those of a frame of 128 KiB would take 50 ms.
+pub(crate) const MAX_JSON_VALUES: usize = 16 * 1024;
+
 /// Bytes that the smallest text takes besides its `String`.
 pub(crate) const ALLOCATION_BYTES: usize = 32;
 
