@@ -70,6 +70,7 @@ doc-examples: build
 lint: quick $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
 	$(CARGO) fmt --all --check
 	tools/check-rust-version
+	$(CARGO) update --locked --workspace --quiet --manifest-path clients/mobile/Cargo.toml
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	tools/check-modules
 	tools/check-imports
