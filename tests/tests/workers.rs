@@ -161,6 +161,7 @@ pub(super) fn worker(cluster: &Cluster, webhooks: &str) -> Launch {
         options: options.map(ToOwned::to_owned).into(),
         environment: cluster.environment(),
         is_bridge: true,
+        ..Launch::default()
     }
 }
 
