@@ -28,7 +28,7 @@ const fn operation(
 
 /// All unary calls; a test compares the list with the contract.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 70] = [
+pub static OPERATIONS: [Operation; 71] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -67,6 +67,7 @@ pub static OPERATIONS: [Operation; 70] = [
     operation("RoomService/ListMembers", Method::GET, "/v1/rooms/ROOM/members", "{}"),
     operation("RoomService/ListBans", Method::GET, "/v1/rooms/ROOM/bans", "{}"),
     operation("RoomService/SetRole", Method::PATCH, "/v1/rooms/ROOM/members/bob", r#"{"userId": "bob", "role": "ROLE_ADMIN", "requestId": "op"}"#),
+    operation("RoomService/UpdateMember", Method::PATCH, "/v1/rooms/ROOM/members/bob/data", r#"{"userId": "bob", "data": {"team": "red"}, "requestId": "op"}"#),
     operation("RoomService/JoinRoom", Method::POST, "/v1/rooms/ROOM/join", r#"{"requestId": "op"}"#),
     operation("RoomService/LeaveRoom", Method::POST, "/v1/rooms/ROOM/leave", r#"{"requestId": "op"}"#),
     operation("RoomService/BanMember", Method::POST, "/v1/rooms/ROOM/bans", r#"{"userId": "bob", "requestId": "op"}"#),

@@ -41,6 +41,7 @@ mod join_requests;
 mod kafka;
 mod links;
 mod load_balancers;
+mod member_data;
 mod moderation;
 mod never_reads;
 mod origins;

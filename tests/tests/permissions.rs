@@ -36,7 +36,7 @@ type Row = (&'static str, [&'static str; 12]);
 
 /// The result of each operation in a group that hides its history from newcomers.
 #[rustfmt::skip]
-const GROUP: [Row; 77] = [
+const GROUP: [Row; 78] = [
     // Service/Method                        anonymous outsider invited  bob           muted         newcomer removed  banned   admin         owner    service       moderator
     ("ChatService/SendMessage",             [NO_TOKEN, NO,      NO,      OK,           MUTED,        OK,      NO,      NO,      OK,           OK,      OK,           OK]),
     ("ChatService/SendMessage to all",      [NO_TOKEN, NO,      NO,      ROLE,         MUTED,        ROLE,    NO,      NO,      OK,           OK,      OK,           OK]),
@@ -82,6 +82,7 @@ const GROUP: [Row; 77] = [
     ("RoomService/ListMembers",             [NO_TOKEN, NO,      NO,      OK,           OK,           OK,      NO,      NO,      OK,           OK,      OK,           OK]),
     ("RoomService/SetRole",                 [NO_TOKEN, NO,      NO,      ROLE,         ROLE,         ROLE,    NO,      NO,      ROLE,         OK,      OK,           OK]),
     ("RoomService/SetRole to owner",        [NO_TOKEN, NO,      NO,      ROLE,         ROLE,         ROLE,    NO,      NO,      ROLE,         OK,      OK,           OK]),
+    ("RoomService/UpdateMember",            [NO_TOKEN, NO,      NO,      OK,           MUTED,        ROLE,    NO,      NO,      OK,           OK,      OK,           OK]),
     ("RoomService/JoinRoom",                [NO_TOKEN, NO,      NO,      OK,           OK,           OK,      SHUT,    SHUT,    OK,           OK,      NO,           NO]),
     ("RoomService/LeaveRoom",               [NO_TOKEN, NO,      NO,      OK,           OK,           OK,      OK,      OK,      OK,           OK,      NO,           NO]),
     ("RoomService/BanMember",               [NO_TOKEN, NO,      NO,      ROLE,         ROLE,         ROLE,    NO,      NO,      OK,           OK,      SCOPE,        OK]),

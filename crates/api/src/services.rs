@@ -266,6 +266,7 @@ impl RoomService for Services {
         list_members(ListMembersRequest) -> ListMembersResponse;
         list_bans(ListBansRequest) -> ListBansResponse;
         set_role(SetRoleRequest) -> SetRoleResponse;
+        update_member(UpdateMemberRequest) -> UpdateMemberResponse;
         join_room(JoinRoomRequest) -> JoinRoomResponse;
         leave_room(LeaveRoomRequest) -> LeaveRoomResponse;
         ban_member(BanMemberRequest) -> BanMemberResponse;

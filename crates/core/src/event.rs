@@ -155,6 +155,13 @@ pub enum Body {
         /// Who asked.
         user: UserId,
     },
+    /// What the app keeps about a member changed.
+    MemberUpdated {
+        /// The user.
+        user: UserId,
+        /// All of it after the change; `None` once it was changed again, or the membership has ended.
+        data: Option<Data>,
+    },
     /// A member's role changed.
     RoleChanged {
         /// The user.
@@ -244,6 +251,7 @@ impl Body {
                 let texts = [settings.title.as_str(), settings.topic.as_str(), settings.image.as_str()];
                 texts.iter().map(|text| text.len()).sum::<usize>() + settings.data.bytes()
             }
+            Self::MemberUpdated { data, .. } => data.as_ref().map_or(0, Data::bytes),
             Self::MemberBanned { reason, .. } | Self::MemberMuted { reason, .. } => reason.as_str().len(),
             _ => 0,
         }

@@ -46,7 +46,7 @@ pub use invitations::{Invitation, Invitations, InvitationsChange};
 pub use join_request::{JoinRequest, Listed, RequestEnd};
 pub use link::{Link, LinkHash};
 pub use listing::{Listing, ListingChange, TitlePlace};
-pub use member::{Interval, Member, Mute, SeqRange, Standing, visible_ranges};
+pub use member::{Interval, Member, MemberData, Mute, SeqRange, Standing, visible_ranges};
 pub use message_kind::{MessageKind, NotAKind};
 pub use overlay::{Entry, Overlay, PastForms};
 pub use report::{

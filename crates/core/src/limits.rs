@@ -19,7 +19,7 @@ pub(crate) const FOLDED_GROWTH: usize = 3;
 /// Largest room topic, bytes.
 pub const MAX_TOPIC_BYTES: usize = 1024;
 
-/// Largest app data on one user, room or message, bytes: enough for an order or a poll, and small
+/// Largest app data on one user, room, member or message, bytes: enough for an order or a poll, and small
 /// compared with a text.
 pub const MAX_DATA_BYTES: usize = 4 * 1024;
 

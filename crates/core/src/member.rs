@@ -1,5 +1,5 @@
 use crate::limits::MAX_INTERVALS;
-use crate::{Role, Settings, Timestamp, UserId, Visibility};
+use crate::{Data, Role, Settings, Timestamp, UserId, Visibility};
 
 /// A user's membership of a room, present or past.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,17 @@ pub struct Member {
     pub ban_ends: Option<Timestamp>,
     /// The last mute, which stays here when it is over; `None` for who was never muted.
     pub mute: Option<Mute>,
+    /// What the app keeps about them in this room.
+    pub data: MemberData,
+}
+
+/// The app's own data on a member. It ends with the membership.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MemberData {
+    /// Values by key.
+    pub values: Data,
+    /// The event that last changed them; 0 if none ever did.
+    pub seq: u64,
 }
 
 /// Someone may read a room, and neither send, edit nor react.
@@ -99,12 +110,37 @@ impl Member {
     /// A user who has just joined at `seq`.
     pub fn joined(user: UserId, role: Role, seq: u64) -> Self {
         let intervals = vec![Interval::starting_at(seq)];
-        Self { user, role, intervals, standing: Standing::Free, left_with: None, ban_ends: None, mute: None }
+        Self {
+            user,
+            role,
+            intervals,
+            standing: Standing::Free,
+            left_with: None,
+            ban_ends: None,
+            mute: None,
+            data: MemberData::default(),
+        }
+    }
+
+    /// The row with data as stored. An earlier version that ended the membership left the data there: it is not that of
+    /// this membership.
+    #[must_use]
+    pub fn with_data(mut self, stored: MemberData) -> Self {
+        let is_of_now = self.is_active() && stored.seq >= self.changed_at();
+        let values = if is_of_now { stored.values } else { Data::default() };
+        self.data = MemberData { values, seq: stored.seq };
+        self
     }
 
     /// The app's own backend in a room: treated as an owner since the beginning.
     pub fn app(user: UserId) -> Self {
         Self::joined(user, Role::Owner, 1)
+    }
+
+    /// The row as in the lists of a user's rooms, which would grow with the data.
+    #[must_use]
+    pub fn without_data(self) -> Self {
+        Self { data: MemberData::default(), ..self }
     }
 
     /// Whether they are a member now.
@@ -159,6 +195,9 @@ impl Member {
             interval.visibility = Some(settings.visibility);
             self.standing = standing;
             self.left_with = Some(settings.names());
+            if self.data.seq > 0 {
+                self.data = MemberData { values: Data::default(), seq };
+            }
         }
     }
 
@@ -203,6 +242,7 @@ mod tests {
             left_with: None,
             ban_ends: None,
             mute: None,
+            data: MemberData::default(),
         }
     }
 
@@ -236,6 +276,20 @@ mod tests {
         assert_eq!(as_of(3), Some((1, false)), "who has left since is not taken for a member");
         assert_eq!(as_of(8), Some((1, false)));
         assert_eq!(as_of(9), Some((2, true)));
+    }
+
+    #[test]
+    fn data_ends_with_the_membership() {
+        let values = Data::new([("team".to_owned(), b"red".to_vec())].into()).unwrap();
+        let stored = |seq| MemberData { values: values.clone(), seq };
+        let kept = |intervals, seq| member(intervals).with_data(stored(seq)).data;
+        assert_eq!(kept(&[(3, None)], 7), stored(7));
+        // As left by a version without data.
+        assert_eq!(kept(&[(3, Some(9))], 7), MemberData { seq: 7, ..MemberData::default() });
+        assert_eq!(kept(&[(3, Some(9)), (12, None)], 7), MemberData { seq: 7, ..MemberData::default() });
+        let mut left = member(&[(3, None)]).with_data(stored(7));
+        left.leave(9, Standing::Free, &Settings::default());
+        assert_eq!(left.data, MemberData { seq: 9, ..MemberData::default() });
     }
 
     #[test]

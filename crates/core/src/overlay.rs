@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Body, Data, Emoji, Event, SeqRange, Text, Timestamp, Unknown, UserId};
 
-/// The present form of a message that was edited, deleted or reacted to.
+/// The present form of a message that was edited, deleted or reacted to; or of a [`Body::MemberUpdated`] whose data is no
+/// longer that of the member.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Overlay {
     /// The event that last changed the message.
@@ -25,6 +26,11 @@ impl Overlay {
     /// A deleted message never changes again.
     pub fn deleted_in(&self, range: SeqRange, seq: u64) -> bool {
         self.deleted && range.contains(seq) && range.contains(self.changed)
+    }
+
+    /// That of an event that set data which the event at `changed` has replaced or removed.
+    pub fn outdated(changed: u64) -> Self {
+        Self { changed, data: Some(Data::default()), ..Self::default() }
     }
 
     /// Folds in an event that changes the message. Others are ignored.
@@ -71,7 +77,8 @@ pub struct Entry {
 
 impl Entry {
     /// Merges an event with the overlay of the message that it is or changes, so that deleted
-    /// text is never sent again, neither in the message nor in its edits.
+    /// text is never sent again, neither in the message nor in its edits; nor data that a member
+    /// no longer has.
     pub fn merge(mut event: Event, overlay: Option<Overlay>) -> Self {
         let deleted = overlay.as_ref().is_some_and(|overlay| overlay.deleted);
         match &mut event.body {
@@ -98,6 +105,13 @@ impl Entry {
                 }
                 Self { event, overlay: None }
             }
+            Body::MemberUpdated { data, .. } => {
+                if overlay.is_some() {
+                    *data = None;
+                    event.unknown = Unknown::default();
+                }
+                Self { event, overlay: None }
+            }
             Body::Other => {
                 // The event may be a message of a kind that only later versions know, deleted
                 // since.
@@ -115,10 +129,10 @@ impl Entry {
         self.overlay.as_ref().is_some_and(|overlay| overlay.deleted)
     }
 
-    /// The seq of the message whose overlay belongs to this event.
+    /// The seq of the message, or event, whose overlay belongs to this event.
     pub fn overlay_key(event: &Event) -> Option<u64> {
         match event.body {
-            Body::Message(_) | Body::Other => Some(event.seq),
+            Body::Message(_) | Body::MemberUpdated { .. } | Body::Other => Some(event.seq),
             Body::MessageEdited { target, .. } => Some(target),
             _ => None,
         }

@@ -15,6 +15,8 @@ pub(crate) struct Frame {
     removes: Option<UserId>,
     /// The message whose text it contains: its own seq or that of the edited message.
     pub(crate) text_of: Option<u64>,
+    /// The member whose data it contains.
+    pub(crate) data_of: Option<UserId>,
     /// For a change of a message, the form for readers who may not see that message.
     blank: Option<Blank>,
 }
@@ -37,12 +39,17 @@ impl Frame {
             Body::MemberRemoved { user } => Some(user.clone()),
             _ => None,
         };
+        let data_of = match &entry.event.body {
+            Body::MemberUpdated { user, .. } => Some(user.clone()),
+            _ => None,
+        };
         Self {
             seq: entry.event.seq,
             frame: frame(entry),
             run: None,
             removes,
-            text_of: Entry::overlay_key(&entry.event),
+            text_of: Entry::overlay_key(&entry.event).filter(|_| data_of.is_none()),
+            data_of,
             blank: entry
                 .event
                 .body
@@ -128,7 +135,8 @@ mod tests {
     use super::*;
 
     fn frame(seq: u64) -> Frame {
-        Frame { seq, frame: SharedFrame::default(), run: None, removes: None, text_of: None, blank: None }
+        let frame = SharedFrame::default();
+        Frame { seq, frame, run: None, removes: None, text_of: None, data_of: None, blank: None }
     }
 
     /// 1 alone, a run of 2 to 5, 6 alone.

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use parlance_core::{Chunk, Mark, RoomId, UserId};
+use parlance_core::{Body, Chunk, Mark, RoomId, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
 use parlance_runtime::memory::Charge;
@@ -22,7 +22,7 @@ pub(crate) struct Ring {
     pub(crate) changed_to: u64,
     /// Every chunk from this seq on was delivered here, one after the other.
     pub(crate) whole_from: u64,
-    /// Counts changes to earlier messages: pages read before are stale.
+    /// Counts changes to earlier messages and data: pages read before are stale.
     pub(crate) changes: u64,
     /// `None` if it is long ago.
     pub(crate) last_delivery: Option<Instant>,
@@ -115,13 +115,19 @@ impl Ring {
                 self.changes += 1;
                 self.changed_to = self.changed_to.max(target);
             }
-            if let parlance_core::Body::MessageDeleted { target } = event.body {
-                self.redact(target);
-            }
-            if event.body == parlance_core::Body::RoomDeleted {
-                self.changes += 1;
-                self.changed_to = event.seq;
-                self.forget_before(event.seq);
+            match &event.body {
+                Body::MessageDeleted { target } => self.redact(|frame| frame.text_of == Some(*target)),
+                // Their earlier data is no longer theirs.
+                Body::MemberUpdated { user, .. } | Body::MemberRemoved { user } => {
+                    self.changes += 1;
+                    self.redact(|frame| frame.seq < event.seq && frame.data_of.as_ref() == Some(user));
+                }
+                Body::RoomDeleted => {
+                    self.changes += 1;
+                    self.changed_to = event.seq;
+                    self.forget_before(event.seq);
+                }
+                _ => {}
             }
         }
         // The chunk itself stays, however full the budget is: sessions are about to take it from here.
@@ -177,14 +183,15 @@ impl Ring {
         self.held.set(0);
     }
 
-    /// Removes the text of a deleted message from the frames of sessions that are behind.
-    fn redact(&mut self, target: u64) {
+    /// Removes the text of a deleted message, or the data that a member no longer has, from the frames of sessions that
+    /// are behind.
+    fn redact(&mut self, holds: impl Fn(&Frame) -> bool) {
         // The start of the run that contains the frame.
         let mut run = None;
         for at in 0..self.frames.len() {
             run = if self.frames[at].run.is_some() { Some(at) } else { run };
             let frame = &mut self.frames[at];
-            if frame.text_of != Some(target) {
+            if !holds(frame) {
                 continue;
             }
             let Some(mut event) = event_in(&frame.frame) else { continue };

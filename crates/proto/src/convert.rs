@@ -184,6 +184,7 @@ pub fn member(member: &core::Member) -> v1::Member {
         standing: standing(member.standing).into(),
         banned_until: member.ban_ends.map(timestamp),
         mute: member.mute.map(|mute| v1::Mute { until: mute.until.map(timestamp) }),
+        data: data::to_struct(&member.data.values),
         display_name: String::new(),
         image_url: String::new(),
     }
@@ -282,6 +283,10 @@ fn body(body: &Body) -> Option<v1::event::Body> {
         Body::JoinRequestEnded { user } => {
             Wire::JoinRequestEnded(v1::JoinRequestEnded { user_id: user_id(user) })
         }
+        Body::MemberUpdated { user, data } => Wire::MemberUpdated(v1::MemberUpdated {
+            user_id: user_id(user),
+            data: data.as_ref().map(data::whole_struct),
+        }),
         Body::RoleChanged { user, role: r } => {
             Wire::RoleChanged(v1::RoleChanged { user_id: user_id(user), role: role(*r).into() })
         }
@@ -340,7 +345,7 @@ pub fn entry(room_id: &str, entry: &Entry) -> v1::Event {
     wire
 }
 
-/// Removes the content of a message that was deleted since.
+/// Removes the content of a message that was deleted since, or data that a member no longer has.
 pub fn redact(event: &mut v1::Event) {
     match &mut event.body {
         Some(v1::event::Body::Message(message)) => {
@@ -357,6 +362,7 @@ pub fn redact(event: &mut v1::Event) {
             edited.text.clear();
             edited.data = None;
         }
+        Some(v1::event::Body::MemberUpdated(updated)) => updated.data = None,
         // Possibly a message of a kind that a later version added.
         None => {}
         Some(_) => return,

@@ -81,11 +81,13 @@ pub enum Body {
     JoinRequested(v1::JoinRequested),
     #[prost(message, tag = "63")]
     JoinRequestEnded(v1::JoinRequestEnded),
+    #[prost(message, tag = "64")]
+    MemberUpdated(v1::MemberUpdated),
 }
 
 /// Whether `tag` is one of [`Body`].
 fn is_body(tag: u32) -> bool {
-    matches!(tag, 10..=26 | 60..=63)
+    matches!(tag, 10..=26 | 60..=64)
 }
 
 impl Event {

@@ -10,7 +10,7 @@ use crate::preferences::Preferences;
 pub struct UserRoom {
     /// The room.
     pub room: RoomId,
-    /// The current or former membership.
+    /// The current or former membership, without data.
     pub member: Member,
     /// The user's marks.
     pub cursors: Cursors,

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Blocks, Chunk, Cursors, Emoji, ImageUrl, Mark, Member, Mute, Name, Overlay, RoomId, RoomInfo, Text,
-    Timestamp, Unknown, UserId,
+    Blocks, Chunk, Cursors, Emoji, ImageUrl, Mark, Member, MemberData, Mute, Name, Overlay, RoomId, RoomInfo,
+    Text, Timestamp, Unknown, UserId,
 };
 use parlance_proto::event::unknown_fields;
 use parlance_proto::storage::v1::{
@@ -119,6 +119,8 @@ pub(crate) fn encode_member(member: &Member) -> Vec<u8> {
         left_with: member.left_with.as_ref().map(stored::settings),
         ban_ends_ms: member.ban_ends.map_or(0, |ends| ends.0),
         muted_until_ms: member.mute.map(|mute| mute.until.map_or(0, |until| until.0)),
+        data: data::to_struct(&member.data.values),
+        data_seq: member.data.seq,
     }
     .encode_to_vec()
 }
@@ -131,7 +133,7 @@ pub(crate) fn moment(millis: u64) -> Option<Timestamp> {
 pub(crate) fn decode_member(room: &RoomId, user: &UserId, bytes: &[u8]) -> Result<Member, StoreError> {
     let read = || {
         let record = MemberRecord::decode(bytes).ok()?;
-        Some(Member {
+        let member = Member {
             user: user.clone(),
             role: stored::role_from(record.role),
             intervals: record.intervals.iter().map(stored::interval_from).collect(),
@@ -139,7 +141,10 @@ pub(crate) fn decode_member(room: &RoomId, user: &UserId, bytes: &[u8]) -> Resul
             left_with: record.left_with.as_ref().map(stored::settings_from),
             ban_ends: moment(record.ban_ends_ms),
             mute: record.muted_until_ms.map(|until| Mute { until: moment(until) }),
-        })
+            data: MemberData::default(),
+        };
+        let values = record.data.as_ref().map(data::stored).unwrap_or_default();
+        Some(member.with_data(MemberData { values, seq: record.data_seq }))
     };
     read().ok_or_else(|| damaged("the member row", format_args!("{user} in room {room}")))
 }

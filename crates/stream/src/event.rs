@@ -39,6 +39,7 @@ pub fn kind(body: &Body) -> &'static str {
         Body::LinkRevoked { .. } => "parlance.room.link_revoked.v1",
         Body::JoinRequested { .. } => "parlance.member.join_requested.v1",
         Body::JoinRequestEnded { .. } => "parlance.member.join_request_ended.v1",
+        Body::MemberUpdated { .. } => "parlance.member.updated.v1",
         Body::RoleChanged { .. } => "parlance.member.role_changed.v1",
         Body::Message(_) => "parlance.message.sent.v1",
         Body::MessageEdited { .. } => "parlance.message.edited.v1",
@@ -82,8 +83,8 @@ mod tests {
     use std::path::Path;
 
     use parlance_core::{
-        Emoji, Event, Message, Overlay, Reason, RequestId, Role, RoomKind, Settings, Text, Timestamp, Title,
-        Topic, Unknown, UserId, Visibility,
+        Data, Emoji, Event, Message, Overlay, Reason, RequestId, Role, RoomKind, Settings, Text, Timestamp,
+        Title, Topic, Unknown, UserId, Visibility,
     };
     use parlance_proto::json::room_event_to_json;
     use prost::Message as _;
@@ -165,6 +166,10 @@ mod tests {
             Body::JoinRequestEnded { user: bob() },
             Body::RoomDeleted,
             Body::Message(Message { mentions_all: true, ..Message::plain(Text::parse("to all").unwrap()) }),
+            Body::MemberUpdated {
+                user: bob(),
+                data: Some(Data::new([("team".to_owned(), vec![0x1a, 3, b'r', b'e', b'd'])].into()).unwrap()),
+            },
         ];
         let like = entries().remove(0).event;
         let event = |(seq, body)| Event { seq, body, ..like.clone() };
@@ -196,6 +201,7 @@ mod tests {
             Body::ReactionRemoved { .. } => 19,
             Body::RoomDeleted => 20,
             Body::Other => 21,
+            Body::MemberUpdated { .. } => 22,
         }
     }
 
@@ -203,7 +209,7 @@ mod tests {
     fn each_kind_has_an_example() {
         let all: BTreeSet<usize> =
             entries().iter().chain(&later_entries()).map(|entry| number(&entry.event.body)).collect();
-        assert_eq!(all, (0..=21).collect());
+        assert_eq!(all, (0..=22).collect());
     }
 
     /// Consumers parse these for years: these lines were written once and must stay the same.

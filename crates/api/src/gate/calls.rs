@@ -198,6 +198,7 @@ calls! {
         AnswerJoinRequest AnswerJoinRequestRequest { room_id, user_id },
         RemoveMember RemoveMemberRequest { room_id, user_id },
         SetRole SetRoleRequest { room_id, user_id },
+        UpdateMember UpdateMemberRequest { room_id, user_id },
         BanMember BanMemberRequest { room_id, user_id },
         UnbanMember UnbanMemberRequest { room_id, user_id },
         MuteMember MuteMemberRequest { room_id, user_id },

@@ -3,8 +3,8 @@
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use parlance_core::{
-    Action, Authority, Body, Caller, Command, Entry, Refusal, RoomId, RoomKind, SeqRange, SettingsChange,
-    UserId,
+    Action, Authority, Body, Caller, Command, DataChange, Entry, Refusal, RoomId, RoomKind, SeqRange,
+    SettingsChange, UserId,
 };
 use parlance_proto::v1;
 use parlance_proto::v1::ErasedMessages;
@@ -188,16 +188,21 @@ impl Eraser<'_> {
         own.map(|(emoji, _)| self.by_user(Action::Unreact { target, emoji: emoji.clone() })).collect()
     }
 
-    /// Has the user leave; a direct room, which nobody leaves, is frozen.
+    /// Has the user leave, which ends the data on them; a direct room, which nobody leaves, is frozen.
     async fn leave(&self, room: &StoredRoom) -> Result<(), Error> {
-        let command = match room.info.kind {
-            RoomKind::Direct => {
-                let change = SettingsChange { frozen: Some(true), ..SettingsChange::default() };
-                self.by_app(Action::Update(change))
-            }
-            _ => self.by_user(Action::Leave),
-        };
-        self.submit(&room.info.id, command).await
+        let id = &room.info.id;
+        if room.info.kind != RoomKind::Direct {
+            return self.submit(id, self.by_user(Action::Leave)).await;
+        }
+        let change = SettingsChange { frozen: Some(true), ..SettingsChange::default() };
+        self.submit(id, self.by_app(Action::Update(change))).await?;
+        let Some(member) = self.api.store().member(id, self.user).await? else { return Ok(()) };
+        let unset: Vec<String> = member.data.values.entries().map(|(key, _)| key.to_owned()).collect();
+        if unset.is_empty() {
+            return Ok(());
+        }
+        let data = DataChange { unset, ..DataChange::default() };
+        self.submit(id, self.by_app(Action::UpdateMember { user: self.user.clone(), data })).await
     }
 
     fn by_app(&self, action: Action) -> Command {

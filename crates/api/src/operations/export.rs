@@ -1,7 +1,7 @@
 //! Everything that is stored about a user.
 
 use futures::future::BoxFuture;
-use parlance_core::{ReportList, ReportPlace, SeqRange, UserId};
+use parlance_core::{Member, ReportList, ReportPlace, SeqRange, UserId};
 use parlance_proto::{convert, v1};
 use parlance_store::UserRoom;
 use prost::Message;
@@ -147,7 +147,8 @@ impl Page<'_> {
             return Ok(Some(seq));
         }
         if seq == 0 {
-            self.push(Item::Room(self.room(row)));
+            let member = self.api.store().member(&row.room, self.user).await?;
+            self.push(Item::Room(self.room(row, member.as_ref().unwrap_or(&row.member))));
         }
         let Some(room) = self.api.store().room(&row.room).await?.filter(|room| !room.info.deleted) else {
             return Ok(None);
@@ -199,11 +200,12 @@ impl Page<'_> {
         })
     }
 
-    fn room(&self, row: &UserRoom) -> v1::ExportedRoom {
+    /// A room of the user, whose row with the data is `member`.
+    fn room(&self, row: &UserRoom, member: &Member) -> v1::ExportedRoom {
         let now = self.api.clock().now();
         v1::ExportedRoom {
             room_id: row.room.to_string(),
-            membership: Some(convert::member(&row.member)),
+            membership: Some(convert::member(member)),
             read: Some(convert::read_mark(row.cursors.read)),
             delivered_seq: row.cursors.delivered,
             preferences: Some(preferences_to_proto(&row.preferences, &row.member, &row.cursors, now)),

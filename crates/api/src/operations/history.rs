@@ -112,11 +112,19 @@ impl Api {
                 Section::Members(after) => {
                     let size = self.sizes().page_read;
                     let rows = self.store().members(&id, after.as_ref(), size).await?;
-                    let next = rows.last().filter(|_| rows.len() == size).map(|last| last.user.clone());
-                    rows.iter().for_each(|row| page.push(Item::Member(convert::member(row))));
-                    match next {
-                        Some(last) => Section::Members(Some(last)),
-                        None => Section::Events(access.room.info.floor),
+                    let mut exported = after;
+                    for row in &rows {
+                        if page.bytes > MAX_PAGE_BYTES {
+                            break;
+                        }
+                        page.push(Item::Member(convert::member(row)));
+                        exported = Some(row.user.clone());
+                    }
+                    let is_end = rows.len() < size && exported.as_ref() == rows.last().map(|last| &last.user);
+                    if is_end || rows.is_empty() {
+                        Section::Events(access.room.info.floor)
+                    } else {
+                        Section::Members(exported)
                     }
                 }
                 Section::Events(from) if from > head => break,

@@ -196,6 +196,7 @@ impl Api {
             RemoveMember remove_member;
             ListMembers list_members;
             SetRole set_role;
+            UpdateMember update_member;
             JoinRoom join_room;
             LeaveRoom leave_room;
             BanMember ban_member;

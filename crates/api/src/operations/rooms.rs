@@ -227,6 +227,18 @@ impl Api {
         Ok(v1::SetRoleResponse { outcome: Some(outcome) })
     }
 
+    pub(crate) async fn update_member(
+        &self,
+        caller: &Admitted,
+        request: v1::UpdateMemberRequest,
+    ) -> Result<v1::UpdateMemberResponse, Error> {
+        let user = parse::user_or_me(&caller.user, &request.user_id)?;
+        let data = parse::data_change(request.data.as_ref(), request.unset_data)?;
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        let outcome = self.change(caller, asked, Action::UpdateMember { user, data }).await?;
+        Ok(v1::UpdateMemberResponse { outcome: Some(outcome) })
+    }
+
     pub(crate) async fn join_room(
         &self,
         caller: &Admitted,

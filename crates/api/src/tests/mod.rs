@@ -17,6 +17,7 @@ mod invitations;
 mod join_requests;
 mod latest;
 mod marks;
+mod member_data;
 mod memory;
 mod once;
 mod online;

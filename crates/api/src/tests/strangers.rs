@@ -154,6 +154,13 @@ fn operations(room_id: &str, kind: v1::RoomKind) -> Vec<Operation> {
             request_id: request_id(),
             ..Default::default()
         }),
+        Operation::UpdateMember(v1::UpdateMemberRequest {
+            room_id: room_id(),
+            user_id: user_id(),
+            unset_data: vec!["team".into()],
+            request_id: request_id(),
+            ..Default::default()
+        }),
         Operation::LeaveRoom(v1::LeaveRoomRequest {
             room_id: room_id(),
             request_id: request_id(),

@@ -213,6 +213,13 @@ pub enum Action {
         /// The role.
         role: Role,
     },
+    /// Change what the app keeps about a member.
+    UpdateMember {
+        /// The member.
+        user: UserId,
+        /// The change of the data.
+        data: DataChange,
+    },
     /// Join a channel.
     Join,
     /// Leave the room.

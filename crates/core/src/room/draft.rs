@@ -28,6 +28,8 @@ pub struct Draft {
     member_count: u64,
     changed_members: BTreeSet<UserId>,
     changed_messages: BTreeSet<u64>,
+    /// Events that set data which a member no longer has, with those that replaced or removed it.
+    outdated: BTreeMap<u64, u64>,
     /// The room's data before the first event that changes it.
     old_info: Option<RoomInfo>,
     /// The invitations before the first event that changes them.
@@ -85,7 +87,7 @@ pub struct Append {
     pub chunk: Chunk,
     /// Member rows that changed.
     pub members: Vec<Member>,
-    /// Overlays of messages that changed.
+    /// Overlays of messages that changed, and of events whose data is outdated.
     pub overlays: Vec<(u64, Overlay)>,
     /// Users who joined, with their initial mark.
     pub joins: Vec<(UserId, Mark)>,
@@ -123,6 +125,7 @@ impl Draft {
             member_count: base.member_count(),
             changed_members: BTreeSet::new(),
             changed_messages: BTreeSet::new(),
+            outdated: BTreeMap::new(),
             old_info: None,
             old_invitations: None,
             unlogged: None,
@@ -143,7 +146,8 @@ impl Draft {
 
     /// Whether any one further command is guaranteed to fit into this append.
     pub fn can_take_more(&self) -> bool {
-        let items = 2 * self.changed_members.len() + self.changed_messages.len() + self.lists.len();
+        let overlays = self.changed_messages.len() + self.outdated.len();
+        let items = 2 * self.changed_members.len() + overlays + self.lists.len();
         self.events.len() + MAX_MEMBERS_PER_REQUEST <= MAX_CHUNK_EVENTS
             && self.text_bytes + MAX_TEXT_BYTES + MAX_DATA_BYTES <= MAX_CHUNK_BYTES
             && items + 2 * MAX_MEMBERS_PER_REQUEST <= MAX_ITEMS_PER_APPEND
@@ -209,11 +213,12 @@ impl Draft {
             .iter()
             .filter_map(|user| room.members.get(user).cloned().flatten())
             .collect();
-        let overlays = self
+        let messages = self
             .changed_messages
             .iter()
-            .filter_map(|seq| Some((*seq, room.messages.get(seq)?.as_ref()?.overlay.clone())))
-            .collect();
+            .filter_map(|seq| Some((*seq, room.messages.get(seq)?.as_ref()?.overlay.clone())));
+        let outdated = self.outdated.iter().map(|(seq, by)| (*seq, Overlay::outdated(*by)));
+        let overlays = messages.chain(outdated).collect();
         let Some(chunk) = Chunk::new(nonce, events, message_count, member_count) else { return (None, room) };
         let chunk = chunk.with_previous(Some(*base.nonce()));
         room.head = chunk.head();
@@ -305,6 +310,16 @@ impl Draft {
         self.old_invitations.get_or_insert_with(|| known.clone());
     }
 
+    /// Records that the next event replaces or removes the data of a member.
+    fn end_data(&mut self, user: &UserId) {
+        let by = self.next_seq();
+        if let Some(Some(member)) = self.room.members.get(user)
+            && !member.data.values.is_empty()
+        {
+            self.outdated.insert(member.data.seq, by);
+        }
+    }
+
     /// The invitations with the link that `event` makes, of which only the command has all.
     fn with_link(&mut self, event: &Event) -> Option<Arc<Invitations>> {
         let Body::LinkCreated { until, max_uses } = &event.body else { return None };
@@ -337,6 +352,11 @@ impl Draft {
             }
             Body::MemberRemoved { user } => {
                 self.member_count -= 1;
+                self.end_data(user);
+                self.changed_members.insert(user.clone());
+            }
+            Body::MemberUpdated { user, .. } => {
+                self.end_data(user);
                 self.changed_members.insert(user.clone());
             }
             Body::MemberBanned { user, .. }

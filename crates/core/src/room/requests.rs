@@ -65,6 +65,7 @@ enum Kind {
     Mute(UserId),
     Unmute(UserId),
     SetRole(UserId, Role),
+    UpdateMember(UserId),
     DeleteRoom,
     Other,
 }
@@ -111,6 +112,7 @@ impl Kind {
             Body::MemberMuted { user, .. } => Self::Mute(user.clone()),
             Body::MemberUnmuted { user } => Self::Unmute(user.clone()),
             Body::RoleChanged { user, role } => Self::SetRole(user.clone(), *role),
+            Body::MemberUpdated { user, .. } => Self::UpdateMember(user.clone()),
             Body::RoomDeleted => Self::DeleteRoom,
             Body::Other => Self::Other,
         }
@@ -172,6 +174,7 @@ impl Kind {
             | (Self::Unban(whom), Action::Unban { user })
             | (Self::Revoke(whom), Action::Revoke { user })
             | (Self::Reject(whom), Action::Reject { user })
+            | (Self::UpdateMember(whom), Action::UpdateMember { user, .. })
             | (Self::Mute(whom), Action::Mute { user, .. })
             | (Self::Unmute(whom), Action::Unmute { user }) => whom == user,
             (Self::SetRole(whom, which), Action::SetRole { user, role }) => whom == user && which == role,

@@ -8,8 +8,8 @@ use super::requests::Requests;
 use crate::evict::survivors;
 use crate::limits::{INVITATION_BYTES, MEMBER_BYTES, MESSAGE_BYTES, REQUEST_BYTES, RoomSizes};
 use crate::{
-    Body, Chunk, DefaultPermissions, Event, Head, Invitation, Invitations, Member, Mute, Overlay, Permission,
-    Permissions, RequestEnd, Role, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
+    Body, Chunk, DefaultPermissions, Event, Head, Invitation, Invitations, Member, MemberData, Mute, Overlay,
+    Permission, Permissions, RequestEnd, Role, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
 };
 
 /// A room's data outside its log.
@@ -60,6 +60,8 @@ pub struct Room {
     pub(super) members: Layered<UserId, Option<Member>>,
     /// The head at which the rows of all members were loaded.
     pub(super) all_members_at: Option<u64>,
+    /// The size of the data in loaded rows.
+    data_bytes: usize,
     /// Invitations that wait for an answer; `None` while they are not loaded.
     pub(super) invitations: Option<Arc<Invitations>>,
     /// Loaded messages; `None` for seqs that hold no message.
@@ -95,6 +97,7 @@ impl Room {
             last_at: Timestamp::default(),
             members: Layered::new(),
             all_members_at: None,
+            data_bytes: 0,
             invitations: is_whole.then(Arc::default),
             messages: Layered::new(),
             requests: Requests::starting_at(tail.first_seq() - 1),
@@ -177,6 +180,9 @@ impl Room {
         if row.as_ref().is_some_and(|row| row.changed_at() > self.head.seq()) {
             return false;
         }
+        let bytes = |row: &Option<Member>| row.as_ref().map_or(0, |row| row.data.values.bytes());
+        let before = self.members.get(&user).map_or(0, bytes);
+        self.data_bytes = (self.data_bytes + bytes(&row)).saturating_sub(before);
         self.members.insert(user, row);
         true
     }
@@ -227,13 +233,19 @@ impl Room {
     /// limits. Cheap if there is no clone.
     pub fn settle(&mut self) {
         let RoomSizes { members: most_members, messages: most_messages } = *self.sizes;
-        let all_members_at = &mut self.all_members_at;
+        let (all_members_at, data_bytes) = (&mut self.all_members_at, &mut self.data_bytes);
         self.members.settle(|members| {
             if members.len() > most_members {
                 *all_members_at = None;
             }
             let mut survives = survivors(members.len(), most_members);
-            members.retain(|_, _| survives());
+            members.retain(|_, row| {
+                let stays = survives();
+                if let Some(row) = row.as_ref().filter(|_| !stays) {
+                    *data_bytes = data_bytes.saturating_sub(row.data.values.bytes());
+                }
+                stays
+            });
         });
         self.messages.settle(|messages| {
             while messages.len() > most_messages {
@@ -249,6 +261,7 @@ impl Room {
         let invitations = self.invitations.as_ref().map_or(0, |invitations| invitations.len());
         size_of::<Self>()
             + members * MEMBER_BYTES
+            + self.data_bytes
             + invitations * INVITATION_BYTES
             + messages * MESSAGE_BYTES
             + self.requests.len() * REQUEST_BYTES
@@ -330,6 +343,7 @@ impl Room {
             Body::MemberRemoved { user } => {
                 if let Some(Some(member)) = self.members.get_mut(user) {
                     let standing = if event.actor == *user { Standing::Free } else { Standing::Removed };
+                    self.data_bytes = self.data_bytes.saturating_sub(member.data.values.bytes());
                     member.leave(event.seq, standing, &self.info.settings);
                 }
                 if members == 0 {
@@ -344,6 +358,14 @@ impl Room {
             Body::MemberMuted { user, until, .. } => self.set_mute(user, *until),
             // It has ended now: a row without a mute would leave the old one where fields are set one by one.
             Body::MemberUnmuted { user } => self.set_mute(user, Some(event.at)),
+            Body::MemberUpdated { user, data } => {
+                let values = data.clone().unwrap_or_default();
+                if let Some(Some(member)) = self.members.get_mut(user) {
+                    let others = self.data_bytes.saturating_sub(member.data.values.bytes());
+                    self.data_bytes = others + values.bytes();
+                    member.data = MemberData { values, seq: event.seq };
+                }
+            }
             Body::MemberInvited { user, until } => {
                 let (by, at, until, seq) = (event.actor.clone(), event.at, *until, event.seq);
                 self.change_invitations(|all| all.invite(user.clone(), Invitation { by, at, until, seq }));

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use crate::model::{Cluster, Fault, MET, scripts, scripts_with_invitations};
+use crate::model::{Cluster, Fault, MET, scripts, scripts_with_data, scripts_with_invitations};
 
 /// No regression file: a failure prints its script, which becomes a test of its own.
 fn config() -> ProptestConfig {
@@ -22,6 +22,12 @@ proptest! {
 
     #[test]
     fn a_cluster_keeps_its_promises_with_invitations(script in scripts_with_invitations()) {
+        let run = Cluster::run(&script, Fault::None);
+        prop_assert!(run.is_ok(), "{}", run.err().unwrap_or_default());
+    }
+
+    #[test]
+    fn a_cluster_keeps_its_promises_with_data(script in scripts_with_data()) {
         let run = Cluster::run(&script, Fault::None);
         prop_assert!(run.is_ok(), "{}", run.err().unwrap_or_default());
     }

@@ -1,6 +1,6 @@
 //! The room's rules, first as short examples, then in a model cluster with random failures.
 //!
-//! - `app`, `archive`, `blocks`, `chain`, `invitations`, `join_requests`, `links`, `listing`, `requests`, `former_requests`, `repeat_window`, `drafts`, `permissions`, `settings`, `membership`, `moderation`, `overlays`, `unread`: one rule,
+//! - `app`, `archive`, `blocks`, `chain`, `invitations`, `join_requests`, `links`, `listing`, `requests`, `former_requests`, `repeat_window`, `drafts`, `permissions`, `settings`, `membership`, `member_data`, `moderation`, `overlays`, `unread`: one rule,
 //!   one example
 //! - `model`: a store, nodes and clients, with unreliable connections between them
 //! - `cluster`: random scripts keep every promise; `faults`: planted faults are detected
@@ -19,6 +19,7 @@ mod invitations;
 mod join_requests;
 mod links;
 mod listing;
+mod member_data;
 mod membership;
 mod model;
 mod moderation;

@@ -65,6 +65,10 @@ fn body(body: &Body) -> Option<Stored> {
         Body::JoinRequestEnded { user } => {
             Stored::JoinRequestEnded(v1::JoinRequestEnded { user_id: user_id(user) })
         }
+        Body::MemberUpdated { user, data } => Stored::MemberUpdated(v1::MemberUpdated {
+            user_id: user_id(user),
+            data: data.as_ref().map(data::whole_struct),
+        }),
         Body::RoleChanged { user, role: r } => {
             Stored::RoleChanged(v1::RoleChanged { user_id: user_id(user), role: role(*r) })
         }
@@ -134,6 +138,10 @@ fn body_from(body: &Stored) -> Option<Body> {
         }
         Stored::JoinRequestEnded(ended) => Body::JoinRequestEnded { user: user(&ended.user_id)? },
         Stored::MemberUnbanned(unbanned) => Body::MemberUnbanned { user: user(&unbanned.user_id)? },
+        Stored::MemberUpdated(updated) => Body::MemberUpdated {
+            user: user(&updated.user_id)?,
+            data: updated.data.as_ref().map(data::stored),
+        },
         Stored::RoleChanged(changed) => {
             Body::RoleChanged { role: role_from(changed.role), user: user(&changed.user_id)? }
         }

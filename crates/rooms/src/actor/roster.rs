@@ -20,6 +20,7 @@ impl Roster {
             | Body::MemberUnbanned { user }
             | Body::MemberMuted { user, .. }
             | Body::MemberUnmuted { user }
+            | Body::MemberUpdated { user, .. }
             | Body::RoleChanged { user, .. } => Some(user.clone()),
             _ => None,
         }));

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use parlance_core::{
-    Body, Event, Interval, Member, Role, RoomId, SeqRange, Settings, Standing, UserId, Visibility,
-    visible_ranges,
+    Body, Event, Interval, Member, MemberData, Role, RoomId, SeqRange, Settings, Standing, UserId,
+    Visibility, visible_ranges,
 };
 use parlance_proto::{convert, v1};
 
@@ -79,6 +79,7 @@ impl RoomTruth {
                     left_with: None,
                     ban_ends: None,
                     mute: None,
+                    data: MemberData::default(),
                 });
                 member.role = *role;
                 (member.standing, member.left_with) = (Standing::Free, None);

@@ -265,7 +265,8 @@ impl Tables {
         let key = (user.clone(), room.clone());
         let cursors = *self.cursors.get(&key)?;
         let preferences = self.preferences.get(&key).copied().unwrap_or_default();
-        Some(UserRoom { room: room.clone(), member: self.member(room, user)?, cursors, preferences })
+        let member = self.member(room, user)?.without_data();
+        Some(UserRoom { room: room.clone(), member, cursors, preferences })
     }
 
     pub(super) fn rooms_of(&self, user: &UserId, after: Option<&RoomId>, limit: usize) -> UserRooms {

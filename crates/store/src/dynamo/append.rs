@@ -151,7 +151,7 @@ impl Dynamo {
             transaction.set(
                 &self.tables.rooms,
                 rooms::member_key(room, &member.user),
-                members::attributes(member),
+                [members::attributes(member), members::data_attributes(member)].concat(),
             )?;
             transaction.member_of(&self.tables.user_rooms, room, member, joined.map(|(_, mark)| *mark))?;
         }

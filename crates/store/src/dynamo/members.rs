@@ -3,10 +3,15 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use parlance_core::{
-    Interval, Member, Mute, Role, Settings, Standing, Timestamp, Title, Topic, UserId, Visibility,
+    Data, Interval, Member, MemberData, Mute, Role, Settings, Standing, Timestamp, Title, Topic, UserId,
+    Visibility,
 };
 
-use super::item::{Item, get_text, text};
+use parlance_proto::data;
+use prost::Message;
+use prost_types::Struct;
+
+use super::item::{Item, bytes, get_bytes, get_number, get_text, number, text};
 use crate::record::moment;
 
 /// `member`, `admin` or `owner`.
@@ -22,6 +27,9 @@ const OPEN: &str = "left_open";
 const STANDING: &str = "standing";
 /// End of the last mute, Unix milliseconds; 0 if it has no end.
 const MUTED: &str = "muted_until";
+/// The app's own data, as a `google.protobuf.Struct`, and the event that last changed it.
+const DATA: &str = "data";
+const DATA_SEQ: &str = "data_seq";
 /// Title and topic when they last left; the visibility at that time is the last one in
 /// [`OPEN`].
 const TITLE: &str = "left_title";
@@ -70,6 +78,15 @@ pub(super) fn attributes(member: &Member) -> Vec<(&'static str, AttributeValue)>
     attributes
 }
 
+/// The attributes of the data on a member, once there was any. They are in the row of the room, not in that of the user.
+pub(super) fn data_attributes(member: &Member) -> Vec<(&'static str, AttributeValue)> {
+    let MemberData { values, seq } = &member.data;
+    if *seq == 0 {
+        return Vec::new();
+    }
+    vec![(DATA, bytes(data::whole_struct(values).encode_to_vec())), (DATA_SEQ, number(*seq))]
+}
+
 /// Parses the membership of `user` from an item.
 pub(super) fn read(user: UserId, item: &Item) -> Option<Member> {
     let role = match get_text(item, ROLE)? {
@@ -110,7 +127,13 @@ pub(super) fn read(user: UserId, item: &Item) -> Option<Member> {
     // An unknown value of a later version holds until it is lifted.
     let mute = get_text(item, MUTED).map(|until| Mute { until: moment(until.parse().unwrap_or(0)) });
     let left_with = left_with(item, intervals.last()?);
-    Some(Member { user, role, intervals, standing, left_with, ban_ends, mute })
+    let member =
+        Member { user, role, intervals, standing, left_with, ban_ends, mute, data: MemberData::default() };
+    let values = match get_bytes(item, DATA) {
+        Some(bytes) => data::stored(&Struct::decode(bytes).ok()?),
+        None => Data::default(),
+    };
+    Some(member.with_data(MemberData { values, seq: get_number(item, DATA_SEQ)? }))
 }
 
 fn left_with(item: &Item, last: &Interval) -> Option<Settings> {
@@ -134,6 +157,7 @@ mod tests {
             left_with: None,
             ban_ends: None,
             mute: None,
+            data: MemberData::default(),
         };
         let item = item_of(&member);
         assert_eq!(get_text(&item, INTERVALS), Some(expected));
@@ -160,6 +184,7 @@ mod tests {
             }),
             ban_ends: Some(Timestamp(1_700_000_000_123)),
             mute: Some(Mute { until: None }),
+            data: MemberData::default(),
         };
         let mut item = item_of(&member);
         assert_eq!(read(member.user.clone(), &item), Some(member.clone()));

@@ -12,6 +12,7 @@
 //! | `imported` | N | the number of messages that were imported; missing if none were |
 //! | `direct_a`, `direct_b` | S | both people of a direct room |
 //! | `role`, `intervals`, `standing`, `left_open`, `left_title`, `left_topic` | S | of a member, see [`super::members`] |
+//! | `data`, `data_seq` | B, N | the app's own data on a member, as a `google.protobuf.Struct`, and the event that last changed it |
 //!
 //! One item belongs to the store itself, see [`super::identity`].
 

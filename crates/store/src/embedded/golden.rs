@@ -12,8 +12,8 @@ use std::path::Path;
 
 use parlance_core::{
     Body, Chunk, Cursors, Data, Emoji, Event, ImageUrl, Interval, Invitation, Invitations, JoinRequest, Link,
-    LinkHash, Listed, Mark, Member, Message, Mute, Name, Overlay, Reason, RequestEnd, RequestId, Role,
-    RoomId, RoomInfo, RoomKind, Settings, Standing, Text, Timestamp, Title, TitlePlace, Topic, Unknown,
+    LinkHash, Listed, Mark, Member, MemberData, Message, Mute, Name, Overlay, Reason, RequestEnd, RequestId,
+    Role, RoomId, RoomInfo, RoomKind, Settings, Standing, Text, Timestamp, Title, TitlePlace, Topic, Unknown,
     UserId, Visibility,
 };
 
@@ -210,6 +210,7 @@ fn member() {
         left_with: None,
         ban_ends: None,
         mute: None,
+        data: MemberData::default(),
     };
     check("member", member.clone(), encode_member, decode);
     member.intervals[1] = Interval { joined: 300, left: Some(310), visibility: Some(Visibility::All) };

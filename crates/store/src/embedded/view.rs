@@ -229,7 +229,7 @@ impl View {
     fn with_member(&self, user: &UserId, room: RoomId, place: &[u8]) -> Result<UserRoom, StoreError> {
         let Place { cursors, preferences } = decode_place(&room, user, place)?;
         let missing = || StoreError::Damaged(format!("no member row of {user} in room {room}"));
-        let member = self.member(&room, user)?.ok_or_else(missing)?;
+        let member = self.member(&room, user)?.ok_or_else(missing)?.without_data();
         Ok(UserRoom { room, member, cursors, preferences })
     }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use parlance_core::{
-    Action, Body, Interval, Member, Mute, Reason, Role, RoomId, SettingsChange, Standing, Timestamp, UserId,
+    Action, Body, Data, DataChange, Interval, Member, MemberData, Mute, Reason, Role, RoomId, SeqRange,
+    SettingsChange, Standing, Timestamp, UserId,
 };
 
 use super::fixture::{AnyStore, NOW, Node, add, group, unique, user};
@@ -32,6 +33,7 @@ pub(crate) async fn membership_is_kept_by_interval(store: AnyStore) {
         left_with: None,
         ban_ends: None,
         mute: None,
+        data: MemberData::default(),
     };
     assert_eq!(store.member(node.id(), &bob).await.unwrap(), Some(expected));
 
@@ -87,6 +89,59 @@ pub(crate) async fn bans_and_mutes_are_kept_with_their_ends(store: AnyStore) {
     let bodies: Vec<Body> = events.into_iter().map(|event| event.body).collect();
     let reason = Reason::parse("too loud").unwrap();
     assert!(bodies.contains(&Body::MemberMuted { user: bob.clone(), until: end, reason }), "{bodies:?}");
+}
+
+/// A text as `google.protobuf.Value`, under one key.
+fn of_team(team: &str) -> Data {
+    let text = [&[0x1a, team.len() as u8], team.as_bytes()].concat();
+    Data::stored([("team".to_owned(), text)].into())
+}
+
+fn set_team(user: &UserId, team: Option<&str>) -> Action {
+    let set = team.map(of_team).unwrap_or_default();
+    let data = DataChange { set, unset: vec!["team".to_owned()] };
+    Action::UpdateMember { user: user.clone(), data }
+}
+
+pub(crate) async fn data_of_a_member_ends_with_the_membership(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let mut node = Node::create(&store, group(&alice, &[&bob])).await;
+    let id = node.id().clone();
+    let row = async || store.member(&id, &bob).await.unwrap().unwrap();
+    let in_log = async |seq| {
+        let range = SeqRange { from: seq, to: seq };
+        match &store.read(&id, range, 1, false).await.unwrap()[0].event.body {
+            Body::MemberUpdated { user, data } if *user == bob => data.clone(),
+            body => panic!("{body:?}"),
+        }
+    };
+    let red = node.write(&[(&bob, set_team(&bob, Some("red")))]).await;
+    assert_eq!(row().await.data, MemberData { values: of_team("red"), seq: red });
+    assert_eq!(store.members(&id, None, 10).await.unwrap()[1], row().await);
+    let listed = store.user_room(&bob, &id).await.unwrap().unwrap().member;
+    assert_eq!(listed, row().await.without_data(), "not in the lists of his rooms");
+    assert_eq!(store.rooms_of(&bob, None, 10).await.unwrap().rows[0].member, listed);
+    assert_eq!(in_log(red).await, Some(of_team("red")));
+
+    // Both in one chunk.
+    let both = [(&alice, set_team(&bob, Some("blue"))), (&bob, set_team(&bob, Some("green")))];
+    node.write(&both).await;
+    let last = node.head();
+    let data = [in_log(red).await, in_log(last - 1).await, in_log(last).await];
+    assert_eq!(data, [None, None, Some(of_team("green"))]);
+    node.write(&[(&alice, Action::SetRole { user: bob.clone(), role: Role::Admin })]).await;
+    assert_eq!(row().await.data, MemberData { values: of_team("green"), seq: last });
+    let left = node.write(&[(&bob, Action::Leave)]).await;
+    assert_eq!(row().await.data, MemberData { values: Data::default(), seq: left });
+    assert_eq!(in_log(last).await, None);
+    node.write(&[(&alice, add(&[&bob]))]).await;
+    assert_eq!(row().await.data.values, Data::default());
+    let again = node.write(&[(&bob, set_team(&bob, Some("red")))]).await;
+    let none = node.write(&[(&bob, set_team(&bob, None))]).await;
+    assert_eq!((in_log(again).await, in_log(none).await), (None, Some(Data::default())));
+    let whole = SeqRange { from: 1, to: none };
+    assert_eq!(store.count_deleted(&id, whole).await.unwrap(), 0, "no message was deleted");
 }
 
 pub(crate) async fn slow_mode_is_a_setting(store: AnyStore) {

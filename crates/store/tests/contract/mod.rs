@@ -99,6 +99,7 @@ macro_rules! contract {
                 membership_is_kept_by_interval
                 a_role_is_kept_with_the_member
                 bans_and_mutes_are_kept_with_their_ends
+                data_of_a_member_ends_with_the_membership
                 slow_mode_is_a_setting
                 members_are_paged_by_id
                 members_are_read_by_id

@@ -271,6 +271,7 @@ pub(super) fn print(event: &v1::Event) -> u64 {
         Some(Body::InvitationLinkRevoked(revoked)) => (19, revoked.link_seq).hash(&mut hash),
         Some(Body::JoinRequested(asked)) => (20, &asked.user_id).hash(&mut hash),
         Some(Body::JoinRequestEnded(ended)) => (21, &ended.user_id).hash(&mut hash),
+        Some(Body::MemberUpdated(updated)) => (22, &updated.user_id).hash(&mut hash),
     }
     hash.finish()
 }

@@ -135,6 +135,7 @@ fn log_body(body: &Body) -> LogBody {
         | Body::InvitationLinkRevoked(_)
         | Body::JoinRequested(_)
         | Body::JoinRequestEnded(_)
+        | Body::MemberUpdated(_)
         | Body::RoomDeleted(_) => LogBody::Other,
     }
 }

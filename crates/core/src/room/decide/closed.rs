@@ -6,7 +6,7 @@ use crate::{Member, Permission, Reason};
 
 /// What a command does to a room that is closed.
 enum Effect {
-    /// Adds something: messages, reactions, members.
+    /// Adds something: messages, reactions, members, data on them.
     Adds,
     /// Makes the actor a member, or a candidate.
     Enters,
@@ -31,6 +31,7 @@ fn effect(action: &Action) -> Effect {
         | Action::Invite { .. }
         | Action::CreateLink { .. }
         | Action::Approve { .. }
+        | Action::UpdateMember { .. }
         | Action::Import { .. } => Effect::Adds,
         Action::Join | Action::Accept | Action::JoinByLink { .. } | Action::Request { .. } => Effect::Enters,
         Action::Delete { .. } => Effect::Removes,

@@ -7,7 +7,7 @@ use super::stop::Stop;
 use super::view::{View, allowed, at_least};
 use crate::limits::MAX_MEMBERS;
 use crate::room::command::{Authority, Refusal};
-use crate::{Body, Joining, Member, Permission, Role, RoomKind, Standing, UserId, Visibility};
+use crate::{Body, DataChange, Joining, Member, Permission, Role, RoomKind, Standing, UserId, Visibility};
 
 /// Lets `user`, whose row is `actor`, join.
 pub(super) fn join(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
@@ -135,6 +135,33 @@ pub(super) fn set_role(
         bodies.extend(lifted_mute(view, member));
     }
     Ok(bodies)
+}
+
+/// Changes the data of a member: their own, or that of members whom the actor outranks and whose room they may edit.
+pub(super) fn set_data(
+    view: View<'_>,
+    actor: &Member,
+    authority: &Authority,
+    user: &UserId,
+    change: &DataChange,
+) -> Result<Vec<Body>, Stop> {
+    let is_free = *user == actor.user || matches!(authority, Authority::App { .. });
+    if !is_free {
+        view.not_direct()?;
+        allowed(view, actor, Permission::Edit)?;
+    }
+    let Some(member) = view.row(user)?.filter(|member| member.is_active()) else {
+        return Err(Refusal::TargetNotMember(user.clone()).into());
+    };
+    if !is_free && !actor.outranks(member) {
+        return Err(Refusal::NeedsRole("owner").into());
+    }
+    let before = &member.data.values;
+    let data = before.changed(change).map_err(Refusal::from)?;
+    if data == *before {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Body::MemberUpdated { user: user.clone(), data: Some(data) }])
 }
 
 /// Makes `user` the owner, and the current owner an admin.

@@ -206,6 +206,7 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
         }
         Action::Unmute { user } => moderation::unmute(view, actor, authority, user),
         Action::SetRole { user, role } => members::set_role(view, actor, authority, user, *role),
+        Action::UpdateMember { user, data } => members::set_data(view, actor, authority, user, data),
         Action::Leave => members::leave(view, actor),
         Action::Update(change) => settings::update(view, actor, authority, change),
         Action::DeleteRoom => settings::delete_room(view, actor, authority),
@@ -214,7 +215,10 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
 
 /// What the members of a direct room may not do once the other one has blocked them.
 fn refuse_blocked(view: View<'_>, command: &Command) -> Result<(), Stop> {
-    let says = matches!(command.action, Action::Send(_) | Action::Edit { .. } | Action::React { .. });
+    let says = matches!(
+        command.action,
+        Action::Send(_) | Action::Edit { .. } | Action::React { .. } | Action::UpdateMember { .. }
+    );
     match &view.room.info.direct_pair {
         Some((one, other)) if says => {
             let peer = if *one == command.actor { other } else { one };
@@ -226,10 +230,14 @@ fn refuse_blocked(view: View<'_>, command: &Command) -> Result<(), Stop> {
 
 /// What members may not do while they are muted.
 fn refuse_muted(view: View<'_>, command: &Command, actor: Option<&Member>) -> Result<(), Refusal> {
-    // Title, topic and image are texts that everyone reads, too, and so are reasons.
+    // Title, topic and image are texts that everyone reads, too, and so are reasons and data.
     let says = matches!(
         command.action,
-        Action::Send(_) | Action::Edit { .. } | Action::React { .. } | Action::Update(_)
+        Action::Send(_)
+            | Action::Edit { .. }
+            | Action::React { .. }
+            | Action::Update(_)
+            | Action::UpdateMember { .. }
     ) || gives_reason(command);
     let member = actor.filter(|actor| says && actor.is_active());
     match member.and_then(|member| member.mute) {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use parlance_core::{Action, Link, LinkHash, Reason, SettingsChange, Title, Visibility};
+use parlance_core::{Action, Data, DataChange, Link, LinkHash, Reason, SettingsChange, Title, Visibility};
 
 use super::cluster::{Cluster, MINUTE};
 use super::script::What;
@@ -39,6 +39,10 @@ impl Cluster {
             What::Ban { user: id } => ban(USERS[*id]),
             What::Unban { user: id } => Action::Unban { user: user(USERS[*id]) },
             What::SetRole { user, role } => set_role(USERS[*user], *role),
+            What::SetData { user: id } => {
+                let set = Data::new([("op".to_owned(), op.to_string().into_bytes())].into()).unwrap();
+                Action::UpdateMember { user: user(USERS[*id]), data: DataChange { set, unset: Vec::new() } }
+            }
             What::Join => Action::Join,
             What::Leave => Action::Leave,
             What::Retitle { title } => {

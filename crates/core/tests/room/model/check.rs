@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Body, Cursors, JoinRequest, Link, Outcome, Refusal, RequestEnd, RoomKind, Unread, UserId,
+    Body, Cursors, JoinRequest, Link, Outcome, Overlay, Refusal, RequestEnd, RoomKind, Unread, UserId,
 };
 
 use super::cluster::{Cluster, Op};
@@ -136,7 +136,7 @@ fn projections(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
     ensure!(requests == expected, "requests {requests:?}, log {expected:?}");
     for (user, request) in store.invitations.requests().filter(|(user, _)| requests.contains_key(user)) {
         let listed = store.invited.get(user).ok_or("a user does not find their request")?;
-        let asked_by = store.event(request.seq).map(|event| event.request.as_str());
+        let asked_by = store.decided(request.seq).map(|event| event.request.as_str());
         let note = Some(listed.note.as_str());
         let expected = if request.is_rejected() { Some("") } else { asked_by };
         ensure!(note == expected, "{user} asks with the note {note:?} by {asked_by:?}");
@@ -148,7 +148,11 @@ fn projections(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
     let row = (store.info.settings.title.as_str(), members);
     let expected = if is_listed && members > 0 && !row.0.is_empty() { vec![row] } else { Vec::new() };
     ensure!(listed == expected, "the directory has {listed:?}, the log {expected:?}");
-    ensure!(store.overlays.keys().all(|seq| truth.messages.contains_key(seq)), "an overlay of no message");
+    let others = store.overlays.iter().filter(|(seq, _)| !truth.messages.contains_key(seq));
+    let others: BTreeMap<_, _> = others.map(|(seq, overlay)| (*seq, overlay.clone())).collect();
+    let outdated = truth.outdated.iter().map(|(seq, by)| (*seq, Overlay::outdated(*by)));
+    let outdated: BTreeMap<_, _> = outdated.collect();
+    ensure!(others == outdated, "an overlay of no message: {others:?}, log {outdated:?}");
     for (user, row) in &truth.members {
         let Cursors { read, .. } = store.cursors.get(user).ok_or("a member without a mark")?;
         let joined = row.intervals.last().map_or(0, |interval| interval.joined);

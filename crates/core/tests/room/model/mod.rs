@@ -11,7 +11,7 @@ mod truth;
 
 pub(crate) use cluster::{Cluster, MET};
 pub(crate) use node::serve;
-pub(crate) use script::{Script, scripts, scripts_with_invitations};
+pub(crate) use script::{Script, scripts, scripts_with_data, scripts_with_invitations};
 pub(crate) use store::Store;
 
 /// A planted fault, to prove that the checks detect it.

@@ -76,6 +76,7 @@ pub(crate) enum What {
     Ban { user: usize },
     Unban { user: usize },
     SetRole { user: usize, role: Role },
+    SetData { user: usize },
     Join,
     Leave,
     Retitle { title: usize },
@@ -139,6 +140,11 @@ fn what_by_invitation() -> impl Strategy<Value = What> {
     ]
 }
 
+/// The same as the first, with data of members.
+fn what_with_data() -> impl Strategy<Value = What> {
+    prop_oneof![4 => what(), 1 => (0..5usize).prop_map(|user| What::SetData { user })]
+}
+
 fn step(what: impl Strategy<Value = What> + 'static) -> impl Strategy<Value = Step> {
     let node = 0..12usize;
     // Mostly the initial members of the room.
@@ -181,6 +187,11 @@ pub(crate) fn scripts() -> impl Strategy<Value = Script> {
 /// Scripts in which users are invited, too.
 pub(crate) fn scripts_with_invitations() -> impl Strategy<Value = Script> {
     of_steps(step(what_by_invitation()))
+}
+
+/// Scripts in which members have data, too.
+pub(crate) fn scripts_with_data() -> impl Strategy<Value = Script> {
+    of_steps(step(what_with_data()))
 }
 
 fn of_steps(step: impl Strategy<Value = Step> + 'static) -> impl Strategy<Value = Script> {

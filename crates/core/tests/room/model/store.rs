@@ -153,6 +153,12 @@ impl Store {
         chunk.events().iter().find(|event| event.seq == seq)
     }
 
+    /// The event at `seq`, also if it was trimmed.
+    pub(crate) fn decided(&self, seq: u64) -> Option<&Event> {
+        let chunks = self.retired.values().chain(self.log.values());
+        chunks.flat_map(Chunk::events).find(|event| event.seq == seq)
+    }
+
     /// The message at `seq` in its present form.
     pub(crate) fn message(&self, seq: u64) -> Option<Posted> {
         let event = self.event(seq)?;

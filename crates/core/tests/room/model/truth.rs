@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Body, Chunk, Emoji, Event, Interval, Invitation, Joining, Member, Overlay, RequestId, Role, RoomKind,
-    Settings, Standing, Text, Timestamp, UserId, Visibility,
+    Body, Chunk, Data, Emoji, Event, Interval, Invitation, Joining, Member, MemberData, Overlay, RequestId,
+    Role, RoomKind, Settings, Standing, Text, Timestamp, UserId, Visibility,
 };
 
 /// The log folded by an independent implementation, which calls none of the code
@@ -13,6 +13,8 @@ pub(crate) struct Truth {
     pub(crate) settings: Option<Settings>,
     pub(crate) members: BTreeMap<UserId, Member>,
     pub(crate) messages: BTreeMap<u64, Sent>,
+    /// Events whose data a member no longer has, with those that ended that.
+    pub(crate) outdated: BTreeMap<u64, u64>,
     pub(crate) invitations: BTreeMap<UserId, Invitation>,
     /// Links with their ends, how many may join by them, and how many have.
     pub(crate) links: BTreeMap<u64, (Timestamp, u32, u32)>,
@@ -205,6 +207,10 @@ impl Truth {
                 let once = self.members.contains_key(user) && self.standing(user) != Standing::Banned;
                 shared && manages && is_in(user).is_none() && once
             }
+            Body::MemberUpdated { user, .. } => {
+                let governs = |member: &Member| shared && manages && Some(member.role) < role;
+                actor.is_some() && is_in(user).is_some_and(|member| mine(user) || governs(member))
+            }
             Body::MemberUnbanned { user } => shared && manages && self.standing(user) == Standing::Banned,
             Body::RoleChanged { user, .. } => shared && role == Some(Role::Owner) && is_in(user).is_some(),
             Body::Message(message) => {
@@ -262,6 +268,14 @@ impl Truth {
         self.messages.get(&target).filter(|_| visible)
     }
 
+    fn set_data(&mut self, user: &UserId, values: Data, seq: u64) {
+        let data = &mut self.members.get_mut(user).unwrap().data;
+        if !data.values.is_empty() {
+            self.outdated.insert(data.seq, seq);
+        }
+        *data = MemberData { values, seq };
+    }
+
     fn change(&mut self, event: &Event) {
         let first = self.runs.get(&(event.actor.clone(), event.request.clone())).map(|run| run.first);
         // Initial members are members from the room's first event on.
@@ -315,6 +329,9 @@ impl Truth {
                 let interval = member.intervals.last_mut().unwrap();
                 interval.left = Some(event.seq);
                 interval.visibility = self.settings.as_ref().map(|settings| settings.visibility);
+                if member.data.seq > 0 {
+                    self.set_data(user, Data::default(), event.seq);
+                }
                 if self.active().count() == 0 {
                     self.invitations.clear();
                     self.links.clear();
@@ -326,6 +343,7 @@ impl Truth {
                 self.requests.remove(user);
                 self.members.get_mut(user).unwrap().standing = Standing::Banned
             }
+            Body::MemberUpdated { user, data } => self.set_data(user, data.clone().unwrap(), event.seq),
             // The scripts mute nobody.
             Body::MemberMuted { .. } | Body::MemberUnmuted { .. } => {}
             Body::MemberUnbanned { user } => self.members.get_mut(user).unwrap().standing = Standing::Free,

@@ -43,6 +43,16 @@ fn chunk_of_an_app() {
         Body::MessageEdited { target: 3, text: text("a card"), data: Some(Data::default()) },
         Body::RoomDeleted,
     ];
+    check_app_chunk("chunk-app", &bodies);
+    let bob = user("bob");
+    let bodies = [
+        Body::MemberUpdated { user: bob.clone(), data: Some(data(&[("team", "7")])) },
+        Body::MemberUpdated { user: bob, data: Some(Data::default()) },
+    ];
+    check_app_chunk("chunk-member-data", &bodies);
+}
+
+fn check_app_chunk(name: &str, bodies: &[Body]) {
     let event = |(seq, body)| Event {
         seq,
         at: Timestamp(1_700_000_000_123),
@@ -54,13 +64,13 @@ fn chunk_of_an_app() {
         body,
         unknown: Unknown::default(),
     };
-    let events: Vec<Event> = (1..).zip(bodies).map(event).collect();
+    let events: Vec<Event> = (1..).zip(bodies.iter().cloned()).map(event).collect();
     for event in &events {
         let stored = stored::encode_event(event);
         assert_eq!(parlance_proto::v1::Event::decode(stored), Ok(convert::event("", event)));
     }
     let chunk = Chunk::new(*b"a nonce, 16 byte", events, 2, 1).unwrap();
-    check("chunk-app", chunk, encode_chunk, |bytes| decode_chunk(&room(), 1, bytes));
+    check(name, chunk, encode_chunk, |bytes| decode_chunk(&room(), 1, bytes));
 }
 
 /// A mention of all, and who may mention all.
@@ -124,4 +134,10 @@ fn rows_of_an_app() {
         state: Default::default(),
     };
     check("user-app", alice, encode_user, |bytes| decode_user(&user("alice"), bytes));
+    let member = Member::joined(user("bob"), Role::Member, 7)
+        .with_data(MemberData { values: data(&[("team", "7")]), seq: 300 });
+    check("member-data", member, encode_member, |bytes| decode_member(&room(), &user("bob"), bytes));
+    check("overlay-outdated", Overlay::outdated(301), encode_overlay, |bytes| {
+        decode_overlay(&room(), 300, bytes)
+    });
 }
