@@ -107,6 +107,6 @@ export default defineConfig({
   },
   // `npm run dev`, with the server of `make run` behind it.
   server: { proxy: { "/v1": server, "/ws": { target: server, ws: true } } },
-  // Two browsers at once take as long as one after the other, on two processors, and miss deadlines.
-  test: { retry: Number(process.env["TEST_RETRIES"] ?? 0), testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, include: [asked ?? "test/**/*.test.ts"] },
+  // One waits while the other works.
+  test: { retry: Number(process.env["TEST_RETRIES"] ?? 0), testTimeout: 120_000, hookTimeout: 120_000, maxWorkers: 2, include: [asked ?? "test/**/*.test.ts"] },
 });

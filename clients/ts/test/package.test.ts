@@ -66,9 +66,11 @@ test("required and imported, it has the same parts, and they work", async () => 
 }, 60_000);
 
 test("the snippets of the documentation compile against it under strict TypeScript, and so does what requires it", () => {
+  const all = snippets();
+  expect(all.length).toBeGreaterThan(3);
   const files = new Map([
     [join(empty, "react.ts"), REACT],
-    ...snippets().map((code, at) => [join(empty, `snippet-${at}.mts`), code] as const),
+    ...all.map((code, at) => [join(empty, `snippet-${at}.mts`), code] as const),
     [
       join(empty, "required.cts"),
       `import { Client, type Room } from "@parlance/client";

@@ -56,6 +56,7 @@ test("three people with tokens talk across two nodes, one of which is killed", a
   // A direct message from one node to the other.
   await ben.getByRole("button", { name: "Details", exact: true }).click();
   await ben.getByRole("complementary").getByRole("link", { name: "ann" }).click();
+  await ben.getByRole("heading", { level: 2, name: "ann", exact: true }).waitFor();
   await say(ben, "just you and me");
   await open(ann, "ben");
   await message(ann, "just you and me").waitFor();
