@@ -28,9 +28,9 @@ afterAll(() => Promise.all([built, empty].map((folder) => rm(folder, { recursive
 
 /** Uses what is loaded with the package, and what it loads on demand. Prints the exports of each part. */
 const PROGRAM = `
-async function main(sdk, grpcWeb, node, invitations, reports, directory, inbox, permissions, links, joinRequests) {
+async function main(sdk, grpcWeb, node, invitations, reports, directory, inbox, permissions, links, joinRequests, members) {
   const names = (of) => Object.keys(of).filter((name) => name !== "default" && name !== "module.exports").sort();
-  console.log(JSON.stringify([sdk, grpcWeb, node, invitations, reports, directory, inbox, permissions, links, joinRequests].map(names)));
+  console.log(JSON.stringify([sdk, grpcWeb, node, invitations, reports, directory, inbox, permissions, links, joinRequests, members].map(names)));
   const transport = { open: () => Promise.reject(new sdk.TransportError("nobody is there")) };
   const client = new sdk.Client({ url: "http://127.0.0.1:1", token: "t", transport, storage: new node.FileStorage("./state") });
   client.send({ toUser: "bob", text: "later" }).catch(() => {});
@@ -44,7 +44,7 @@ async function main(sdk, grpcWeb, node, invitations, reports, directory, inbox, 
   await invitations.invitationsOf(client).load().then(() => { throw new Error("loaded"); }, (error) => {
     if (!(error instanceof sdk.ParlanceError)) throw error;
   });
-  const calls = [() => reports.reportUser(client, "bob"), () => directory.listDirectory(client).next(), () => inbox.listInbox(client).next(), () => permissions.defaultPermissions(client), () => links.listLinks(client, "r"), () => joinRequests.requestToJoin(client, "r")];
+  const calls = [() => reports.reportUser(client, "bob"), () => directory.listDirectory(client).next(), () => inbox.listInbox(client).next(), () => permissions.defaultPermissions(client), () => links.listLinks(client, "r"), () => joinRequests.requestToJoin(client, "r"), () => members.listMembers(client, "r").next()];
   for (const call of calls) await call().then(() => { throw new Error("answered"); }, (error) => {
     if (!(error instanceof sdk.ParlanceError)) throw error;
   });
@@ -57,7 +57,7 @@ async function main(sdk, grpcWeb, node, invitations, reports, directory, inbox, 
 `;
 
 test("required and imported, it has the same parts, and they work", async () => {
-  const parts = ["", "/grpc-web", "/node", "/invitations", "/reports", "/directory", "/inbox", "/permissions", "/links", "/join-requests"].map((part) => `@parlance/client${part}`);
+  const parts = ["", "/grpc-web", "/node", "/invitations", "/reports", "/directory", "/inbox", "/permissions", "/links", "/join-requests", "/members"].map((part) => `@parlance/client${part}`);
   await writeFile(join(empty, "required.cjs"), `${PROGRAM}\nmain(${parts.map((part) => `require("${part}")`).join(", ")});`);
   await writeFile(join(empty, "imported.mjs"), `${PROGRAM}\nawait main(${parts.map((part) => `await import("${part}")`).join(", ")});`);
   const [required, imported] = [await run(process.execPath, ["required.cjs"], { cwd: empty }), await run(process.execPath, ["imported.mjs"], { cwd: empty })];
@@ -80,6 +80,7 @@ import { type InboxOptions, listInbox } from "@parlance/client/inbox";
 import { type Invitation, invitationsOf } from "@parlance/client/invitations";
 import { type JoinRequest, listJoinRequests } from "@parlance/client/join-requests";
 import { createLink, type NewLink } from "@parlance/client/links";
+import { listMembers, type Member } from "@parlance/client/members";
 import { may, type Permission } from "@parlance/client/permissions";
 import { listReports, type Report } from "@parlance/client/reports";
 import node = require("@parlance/client/node");
@@ -91,6 +92,7 @@ export const channels: AsyncGenerator<DirectoryChannel, void> = listDirectory(cl
 export const inbox = (options: InboxOptions) => listInbox(client, options);
 export const link: Promise<NewLink> = createLink(client, "r");
 export const requests: AsyncGenerator<JoinRequest, void> = listJoinRequests(client);
+export const members: AsyncGenerator<Member, void> = listMembers(client, "r");
 export const can = (what: Permission) => room && may(client, room.info, what);
 `,
     ],
