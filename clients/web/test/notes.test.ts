@@ -70,12 +70,15 @@ test("a change of settings is told by what it changed, as far as it is known wha
     { body: { case: "roomChanged", value: { settings: settings({ title: "Ice", slowModeSeconds: 60, permissions: { post: v1.Role.ADMIN }, frozen: true }) } } },
     { body: { case: "roomChanged", value: { settings: settings({ title: "Ice", slowModeSeconds: 60, permissions: { post: v1.Role.ADMIN } }) } } },
     { body: { case: "roomChanged", value: { settings: settings({ title: "Ice", permissions: { post: v1.Role.ADMIN } }) } } },
+    { body: { case: "roomChanged", value: { settings: settings({ title: "Ice", permissions: { post: v1.Role.ADMIN }, historyVisibility: v1.HistoryVisibility.ALL }) } } },
+    { body: { case: "roomChanged", value: { settings: settings({ title: "Ice", permissions: { post: v1.Role.ADMIN }, historyVisibility: v1.HistoryVisibility.SINCE_JOINED }) } } },
   ].map((event, at) => ({ seq: BigInt(at + 1), actorId: "ann", ...event }) as unknown as v1.Event);
   const lines = (from: number) => withChanges(events.slice(from).map((event) => noteOf(event)!)).flatMap((note) => linesOf([note], (id) => id));
   const [slow, roles, froze] = ["ann turned slow mode on: 1 minute between two messages", "ann changed what members may do", "ann froze the conversation"];
+  const read = ["ann lets new members read everything from the beginning", "ann lets new members read only what is sent after they joined"];
   const [other, unfroze, off] = ["ann changed the settings of “Ice”", "ann unfroze the conversation", "ann turned slow mode off"];
-  expect(lines(0)).toEqual(["ann created the conversation", slow, roles, froze, other, unfroze, off]);
-  expect(lines(2)).toEqual(["ann changed the settings of “Plans”", froze, other, unfroze, off]);
-  expect(lines(3)).toEqual([froze, other, unfroze, off]);
-  expect(lines(5)).toEqual([other, off]);
+  expect(lines(0)).toEqual(["ann created the conversation", slow, roles, froze, other, unfroze, off, ...read]);
+  expect(lines(2)).toEqual(["ann changed the settings of “Plans”", froze, other, unfroze, off, ...read]);
+  expect(lines(3)).toEqual([froze, other, unfroze, off, ...read]);
+  expect(lines(5)).toEqual([other, off, ...read]);
 });

@@ -87,6 +87,7 @@ test.each(LOOKS)("the owner sets what new members read, and deletes the conversa
   await ofBob.getByRole("list", { name: "Members" }).getByText("Back at noon").waitFor();
   await button(ofBob, "Leave").waitFor();
   expect(await button(ofBob, "Delete conversation").count()).toBe(0);
+  await button(ofBob, "Close details").click();
 
   await button(ofAnn, "Title, topic and picture").click();
   const history = dialog(ofAnn).getByLabel("New members read");
@@ -95,6 +96,7 @@ test.each(LOOKS)("the owner sets what new members read, and deletes the conversa
   await check(ofAnn, look, "settings with what new members read");
   await button(ofAnn, "Save").click();
   await until("it is set", () => owner.room(room.id)!.info.history, (access) => access === "all");
+  await noted(ofBob, `${ann} lets new members read everything from the beginning`);
 
   await check(ofAnn, look, "details for the owner");
   await button(ofAnn, "Delete conversation").press("Enter");

@@ -6,7 +6,7 @@ import { texts } from "./texts";
 type UserNote = "joined" | "added" | "left" | "removed" | "banned" | "unbanned" | "muted" | "unmuted" | "invited" | "declined" | "revoked" | "joinedByLink" | "asked" | "withdrew" | "rejected";
 
 /** What a change of settings was about. */
-type SettingsNote = "changed" | "archived" | "unarchived" | "frozen" | "unfrozen" | "slow" | "permissions";
+type SettingsNote = "changed" | "archived" | "unarchived" | "frozen" | "unfrozen" | "slow" | "permissions" | "history";
 
 /** Settings whose changes have notes of their own. */
 interface Settings {
@@ -14,6 +14,8 @@ interface Settings {
   readonly isArchived: boolean;
   readonly isFrozen: boolean;
   readonly slowModeSeconds: number;
+  /** Whether new members read what was sent before they joined. */
+  readonly isHistoryOpen: boolean;
   /** In a form to compare. */
   readonly permissions: string;
 }
@@ -90,6 +92,7 @@ function settingsOf(settings: v1.RoomSettings | undefined): Settings {
     isArchived: settings?.archived ?? false,
     isFrozen: settings?.frozen ?? false,
     slowModeSeconds: settings?.slowModeSeconds ?? 0,
+    isHistoryOpen: settings?.historyVisibility === v1.HistoryVisibility.ALL,
     permissions: [post, react, invite, editSettings, deleteMessages, mentionAll].map((role) => role ?? v1.Role.UNSPECIFIED).join(),
   };
 }
@@ -115,6 +118,7 @@ function changeOf(before: Settings | undefined, after: Settings): SettingsNote {
   if (after.isFrozen !== (before?.isFrozen ?? false)) return after.isFrozen ? "frozen" : "unfrozen";
   if (before === undefined) return "changed";
   if (after.slowModeSeconds !== before.slowModeSeconds) return "slow";
+  if (after.isHistoryOpen !== before.isHistoryOpen) return "history";
   return after.permissions === before.permissions ? "changed" : "permissions";
 }
 
@@ -165,6 +169,8 @@ function lineOf(group: readonly Note[], name: (userId: string) => string): strin
       return texts.notes[what.kind](actor);
     case "slow":
       return texts.notes.slow(actor, what.settings.slowModeSeconds);
+    case "history":
+      return texts.notes.history(actor, what.settings.isHistoryOpen);
     case "changed":
       return texts.notes.changed(actor, what.settings.title || texts.place.untitled);
     case "joined":

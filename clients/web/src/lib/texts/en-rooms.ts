@@ -96,5 +96,6 @@ export const settingsNotes = {
   frozen: (actor: string) => `${actor} froze the conversation`,
   unfrozen: (actor: string) => `${actor} unfroze the conversation`,
   slow: (actor: string, seconds: number) => (seconds === 0 ? `${actor} turned slow mode off` : `${actor} turned slow mode on: ${lasting(seconds)} between two messages`),
+  history: (actor: string, isOpen: boolean) => (isOpen ? `${actor} lets new members read everything from the beginning` : `${actor} lets new members read only what is sent after they joined`),
   permissions: (actor: string) => `${actor} changed what members may do`,
 };
