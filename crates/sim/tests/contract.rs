@@ -19,6 +19,11 @@ async fn open() -> (AnyStore, ()) {
 
 contract::contract!(crate::open);
 
+#[tokio::test]
+async fn the_number_of_blocks_is_bounded() {
+    contract::blocks::the_number_of_blocks_is_bounded(open().await.0).await;
+}
+
 mod feeds {
     use super::*;
 
