@@ -123,6 +123,6 @@ async fn table() {
     );
     println!("|---|---|---|---|---|");
     for one in ATTACKS.iter().filter(|one| one.name.contains(&only)) {
-        println!("{}", row(one, lasts).await);
+        println!("{}", Box::pin(row(one, lasts)).await);
     }
 }

@@ -37,7 +37,7 @@ impl Room {
         let end = events.partition_point(|event| event.seq < before);
         let former = match &mut self.former {
             Some(former) if former.is_of(user, left) => former,
-            other => other.insert(Former::new(user.clone(), left)),
+            other => other.insert(Box::new(Former::new(user.clone(), left))),
         };
         former.requests.push_older(&events[..end]);
         former.requests.keep_only(user);

@@ -67,7 +67,8 @@ pub struct Room {
     /// Loaded messages; `None` for seqs that hold no message.
     pub(super) messages: Layered<u64, Option<Posted>>,
     pub(super) requests: Requests,
-    pub(super) former: Option<Former>,
+    /// Rarely loaded, and too large for a part of each draft.
+    pub(super) former: Option<Box<Former>>,
     /// Whether the first user blocks the second one, as far as this draft has asked.
     pub(super) blocks: BTreeMap<(UserId, UserId), bool>,
     /// What applies where the room has set no permission of its own.
