@@ -15,11 +15,15 @@ pub struct AsUser {
     user_id: String,
 }
 
-impl AsUser {
-    pub(super) fn new(session: Session, user_id: String) -> Self {
-        Self { session, user_id }
+impl Session {
+    /// Acts as a user: for an app's backend, whose token has the `service` scope. The user need not exist yet. The updates of
+    /// this session stay those of the backend.
+    pub fn as_user(&self, user_id: impl Into<String>) -> AsUser {
+        AsUser { session: self.clone(), user_id: user_id.into() }
     }
+}
 
+impl AsUser {
     /// The user.
     pub fn user_id(&self) -> &str {
         &self.user_id

@@ -190,12 +190,6 @@ impl Session {
         self.operate_as(String::new(), operation).await
     }
 
-    /// Acts as a user: for an app's backend, whose token has the `service` scope. The user need not exist yet. The updates of
-    /// this session stay those of the backend.
-    pub fn as_user(&self, user_id: impl Into<String>) -> AsUser {
-        AsUser::new(self.clone(), user_id.into())
-    }
-
     /// `as_user` is empty for the session's own user.
     async fn operate_as(&self, as_user: String, operation: Operation) -> Result<Answer, ClientError> {
         let (answer, answered) = oneshot::channel();

@@ -6,9 +6,9 @@ import type { CommandKind, NewCommand, Payloads } from "../queue/command.js";
 import type { Answer } from "../queue/request.js";
 import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
 import type { RoomChanges } from "./events.js";
-import { emptyRoom } from "../state/room-state.js";
+import { emptyRoom, type HistoryAccess } from "../state/room-state.js";
 import type { DataChange } from "./message.js";
-import { type HistoryAccess, infoOf, type RoomInfo, valuesOf } from "./info.js";
+import { infoOf, type RoomInfo, valuesOf } from "./info.js";
 import type { Owner } from "./owner.js";
 import type { RoomSlices } from "./snapshots.js";
 

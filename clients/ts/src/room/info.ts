@@ -4,13 +4,10 @@ import type { RoomValues } from "../queue/project.js";
 import type { Receipt, Role, RoomJoining, RoomKind, RoomPermissions } from "../gen/chat_pb.js";
 import type { Members } from "../state/members.js";
 import type { Receipts } from "../state/receipts.js";
-import { isHidden, type RoomState } from "../state/room-state.js";
+import { type HistoryAccess, isHidden, type RoomState } from "../state/room-state.js";
 import { unreadOf } from "../state/unread.js";
 import { countOf } from "../state/versioned.js";
 import type { ChatMessage } from "./message.js";
-
-/** How much of the history a member may read: everything, or what was sent since they joined. */
-export type HistoryAccess = "all" | "since_joined";
 
 /** A room without its messages. Immutable: a change creates a new value. */
 export interface RoomInfo {

@@ -1,13 +1,15 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
 
 import { HistoryVisibility, Role, type RoomJoining, RoomKind, type RoomPermissions, type RoomSettings, RoomSettingsSchema } from "../gen/chat_pb.js";
-import type { HistoryAccess } from "../room/info.js";
 import type { ChatMessage } from "../room/message.js";
 import { type ChangesByMessage, UNCHANGED } from "./changes.js";
 import { type Members, UNLISTED } from "./members.js";
 import { NO_RECEIPTS, type Receipts } from "./receipts.js";
 import { type Head, type Marks, UNMARKED, unreadOf } from "./unread.js";
 import { type Counter, isCounted, UNCOUNTED, type Versioned } from "./versioned.js";
+
+/** How much of the history a member may read: everything, or what was sent since they joined. */
+export type HistoryAccess = "all" | "since_joined";
 
 /** The confirmed state of a room. Plain values: it can be stored and cloned. */
 export interface RoomState {
