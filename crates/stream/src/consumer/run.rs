@@ -299,13 +299,14 @@ impl Runner {
                 } else {
                     Outcome::Failed
                 };
-                self.parked.ended(&room, &outcome);
-                let ended = Ended { outcome, ..Ended::NOTHING };
+                let ended = self.tracker.since_commands(&room, Ended { outcome, ..Ended::NOTHING });
+                self.parked.ended(&room, &ended.outcome);
                 self.tracker.ended(&room, ended, self.now());
             }
             return;
         };
         let (now, was_away) = (self.now(), self.tracker.is_away());
+        let ended = self.tracker.since_commands(&room, ended);
         self.parked.ended(&room, &ended.outcome);
         self.tracker.ended(&room, ended, now);
         self.complain(&room, was_away, not_taken.as_ref());

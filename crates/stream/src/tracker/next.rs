@@ -27,6 +27,7 @@ impl Tracker {
         let id = self.ready.remove(index)?;
         let room = self.rooms.get_mut(&id)?;
         (room.phase, room.is_moved, room.begun) = (Phase::InFlight, false, now);
+        room.is_overtaken = false;
         room.place = self.places.take(room.failed.is_some(), room.fails_alone);
         Some(id)
     }

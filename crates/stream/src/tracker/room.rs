@@ -49,6 +49,8 @@ pub(super) struct Room {
     pub(super) place: Place,
     /// Whether the feed has announced something since then.
     pub(super) is_moved: bool,
+    /// Whether an operator has resumed it since then: the work may have read a row from before that.
+    pub(super) is_overtaken: bool,
     /// Whether it waits for the log to show what the feed has announced.
     pub(super) is_ahead: bool,
 }

@@ -1,7 +1,7 @@
 //! A sink that is unavailable, and what ends that.
 
 use parlance_core::{RoomId, Timestamp};
-use parlance_store::consumers::EventKey;
+use parlance_store::consumers::{EventKey, Parked, RoomProgress};
 use parlance_store::feed::{Changes, MovedHead, Position, Record};
 
 use super::{Ended, Limits, Outcome, Tracker};
@@ -166,4 +166,35 @@ fn rooms_that_have_failed_leave_places_to_others() {
         assert_ne!(next, id);
     }
     assert_eq!(tracker.next(at), None);
+}
+
+/// Rows that were read before a command say that rooms are parked.
+#[test]
+fn a_command_during_the_work_on_a_room_outlasts_what_the_work_has_read() {
+    let parked = || Parked { reason: "no".to_owned(), since: Timestamp(5) };
+    let refused_at = EventKey { epoch: 1, seq: 3 };
+    for skipped in [0, 1] {
+        let mut tracker = tracker(1);
+        assert_eq!(tracker.next(0), Some(room(0)));
+        let done = EventKey { seq: refused_at.seq + skipped, ..refused_at };
+        let row = RoomProgress { done, pending: true, ..RoomProgress::default() };
+        if skipped == 0 {
+            tracker.unparked(&[(room(0), row.clone())], Some(Timestamp(5)));
+        } else {
+            tracker.unpark(&room(0), row.clone(), Timestamp(5));
+        }
+        let end = |tracker: &mut Tracker| {
+            let outcome = Outcome::Parked(parked());
+            let ended = Ended { done: Some(refused_at), outcome, ..Ended::NOTHING };
+            let ended = tracker.since_commands(&room(0), ended);
+            tracker.ended(&room(0), ended, 0);
+        };
+        end(&mut tracker);
+        assert_eq!(tracker.flush(0).unwrap().rows, [(room(0), row)]);
+        assert_eq!(tracker.next(0), Some(room(0)));
+        assert_eq!(tracker.origin(&room(0)).unwrap().done, Some(done));
+        // What is refused after the command is parked.
+        end(&mut tracker);
+        assert_eq!((tracker.next(0), tracker.active()), (None, 0));
+    }
 }

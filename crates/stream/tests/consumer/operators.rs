@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use parlance_core::RoomId;
+use parlance_core::{Clock as _, RoomId};
 use parlance_store::consumers::EventKey;
 use parlance_stream::consumer::{Consumer, Error, Limits, OnRefused, Options, Start, Status};
 use tokio::time::{sleep, timeout};
@@ -198,4 +198,71 @@ async fn a_room_that_cannot_be_read_for_a_moment_goes_on_where_it_was() {
     while consumer.pause(false).await.is_err() {}
     settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
     assert_eq!(world.taken().len(), 4);
+}
+
+/// The row that the work on a room has read is from before the command.
+#[tokio::test(start_paused = true)]
+async fn a_retry_while_the_row_of_a_room_is_read_is_carried_out() {
+    for (all, skip) in [(true, false), (false, false), (false, true)] {
+        let world = World::new(48, false);
+        *lock(&world.store_failing) = 0;
+        let (consumer, shutdown) = start(&world, options(Start::Now)).await;
+        // The scan for pending rooms comes to the parked one last, after the feed.
+        (1..9).for_each(|number| world.append(&room(number), 1));
+        world.poison(&room(9));
+        world.append(&room(9), 1);
+        wait("parked", || world.parked() == 1 && world.taken().len() == 8).await;
+        shutdown.cancel();
+        consumer.ended().await;
+        if !skip {
+            world.heal();
+        }
+        world.append(&room(9), 1);
+        *lock(&world.slow_row) = Some(room(9));
+        let rare = Options { flush_every: LONG * 2, ..options(Start::Now) };
+        let (consumer, shutdown) = start(&world, rare).await;
+        wait("its row is read", || lock(&world.slow_row).is_none()).await;
+        if all {
+            while consumer.unpark_all().await.is_err() {}
+        } else {
+            unpark(&consumer, &room(9), skip).await;
+        }
+        wait("delivered", || has_taken(&world, &room(9), 1, 2)).await;
+        assert_eq!(has_taken(&world, &room(9), 1, 1), !skip);
+        shutdown.cancel();
+        consumer.ended().await;
+        assert_eq!(world.parked(), 0, "all: {all}, skip: {skip}");
+        assert_eq!(consumer.status().borrow().parked_rooms, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rooms_that_are_retried_during_a_pause_are_lag() {
+    for all in [true, false] {
+        let world = World::new(49, false);
+        *lock(&world.store_failing) = 0;
+        let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
+        world.poison(&room(1));
+        world.append(&room(1), 1);
+        wait("parked", || world.parked() == 1).await;
+        let parked_at = world.now();
+        while consumer.pause(true).await.is_err() {}
+        until(&consumer, |status| status.paused && status.behind_since.is_none()).await;
+        sleep(Duration::from_secs(2)).await;
+        if all {
+            while consumer.unpark_all().await.is_err() {}
+        } else {
+            unpark(&consumer, &room(1), false).await;
+        }
+        // Also once it is no longer in memory.
+        for _ in 0..2 {
+            let since = consumer.status().borrow().behind_since;
+            assert!(since.is_some_and(|since| since <= parked_at), "all: {all}, {since:?}");
+            sleep(Duration::from_secs(2)).await;
+        }
+        world.heal();
+        while consumer.pause(false).await.is_err() {}
+        until(&consumer, |status| status.behind_since.is_none()).await;
+        assert!(has_taken(&world, &room(1), 1, 1));
+    }
 }

@@ -51,7 +51,8 @@ impl Runner {
         };
         let (table, name) = (&self.shared.parts.table, &self.shared.options.name);
         let row = table.progress(name, std::slice::from_ref(&room)).await?.pop().map(|(_, row)| row);
-        let Some(mut row) = row.filter(|row| row.parked.is_some()) else {
+        let parked = row.and_then(|row| Some((row.parked.as_ref()?.since, row)));
+        let Some((since, mut row)) = parked else {
             // It may be parked in memory alone.
             saved?;
             return Err(Error::NotParked(room));
@@ -68,7 +69,7 @@ impl Runner {
         // state.
         self.parked.resumed(&room);
         if !is_walking {
-            self.tracker.unpark(&room, row.clone());
+            self.tracker.unpark(&room, row.clone(), since);
         }
         Ok(self.write(vec![(room, row)]).await?)
     }
@@ -85,12 +86,13 @@ impl Runner {
         let mut after = None;
         loop {
             let page = table.rooms(name, Wanted::Parked, after.as_ref(), PENDING_PAGE).await?;
+            let since = page.rooms.iter().filter_map(|(_, row)| Some(row.parked.as_ref()?.since)).min();
             let resumed = |(room, row)| (room, RoomProgress { parked: None, pending: true, ..row });
             let rows: Vec<_> = page.rooms.into_iter().map(resumed).collect();
             rows.iter().for_each(|(room, _)| self.parked.resumed(room));
             // Even if the write fails, since it may have been carried out.
             if !is_walking {
-                self.tracker.unparked(&rows);
+                self.tracker.unparked(&rows, since);
                 self.scan_after = None;
             }
             if !rows.is_empty() {

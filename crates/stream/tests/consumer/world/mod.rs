@@ -91,6 +91,8 @@ pub(super) struct World {
     pub(super) damaged: Mutex<Option<RoomId>>,
     /// A room whose reads fail.
     pub(super) unreadable: Mutex<Option<RoomId>>,
+    /// A room whose row takes a minute to arrive when it is read next.
+    pub(super) slow_row: Mutex<Option<RoomId>>,
     /// What reading the feed fails with.
     pub(super) feed_failing: Mutex<Option<StoreError>>,
     /// A part of the feed that cannot be read.
@@ -133,6 +135,7 @@ impl World {
             lies: Mutex::default(),
             damaged: Mutex::default(),
             unreadable: Mutex::default(),
+            slow_row: Mutex::default(),
             feed_failing: Mutex::default(),
             part_failing: Mutex::default(),
             tips_failing: Mutex::default(),

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use parlance_core::{Clock as _, RoomId};
 use parlance_store::StoreError;
@@ -28,10 +30,17 @@ impl ConsumerTable for World {
         if self.chance(5) {
             return Err(StoreError::Overloaded);
         }
-        let state = lock(&self.state);
-        let row =
-            |room: &RoomId| Some((room.clone(), state.rows.get(&(name.clone(), room.clone()))?.clone()));
-        Ok(rooms.iter().filter_map(row).collect())
+        let read = {
+            let state = lock(&self.state);
+            let row =
+                |room: &RoomId| Some((room.clone(), state.rows.get(&(name.clone(), room.clone()))?.clone()));
+            rooms.iter().filter_map(row).collect()
+        };
+        let is_slow = lock(&self.slow_row).take_if(|slow| rooms.contains(slow)).is_some();
+        if is_slow {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        Ok(read)
     }
 
     async fn rooms(
