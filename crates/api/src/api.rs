@@ -118,6 +118,8 @@ pub struct Api {
     pub(crate) turns: Arc<Turns>,
     /// Of those for whom it is counted what waits for them.
     pub(crate) counting: Arc<Turns<UserId>>,
+    /// Of those who read what is charged at its end.
+    pub(crate) costly: Arc<Turns<UserId>>,
     pub(crate) event_streams: Arc<EventStreams>,
     pub(crate) departure: Departure,
     /// Stops the background tasks that sessions depend on; cancelled after the last session has ended.
@@ -215,6 +217,7 @@ impl Api {
             accounts,
             turns: Arc::default(),
             counting: Arc::default(),
+            costly: Arc::default(),
             event_streams: Arc::default(),
             departure,
             end,

@@ -236,10 +236,11 @@ impl LogInbox {
         for range in ranges.into_iter().rev() {
             let tail = self.store.read(id, range, left, true).await?;
             left = left.saturating_sub(tail.len());
-            let tail = as_of(&*self.store, id, room.until(member), tail).await?;
             let last = tail.into_iter().rev().find(|entry| is_message(&entry.event));
             if last.is_some() || left == 0 {
-                return Ok(last);
+                // Of this one only: each earlier form is folded from the log.
+                let last = last.into_iter().collect();
+                return Ok(as_of(&*self.store, id, room.until(member), last).await?.pop());
             }
         }
         Ok(None)

@@ -85,6 +85,12 @@ impl Bucket {
         self.wait(rate, now)
     }
 
+    /// How far more was [owed](Self::owe) than the whole burst.
+    pub fn debt(&self, rate: Rate, now: Instant) -> Duration {
+        // Whoever has taken the last permit of the burst waits for the next one, too.
+        self.wait(rate, now).saturating_sub(rate.each)
+    }
+
     /// Gives permits of `rate` back that were taken for nothing.
     pub fn give_back(&mut self, rate: Rate, count: u32) {
         self.full_at = self.full_at.and_then(|at| at.checked_sub(rate.each.saturating_mul(count)));
@@ -194,6 +200,12 @@ impl<K: Clone + Eq + Hash> Keyed<K> {
         self.buckets.entry(key.clone()).or_default().owe(self.rate, count, most, now)
     }
 
+    /// How far more was [owed](Self::owe) by `key` than the whole burst.
+    pub fn debt(&self, key: &K) -> Duration {
+        let bucket = self.buckets.get(key);
+        bucket.map_or(Duration::ZERO, |bucket| bucket.debt(self.rate, Instant::now()))
+    }
+
     /// Gives permits of `key` back that were taken for nothing.
     pub fn give_back(&self, key: &K, count: u32) {
         if let Some(mut bucket) = self.buckets.get_mut(key) {
@@ -261,7 +273,14 @@ mod tests {
         let mut bucket = Bucket::default();
         assert_eq!(bucket.owe(rate, 19, most, start), Duration::ZERO);
         assert_eq!(bucket.owe(rate, 0, most, start), Duration::ZERO);
+        let mut used_up = bucket;
+        assert_eq!(used_up.take(rate, start), Ok(()));
+        assert_eq!((used_up.take(rate, start), used_up.debt(rate, start)), (Err(seconds(1)), Duration::ZERO));
         assert_eq!(bucket.owe(rate, 5, most, start), seconds(5));
+        assert_eq!(
+            [0, 3, 5].map(|at| bucket.debt(rate, start + seconds(at))),
+            [seconds(4), seconds(1), seconds(0)]
+        );
         assert_eq!(bucket.take(rate, start), Err(seconds(5)));
         assert_eq!(bucket.take(rate, start + seconds(5)), Ok(()));
         assert_eq!(bucket.owe(rate, 1_000, most, start + seconds(5)), most);

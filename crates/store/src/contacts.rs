@@ -67,7 +67,7 @@ pub struct RoomsOf<'a> {
     rows: BTreeMap<RoomId, Member>,
     /// The last of them, if there are more.
     more_after: Option<RoomId>,
-    /// Rows of rooms that were read, of this user and others.
+    /// Rows of rooms that were read, of this user and others, and rooms.
     rows_read: AtomicUsize,
 }
 
@@ -91,9 +91,13 @@ impl<'a> RoomsOf<'a> {
         Ok(Self { store, user, reach, rows, more_after, rows_read })
     }
 
-    /// How many rows of rooms were read until now, of the user and of those who were asked about.
+    /// How many rows of rooms were read until now, of the user and of those who were asked about, and rooms.
     pub fn rows_read(&self) -> usize {
         self.rows_read.load(Ordering::Relaxed)
+    }
+
+    fn count_read(&self, rows: usize) {
+        self.rows_read.fetch_add(rows, Ordering::Relaxed);
     }
 
     /// Whether the user shares a room with `other`, apart from the direct room of the two. Exact, unless both have more
@@ -111,7 +115,7 @@ impl<'a> RoomsOf<'a> {
         let mut more_after = None;
         for _ in 0..self.reach.pages() {
             let page = self.store.rooms_of(other, more_after.as_ref(), self.reach.page).await?;
-            self.rows_read.fetch_add(page.rows.len(), Ordering::Relaxed);
+            self.count_read(page.rows.len());
             for row in page.rows {
                 if let Some(own) = self.rows.get(&row.room) {
                     if self.is_shared(&row.room, own, &row.member, sharing, &mut reads).await? {
@@ -130,6 +134,7 @@ impl<'a> RoomsOf<'a> {
             // The user has more rooms than were read: looked up in those of the other.
             (Some(_), None) => {
                 for row in beyond.iter().filter(|row| !row.room.is_direct()).take(CONTACT_LOOKUPS) {
+                    self.count_read(1);
                     let Some(own) = self.store.member(&row.room, self.user).await? else { continue };
                     if self.is_shared(&row.room, &own, &row.member, sharing, &mut reads).await? {
                         return Ok(true);
@@ -140,6 +145,7 @@ impl<'a> RoomsOf<'a> {
             (None, Some(last)) => {
                 let rest = self.rows.range((Excluded(last.clone()), Unbounded));
                 for (room, own) in rest.filter(|(room, _)| !room.is_direct()).take(CONTACT_LOOKUPS) {
+                    self.count_read(1);
                     let Some(member) = self.store.member(room, other).await? else { continue };
                     if self.is_shared(room, own, &member, sharing, &mut reads).await? {
                         return Ok(true);
@@ -171,6 +177,7 @@ impl<'a> RoomsOf<'a> {
             return Ok(false);
         }
         *reads -= 1;
+        self.count_read(1);
         let room = self.store.room(room).await?;
         Ok(room.is_some_and(|room| sharing.is_of(&room, own, other)))
     }

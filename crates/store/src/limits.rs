@@ -1,9 +1,12 @@
 //! Limits of the stores, each with its reason.
 
-/// Events read at once to reconstruct a message's earlier form: a megabyte or two.
-pub(crate) const PAST_PAGE: usize = 512;
+/// Events read at once to reconstruct a message's earlier form: two megabytes of the largest.
+pub(crate) const PAST_PAGE: usize = 128;
 
-/// Events folded to reconstruct earlier forms of the messages of one page: 20 reads. Messages further back are
+/// Bytes of such events that count as a page: those of a page of messages.
+pub(crate) const PAST_PAGE_BYTES: usize = 128 * 1024;
+
+/// Events folded to reconstruct earlier forms of the messages of one page: 80 reads. Messages further back are
 /// withheld: the time for a page must be bounded, however long the room.
 pub(crate) const MAX_PAST_EVENTS: u64 = 10_000;
 

@@ -44,7 +44,7 @@ pub(crate) use self::shared_rate::SharedRate;
 pub(crate) use self::stream::Refresh;
 use crate::Error;
 use crate::accounts::Accounts;
-use crate::limits::{HELLOS_BURST, OPERATION_TIMEOUT, OPERATIONS_BURST, PeopleLimits};
+use crate::limits::{HELLOS_BURST, LONGEST_DEBT, OPERATION_TIMEOUT, OPERATIONS_BURST, PeopleLimits};
 use crate::turns::begin_in;
 
 pub(crate) struct Gate {
@@ -230,14 +230,16 @@ impl Gate {
         self.calls.check(caller.subject()).map_err(Error::RateLimited)
     }
 
-    /// Counts `more` operations against the caller's rate, as far as it allows them now: for a call whose cost shows only
-    /// at its end.
+    /// Counts `more` operations against the caller's rate, for a call whose cost shows only at its end. A user owes what the
+    /// rate does not allow now; the app's backend, which reads for many users, does not.
     pub(crate) fn charge(&self, caller: &Caller, more: usize) {
-        for _ in 0..more {
-            if self.check_rate(caller).is_err() {
-                return;
-            }
-        }
+        let longest = if is_weighed(caller) { LONGEST_DEBT } else { Duration::ZERO };
+        self.operations.owe(caller.subject(), more, longest);
+    }
+
+    /// Refuses a caller who owes for other calls that have ended since this one was admitted.
+    pub(crate) fn check_debt(&self, caller: &Caller) -> Result<(), Error> {
+        self.operations.check_debt(caller.subject()).map_err(Error::RateLimited)
     }
 
     /// Counts the size of a frame of a user, once it was carried out. Returns how long no more may be read.

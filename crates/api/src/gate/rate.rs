@@ -62,6 +62,27 @@ impl<K: Clone + Eq + Hash> RateLimit<K> {
         wait
     }
 
+    /// Counts `more` of `key`, whether or not that is allowed: the next ones are refused for at most `longest`.
+    pub(crate) fn owe(&self, key: &K, more: usize, longest: Duration) {
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        if let Some(keyed) = self.keyed.as_ref().filter(|_| more > 0) {
+            keyed.owe(key, more, longest);
+        }
+    }
+
+    /// Whether `key` owes more than is allowed at once.
+    ///
+    /// # Errors
+    /// When it no longer does.
+    pub(crate) fn check_debt(&self, key: &K) -> Result<(), Duration> {
+        let debt = self.keyed.as_ref().map_or(Duration::ZERO, |keyed| keyed.debt(key));
+        if debt.is_zero() {
+            return Ok(());
+        }
+        count(self.label);
+        Err(debt)
+    }
+
     fn give_back(&self, key: &K, count: u32) {
         if let Some(keyed) = &self.keyed {
             keyed.give_back(key, count);

@@ -192,12 +192,24 @@ async fn only_the_first_call_in_local_mode_has_no_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_call_has_cost_is_charged_as_far_as_the_rate_allows() {
-    let passed_after = |more: usize| {
+async fn what_a_call_has_cost_is_owed() {
+    let app = Caller { is_service: true, ..alice() };
+    // The first burst is of ten.
+    for (caller, more, passed) in [
+        (alice(), 0, [10, 5, 10]),
+        (alice(), 4, [6, 5, 10]),
+        (alice(), 20, [0, 0, 5]),
+        (alice(), 1_000, [0, 0, 0]),
+        (app, 1_000, [1, 5, 10]),
+    ] {
         let gate = gate(NonZeroU32::new(5));
-        gate.charge(&alice(), more);
-        (0..20).filter(|_| gate.check_rate(&alice()).is_ok()).count()
-    };
-    // A burst of ten.
-    assert_eq!([0, 4, 1_000].map(passed_after), [10, 6, 0]);
+        gate.charge(&caller, more);
+        assert_eq!(gate.check_debt(&caller).is_err(), passed[1] == 0, "{more}");
+        let mut seen = [0; 3];
+        for (seen, pause) in seen.iter_mut().zip([1, 2, 0]) {
+            *seen = (0..20).filter(|_| gate.check_rate(&caller).is_ok()).count();
+            tokio::time::advance(Duration::from_secs(pause)).await;
+        }
+        assert_eq!(seen, passed, "{more}");
+    }
 }

@@ -62,9 +62,13 @@ impl Api {
     ) -> Result<v1::ListInboxResponse, Error> {
         let query = inbox_query(caller.user.clone(), &request)?;
         let now = self.clock().now();
+        // Those in another order read no more than they list.
+        let turn =
+            if query.order == InboxOrder::Latest { Some(self.costly_turn(caller).await?) } else { None };
         let mut page = self.inbox.page(query).await?;
         // As many as for the largest pages that list them, one of which was charged already.
         self.gate.charge(caller, page.read / MAX_PAGE_SIZE);
+        drop(turn);
         let (mut next, mut last) = (page.next, None);
         let mut entries: Vec<v1::InboxEntry> = Vec::new();
         let mut unreadable_room_ids: Vec<String> = page.damaged.iter().map(RoomId::to_string).collect();

@@ -1,7 +1,9 @@
-use parlance_core::{Action, Body, Command, Entry, Message, MessageKind, Outcome, Refusal, RoomId, SeqRange};
+use parlance_core::{
+    Action, Body, Caller, Command, Entry, Message, MessageKind, Outcome, Refusal, RoomId, SeqRange,
+};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
-use parlance_store::past::as_of;
+use parlance_store::past::{PastRead, Until, as_of_counted, is_changed};
 use prost::Message as _;
 use v1::send_message_request::Target;
 
@@ -82,20 +84,43 @@ impl Api {
         let room = parse::room_id(&request.room_id)?;
         let seq = parse::seq(request.seq)?;
         let access = self.access(caller, &room).await?;
-        let entry = self.message_at(&access, seq).await?;
+        let entry = self.message_at(caller, &access, seq).await?;
         Ok(v1::GetMessageResponse { message: Some(convert::entry(room.as_str(), &entry)) })
     }
 
     /// The message at `seq`, as it may be seen with `access`.
-    pub(super) async fn message_at(&self, access: &Access, seq: u64) -> Result<Entry, Error> {
+    pub(super) async fn message_at(
+        &self,
+        caller: &Caller,
+        access: &Access,
+        seq: u64,
+    ) -> Result<Entry, Error> {
         let room = &access.room.info.id;
         let not_found = || Error::Refused { room: room.clone(), refusal: Refusal::MessageNotFound(seq) };
         if !access.visible()?.iter().any(|range| range.contains(seq)) {
             return Err(not_found());
         }
         let entries = self.store().read(room, SeqRange { from: seq, to: seq }, 1, false).await?;
-        let entry = as_of(self.store(), room, access.until()?, entries).await?.pop();
+        let entry = self.as_of(caller, room, access.until()?, entries).await?.pop();
         entry.filter(is_message).ok_or_else(not_found)
+    }
+
+    /// The entries of a page as of `until`. What is read of the log for that is charged.
+    async fn as_of(
+        &self,
+        caller: &Caller,
+        room: &RoomId,
+        until: Until,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<Entry>, Error> {
+        if !is_changed(&entries, until) {
+            return Ok(entries);
+        }
+        let _turn = self.costly_turn(caller).await?;
+        let mut read = PastRead::default();
+        let entries = as_of_counted(self.store(), room, until, entries, &mut read).await;
+        self.gate.charge(caller, read.pages());
+        Ok(entries?)
     }
 
     pub(crate) async fn list_messages(
@@ -117,45 +142,55 @@ impl Api {
             ranges.reverse();
         }
         let until = access.until()?;
-        // In scan order.
-        let mut messages: Vec<v1::Event> = Vec::new();
+        // In scan order, in their present form.
+        let mut found: Vec<Entry> = Vec::new();
         let mut next_seq = if latest { request.before_seq } else { after_seq };
         let (mut bytes, mut scanned) = (0, 0);
         let mut has_more = false;
         'ranges: for mut range in ranges {
             while range.from <= range.to {
-                if messages.len() >= size || scanned >= self.sizes().max_scan {
+                if found.len() >= size || scanned >= self.sizes().max_scan || bytes > MAX_PAGE_BYTES {
                     has_more = true;
                     break 'ranges;
                 }
-                let entries =
+                let mut entries =
                     self.store().read(&room, range, size.min(self.sizes().page_read), latest).await?;
-                let mut entries = as_of(self.store(), &room, until, entries).await?;
                 if entries.is_empty() {
                     break;
                 }
                 if latest {
                     entries.reverse();
                 }
-                for entry in &entries {
-                    if is_message(entry) {
-                        let message = convert::entry(room.as_str(), entry);
-                        bytes += message.encoded_len();
-                        if messages.len() >= size || (bytes > MAX_PAGE_BYTES && !messages.is_empty()) {
+                for entry in entries {
+                    let seq = entry.event.seq;
+                    if is_message(&entry) {
+                        if found.len() >= size {
                             has_more = true;
                             break 'ranges;
                         }
-                        messages.push(message);
+                        bytes += convert::entry(room.as_str(), &entry).encoded_len();
+                        found.push(entry);
                     }
                     scanned += 1;
-                    next_seq = entry.event.seq;
+                    next_seq = seq;
                     if latest {
-                        range.to = next_seq - 1;
+                        range.to = seq - 1;
                     } else {
-                        range.from = next_seq + 1;
+                        range.from = seq + 1;
                     }
                 }
             }
+        }
+        let mut messages: Vec<v1::Event> = Vec::with_capacity(found.len());
+        let mut bytes = 0;
+        for entry in self.as_of(caller, &room, until, found).await? {
+            let message = convert::entry(room.as_str(), &entry);
+            bytes += message.encoded_len();
+            if let Some(last) = messages.last().filter(|_| bytes > MAX_PAGE_BYTES) {
+                (has_more, next_seq) = (true, last.seq);
+                break;
+            }
+            messages.push(message);
         }
         if latest {
             messages.reverse();
@@ -186,44 +221,68 @@ impl Api {
             from: if request.from_seq == 0 { first } else { request.from_seq },
             to: if request.to_seq == 0 { head_seq } else { request.to_seq.min(head_seq) },
         };
+        let ranges: Vec<SeqRange> = visible.iter().filter_map(|range| range.intersect(wanted)).collect();
+        let (found, read_to) = self.page_of_events(&room, &ranges, size).await?;
+        let mut found = self.as_of(caller, &room, until, found).await?.into_iter().peekable();
         let mut response = v1::ListEventsResponse { head_seq, ..Default::default() };
         let mut at = wanted.from;
         let mut bytes = 0;
-        for range in visible.iter().filter_map(|range| range.intersect(wanted)) {
+        for range in ranges {
             if at < range.from {
                 response.gaps.push(hidden(&access, at, range.from - 1));
                 at = range.from;
             }
-            while at <= range.to {
-                let part = SeqRange { from: at, to: range.to };
-                let entries = self.store().read(&room, part, size.min(self.sizes().page_read), false).await?;
-                let mut entries = as_of(self.store(), &room, until, entries).await?;
-                if entries.is_empty() {
-                    break;
+            while let Some(mut entry) = found.next_if(|entry| entry.event.seq <= range.to) {
+                if let Some(target) = entry.event.body.target()
+                    && let Some(blank) = entry.event.without_content()
+                    && !access.shows(target)?
+                {
+                    entry.event = blank;
                 }
-                for entry in &mut entries {
-                    if let Some(target) = entry.event.body.target()
-                        && let Some(blank) = entry.event.without_content()
-                        && !access.shows(target)?
-                    {
-                        entry.event = blank;
-                    }
-                    let event = convert::entry(room.as_str(), entry);
-                    bytes += event.encoded_len();
-                    let full = response.events.len() >= size || bytes > MAX_PAGE_BYTES;
-                    if full && !response.events.is_empty() {
-                        response.next_from_seq = at;
-                        return Ok(response);
-                    }
-                    at = entry.event.seq + 1;
-                    response.events.push(event);
+                let event = convert::entry(room.as_str(), &entry);
+                bytes += event.encoded_len();
+                let full = response.events.len() >= size || bytes > MAX_PAGE_BYTES;
+                if full && !response.events.is_empty() {
+                    response.next_from_seq = at;
+                    return Ok(response);
                 }
+                at = entry.event.seq + 1;
+                response.events.push(event);
+            }
+            if let Some(read_to) = read_to.filter(|read_to| *read_to < range.to) {
+                response.next_from_seq = at.max(read_to + 1);
+                return Ok(response);
             }
         }
         if at <= wanted.to {
             response.gaps.push(hidden(&access, at, wanted.to));
         }
         Ok(response)
+    }
+
+    /// Events of `ranges` for a page of `size`, in their present form, and the last of them if there may be more.
+    async fn page_of_events(
+        &self,
+        room: &RoomId,
+        ranges: &[SeqRange],
+        size: usize,
+    ) -> Result<(Vec<Entry>, Option<u64>), Error> {
+        let (mut found, mut bytes) = (Vec::<Entry>::new(), 0);
+        for mut range in ranges.iter().copied() {
+            while range.from <= range.to {
+                if let Some(last) = found.last().filter(|_| found.len() > size || bytes > MAX_PAGE_BYTES) {
+                    let read_to = last.event.seq;
+                    return Ok((found, Some(read_to)));
+                }
+                let entries = self.store().read(room, range, size.min(self.sizes().page_read), false).await?;
+                let Some(last) = entries.last() else { break };
+                range.from = last.event.seq + 1;
+                let encoded = |entry| convert::entry(room.as_str(), entry).encoded_len();
+                bytes += entries.iter().map(encoded).sum::<usize>();
+                found.extend(entries);
+            }
+        }
+        Ok((found, None))
     }
 
     pub(crate) async fn edit_message(

@@ -4,6 +4,7 @@
 mod accounts;
 mod blocks;
 mod consent;
+mod costly;
 mod directory;
 mod erasure;
 mod export;

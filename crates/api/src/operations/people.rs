@@ -40,6 +40,7 @@ impl Api {
         if caller.is_service || users.iter().all(|user| *user == caller.user) {
             return Ok(vec![true; users.len()]);
         }
+        let _turn = self.costly_turn(caller).await?;
         let rooms = RoomsOf::read(self.store(), &caller.user, self.sizes().reach()).await?;
         let viewer = Viewer { rooms, inviters: OnceCell::new() };
         let distinct: BTreeSet<UserId> = users.iter().cloned().collect();

@@ -91,6 +91,7 @@ impl Api {
         request: v1::GetUnreadTotalRequest,
     ) -> Result<v1::GetUnreadTotalResponse, Error> {
         let unmuted_at = request.without_muted.then(|| self.clock().now());
+        let _turn = self.costly_turn(caller).await?;
         let total = self.inbox.unread_total(&caller.user, unmuted_at).await?;
         let parlance_inbox::UnreadTotal { messages, rooms, is_partial, read } = total;
         // As many as for the pages of an inbox with these rooms, one of which was charged already.

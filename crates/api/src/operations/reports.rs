@@ -65,7 +65,7 @@ impl Api {
             };
         }
         let access = self.access(caller, &room).await?;
-        let entry = self.message_at(&access, seq).await?;
+        let entry = self.message_at(caller, &access, seq).await?;
         if entry.overlay.as_ref().is_some_and(|overlay| overlay.deleted) {
             return Err(Error::Refused { room, refusal: Refusal::MessageDeleted(seq) });
         }

@@ -1,8 +1,8 @@
 //! Messages as they were at an earlier seq.
 use parlance_core::{Body, Entry, RoomId, SeqRange};
 use parlance_proto::v1;
-use parlance_store::past::{Until, as_of_within};
-use parlance_store::{LogStore, StoreError};
+use parlance_store::past::{self, PastRead, Until};
+use parlance_store::{LogStore, Store, StoreError};
 
 use crate::testing::{TestNode, caller, group};
 
@@ -37,6 +37,16 @@ async fn edited(between: usize) -> (TestNode, RoomId, u64, Vec<Entry>) {
     (node, room, to, entries)
 }
 
+async fn as_of_within(
+    store: &dyn Store,
+    room: &RoomId,
+    until: Until,
+    entries: Vec<Entry>,
+    most: u64,
+) -> Result<Vec<Entry>, StoreError> {
+    past::as_of_within(store, room, until, entries, most, &mut PastRead::default()).await
+}
+
 fn texts(entries: &[Entry]) -> Vec<(&str, bool)> {
     let text = |entry: &Entry| entry.overlay.as_ref().is_some_and(|overlay| overlay.deleted);
     let messages = entries.iter().filter_map(|entry| match &entry.event.body {
@@ -64,4 +74,69 @@ async fn folding_is_bounded() {
     assert_eq!(early, Err(StoreError::Overloaded));
     let now = Until::Head(left + 2);
     assert_eq!(as_of_within(node.store.as_ref(), &room, now, entries.clone(), 4).await, Ok(entries));
+}
+
+/// A former member's page reads the log once, however many reads the page itself takes.
+#[tokio::test]
+async fn page_of_the_past_is_folded_once() {
+    let node = TestNode::start();
+    node.store.answer_all();
+    let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
+    let (alice, bob) = (caller("alice"), caller("bob"));
+    let mut seqs = Vec::new();
+    for number in 0..8 {
+        let request = v1::SendMessageRequest {
+            text: "as sent".into(),
+            client_message_id: format!("message-{number}"),
+            target: Some(v1::send_message_request::Target::RoomId(room.to_string())),
+            ..Default::default()
+        };
+        seqs.push(node.api.send_message(&alice, request).await.unwrap().seq);
+    }
+    let removal = v1::RemoveMemberRequest {
+        room_id: room.to_string(),
+        user_id: "bob".into(),
+        request_id: "removal".into(),
+        ..Default::default()
+    };
+    node.api.remove_member(&alice, removal).await.unwrap();
+    for seq in &seqs {
+        let request = v1::EditMessageRequest {
+            room_id: room.to_string(),
+            seq: *seq,
+            text: "edited".into(),
+            request_id: format!("edit-{seq}"),
+            ..Default::default()
+        };
+        node.api.edit_message(&alice, request).await.unwrap();
+    }
+    let list = async |caller, is_forward: bool| {
+        let (room_id, before) = (room.to_string(), node.store.reads());
+        let messages = v1::ListMessagesRequest {
+            room_id: room_id.clone(),
+            after_seq: is_forward.then_some(seqs[0] - 1),
+            before_seq: if is_forward { 0 } else { seqs[7] + 1 },
+            ..Default::default()
+        };
+        let messages = node.api.list_messages(caller, messages).await.unwrap().messages;
+        let after = node.store.reads();
+        let events =
+            v1::ListEventsRequest { room_id, from_seq: seqs[0], to_seq: seqs[7], ..Default::default() };
+        let events = node.api.list_events(caller, events).await.unwrap().events;
+        let texts = [messages, events].map(|events| {
+            let text = |event: v1::Event| match event.body {
+                Some(v1::event::Body::Message(message)) => message.text,
+                other => panic!("{other:?}"),
+            };
+            events.into_iter().map(text).collect::<Vec<_>>()
+        });
+        (texts, after - before, node.store.reads() - after)
+    };
+    for is_forward in [false, true] {
+        let (now, messages, events) = list(&alice, is_forward).await;
+        assert_eq!(now, [["edited"; 8], ["edited"; 8]]);
+        let (past, of_messages, of_events) = list(&bob, is_forward).await;
+        assert_eq!(past, [["as sent"; 8], ["as sent"; 8]]);
+        assert_eq!((of_messages, of_events), (messages + 1, events + 1));
+    }
 }
