@@ -52,6 +52,7 @@ attacks! {
     "MadeYouReset", 4, http2::made_you_reset;
     "CONTINUATION without end", 4, http2::continuations;
     "HPACK bomb", 4, http2::compressed;
+    "many header fields", 150, http2::many_fields;
     "unknown frames", 4, http2::unknown_frames;
     "PING", 4, http2::pings;
     "PRIORITY", 4, http2::priorities;

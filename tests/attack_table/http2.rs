@@ -73,7 +73,11 @@ async fn unread(target: &Target, window: u32, bytes: Vec<u8>) {
 }
 
 fn call(target: &Target, stream: u32, path: &str) -> Vec<u8> {
-    let block = fields(&[
+    frame(HEADERS, END_HEADERS, stream, &call_block(target, path))
+}
+
+fn call_block(target: &Target, path: &str) -> Vec<u8> {
+    fields(&[
         (":method", "POST"),
         (":scheme", "http"),
         (":path", path),
@@ -81,8 +85,7 @@ fn call(target: &Target, stream: u32, path: &str) -> Vec<u8> {
         ("content-type", "application/grpc"),
         ("te", "trailers"),
         ("authorization", &*format!("Bearer {}", target.token)),
-    ]);
-    frame(HEADERS, END_HEADERS, stream, &block)
+    ])
 }
 
 pub(crate) async fn unread_answers(target: Target) {
@@ -152,6 +155,18 @@ pub(crate) async fn compressed(target: Target) {
     let large = added(b"x", &[b'y'; 3_900]);
     let block = [get_block("/healthz"), large, indexed(62).repeat(12_000)].concat();
     flood_of_streams(&target, |stream| whole(stream, &block)).await;
+}
+
+/// Calls of 400 fields of a byte each, whose bodies never end.
+pub(crate) async fn many_fields(target: Target) {
+    let path = "/parlance.v1.ServerService/GetServer";
+    let begun = |stream: u32| {
+        let (begun, field) = (call_block(&target, path), added(b"a", b""));
+        let block = [begun, field, indexed(62).repeat(400)].concat();
+        [frame(HEADERS, END_HEADERS, stream, &block), data(stream, &[0; 4])].concat()
+    };
+    let calls = (0..98).flat_map(|number| begun(1 + 2 * number)).collect();
+    unread(&target, 65_535, calls).await;
 }
 
 pub(crate) async fn unknown_frames(target: Target) {

@@ -9,10 +9,10 @@ use http_body_util::BodyExt;
 use parlance_peers::limits::UNCHARGED_BYTES;
 use parlance_peers::{Budget, Charge, Charged};
 use parlance_proto::error::Failure;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tonic::Code;
 
-use crate::limits::BODY_PROGRESS;
+use crate::limits::{BODY_PROGRESS, BODY_PROGRESS_BYTES};
 
 /// Why a body was not read to its end.
 #[derive(Debug, PartialEq)]
@@ -21,7 +21,7 @@ pub enum Unread {
     TooLarge,
     /// Too much is held for its connection, or in the process.
     Full,
-    /// Nothing more came.
+    /// Nothing more came, or too little.
     Stopped,
     /// It broke off.
     Broken,
@@ -55,8 +55,10 @@ pub async fn read(
 ) -> Result<Charged<Bytes>, Unread> {
     let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
     let mut charge: Option<Charge> = None;
+    // A trickle is no progress.
+    let (mut since, mut progress) = (Instant::now(), 0);
     loop {
-        let next = timeout(BODY_PROGRESS, body.frame()).await.map_err(|_| Unread::Stopped)?;
+        let next = timeout_at(since + BODY_PROGRESS, body.frame()).await.map_err(|_| Unread::Stopped)?;
         let Some(frame) = next else { break };
         let frame = frame.map_err(|error| {
             tracing::debug!(%error, "a request body broke off");
@@ -68,6 +70,10 @@ pub async fn read(
             return Err(Unread::TooLarge);
         }
         let more = piece.len();
+        progress += more;
+        if progress >= BODY_PROGRESS_BYTES {
+            (since, progress) = (Instant::now(), 0);
+        }
         if first.is_empty() && rest.is_empty() {
             first = piece;
             if more <= UNCHARGED_BYTES && body.is_end_stream() {
@@ -135,6 +141,11 @@ mod tests {
         let stopped = stream::iter(["one"]).map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));
         let stopped = Body::from_stream(stopped.chain(stream::pending()));
         assert_eq!(read(stopped, 100, None).await.unwrap_err(), Unread::Stopped);
+        let trickle = stream::unfold((), |()| async {
+            tokio::time::sleep(BODY_PROGRESS / 2).await;
+            Some((Ok::<_, Infallible>(Bytes::from_static(b"one")), ()))
+        });
+        assert_eq!(read(Body::from_stream(trickle), 100, None).await.unwrap_err(), Unread::Stopped);
         let budget = Budget::new(5);
         let held = budget.hold(6);
         assert_eq!(read(pieces(&["one", "two"]), 100, Some(&budget)).await.unwrap_err(), Unread::Full);

@@ -28,8 +28,12 @@ pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
 /// The same of a call without a caller, which has nothing to say.
 pub(crate) const MAX_ANONYMOUS_BODY_BYTES: usize = 4 * 1024;
 
-/// How long the next piece of a request's body may take: longer than a phone changes its network.
+/// How long the next [`BODY_PROGRESS_BYTES`] of a request's body, or its end, may take: longer than a phone changes its
+/// network.
 pub(crate) const BODY_PROGRESS: Duration = Duration::from_secs(10);
+
+/// Bytes of a body that are progress: less than the slowest phone sends in that time.
+pub(crate) const BODY_PROGRESS_BYTES: usize = 1024;
 
 /// Read buffer of a connection, in bytes, allocated at once: a few chat messages.
 const READ_BUFFER_BYTES: usize = 1024;

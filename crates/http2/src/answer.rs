@@ -10,10 +10,11 @@ use http::{HeaderName, Request, header};
 use http_body::Body as _;
 use parlance_delivery::grpc::is_native;
 use parlance_delivery::{Outlet, Push};
-use parlance_peers::{Budget, Peer, Reservation};
+use parlance_peers::{Budget, HeaderCharge, Peer, Reservation};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt;
 
+use crate::headers::header_bytes;
 use crate::incoming::Incoming;
 use crate::link::{Accepted, Counted};
 use crate::response::Response;
@@ -31,7 +32,7 @@ const OF_CONNECTIONS: [HeaderName; 5] = [
 ///
 /// Not an `async fn`: a stream that is open for hours must not reserve memory for how it was opened (docs/memory.md).
 pub(crate) fn answer<S>(
-    (request, respond): Accepted,
+    (mut request, respond): Accepted,
     app: Router,
     counted: Counted<S>,
     peer: Arc<Peer>,
@@ -40,6 +41,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let outlet = is_native(request.headers()).then(Outlet::default);
+    // From here on, not from when its task is polled: many are accepted before the first is.
+    let headers = HeaderCharge::new(&peer.budget_of(None), header_bytes(&request));
+    request.extensions_mut().insert(headers);
     let call = Box::pin(call(request, respond, app, outlet.clone(), peer.clone()));
     async move {
         let begun = call.await;

@@ -5,8 +5,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::Router;
-use h2::server::Builder;
+use bytes::Bytes;
+use h2::server::{Builder, SendResponse};
 use h2::{Error, Ping, PingPong, Reason};
+use http::{Response, StatusCode};
 use parlance_peers::Peer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
@@ -15,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::answer;
 use crate::first_bytes::Heard;
+use crate::headers::has_too_many_fields;
 use crate::limits::ENDING;
 use crate::link::Link;
 use crate::metered::{Metered, Reading};
@@ -99,6 +102,10 @@ where
                     link.shut_down();
                 }
                 accepted = link.accept() => match accepted {
+                    Some(Ok((request, respond))) if has_too_many_fields(request.headers()) => {
+                        metrics::counter!("parlance_refused_streams_total").increment(1);
+                        refuse_fields(respond);
+                    }
                     Some(Ok((_, mut respond))) if is_too_much(&peer, trust, answers.len()) => {
                         metrics::counter!("parlance_refused_streams_total").increment(1);
                         respond.send_reset(Reason::REFUSED_STREAM);
@@ -162,6 +169,15 @@ fn is_too_much(peer: &Peer, trust: Trust, under_way: usize) -> bool {
     let is_bounded = trust == Trust::Bounded && !peer.is_proxy();
     let is_anonymous = || !peer.is_identified() && under_way >= peer.ledger().limits().anonymous_streams;
     is_bounded && (peer.held().is_full() || is_anonymous())
+}
+
+/// Answers a request of too many fields, as HTTP/2 answers one whose fields are too large.
+fn refuse_fields(mut respond: SendResponse<Bytes>) {
+    let mut answer = Response::new(());
+    *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    if let Err(error) = respond.send_response(answer, true) {
+        tracing::debug!(%error, "a request of too many fields was not answered");
+    }
 }
 
 /// Sends a ping. Anything received from the peer counts as the answer.

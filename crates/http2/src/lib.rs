@@ -12,6 +12,7 @@ mod answer;
 mod connection;
 mod first_bytes;
 mod frame_meter;
+mod headers;
 mod incoming;
 mod limits;
 mod link;
@@ -24,3 +25,4 @@ mod tests;
 
 pub use connection::{Connection, KeepAlive, Trust};
 pub use first_bytes::{Heard, Opened, Version};
+pub use headers::{has_too_many_fields, header_bytes};

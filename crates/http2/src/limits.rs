@@ -24,6 +24,13 @@ pub(crate) const WINDOW_UPDATES: u32 = 20_000;
 /// gRPC message.
 pub(crate) const LEAST_DATA: usize = 5;
 
+/// Header fields of a request: a browser behind proxies sends 30, and each of them may be a byte on the wire that takes a
+/// hundred in memory.
+pub(crate) const MAX_FIELDS: usize = 64;
+
+/// Bytes that a header field takes beside its name and value: its place in the map.
+pub(crate) const FIELD_BYTES: usize = 100;
+
 /// How often a stalled stream is checked.
 pub(crate) const STALL_CHECK: Duration = Duration::from_secs(2);
 

@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
+use http::Extensions;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -271,6 +272,26 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.budget.remove(self.bytes);
+    }
+}
+
+/// What the headers of a request are charged for, until nothing holds it: an extension of a request over HTTP/2, of which
+/// a connection carries many at once.
+#[derive(Debug, Clone)]
+pub struct HeaderCharge(Arc<Charge>);
+
+impl HeaderCharge {
+    /// Charges `bytes` of headers to `budget`.
+    pub fn new(budget: &Arc<Budget>, bytes: usize) -> Self {
+        Self(Arc::new(budget.hold(bytes)))
+    }
+
+    /// Charges the headers of most requests no longer, once their bodies are there: requests that wait for room for their
+    /// answers must not take it from each other.
+    pub fn end_if_small(of_request: &mut Extensions) {
+        if of_request.get::<Self>().is_some_and(|headers| headers.0.bytes() <= UNCHARGED_BYTES) {
+            of_request.remove::<Self>();
+        }
     }
 }
 

@@ -18,7 +18,7 @@ mod total;
 mod used;
 mod users;
 
-pub use budget::{Budget, Charge, Charged, ChargedTo, Reservation};
+pub use budget::{Budget, Charge, Charged, ChargedTo, HeaderCharge, Reservation};
 pub use forwarded::{BODY_BYTES, FORWARDED_FOR, settled_client};
 pub use held::Held;
 pub use ledger::{Ledger, Place, Refused, counted_as};

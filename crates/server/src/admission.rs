@@ -12,7 +12,7 @@ use parlance_api::services::{Identified, Services};
 use parlance_bridge::anonymous;
 use parlance_bridge::bodies::{self, Unread};
 use parlance_core::limits::{MAX_CURSOR_CALL_BYTES, MAX_FRAME_BYTES};
-use parlance_peers::{Budget, Charge, Charged, ChargedTo, Peer, settle_client};
+use parlance_peers::{Budget, Charge, Charged, ChargedTo, HeaderCharge, Peer, settle_client};
 use parlance_proto::answers::expected_bytes;
 use parlance_proto::error::Failure;
 use tokio::time::timeout;
@@ -61,13 +61,14 @@ pub(crate) async fn admit(State(services): State<Services>, mut request: Request
         let bytes = expected_bytes(request.uri().path());
         let subject = request.extensions().get::<Identified>().map(Identified::user);
         let budget = peer.as_ref().map(|peer| peer.budget_of(subject));
-        let (request, _held) = match has_one_message(request.uri().path()) {
+        let (mut request, _held) = match has_one_message(request.uri().path()) {
             true => match read(request, budget.as_ref()).await {
                 Ok(read) => read,
                 Err(unread) => return Status::from(unread.failure()).into_http(),
             },
             false => (request, None),
         };
+        HeaderCharge::end_if_small(request.extensions_mut());
         // Not while the request may still come, which its sender decides.
         let reserved = match budget.as_ref().filter(|_| bytes > 0) {
             Some(budget) => Some(budget.reserve(bytes).await),

@@ -17,6 +17,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use parlance_http2::has_too_many_fields;
 use parlance_peers::{Budget, Peer, Reservation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep, timeout};
@@ -105,6 +106,12 @@ where
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        if has_too_many_fields(request.headers()) {
+            // Not as an answer of the app, so that it gets its headers.
+            let mut answer = Response::new(Charged::nothing(self.peer.held().budget().clone()));
+            *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
         self.answering.store(true, Ordering::Relaxed);
         let (answer, peer, answering) = (self.app.call(request), self.peer.clone(), self.answering.clone());
         let unwritten = self.unwritten.clone();
@@ -139,6 +146,13 @@ struct Marked {
 impl AsRef<[u8]> for Marked {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+impl Charged {
+    /// An empty body.
+    fn nothing(budget: Arc<Budget>) -> Self {
+        Self { body: Body::empty(), budget, _reserved: None, answering: None, unwritten: Weak::new() }
     }
 }
 

@@ -7,8 +7,8 @@ use prost::Message;
 use super::Pair;
 use crate::http2_rules::peer::{Got, Peer};
 use crate::http2_rules::wire::{
-    CONTINUATION, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, MAX_WINDOW, data, fields, frame,
-    last_data, reflection, reflection_messages, whole, window_update,
+    CONTINUATION, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, MAX_WINDOW, added, data, fields,
+    frame, indexed, last_data, reflection, reflection_messages, whole, window_update,
 };
 
 /// Options of a node that bridges call.
@@ -147,6 +147,31 @@ async fn bodies_that_do_not_end_are_charged_to_their_connection() {
         println!("bodies of {method}: {held} KiB for a connection");
         assert!(held < 3 << 10, "{method}: {held} KiB for a connection");
     }
+}
+
+/// The headers of a call without a caller, with this many more fields that have a byte each on the wire.
+fn with_fields(stream: u32, many: usize) -> Vec<u8> {
+    let call = fields(&[
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/parlance.v1.ServerService/GetServer"),
+        (":authority", "127.0.0.1"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ]);
+    // The first one is added to the table anew by each.
+    let block = [call, added(b"a", b""), indexed(62).repeat(many)].concat();
+    frame(HEADERS, END_HEADERS, stream, &block)
+}
+
+/// Calls whose bodies are awaited, with more header fields than anyone sends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_many_header_fields_are_not_kept() {
+    let begun = |stream| [with_fields(stream, 400), data(stream, &[0, 0, 0, 0, 15, 0])].concat();
+    let calls = (0..98).flat_map(|number| begun(1 + 2 * number)).collect();
+    let held = held(8, 0, |_| calls).await;
+    println!("calls with 400 more fields: {held} KiB for a connection");
+    assert!(held < 2 << 10, "{held} KiB for a connection");
 }
 
 /// Bodies of calls that are refused are not kept.

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use http::header::ALLOW;
 use http::{HeaderValue, Method, StatusCode, Version};
-use parlance_peers::{BODY_BYTES, Peer, Reservation};
+use parlance_peers::{BODY_BYTES, HeaderCharge, Peer, Reservation};
 use parlance_proto::answers::expected_bytes;
 use parlance_proto::error::Failure;
 use parlance_proto::json;
@@ -113,13 +113,14 @@ async fn call(
     route: &Route,
     request: Request,
 ) -> Result<(Vec<u8>, Option<Reservation>), Refusal> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let needs_caller = route.rpc() != GET_SERVER;
     if !needs_caller {
         anonymous::charge(&parts.extensions, &parts.headers)?;
     }
     let bound = route.bind(parts.uri.path());
-    let peer = parts.extensions.get::<Arc<Peer>>().map(Arc::as_ref);
+    let peer = parts.extensions.get::<Arc<Peer>>().cloned();
+    let peer = peer.as_deref();
     let mut metadata = headers::metadata(&parts.headers, peer, None);
     let admitted = shared.backend.admit(&metadata, route.rpc(), peer).await;
     let admitted = match admitted.map_err(|status| Failure::from_status(&status)) {
@@ -135,6 +136,7 @@ async fn call(
     let budget = peer.map(|peer| peer.budget_of(admitted.as_deref()));
     let most = if needs_caller { MAX_BODY_BYTES } else { MAX_ANONYMOUS_BODY_BYTES };
     let body = request::receive(route, &parts, body, most, budget.as_ref()).await?;
+    HeaderCharge::end_if_small(&mut parts.extensions);
     // As JSON it takes up to twice as much as in protobuf. Not while the request may still come, and before it is decoded.
     let expected = 2 * expected_bytes(route.rpc());
     let reserved = match budget.as_ref().filter(|_| expected > 0) {
