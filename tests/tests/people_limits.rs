@@ -31,6 +31,32 @@ async fn a_user_has_so_many_sessions() {
 }
 
 #[tokio::test]
+async fn sessions_of_a_user_have_so_many_rooms() {
+    let server = Server::start_with(&["--user-subscriptions", "5"]).await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    for _ in 0..2 {
+        bob.group(&[&alice]).await;
+    }
+    let address = server.address();
+    let open = || Conversation::open(&address, &alice.token, DOORS[0], &[]);
+    let mut first = open().await.unwrap();
+    let mut second = open().await.unwrap();
+    let third = open().await.err().unwrap();
+    assert_eq!((third.code, third.reason.as_str()), (FULL, "too_many_subscriptions"));
+    assert!(third.retry_after.is_some());
+    // Those that are open get all rooms, and these count.
+    let room = bob.group(&[&alice]).await;
+    let seq = bob.say(&room, "hello").await;
+    for session in [&mut first, &mut second] {
+        assert_eq!(session.events_up_to(&room, seq).await.last().unwrap().seq, seq);
+    }
+    drop(first);
+    drop(second);
+    eventually("there is room again", async || open().await.ok()).await;
+    bob.connect(DOORS[0]).await;
+}
+
+#[tokio::test]
 async fn sessions_of_a_user_open_at_a_rate() {
     let server = Server::start_with(&["--hello-rate", "1"]).await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_cluster::{Cluster, Departure, Pace, Recovery};
-use parlance_core::{Clock, DefaultPermissions, UserId};
+use parlance_core::{Clock, DefaultPermissions, RoomId, UserId};
 use parlance_hub::Hub;
 use parlance_inbox::{InboxView, LogInbox};
 use parlance_registry::{Rates, Registry};
@@ -19,7 +19,9 @@ use crate::accounts::{Accounts, EndSessions};
 use crate::claimed::ProfileClaims;
 use crate::event_streams::EventStreams;
 use crate::gate::{Gate, RateLimit, SharedRate};
-use crate::limits::{INVITATIONS_BURST, NEW_ROOMS_BURST, PeopleLimits, Sizes, TRIM_EVERY};
+use crate::limits::{
+    INVITATIONS_BURST, NEW_ROOMS_BURST, PeopleLimits, Sizes, TRIM_EVERY, TYPING_BURST, TYPING_RATE,
+};
 use crate::profiles::Profiles;
 use crate::room_quota::RoomQuota;
 use crate::rules::{ProfileRules, ShownTo};
@@ -113,6 +115,8 @@ pub struct Api {
     pub(crate) gate: Gate,
     pub(crate) room_quota: RoomQuota,
     pub(crate) invitation_rate: Arc<RateLimit<UserId>>,
+    /// Of each user in each room.
+    pub(crate) typing: RateLimit<(UserId, RoomId)>,
     pub(crate) inbox: Arc<dyn InboxView>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) turns: Arc<Turns>,
@@ -159,6 +163,7 @@ impl Api {
             reconnect_spread,
             presence_grace,
             sessions_of_user: parts.limits.sessions,
+            subscriptions_of_user: parts.limits.subscriptions,
             sizes: &sizes.sessions,
         });
         let inbox = Arc::new(LogInbox::new(store.clone(), sizes.inbox_concurrency, sizes.inbox));
@@ -213,6 +218,7 @@ impl Api {
             gate,
             room_quota,
             invitation_rate,
+            typing: RateLimit::new("typing", Some(TYPING_RATE), TYPING_BURST),
             inbox,
             accounts,
             turns: Arc::default(),
@@ -348,10 +354,12 @@ async fn trim(api: Arc<Api>) {
                 api.hub.trim();
                 api.cluster.trim();
                 metrics::gauge!("parlance_room_memory_bytes").set(api.hub.memory().used() as f64);
+                metrics::gauge!("parlance_subscriptions").set(api.hub.subscriptions() as f64);
                 metrics::gauge!("parlance_tasks").set(api.tasks.len() as f64);
                 api.gate.trim();
                 api.room_quota.trim();
                 api.invitation_rate.trim();
+                api.typing.trim();
             }
         }
     }

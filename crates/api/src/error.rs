@@ -136,6 +136,9 @@ pub enum Error {
     /// The user has this many sessions on this node.
     #[error("has {0} sessions already")]
     TooManySessions(u32),
+    /// The sessions of the user, or with `None` those of everyone on this node, would have more subscriptions to rooms.
+    #[error("the rooms of all sessions are too many")]
+    TooManySubscriptions(Option<usize>),
     /// The user has this many connections to this node.
     #[error("has {0} connections already")]
     TooManyConnections(usize),
@@ -208,6 +211,7 @@ impl From<parlance_sessions::Error> for Error {
             Session::UnknownOperation => Self::UnknownOperation,
             Session::TokenExpired => Self::TokenExpired,
             Session::TooManySessions(most) => Self::TooManySessions(most),
+            Session::TooManySubscriptions(most) => Self::TooManySubscriptions(most),
             Session::Abusive => Self::Abusive,
             Session::Draining => Self::Draining,
             Session::Store(error) => Self::Store(error),
@@ -275,6 +279,14 @@ impl From<Error> for Failure {
                 failure(ResourceExhausted, "too_many_sessions")
                     .with("limit", most)
                     .retry_after(SESSIONS_AGAIN)
+            }
+            Error::TooManySubscriptions(most) => {
+                let failure =
+                    failure(ResourceExhausted, "too_many_subscriptions").retry_after(SESSIONS_AGAIN);
+                match most {
+                    Some(most) => failure.with("limit", most),
+                    None => failure,
+                }
             }
             Error::TooManyConnections(most) => failure(ResourceExhausted, "too_many_connections")
                 .with("limit", most)

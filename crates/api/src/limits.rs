@@ -104,6 +104,8 @@ pub struct PeopleLimits {
     pub hellos: Option<NonZeroU32>,
     /// Sessions of one user at the same time: each costs 0.5 kB for each of their rooms.
     pub sessions: Option<NonZeroU32>,
+    /// Rooms of all sessions of one user, each counted in each session.
+    pub subscriptions: Option<NonZeroU32>,
     /// Rooms that one user creates in a second.
     pub new_rooms: Option<NonZeroU32>,
     /// Users whom one user invites in a second: each is told, and the room's log and list grow.
@@ -120,6 +122,7 @@ impl PeopleLimits {
         operations: None,
         hellos: None,
         sessions: None,
+        subscriptions: None,
         new_rooms: None,
         invitations: None,
         rooms: None,
@@ -194,6 +197,11 @@ pub(crate) const MAX_PAGE_BYTES: usize = 128 * 1024;
 
 /// How long typing is shown unless it is refreshed.
 pub(crate) const TYPING: Duration = Duration::from_secs(6);
+
+/// Typing of one user in one room that is passed on per second, with a burst for who sends several short messages: it is
+/// shown for longer, and each reaches all sessions of the room.
+pub(crate) const TYPING_RATE: NonZeroU32 = NonZeroU32::MIN;
+pub(crate) const TYPING_BURST: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
 /// How long the next piece of a message of more than [`UNCHARGED_BYTES`](parlance_peers::limits::UNCHARGED_BYTES) may take
 /// in `Chat`, and all of it: as for the bodies of calls.

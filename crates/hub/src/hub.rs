@@ -1,6 +1,6 @@
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::mapref::entry::Entry;
 use parlance_core::limits::MAX_LOOKUP_MEMBERS;
@@ -32,6 +32,8 @@ pub struct Hub {
     pub(crate) users: Map<UserId, Vec<Arc<Mailbox>>>,
     lingering: Arc<Lingering>,
     next_session: AtomicU64,
+    /// Subscriptions of all sessions, with those to come.
+    pub(crate) subscriptions: AtomicUsize,
 }
 
 impl Hub {
@@ -45,7 +47,8 @@ impl Hub {
         let (feeds, users, lingering) = (Map::default(), Map::default(), Arc::default());
         let next_session = AtomicU64::new(1);
         let memory = Budget::new(usize::MAX);
-        Self { store, registry, tasks, sizes, memory, feeds, users, lingering, next_session }
+        let subscriptions = AtomicUsize::new(0);
+        Self { store, registry, tasks, sizes, memory, feeds, users, lingering, next_session, subscriptions }
     }
 
     /// Charges what is kept of rooms to `memory`.
@@ -97,6 +100,7 @@ impl Hub {
             let feed = self.feeds.entry(room.clone()).or_insert_with(new);
             (feed.clone(), feed.subscribe(mailbox))
         };
+        self.take_places(mailbox, 1);
         let listening = Listening { hub: self.clone(), feed, subscription };
         let feed = listening.feed();
         let Some(Loaded { state, mut fresh }) = feed.load(self.store.as_ref()).await? else {
@@ -118,6 +122,7 @@ impl Hub {
     }
 
     fn unsubscribe(&self, Listening { feed, subscription, .. }: &Listening) {
+        self.give_back_places(subscription.mailbox(), 1);
         feed.unsubscribe(subscription);
         let removed = self.feeds.remove_if(feed.room(), |_, other| other.is_idle());
         if let Some((_, feed)) = removed

@@ -73,3 +73,9 @@ pub(crate) const REFRESH_TRIES: usize = 60;
 /// A session's queue that has grown beyond this releases its memory once it is empty: catching up, or many joins at
 /// once, may have filled it with hundreds of entries, which rarely happens again.
 pub(crate) const QUEUE_KEPT: usize = 4;
+
+/// What a subscription takes of a session and of its room, with its plan.
+pub(crate) const SUBSCRIPTION_BYTES: usize = 700;
+
+/// Subscriptions that a node has whatever its memory for rooms: 7 MB.
+pub(crate) const LEAST_SUBSCRIPTIONS: usize = 10_000;

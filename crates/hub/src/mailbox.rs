@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_core::{RoomId, UserId};
@@ -15,6 +16,7 @@ pub struct Mailbox<R> {
     session: u64,
     user: UserId,
     outlet: Option<Outlet>,
+    subscriptions: AtomicUsize,
     waiting: Mutex<Waiting<R>>,
     wake: Notify,
 }
@@ -59,7 +61,8 @@ pub enum Waken<R> {
 
 impl<R: Wakes> Mailbox<R> {
     pub(crate) fn new(session: u64, user: UserId, outlet: Option<Outlet>) -> Self {
-        Self { session, user, outlet, waiting: Mutex::default(), wake: Notify::new() }
+        let subscriptions = AtomicUsize::new(0);
+        Self { session, user, outlet, subscriptions, waiting: Mutex::default(), wake: Notify::new() }
     }
 
     /// The id of the session, unique on this node.
@@ -72,6 +75,11 @@ impl<R: Wakes> Mailbox<R> {
     #[inline]
     pub fn user(&self) -> &UserId {
         &self.user
+    }
+
+    /// The number of rooms that the session is subscribed to, with those to come.
+    pub(crate) fn subscriptions(&self) -> &AtomicUsize {
+        &self.subscriptions
     }
 
     /// Waits for work: signals first, because they are transient.

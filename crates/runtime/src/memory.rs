@@ -29,6 +29,22 @@ impl Budget {
         Charge { budget: self.clone(), bytes: 0 }
     }
 
+    /// The limit, in bytes.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Charges `bytes` that are not held by a cache: the caches then keep less. They are [given back](Self::give_back) by
+    /// the caller.
+    pub fn take(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Gives back what was [taken](Self::take).
+    pub fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Bytes held by all caches.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)

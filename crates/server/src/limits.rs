@@ -87,6 +87,9 @@ pub(crate) const HELLO_RATE: u32 = 5;
 /// is noticed.
 pub(crate) const USER_SESSIONS: u32 = 100;
 
+/// Rooms of all of those sessions, each counted in each session: 20 with as many rooms as a user may have, 70 MB.
+pub(crate) const USER_SUBSCRIPTIONS: u32 = 100_000;
+
 /// Rooms created per second.
 pub(crate) const NEW_ROOM_RATE: u32 = 2;
 

@@ -48,7 +48,8 @@ impl Sessions {
                 operations.ensure_user(caller).await.map_err(Error::Operation)?;
             }
             open.postpone_damaged(page.damaged, &mut cursors);
-            let mut subscribed = self.subscribe_page(&mut open, page.rows, &mut cursors, until).await;
+            let mut subscribed =
+                self.subscribe_page(&mut open, caller, page.rows, &mut cursors, until).await?;
             // Those rows may be older than the subscriptions: read them again, now that nothing can be missed in
             // between. They may take more than one page now: the user may have been added to rooms between them.
             let mut from = after.clone();
@@ -96,16 +97,18 @@ impl Sessions {
     async fn subscribe_page(
         &self,
         open: &mut OpenSession,
+        caller: &Caller,
         page: Vec<UserRoom>,
         cursors: &mut HashMap<RoomId, Cursor>,
         until: Instant,
-    ) -> HashMap<RoomId, Subscribed> {
+    ) -> Result<HashMap<RoomId, Subscribed>, Error> {
         // Former members whose hello does not name the room need nothing of it.
         let concerned = page.into_iter().filter_map(|row| {
             let cursor = cursors.get(&row.room).copied();
             (row.member.is_active() || cursor.is_some()).then_some((row.room, cursor))
         });
         let concerned: Vec<_> = concerned.collect();
+        self.check_subscriptions(caller, concerned.len())?;
         let (hub, mailbox) = (self.hub.clone(), open.mailbox.clone());
         let begin = |(room, cursor): (RoomId, _)| {
             let subscribing = subscribe(hub.clone(), mailbox.clone(), room.clone(), cursor);
@@ -123,7 +126,25 @@ impl Sessions {
                 Answer::Late(begun) => open.open_late(room.clone(), cursors.remove(&room), begun),
             }
         }
-        subscribed
+        Ok(subscribed)
+    }
+
+    /// Refuses `more` subscriptions if its user, or everyone here, would have too many. Rooms that users are added to later
+    /// count, too, but are never refused: only sessions that open are.
+    fn check_subscriptions(&self, caller: &Caller, more: usize) -> Result<(), Error> {
+        let most = self.hub.most_subscriptions();
+        let refused = if self.hub.subscriptions() + more > most {
+            Some(None)
+        } else if let Some(of_user) = self.subscriptions_of_user.filter(|_| !caller.is_service) {
+            // No user takes all that there are.
+            let most = (of_user.get() as usize).min(most / 2);
+            (self.hub.subscriptions_of(&caller.user) + more > most).then_some(Some(most))
+        } else {
+            None
+        };
+        let Some(limit) = refused else { return Ok(()) };
+        metrics::counter!("parlance_limited_total", "limit" => "subscriptions").increment(1);
+        Err(Error::TooManySubscriptions(limit))
     }
 }
 

@@ -25,6 +25,9 @@ pub enum Error {
     /// The user has this many sessions on this node.
     #[error("has {0} sessions already")]
     TooManySessions(u32),
+    /// The sessions of the user, or with `None` those of everyone on this node, would have more subscriptions to rooms.
+    #[error("the rooms of all sessions are too many")]
+    TooManySubscriptions(Option<usize>),
     /// Too many failing frames.
     #[error("too many bad frames")]
     Abusive,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use parlance_core::{RoomId, UserId};
 use parlance_delivery::{Delivery, Outlet};
-use parlance_hub::{Attach, Hub, Mailbox};
+use parlance_hub::{Attach, Hub, Mailbox, Places};
 use parlance_proto::v1;
 use parlance_runtime::map::HashMap;
 use parlance_store::{StoreError, UserRoom};
@@ -29,6 +29,8 @@ pub(crate) struct OpenSession {
     pub(crate) left: HashMap<RoomId, u64>,
     /// Rooms that could not be read yet.
     pub(crate) unreadable: Unreadable,
+    /// Counts them among the subscriptions.
+    to_come: Places,
     /// Rooms being opened.
     pub(crate) opening: Opening,
     pub(crate) log_reads: LogReads,
@@ -46,9 +48,12 @@ impl OpenSession {
         outlet: Option<Outlet>,
         online: Online,
     ) -> Self {
+        let hub = online.sessions().hub.clone();
+        let mailbox = hub.open(user, outlet);
         Self {
-            hub: online.sessions().hub.clone(),
-            mailbox: online.sessions().hub.open(user, outlet),
+            to_come: hub.places(&mailbox),
+            hub,
+            mailbox,
             rooms: HashMap::default(),
             left: HashMap::default(),
             unreadable: Unreadable::default(),
@@ -76,6 +81,7 @@ impl OpenSession {
         }
         self.notices.push(unreadable(&room, cursor));
         self.unreadable.add(room, cursor, error);
+        self.to_come.set(self.unreadable.len());
     }
 
     /// Handles a room that was not opened in time: it is reported like one that cannot be read, and opened while the session
@@ -83,6 +89,7 @@ impl OpenSession {
     pub(crate) fn open_late(&mut self, room: RoomId, cursor: Option<Cursor>, begun: Option<Subscribing>) {
         self.notices.push(unreadable(&room, cursor));
         self.unreadable.add_late(room.clone(), cursor);
+        self.to_come.set(self.unreadable.len());
         match begun.filter(|_| !self.opening.tasks.is_full()) {
             Some(begun) => {
                 let opened = open_again(self.hub.clone(), self.mailbox.clone(), room.clone(), cursor, begun);
@@ -150,6 +157,7 @@ impl OpenSession {
             Opened::Again(cursor, read) => self.opened_again(&room, cursor, read),
             Opened::Added(read) => self.opened_added(&room, read),
         }
+        self.to_come.set(self.unreadable.len());
         if let Some(attach) = self.opening.done(room) {
             self.attach(attach);
         }

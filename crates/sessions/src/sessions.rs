@@ -39,6 +39,8 @@ pub struct Parts {
     pub presence_grace: Duration,
     /// Sessions of one user at the same time.
     pub sessions_of_user: Option<NonZeroU32>,
+    /// Rooms of all sessions of one user, each counted in each session.
+    pub subscriptions_of_user: Option<NonZeroU32>,
     /// Sizes of pages and of concurrent work.
     pub sizes: &'static Sizes,
 }

@@ -86,6 +86,7 @@ impl TestNode {
             reconnect_spread: Duration::ZERO,
             presence_grace: Duration::ZERO,
             sessions_of_user: None,
+            subscriptions_of_user: None,
             sizes: &Sizes::SMALL,
         });
         let operations = Arc::new(Few { store: store.clone(), marks: sessions.marks().clone() });

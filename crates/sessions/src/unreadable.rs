@@ -48,6 +48,11 @@ impl Unreadable {
         self.rooms.get(room).map(|waiting| waiting.cursor)
     }
 
+    /// The number of those rooms.
+    pub(crate) fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
     /// Those rooms.
     pub(crate) fn rooms(&self) -> impl Iterator<Item = &RoomId> {
         self.rooms.keys()

@@ -345,6 +345,10 @@ impl Api {
         {
             return Ok(v1::SendTypingResponse {});
         }
+        // What is sent too often says nothing new: it is shown for a while.
+        if self.typing.check(&(caller.user.clone(), room.room.clone())).is_err() {
+            return Ok(v1::SendTypingResponse {});
+        }
         let typing = v1::Typing {
             room_id: room.room.as_str().to_owned(),
             user_id: caller.user.as_str().to_owned(),

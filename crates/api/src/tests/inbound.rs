@@ -133,3 +133,19 @@ async fn signals_of_nodes_without_a_fleet_reach_nobody() {
     receive(&node, [Notice::Payload(signal())]).await;
     assert_eq!(signals(&bob), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn typing_that_is_repeated_too_often_is_not_passed_on() {
+    let (node, room) = TestNode::with_group().await;
+    let (bob, _at_bob) = node.live("bob", &room).await;
+    let request = v1::SendTypingRequest { room_id: room.to_string() };
+    let mut passed_on = Vec::new();
+    for pause in [2, 0] {
+        for _ in 0..50 {
+            node.api.send_typing(&caller("alice"), request.clone()).await.unwrap();
+        }
+        passed_on.push(signals(&bob));
+        tokio::time::advance(std::time::Duration::from_secs(pause)).await;
+    }
+    assert_eq!(passed_on, [5, 2]);
+}

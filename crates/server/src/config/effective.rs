@@ -85,12 +85,21 @@ impl Lines {
             self.keys(keys);
         }
         self.outlets(node.webhooks.as_deref(), node.kafka.as_deref());
-        let PeopleLimits { operations, hellos, sessions, new_rooms, invitations, rooms, failed_tokens } =
-            node.limits;
+        let PeopleLimits {
+            operations,
+            hellos,
+            sessions,
+            subscriptions,
+            new_rooms,
+            invitations,
+            rooms,
+            failed_tokens,
+        } = node.limits;
         for (name, limit) in [
             ("user-rate", operations),
             ("hello-rate", hellos),
             ("user-sessions", sessions),
+            ("user-subscriptions", subscriptions),
             ("new-room-rate", new_rooms),
             ("invitation-rate", invitations),
             ("user-rooms", rooms),

@@ -16,7 +16,7 @@ use super::permissions;
 use crate::features::require_cluster;
 use crate::limits::{
     FAILED_TOKEN_RATE, HELLO_RATE, INVITATION_RATE, MAX_SKEW, MIB, NEW_ROOM_RATE, USER_RATE, USER_ROOMS,
-    USER_SESSIONS,
+    USER_SESSIONS, USER_SUBSCRIPTIONS,
 };
 
 /// Options of a node.
@@ -207,6 +207,7 @@ fn people_limits(options: &Options) -> PeopleLimits {
         operations,
         hellos: of_user(options.hello_rate, HELLO_RATE),
         sessions: of_user(options.user_sessions, USER_SESSIONS),
+        subscriptions: of_user(options.user_subscriptions, USER_SUBSCRIPTIONS),
         new_rooms: of_user(options.new_room_rate, NEW_ROOM_RATE),
         invitations: of_user(options.invitation_rate, INVITATION_RATE),
         rooms: of_user(options.user_rooms, USER_ROOMS),

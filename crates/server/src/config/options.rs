@@ -199,6 +199,12 @@ pub struct Options {
     #[serde(alias = "user_sessions")]
     pub user_sessions: Option<u32>,
 
+    /// Rooms of all sessions of a user on this node, each counted in each session; 0: no limit
+    /// [default: 100000]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_USER_SUBSCRIPTIONS", value_name = "N")]
+    #[serde(alias = "user_subscriptions")]
+    pub user_subscriptions: Option<u32>,
+
     /// Rooms that a user creates per second, with bursts of 200 times as many; 0: no limit
     /// [default: 2]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_NEW_ROOM_RATE", value_name = "N")]
