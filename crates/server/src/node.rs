@@ -228,8 +228,8 @@ async fn open_store(
                 log: Arc::new(StoreLog(store.clone())),
                 clock: clock.clone(),
                 leases: None,
-                // Progress is in the same directory.
-                restored: false,
+                // Progress is in the same directory, but not that of consumers that are younger than the backup.
+                restored: store.is_restored(),
             };
             let (embedded, revocations) = (Some(store.clone()), store.clone());
             Ok(Opened { store, embedded, claim: None, source: Ok(source), revocations })

@@ -33,7 +33,6 @@ impl Identity {
     }
 
     /// Whether the store was restored from a backup, or copied.
-    #[cfg(feature = "dynamodb")]
     pub(crate) fn is_restored(&self) -> bool {
         self.epoch > FIRST_EPOCH
     }

@@ -98,6 +98,11 @@ impl Embedded {
         Ok(identity::renew(&self.dir, &self.identity)?.epoch)
     }
 
+    /// Whether the store was restored from a backup, or copied.
+    pub fn is_restored(&self) -> bool {
+        self.identity.is_restored()
+    }
+
     /// Stops the committer once everything accepted is durable. Later writes fail. The
     /// directory is unlocked once the store is dropped, too.
     pub async fn close(&self) {
