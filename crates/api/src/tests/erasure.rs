@@ -141,3 +141,32 @@ async fn a_deleted_user_has_no_authority_left() {
     delete(&node.api).await;
     assert_eq!(check().await, [Err(Error::UserDeleted), Err(Error::UserDeleted), Err(Error::UserDeleted)]);
 }
+
+#[tokio::test]
+async fn who_is_deleted_gets_no_data_again() {
+    let (node, _) = TestNode::with_group().await;
+    let hello = v1::SendMessageRequest {
+        text: "hello".into(),
+        client_message_id: "hello".into(),
+        target: Some(v1::send_message_request::Target::ToUser("bob".into())),
+        ..Default::default()
+    };
+    let room_id = node.api.send_message(&caller("alice"), hello).await.unwrap().room_id;
+    delete(&node.api).await;
+    let app = Caller { is_service: true, ..user_caller("backend") }.into();
+    let data = prost_types::Struct {
+        fields: [(
+            "x".to_owned(),
+            prost_types::Value { kind: Some(prost_types::value::Kind::BoolValue(true)) },
+        )]
+        .into(),
+    };
+    let request = v1::UpdateMemberRequest {
+        room_id,
+        user_id: "alice".to_owned(),
+        data: Some(data),
+        request_id: "late".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(node.api.update_member(&app, request).await, Err(Error::OtherDeleted));
+}

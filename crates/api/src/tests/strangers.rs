@@ -268,3 +268,25 @@ async fn groups_of_others_cost_what_missing_ones_do() {
 async fn channels_of_others_cost_what_missing_ones_do() {
     check(v1::RoomKind::Channel).await;
 }
+
+#[tokio::test]
+async fn a_refused_first_message_creates_no_room() {
+    let (node, _) = TestNode::with_group().await;
+    let message = v1::SendMessageRequest {
+        text: "hello".into(),
+        client_message_id: "first".into(),
+        target: Some(v1::send_message_request::Target::ToUser("carol".into())),
+        ..Default::default()
+    };
+    for (refused, reason) in [
+        (v1::SendMessageRequest { mention_all: true, ..message.clone() }, "needs_role"),
+        (v1::SendMessageRequest { reply_to_seq: 99, ..message.clone() }, "message_not_found"),
+        (v1::SendMessageRequest { after_seq: Some(99), ..message.clone() }, "cursor_ahead"),
+    ] {
+        let failure: Failure = node.api.send_message(&caller("alice"), refused).await.unwrap_err().into();
+        assert_eq!(failure.reason, reason);
+        let room = node.api.store().room(&RoomId::direct(&user("alice"), &user("carol"))).await.unwrap();
+        assert!(room.is_none(), "{reason}");
+    }
+    assert_eq!(node.api.send_message(&caller("alice"), message).await.unwrap().seq, 2);
+}

@@ -139,10 +139,7 @@ impl Actor {
             let Some(other) = &pending.direct_with else { continue };
             match self.may_create_with(&pending.command, other).await {
                 Ok(Ok(())) => {
-                    let (actor, now) = (&pending.command.actor, self.shared.clock.now());
-                    let service = pending.command.authority.service();
-                    let (settings, nonce) = (direct_settings(), random::nonce());
-                    let creation = Creation::direct(actor, service, other, settings, nonce, now);
+                    let creation = self.direct_room(&pending.command, other);
                     commands.push_front(pending);
                     // Runs in the actor's own task, which is never cancelled.
                     self.shared.clone().create_and_announce(creation).await?;
@@ -172,7 +169,16 @@ impl Actor {
             let refusal = Refusal::NotAccepted(other.clone());
             return Ok(Err(Error::Refused { room: self.id.clone(), refusal }));
         }
-        Ok(Ok(()))
+        // What would be refused in the room creates none.
+        let would_be =
+            self.direct_room(command, other).into_room().draft().decide(command, self.shared.clock.now());
+        Ok(would_be.map(drop).map_err(|refusal| Error::Refused { room: self.id.clone(), refusal }))
+    }
+
+    /// The direct room that `command` creates.
+    fn direct_room(&self, command: &Command, other: &UserId) -> Creation {
+        let (service, now) = (command.authority.service(), self.shared.clock.now());
+        Creation::direct(&command.actor, service, other, direct_settings(), random::nonce(), now)
     }
 
     async fn decide_one(
