@@ -151,7 +151,7 @@ async fn who_is_deleted_gets_no_data_again() {
         target: Some(v1::send_message_request::Target::ToUser("bob".into())),
         ..Default::default()
     };
-    let room_id = node.api.send_message(&caller("alice"), hello).await.unwrap().room_id;
+    let room_id = node.api.send_message(&user_caller("alice").into(), hello).await.unwrap().room_id;
     delete(&node.api).await;
     let app = Caller { is_service: true, ..user_caller("backend") }.into();
     let data = prost_types::Struct {
