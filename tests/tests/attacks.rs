@@ -13,6 +13,9 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tonic::Code;
 
 use crate::http2_rules::wire::{
@@ -122,6 +125,41 @@ async fn frames_that_achieve_nothing_end_the_connection() {
             .expect("it is sent away");
     }
     pair.talk().await;
+}
+
+/// Of fragments without content the library returns none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_of_websockets_that_achieve_nothing_end_the_connection() {
+    let server = Server::start().await;
+    let pair = Pair::of(&server).await;
+    let fragment = || Frame::message(Vec::new(), OpCode::Data(Data::Continue), false);
+    let begun = Frame::message(b"{".to_vec(), OpCode::Data(Data::Text), false);
+    for (first, nothing) in [
+        (Message::Pong(Vec::new().into()), &(|| Message::Pong(Vec::new().into())) as &dyn Fn() -> Message),
+        (Message::Frame(begun), &|| Message::Frame(fragment())),
+    ] {
+        let mut socket = RawWebSocket::signed_in(&server.address(), &pair.bob.token).await;
+        socket.hello().await;
+        socket.send(first).await;
+        // With those that are allowed while they are sent.
+        for _ in 0..6_000 {
+            socket.send(nothing()).await;
+        }
+        assert_eq!(socket.closed().await, (1008, "too_many_bad_frames".to_owned()));
+    }
+    pair.talk().await;
+}
+
+/// A proxy could look at one of two tokens, and the server at the other.
+#[tokio::test]
+async fn a_second_token_is_refused() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let token = format!("Bearer {}", alice.token);
+    let http = server.http();
+    let asked = http.get("/v1/users/me").header("authorization", &token);
+    let refused = asked.header("authorization", &token).answer().await;
+    assert_eq!(refused.refused(), (400, "invalid_field".to_owned()));
 }
 
 #[tokio::test]

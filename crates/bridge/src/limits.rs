@@ -59,6 +59,18 @@ pub(crate) const INBOUND_FRAMES: usize = 4;
 /// Malformed frames allowed. A client under development gets answers; one that sends nothing else is closed.
 pub(crate) const BAD_FRAMES: Rate = Rate::per_second(1, 20);
 
+/// Burst of frames of a WebSocket that achieve nothing: a client that measures round trips needs dozens.
+pub(crate) const IDLE_FRAMES_BURST: u32 = 2_000;
+
+/// Frames that achieve nothing, per second, as over HTTP/2.
+pub(crate) const IDLE_FRAMES_PER_SECOND: u32 = 500;
+
+/// Both as a rate.
+pub(crate) const IDLE_FRAMES: Rate = Rate::per_second(IDLE_FRAMES_PER_SECOND, IDLE_FRAMES_BURST);
+
+/// Fragments of fewer bytes that do not complete their message achieve nothing: their header has as many.
+pub(crate) const LEAST_FRAGMENT: u64 = 8;
+
 /// Largest request id, in bytes, by the contract: longer ones are not echoed.
 pub(crate) const MAX_REQUEST_ID_BYTES: usize = 64;
 

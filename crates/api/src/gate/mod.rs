@@ -137,7 +137,12 @@ impl Gate {
     /// [`settle_client`](parlance_peers::settle_client) has resolved the client's address.
     pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         // A header that is not text counts as an invalid token, not as a missing one.
-        let authorization = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
+        let mut named = headers.get_all(AUTHORIZATION).iter();
+        let authorization = named.next().map(|value| value.to_str().unwrap_or(""));
+        if named.next().is_some() {
+            // A proxy may look at another one.
+            return Err(Error::Field("authorization".to_owned(), "must be given once".to_owned()));
+        }
         self.identify_by(authorization, settled_client(headers)).await
     }
 

@@ -5,6 +5,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tonic::Code;
 
+use super::socket::FLOODED;
 use crate::limits::{CLOSE_REASON_BYTES, MAX_MESSAGE_BYTES};
 
 /// How a connection ends.
@@ -50,6 +51,12 @@ impl Ending {
             }
             Error::Protocol(violation) => {
                 (CloseCode::Protocol, "protocol_error", violation.to_string().to_lowercase())
+            }
+            Error::Io(error) if error.kind() == FLOODED => {
+                metrics::counter!("parlance_floods_total").increment(1);
+                let message = "too many pings, pongs or small fragments";
+                let failure = Failure::new(Code::ResourceExhausted, "too_many_bad_frames", message);
+                return Self::failed(failure);
             }
             _ => return Self::Gone,
         };

@@ -3,6 +3,7 @@
 mod close;
 mod connection;
 mod form;
+mod frame_meter;
 mod handshake;
 mod inbound;
 mod link;

@@ -3,11 +3,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::frame_meter::FrameMeter;
 use crate::limits;
 use crate::limits::MAX_PROTOCOL_REPLIES;
+
+/// The error of a peer that sends too many frames that achieve nothing.
+pub(super) const FLOODED: ErrorKind = ErrorKind::QuotaExceeded;
 
 /// A WebSocket for which tungstenite only handles reading: it validates input and generates
 /// protocol answers. Outgoing frames are encoded once for all recipients, and written
@@ -17,6 +22,7 @@ pub(super) struct Socket<S> {
     protocol: WebSocketContext,
     /// Encoded pongs and closes.
     answers: Vec<u8>,
+    meter: FrameMeter,
     /// Nothing more is read after an error: the rest could be anything.
     ended: bool,
 }
@@ -25,7 +31,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// The server's end of an upgraded connection.
     pub(super) fn new(io: S) -> Self {
         let protocol = WebSocketContext::new(Role::Server, Some(limits::websocket()));
-        Self { io, protocol, answers: Vec::new(), ended: false }
+        Self { io, protocol, answers: Vec::new(), meter: FrameMeter::default(), ended: false }
     }
 
     /// Reads the next message; `None` after a close or an error.
@@ -33,7 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if self.ended {
             return Poll::Ready(None);
         }
-        let mut pipe = Pipe { io: &mut self.io, answers: &mut self.answers, cx };
+        let mut pipe = Pipe { io: &mut self.io, answers: &mut self.answers, meter: &mut self.meter, cx };
         match self.protocol.read(&mut pipe) {
             Ok(message) => {
                 if message.is_ping() || message.is_close() {
@@ -55,7 +61,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// read.
     pub(super) fn close(&mut self, close: CloseFrame) -> Vec<u8> {
         let mut cx = Context::from_waker(Waker::noop());
-        let mut pipe = Pipe { io: &mut self.io, answers: &mut self.answers, cx: &mut cx };
+        let mut pipe =
+            Pipe { io: &mut self.io, answers: &mut self.answers, meter: &mut self.meter, cx: &mut cx };
         let _ = self.protocol.close(&mut pipe, Some(close));
         self.take_answers()
     }
@@ -98,6 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 struct Pipe<'p, 'c, S> {
     io: &'p mut S,
     answers: &'p mut Vec<u8>,
+    meter: &'p mut FrameMeter,
     cx: &'p mut Context<'c>,
 }
 
@@ -105,7 +113,13 @@ impl<S: AsyncRead + Unpin> Read for Pipe<'_, '_, S> {
     fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
         let mut buffer = ReadBuf::new(bytes);
         match Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer) {
-            Poll::Ready(read) => read.map(|()| buffer.filled().len()),
+            Poll::Ready(read) => {
+                read?;
+                match self.meter.received(buffer.filled(), Instant::now()) {
+                    true => Ok(buffer.filled().len()),
+                    false => Err(FLOODED.into()),
+                }
+            }
             Poll::Pending => Err(ErrorKind::WouldBlock.into()),
         }
     }
