@@ -181,7 +181,7 @@ async fn bodies_of_calls_beyond_the_rate_are_not_held() {
         let path = format!("/v1/rooms/{}/messages", pair.room);
         unfinished(pair, &path, "application/json", b"{", 250)
     };
-    let server = Server::start_with(&["--user-rate", "20", "--failed-token-rate", "0"]).await;
+    let server = Server::start_with(&["--user-rate", "40", "--failed-token-rate", "0"]).await;
     let held = held_of(server, 8, 0, calls).await;
     println!("bodies of calls beyond the rate: {held} KiB for a connection");
     assert!(held < 3 << 10, "{held} KiB for a connection");

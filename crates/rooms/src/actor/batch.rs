@@ -137,7 +137,7 @@ impl Actor {
             .await;
             let Some(pending) = commands.pop_front() else { return Ok(()) };
             let Some(other) = &pending.direct_with else { continue };
-            match self.may_create_with(&pending.command, other).await {
+            match self.may_create_with(&pending, other).await {
                 Ok(Ok(())) => {
                     let creation = self.direct_room(&pending.command, other);
                     commands.push_front(pending);
@@ -154,12 +154,13 @@ impl Actor {
         }
     }
 
-    /// Whether `command` may create the direct room with `other`, or why not.
+    /// Whether the command may create the direct room with `other`, or why not.
     pub(super) async fn may_create_with(
         &self,
-        command: &Command,
+        pending: &PendingCommand,
         other: &UserId,
     ) -> Result<Result<(), Error>, StoreError> {
+        let command = &pending.command;
         let other_one = self.shared.store.user(other).await?;
         if other_one.is_none_or(|user| user.state == UserState::Deleted) {
             return Ok(Err(Error::UserNotFound(other.to_string())));
@@ -170,9 +171,14 @@ impl Actor {
             return Ok(Err(Error::Refused { room: self.id.clone(), refusal }));
         }
         // What would be refused in the room creates none.
-        let would_be =
-            self.direct_room(command, other).into_room().draft().decide(command, self.shared.clock.now());
-        Ok(would_be.map(drop).map_err(|refusal| Error::Refused { room: self.id.clone(), refusal }))
+        let mut room = self.direct_room(command, other).into_room();
+        match self.decide(&mut room.draft(), pending).await {
+            Ok((decided, _)) => Ok(decided.map(drop)),
+            Err(Undecided::Alone(error)) => Ok(Err(error)),
+            Err(Undecided::All(AppendError::Store(error))) => Err(error),
+            // Another node has created it meanwhile.
+            Err(_) => Ok(Ok(())),
+        }
     }
 
     /// The direct room that `command` creates.

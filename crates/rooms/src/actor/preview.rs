@@ -36,9 +36,7 @@ impl Actor {
             // The same reads as in a room that exists: see `confirm`.
             self.shared.store.member(&self.id, &pending.command.actor).await?;
             *result = match &pending.direct_with {
-                Some(other) => {
-                    self.may_create_with(&pending.command, other).await?.map(|()| self.unchanged())
-                }
+                Some(other) => self.may_create_with(pending, other).await?.map(|()| self.unchanged()),
                 None => Err(Error::RoomNotFound),
             };
             return Ok(());
