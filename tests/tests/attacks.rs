@@ -60,14 +60,17 @@ async fn is_sent_away(io: &mut TcpStream) {
 struct Pair {
     alice: Person,
     bob: Person,
+    /// Another member of their room, who attacks: limits of a user are not theirs.
+    eve: Person,
     room: String,
 }
 
 impl Pair {
     async fn of(server: &Server) -> Self {
         let (alice, bob) = (server.person("alice").await, server.person("bob").await);
-        let room = alice.group(&[&bob]).await;
-        Self { alice, bob, room }
+        let eve = server.person("eve").await;
+        let room = alice.group(&[&bob, &eve]).await;
+        Self { alice, bob, eve, room }
     }
 
     /// Messages are delivered over every transport.

@@ -75,7 +75,7 @@ fn pages(pair: &Pair, size: usize) -> Vec<u8> {
         (":scheme", "http"),
         (":path", &*format!("/v1/rooms/{}/messages?pageSize={size}", pair.room)),
         (":authority", "127.0.0.1"),
-        ("authorization", &*format!("Bearer {}", pair.alice.token)),
+        ("authorization", &*format!("Bearer {}", pair.eve.token)),
     ]);
     let pages = (0..256).flat_map(|number| whole(1 + 2 * number, &page));
     window_update(0, MAX_WINDOW / 2).into_iter().chain(pages).collect()
@@ -108,7 +108,7 @@ async fn reflection_that_nobody_reads_is_made_for_a_few() {
     assert!(held < 1 << 10, "{held} KiB for a connection");
 }
 
-/// The headers of a call of alice, whose body follows.
+/// The headers of a call of eve, whose body follows.
 fn begun(pair: &Pair, stream: u32, path: &str, content_type: &str) -> Vec<u8> {
     let block = fields(&[
         (":method", "POST"),
@@ -117,7 +117,7 @@ fn begun(pair: &Pair, stream: u32, path: &str, content_type: &str) -> Vec<u8> {
         (":authority", "127.0.0.1"),
         ("content-type", content_type),
         ("te", "trailers"),
-        ("authorization", &*format!("Bearer {}", pair.alice.token)),
+        ("authorization", &*format!("Bearer {}", pair.eve.token)),
     ]);
     frame(HEADERS, END_HEADERS, stream, &block)
 }
@@ -181,7 +181,7 @@ async fn bodies_of_calls_beyond_the_rate_are_not_held() {
         let path = format!("/v1/rooms/{}/messages", pair.room);
         unfinished(pair, &path, "application/json", b"{", 250)
     };
-    let server = Server::start_with(&["--user-rate", "40", "--failed-token-rate", "0"]).await;
+    let server = Server::start_with(&["--user-rate", "20", "--failed-token-rate", "0"]).await;
     let held = held_of(server, 8, 0, calls).await;
     println!("bodies of calls beyond the rate: {held} KiB for a connection");
     assert!(held < 3 << 10, "{held} KiB for a connection");
