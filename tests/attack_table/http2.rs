@@ -5,9 +5,9 @@ use tokio::net::TcpStream;
 
 use crate::attacks::Target;
 use crate::wire::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_WINDOW, PREFACE,
-    PRIORITY, RST_STREAM, UNKNOWN, added, data, fields, frame, get, get_block, indexed, ping, reset,
-    settings, whole, window_update,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, GRPC, HEADERS, INITIAL_WINDOW_SIZE, MAX_WINDOW,
+    PREFACE, PRIORITY, RST_STREAM, UNKNOWN, added, data, fields, frame, get, get_block, indexed, ping, reset,
+    settings, signed_block, signed_call, whole, window_update,
 };
 
 /// The largest number of a stream before a new connection is needed.
@@ -73,19 +73,7 @@ async fn unread(target: &Target, window: u32, bytes: Vec<u8>) {
 }
 
 fn call(target: &Target, stream: u32, path: &str) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS, stream, &call_block(target, path))
-}
-
-fn call_block(target: &Target, path: &str) -> Vec<u8> {
-    fields(&[
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "127.0.0.1"),
-        ("content-type", "application/grpc"),
-        ("te", "trailers"),
-        ("authorization", &*format!("Bearer {}", target.token)),
-    ])
+    signed_call(stream, path, GRPC, &target.token)
 }
 
 pub(crate) async fn unread_answers(target: Target) {
@@ -161,7 +149,7 @@ pub(crate) async fn compressed(target: Target) {
 pub(crate) async fn many_fields(target: Target) {
     let path = "/parlance.v1.ServerService/GetServer";
     let begun = |stream: u32| {
-        let (begun, field) = (call_block(&target, path), added(b"a", b""));
+        let (begun, field) = (signed_block(path, GRPC, &target.token), added(b"a", b""));
         let block = [begun, field, indexed(62).repeat(400)].concat();
         [frame(HEADERS, END_HEADERS, stream, &block), data(stream, &[0; 4])].concat()
     };

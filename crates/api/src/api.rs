@@ -122,7 +122,7 @@ pub struct Api {
     pub(crate) turns: Arc<Turns>,
     /// Of those for whom it is counted what waits for them.
     pub(crate) counting: Arc<Turns<UserId>>,
-    /// Of those who read what is charged at its end.
+    /// Users whose costly reads run one at a time: see [`Api::costly_turn`].
     pub(crate) costly: Arc<Turns<UserId>>,
     pub(crate) event_streams: Arc<EventStreams>,
     pub(crate) departure: Departure,

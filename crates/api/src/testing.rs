@@ -100,6 +100,16 @@ impl TestNode {
     }
 }
 
+/// A message to another user.
+pub(crate) fn hello_to(whom: &str, id: &str) -> v1::SendMessageRequest {
+    v1::SendMessageRequest {
+        text: "hello".to_owned(),
+        client_message_id: id.to_owned(),
+        target: Some(v1::send_message_request::Target::ToUser(whom.to_owned())),
+        ..Default::default()
+    }
+}
+
 /// Sends a message as alice; returns its seq.
 pub(crate) async fn say(api: &Api, room: &RoomId, text: &str) -> u64 {
     let request = v1::SendMessageRequest {

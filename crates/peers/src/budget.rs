@@ -275,8 +275,8 @@ impl Drop for Charge {
     }
 }
 
-/// What the headers of a request are charged for, until nothing holds it: an extension of a request over HTTP/2, of which
-/// a connection carries many at once.
+/// The charge for the headers of a request, which ends once nothing holds it. It is an extension of requests over HTTP/2: a
+/// connection carries many of them at once.
 #[derive(Debug, Clone)]
 pub struct HeaderCharge(Arc<Charge>);
 

@@ -193,8 +193,8 @@ fn unknown_name(error: &str) -> Option<String> {
     Some(name[..end].to_owned())
 }
 
-/// About how many values there are: each but the first of an object or a list follows a comma. What is not JSON has any
-/// number.
+/// The number of values in the text, roughly: every object, list and comma counts as one. Text that is not JSON is counted
+/// likewise.
 fn values(json: &[u8]) -> usize {
     let (mut count, mut rest) = (0, json.iter());
     while let Some(byte) = rest.next() {

@@ -7,8 +7,9 @@ use prost::Message;
 use super::Pair;
 use crate::http2_rules::peer::{Got, Peer};
 use crate::http2_rules::wire::{
-    CONTINUATION, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, MAX_WINDOW, added, data, fields,
-    frame, indexed, last_data, reflection, reflection_messages, whole, window_update,
+    CONTINUATION, END_HEADERS, END_STREAM, GRPC, HEADERS, INITIAL_WINDOW_SIZE, MAX_WINDOW, added, data,
+    fields, frame, indexed, last_data, post_block, reflection, reflection_messages, signed_call, whole,
+    window_update,
 };
 
 /// Options of a node that bridges call.
@@ -110,16 +111,7 @@ async fn reflection_that_nobody_reads_is_made_for_a_few() {
 
 /// The headers of a call of eve, whose body follows.
 fn begun(pair: &Pair, stream: u32, path: &str, content_type: &str) -> Vec<u8> {
-    let block = fields(&[
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "127.0.0.1"),
-        ("content-type", content_type),
-        ("te", "trailers"),
-        ("authorization", &*format!("Bearer {}", pair.eve.token)),
-    ]);
-    frame(HEADERS, END_HEADERS, stream, &block)
+    signed_call(stream, path, content_type, &pair.eve.token)
 }
 
 /// Bodies of 96 KB that do not end, each of the streams at a time as far as the window of the connection allows it.
@@ -151,14 +143,7 @@ async fn bodies_that_do_not_end_are_charged_to_their_connection() {
 
 /// The headers of a call without a caller, with this many more fields that have a byte each on the wire.
 fn with_fields(stream: u32, many: usize) -> Vec<u8> {
-    let call = fields(&[
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", "/parlance.v1.ServerService/GetServer"),
-        (":authority", "127.0.0.1"),
-        ("content-type", "application/grpc"),
-        ("te", "trailers"),
-    ]);
+    let call = post_block("/parlance.v1.ServerService/GetServer", GRPC, &[]);
     // The first one is added to the table anew by each.
     let block = [call, added(b"a", b""), indexed(62).repeat(many)].concat();
     frame(HEADERS, END_HEADERS, stream, &block)
@@ -193,7 +178,7 @@ async fn requests_that_do_not_end_take_no_room_for_answers() {
     let server = Server::start().await;
     let pair = Pair::of(&server).await;
     let mut peer = Peer::connect(&server, &[]).await;
-    let list = |stream| begun(&pair, stream, "/parlance.v1.RoomService/ListRooms", "application/grpc");
+    let list = |stream| begun(&pair, stream, "/parlance.v1.RoomService/ListRooms", GRPC);
     // More pages than a connection may have.
     peer.send(&(0..16).flat_map(|number| list(1 + 2 * number)).collect::<Vec<_>>()).await;
     peer.until_pong(b"accepted").await;
@@ -238,7 +223,7 @@ async fn what_a_bridge_does_not_read_is_reported() {
     let list = v1::ListMessagesRequest { room_id: pair.room.clone(), ..Default::default() }.encode_to_vec();
     let message = [&[0, 0, 0, 0, list.len() as u8][..], &list].concat();
     let mut peer = Peer::connect_to(&server.bridges(), &[(INITIAL_WINDOW_SIZE, 0)]).await;
-    let call = begun(&pair, 1, "/parlance.v1.ChatService/ListMessages", "application/grpc");
+    let call = begun(&pair, 1, "/parlance.v1.ChatService/ListMessages", GRPC);
     peer.send(&[call, last_data(1, &message)].concat()).await;
     eventually("it is held", async || {
         let page = Http::new(server.admin()).get("/metrics").answer().await;

@@ -6,26 +6,10 @@ use prost::Message;
 
 use super::Pair;
 use crate::http2_rules::peer::{Got, Peer};
-use crate::http2_rules::wire::{
-    END_HEADERS, HEADERS, INITIAL_WINDOW_SIZE, data, fields, frame, last_data, window_update,
-};
+use crate::http2_rules::wire::{GRPC, INITIAL_WINDOW_SIZE, data, last_data, signed_call, window_update};
 
 /// Streams whose windows are more than the one of a client's connection.
 const STREAMS: u32 = 24;
-
-/// The headers of a call, whose body follows.
-fn begun(stream: u32, path: &str, token: &str) -> Vec<u8> {
-    let block = fields(&[
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "127.0.0.1"),
-        ("content-type", "application/grpc"),
-        ("te", "trailers"),
-        ("authorization", &*format!("Bearer {token}")),
-    ]);
-    frame(HEADERS, END_HEADERS, stream, &block)
-}
 
 fn message(bytes: &[u8]) -> Vec<u8> {
     [&[0], &(bytes.len() as u32).to_be_bytes()[..], bytes].concat()
@@ -43,7 +27,7 @@ async fn streams_of_one_user_that_are_not_read_do_not_block_those_of_another() {
     };
     let hello = message(&hello.encode_to_vec());
     let numbers = (0..STREAMS).map(|number| 1 + 2 * number);
-    let chat = |stream| begun(stream, "/parlance.v1.ChatService/Chat", &pair.alice.token);
+    let chat = |stream| signed_call(stream, "/parlance.v1.ChatService/Chat", GRPC, &pair.alice.token);
     proxy
         .send(
             &numbers
@@ -66,7 +50,7 @@ async fn streams_of_one_user_that_are_not_read_do_not_block_those_of_another() {
     }
     let last = 1 + 2 * STREAMS;
     let rooms = message(&v1::ListRoomsRequest::default().encode_to_vec());
-    let call = begun(last, "/parlance.v1.RoomService/ListRooms", &pair.bob.token);
+    let call = signed_call(last, "/parlance.v1.RoomService/ListRooms", GRPC, &pair.bob.token);
     proxy.send(&[call, last_data(last, &rooms)].concat()).await;
     loop {
         match proxy.got().await.expect("the connection goes on") {

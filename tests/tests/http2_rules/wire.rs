@@ -125,17 +125,35 @@ pub(crate) fn get_with(stream: u32, more: &[(&str, &str)]) -> Vec<u8> {
     whole(stream, &[get_block(FOUND), fields(more)].concat())
 }
 
-/// The header block of a call of the health service, which has a body.
-pub(crate) fn call_block(more: &[(&str, &str)]) -> Vec<u8> {
+/// The content type of a call over gRPC.
+pub(crate) const GRPC: &str = "application/grpc";
+
+/// The header block of a call, which has a body of this type.
+pub(crate) fn post_block(path: &str, content_type: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let call = [
         (":method", "POST"),
         (":scheme", "http"),
-        (":path", "/grpc.health.v1.Health/Check"),
+        (":path", path),
         (":authority", "127.0.0.1"),
-        ("content-type", "application/grpc"),
+        ("content-type", content_type),
         ("te", "trailers"),
     ];
     [fields(&call), fields(more)].concat()
+}
+
+/// The same of a user.
+pub(crate) fn signed_block(path: &str, content_type: &str, token: &str) -> Vec<u8> {
+    post_block(path, content_type, &[("authorization", &format!("Bearer {token}"))])
+}
+
+/// A call of a user, whose body follows.
+pub(crate) fn signed_call(stream: u32, path: &str, content_type: &str, token: &str) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS, stream, &signed_block(path, content_type, token))
+}
+
+/// The header block of a call of the health service.
+pub(crate) fn call_block(more: &[(&str, &str)]) -> Vec<u8> {
+    post_block("/grpc.health.v1.Health/Check", GRPC, more)
 }
 
 /// A call whose body is still to come: the stream stays open.
@@ -156,15 +174,8 @@ pub(crate) fn last_data(stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// A call of the reflection service, whose messages are read as its answers are.
 pub(crate) fn reflection(stream: u32) -> Vec<u8> {
-    let call = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
-        (":authority", "127.0.0.1"),
-        ("content-type", "application/grpc"),
-        ("te", "trailers"),
-    ];
-    frame(HEADERS, END_HEADERS, stream, &fields(&call))
+    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    frame(HEADERS, END_HEADERS, stream, &post_block(path, GRPC, &[]))
 }
 
 /// Four such messages, which fill a frame: the services are to be listed, for a long reason.

@@ -40,7 +40,7 @@ impl AsUser {
     /// Like [`Session::call`], in the user's name.
     ///
     /// # Errors
-    /// As for [`Session::call`]; `needs_scope` for a token without the scope, and `invalid_field` for what is no user's id.
+    /// As for [`Session::call`]. Besides, `needs_scope` if the token lacks the scope, and `invalid_field` if the id is not valid.
     pub async fn call<R: Request>(&self, request: R) -> Result<R::Response, ClientError> {
         response_of::<R>(self.operate(request.into_operation()).await?)
     }

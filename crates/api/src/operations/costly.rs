@@ -6,8 +6,8 @@ use crate::turns::Turn;
 use crate::{Api, Error};
 
 impl Api {
-    /// A turn of the user to read what is charged at its end, one at a time: reads that arrive together would all be made
-    /// before the first of them is charged. Refused once the user owes for earlier ones.
+    /// The user's turn for a costly read, of which they have one at a time. The cost is known and charged only at its end:
+    /// several at once would all be made before the first is charged. Refused while the user owes for earlier ones.
     pub(super) async fn costly_turn(&self, caller: &Caller) -> Result<Turn<UserId>, Error> {
         let turn = self.costly.take_for(caller.user.clone()).await;
         self.gate.check_debt(caller)?;

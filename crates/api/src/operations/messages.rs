@@ -105,7 +105,7 @@ impl Api {
         entry.filter(is_message).ok_or_else(not_found)
     }
 
-    /// The entries of a page as of `until`. What is read of the log for that is charged.
+    /// The entries of a page as of `until`. The caller is charged for reading the log to find that out.
     async fn as_of(
         &self,
         caller: &Caller,
@@ -345,7 +345,7 @@ impl Api {
         {
             return Ok(v1::SendTypingResponse {});
         }
-        // What is sent too often says nothing new: it is shown for a while.
+        // Clients show it for a while: repeating it sooner says nothing new.
         if self.typing.check(&(caller.user.clone(), room.room.clone())).is_err() {
             return Ok(v1::SendTypingResponse {});
         }

@@ -5,7 +5,7 @@ use parlance_core::{
     Action, Command, Member, Outcome, Permissions, RoomId, RoomKind, SettingsChange, UserId, Visibility,
 };
 use parlance_proto::{convert, v1};
-use parlance_store::{StoreError, UserRoom, UserState};
+use parlance_store::{StoreError, UserRoom};
 
 use super::filtered::{fitting, page_bytes};
 use super::only_the_app;
@@ -235,9 +235,7 @@ impl Api {
         let user = parse::user_or_me(&caller.user, &request.user_id)?;
         let data = parse::data_change(request.data.as_ref(), request.unset_data)?;
         // Of a direct room they remain a member.
-        let is_deleted = caller.is_app()
-            && self.store().user(&user).await?.is_some_and(|user| user.state == UserState::Deleted);
-        if is_deleted {
+        if caller.is_app() && self.is_deleted(&user).await? {
             return Err(Error::OtherDeleted);
         }
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };

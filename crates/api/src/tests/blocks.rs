@@ -1,12 +1,11 @@
 //! What users who are blocked learn of those who block them.
 
 use parlance_proto::v1;
-use v1::send_message_request::Target;
 use v1::server_frame::Frame;
 use v1::signal::Signal;
 
 use super::online::next_presence;
-use crate::testing::{Conversation, TestNode, caller};
+use crate::testing::{Conversation, TestNode, caller, hello_to};
 
 async fn block(node: &TestNode, user: &str, other: &str) {
     let request = v1::BlockUserRequest { user_id: other.to_owned(), ..Default::default() };
@@ -55,13 +54,7 @@ async fn members_of_a_group_follow_the_presence_of_those_who_do_not_block_them()
 #[tokio::test]
 async fn typing_and_receipts_stay_within_a_direct_room_without_blocks() {
     let (node, _) = TestNode::with_group().await;
-    let hello = v1::SendMessageRequest {
-        text: "hello".to_owned(),
-        client_message_id: "hello".to_owned(),
-        target: Some(Target::ToUser("alice".to_owned())),
-        ..Default::default()
-    };
-    let sent = node.api.send_message(&caller("bob"), hello).await.unwrap();
+    let sent = node.api.send_message(&caller("bob"), hello_to("alice", "hello")).await.unwrap();
     let (room_id, seq) = (sent.room_id, sent.seq);
     let mut at_bob = Conversation::open(&node.api, caller("bob")).await;
     let mut at_alice = Conversation::open(&node.api, caller("alice")).await;

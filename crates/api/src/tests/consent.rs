@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use parlance_core::RoomId;
 use parlance_proto::v1;
-use v1::send_message_request::Target;
 
 use super::invitations::{accept, group, invite, rooms_of};
-use crate::testing::{TestNode, caller};
+use crate::testing::{TestNode, caller, hello_to};
 use crate::{Additions, Error, Parts, PeopleLimits};
 
 /// A node that takes consent, with a group of alice and bob, and carol and dora.
@@ -49,13 +48,7 @@ async fn knows(node: &TestNode, whom: &str, id: &str) -> bool {
 }
 
 async fn writes(node: &TestNode, by: &str, to: &str) {
-    let request = v1::SendMessageRequest {
-        text: "hello".to_owned(),
-        client_message_id: format!("{by}-{to}"),
-        target: Some(Target::ToUser(to.to_owned())),
-        ..Default::default()
-    };
-    node.api.send_message(&caller(by), request).await.unwrap();
+    node.api.send_message(&caller(by), hello_to(to, &format!("{by}-{to}"))).await.unwrap();
 }
 
 #[tokio::test]

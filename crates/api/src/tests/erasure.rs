@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use v1::send_message_request::Target;
 
-use crate::testing::{TestNode, soon, user, user_caller};
+use crate::testing::{TestNode, hello_to, soon, user, user_caller};
 use crate::{Api, EndSessions, Error, Parts};
 
 /// Deletes alice and her messages.
@@ -145,12 +145,7 @@ async fn a_deleted_user_has_no_authority_left() {
 #[tokio::test]
 async fn who_is_deleted_gets_no_data_again() {
     let (node, _) = TestNode::with_group().await;
-    let hello = v1::SendMessageRequest {
-        text: "hello".into(),
-        client_message_id: "hello".into(),
-        target: Some(v1::send_message_request::Target::ToUser("bob".into())),
-        ..Default::default()
-    };
+    let hello = hello_to("bob", "hello");
     let room_id = node.api.send_message(&user_caller("alice").into(), hello).await.unwrap().room_id;
     delete(&node.api).await;
     let app = Caller { is_service: true, ..user_caller("backend") }.into();

@@ -4,34 +4,44 @@ use parlance_proto::v1;
 use parlance_store::past::{self, PastRead, Until};
 use parlance_store::{LogStore, Store, StoreError};
 
-use crate::testing::{TestNode, caller, group};
+use crate::testing::{TestNode, caller, group, remove};
 
-/// A message at the first seq, `between` other messages, and finally an edit of the first.
-async fn edited(between: usize) -> (TestNode, RoomId, u64, Vec<Entry>) {
-    let node = TestNode::start();
-    node.store.answer_all();
-    let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
-    let alice = caller("alice");
+/// Sends as many messages as alice; returns their seqs.
+async fn send(node: &TestNode, room: &RoomId, count: usize) -> Vec<u64> {
     let mut seqs = Vec::new();
-    for number in 0..=between {
+    for number in 0..count {
         let request = v1::SendMessageRequest {
             text: "as sent".into(),
             client_message_id: format!("message-{number}"),
             target: Some(v1::send_message_request::Target::RoomId(room.to_string())),
             ..Default::default()
         };
-        seqs.push(node.api.send_message(&alice, request).await.unwrap().seq);
+        seqs.push(node.api.send_message(&caller("alice"), request).await.unwrap().seq);
     }
-    for seq in [seqs[0], seqs[between]] {
+    seqs
+}
+
+/// Edits these messages of alice.
+async fn edit(node: &TestNode, room: &RoomId, seqs: &[u64]) {
+    for seq in seqs {
         let request = v1::EditMessageRequest {
             room_id: room.to_string(),
-            seq,
+            seq: *seq,
             text: "edited".into(),
             request_id: format!("edit-{seq}"),
             ..Default::default()
         };
-        node.api.edit_message(&alice, request).await.unwrap();
+        node.api.edit_message(&caller("alice"), request).await.unwrap();
     }
+}
+
+/// A message at the first seq, `between` other messages, and finally an edit of the first.
+async fn edited(between: usize) -> (TestNode, RoomId, u64, Vec<Entry>) {
+    let node = TestNode::start();
+    node.store.answer_all();
+    let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
+    let seqs = send(&node, &room, between + 1).await;
+    edit(&node, &room, &[seqs[0], seqs[between]]).await;
     let (from, to) = (seqs[0], seqs[between]);
     let entries = node.store.read(&room, SeqRange { from, to }, 100, false).await.unwrap();
     (node, room, to, entries)
@@ -83,33 +93,9 @@ async fn page_of_the_past_is_folded_once() {
     node.store.answer_all();
     let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
     let (alice, bob) = (caller("alice"), caller("bob"));
-    let mut seqs = Vec::new();
-    for number in 0..8 {
-        let request = v1::SendMessageRequest {
-            text: "as sent".into(),
-            client_message_id: format!("message-{number}"),
-            target: Some(v1::send_message_request::Target::RoomId(room.to_string())),
-            ..Default::default()
-        };
-        seqs.push(node.api.send_message(&alice, request).await.unwrap().seq);
-    }
-    let removal = v1::RemoveMemberRequest {
-        room_id: room.to_string(),
-        user_id: "bob".into(),
-        request_id: "removal".into(),
-        ..Default::default()
-    };
-    node.api.remove_member(&alice, removal).await.unwrap();
-    for seq in &seqs {
-        let request = v1::EditMessageRequest {
-            room_id: room.to_string(),
-            seq: *seq,
-            text: "edited".into(),
-            request_id: format!("edit-{seq}"),
-            ..Default::default()
-        };
-        node.api.edit_message(&alice, request).await.unwrap();
-    }
+    let seqs = send(&node, &room, 8).await;
+    remove(&node.api, &room, "bob").await;
+    edit(&node, &room, &seqs).await;
     let list = async |caller, is_forward: bool| {
         let (room_id, before) = (room.to_string(), node.store.reads());
         let messages = v1::ListMessagesRequest {

@@ -3,13 +3,12 @@
 use parlance_core::RoomId;
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
-use v1::send_message_request::Target;
 use v1::server_frame::Frame;
 use v1::signal::Signal;
 
 use super::online::next_presence;
 use crate::gate::Admitted;
-use crate::testing::{Conversation, TestNode, add, caller, remove, user, user_caller};
+use crate::testing::{Conversation, TestNode, add, caller, hello_to, remove, user, user_caller};
 use crate::{Parts, ProfileRules, ShownTo};
 
 const PRIVATE: ProfileRules = ProfileRules {
@@ -43,13 +42,8 @@ async fn sees_online(node: &TestNode, viewer: &str, whom: &str) -> bool {
 }
 
 async fn writes(node: &TestNode, by: &str, to: &str) -> (String, u64) {
-    let request = v1::SendMessageRequest {
-        text: "hello".to_owned(),
-        client_message_id: format!("{by}-{to}-{}", node.store.reads()),
-        target: Some(Target::ToUser(to.to_owned())),
-        ..Default::default()
-    };
-    let sent = node.api.send_message(&caller(by), request).await.unwrap();
+    let hello = hello_to(to, &format!("{by}-{to}-{}", node.store.reads()));
+    let sent = node.api.send_message(&caller(by), hello).await.unwrap();
     (sent.room_id, sent.seq)
 }
 

@@ -10,7 +10,7 @@ use parlance_proto::v1;
 use v1::client_frame::Operation;
 
 use crate::Api;
-use crate::testing::{TestNode, caller, user};
+use crate::testing::{TestNode, caller, hello_to, user};
 
 /// All room operations that are refused to non-members, for rooms of this kind.
 fn operations(room_id: &str, kind: v1::RoomKind) -> Vec<Operation> {
@@ -272,12 +272,7 @@ async fn channels_of_others_cost_what_missing_ones_do() {
 #[tokio::test]
 async fn a_refused_first_message_creates_no_room() {
     let (node, _) = TestNode::with_group().await;
-    let message = v1::SendMessageRequest {
-        text: "hello".into(),
-        client_message_id: "first".into(),
-        target: Some(v1::send_message_request::Target::ToUser("carol".into())),
-        ..Default::default()
-    };
+    let message = hello_to("carol", "first");
     for (refused, reason) in [
         (v1::SendMessageRequest { mention_all: true, ..message.clone() }, "needs_role"),
         (v1::SendMessageRequest { reply_to_seq: 99, ..message.clone() }, "message_not_found"),

@@ -6,8 +6,8 @@ use crate::limits::{IDLE_FRAMES, LEAST_FRAGMENT};
 /// Longest frame header: two bytes, a length of eight, and a mask.
 const MOST_HEADER: usize = 14; // format
 
-/// Parses the headers of incoming frames, and limits those that achieve nothing: pings, pongs, and fragments of next to
-/// nothing, of which the library returns none until their message is complete.
+/// Parses the headers of incoming frames, and limits those that achieve nothing: pings, pongs, and tiny fragments. It reads
+/// the bytes because the library returns only complete messages.
 #[derive(Debug, Default)]
 pub(super) struct FrameMeter {
     /// An incomplete header.
