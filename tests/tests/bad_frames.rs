@@ -47,6 +47,31 @@ async fn a_frame_before_hello_and_hello_twice() {
     assert_eq!(alice.log(&room).await.len(), 2);
 }
 
+/// Who sends a token is who it was issued for.
+#[tokio::test]
+async fn sessions_are_opened_and_refreshed_as_nobody_else() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    for_each_door(async |door| {
+        let mut conversation = alice.connect_silently(door).await;
+        let as_bob = |id: &str, operation| ClientFrame {
+            request_id: id.to_owned(),
+            operation: Some(operation),
+            as_user: "bob".to_owned(),
+        };
+        conversation.send_frame(as_bob("hello", Asked::Hello(Hello::default()))).await;
+        let refusal = conversation.reply("hello").await;
+        assert_eq!(refused(refusal), reason(Code::InvalidArgument, "invalid_field"));
+        conversation.say_hello(&[]).await.unwrap();
+        let refresh = Asked::Refresh(v1::Refresh { token: alice.token.clone() });
+        conversation.send_frame(as_bob("refresh", refresh)).await;
+        let refusal = conversation.reply("refresh").await;
+        assert_eq!(refused(refusal), reason(Code::InvalidArgument, "invalid_field"));
+        conversation.refresh(&alice.token).await.unwrap();
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn operations_that_do_not_exist() {
     let server = Server::start().await;
@@ -93,6 +118,8 @@ async fn json_that_is_none() {
         (r#"{"requestId": "9", "hello": {"cursors": [{"seq": -1}]}}"#, "9"),
         (r#"{"requestId": "9", "hello": {"cursors": [{"seq": "x"}]}}"#, "9"),
         (r#"{"requestId": "9", "hello": {}} and more"#, ""),
+        (r#"{"requestId": "9", "sendMessage": {"text": "a", "text": "b"}}"#, "9"),
+        (r#"{"requestId": "9", "sendMessage": {"data": {"a": 1, "a": 2}}}"#, "9"),
         (&deep, ""),
     ];
     for (text, id) in bad {

@@ -14,6 +14,8 @@ use crate::events::v1::RoomEvent;
 use crate::limits::MAX_JSON_VALUES;
 use crate::{DESCRIPTOR, EVENTS_DESCRIPTOR, known_names, v1};
 
+mod repeated;
+
 /// Why a message could not be parsed, or has no JSON form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -152,6 +154,9 @@ pub fn read(
     }
     if has_long_number(json) {
         check_numbers(json)?;
+    }
+    if let Some(field) = repeated::find(descriptor, json) {
+        return Err(Error::in_field("malformed_json", field, "is given more than once".to_owned()));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let mut track = serde_path_to_error::Track::new();

@@ -40,6 +40,11 @@ impl Session {
                 Err(Error::Field("request_id".into(), message))
             }
             None => Err(Error::UnknownOperation),
+            // Who holds the token opens the session and keeps it open.
+            Some(Operation::Hello(_) | Operation::Refresh(_)) if !as_user.is_empty() => {
+                let message = "hello and refresh are the caller's own; name the user in other frames";
+                Err(Error::Field("as_user".into(), message.into()))
+            }
             Some(Operation::Hello(_)) if self.open.is_some() => Err(Error::HelloRepeated),
             // Boxed like all rare steps (docs/memory.md): the state would reserve space for it.
             Some(Operation::Hello(hello)) => match Box::pin(self.hello(hello)).await {
