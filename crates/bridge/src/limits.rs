@@ -90,6 +90,9 @@ pub(crate) fn websocket() -> WebSocketConfig {
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
 }
 
+/// How often it is looked how long a socket that accepts nothing may do so, as over HTTP/2.
+pub(crate) const STALL_CHECK: Duration = Duration::from_secs(2);
+
 /// A queue that has grown beyond this releases its memory when it is empty.
 pub(crate) const QUEUE_KEPT: usize = 4;
 

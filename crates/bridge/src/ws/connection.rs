@@ -58,28 +58,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// between, so that a busy peer does not delay them.
     async fn run(&mut self, inbound: &mut Inbound, options: &Options, shutdown: CancellationToken) -> Ending {
         let mut timers = Timers::new(options, Instant::now());
-        let mut timer = pin!(sleep_until(timers.next(None)));
+        let mut timer = pin!(sleep_until(timers.next(Instant::now(), None)));
         let mut shutdown = pin!(shutdown.cancelled_owned());
         let mut others_turn = false;
         loop {
             let (now, is_full) = (Instant::now(), inbound.is_full());
             let (blocked, has_reply) = {
                 let ends = self.link.lock();
-                (ends.outbound.blocked(), ends.outbound.has_reply())
+                (ends.outbound.blocked_until(options.write_timeout), ends.outbound.has_reply())
             };
             if is_full || has_reply {
                 // The socket is not read now, so its silence says nothing about the peer.
                 timers.heard(now);
             }
             match timers.due(now, blocked) {
-                Some(Due::Stalled) => return Ending::Gone,
+                Some(Due::Stalled) => {
+                    metrics::counter!("parlance_stalled_total").increment(1);
+                    return Ending::Gone;
+                }
                 Some(Due::Grace) => return ended("shutting_down", "this node is shutting down"),
                 Some(Due::Idle) => return ended("idle_timeout", "nothing was received, not even a pong"),
                 Some(Due::Ping) => self.link.lock().outbound.ping(),
                 None => {}
             }
             // Reset lazily: an early wake-up only costs a check.
-            let next = timers.next(blocked);
+            let next = timers.next(now, blocked);
             if timer.is_elapsed() || next < timer.deadline() {
                 timer.as_mut().reset(next);
             }

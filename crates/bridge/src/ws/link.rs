@@ -39,11 +39,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(super) fn new(
         socket: Socket<S>,
         session: Session,
-        peer: Option<&Peer>,
+        peer: Option<Arc<Peer>>,
         meters: Arc<Meters>,
     ) -> Arc<Self> {
-        let budget = peer.map(|peer| peer.held().budget().clone());
-        let (outbound, waker) = (Outbound::new(session, budget), Waker::noop().clone());
+        let (outbound, waker) = (Outbound::new(session, peer), Waker::noop().clone());
         let ends = Ends { socket, outbound, form: Form::Json, meters, is_idle: false, waker };
         Arc::new(Self(Mutex::new(ends)))
     }

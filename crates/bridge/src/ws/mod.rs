@@ -58,7 +58,7 @@ pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
         };
         let socket = Socket::new(TokioIo::new(upgraded));
         let shutdown = serving.shutdown.child_token();
-        let link = Link::new(socket, session, peer.as_deref(), serving.meters.clone());
+        let link = Link::new(socket, session, peer.clone(), serving.meters.clone());
         outlet.connect(Arc::downgrade(&link) as Weak<dyn Push>);
         let inbound = Inbound::new(inbound, peer);
         connection::serve(link, inbound, &serving.options, handshake.unknown, shutdown).await;

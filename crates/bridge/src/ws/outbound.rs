@@ -2,11 +2,12 @@ use std::collections::VecDeque;
 use std::io::{Cursor, ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use parlance_delivery::{Delivery, SharedFrame, Source};
-use parlance_peers::{Budget, Charge};
+use parlance_peers::{Charge, Peer};
 use prost::encoding::decode_key;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -46,8 +47,8 @@ pub(super) struct Outbound {
     /// Bytes written in this turn.
     turn: usize,
     blocked: Option<Instant>,
-    /// What the connection is charged to while it is blocked, and the charge: most data is written at once.
-    budget: Option<Arc<Budget>>,
+    /// Who is charged while it is blocked, and the charge: most data is written at once.
+    peer: Option<Arc<Peer>>,
     charge: Option<Charge>,
     draining: bool,
 }
@@ -57,7 +58,7 @@ pub(super) struct Outbound {
 pub(super) enum Step {
     /// Everything allowed in a turn is written; other tasks should run.
     Turn,
-    /// The socket is full, or an answer was written: see [`Outbound::blocked`] and [`Outbound::has_reply`], by which
+    /// The socket is full, or an answer was written: see [`Outbound::blocked_until`] and [`Outbound::has_reply`], by which
     /// the connection decides what to wait for.
     Changed,
     /// The session ended, or the close was sent; everything is flushed.
@@ -65,7 +66,7 @@ pub(super) enum Step {
 }
 
 impl Outbound {
-    pub(super) fn new(session: Session, budget: Option<Arc<Budget>>) -> Self {
+    pub(super) fn new(session: Session, peer: Option<Arc<Peer>>) -> Self {
         Self {
             session: Some(session),
             ended: None,
@@ -77,7 +78,7 @@ impl Outbound {
             unflushed: false,
             turn: 0,
             blocked: None,
-            budget,
+            peer,
             charge: None,
             draining: false,
         }
@@ -109,9 +110,13 @@ impl Outbound {
         self.close = Some(close.into());
     }
 
-    /// Since when the socket has accepted nothing.
-    pub(super) fn blocked(&self) -> Option<Instant> {
-        self.blocked
+    /// Until when the socket may go on to accept nothing: for `longest`, but not while too much is held.
+    pub(super) fn blocked_until(&self, longest: Duration) -> Option<Instant> {
+        let hastened = |peer: &Arc<Peer>| {
+            let is_hastened = peer.held().budget().is_hastened();
+            is_hastened.then(|| peer.ledger().limits().stalled_when_full.min(longest))
+        };
+        self.blocked.map(|since| since + self.peer.as_ref().and_then(hastened).unwrap_or(longest))
     }
 
     /// Whether the session has told the client to reconnect elsewhere.
@@ -295,7 +300,7 @@ impl Outbound {
         }
         self.blocked = Some(Instant::now());
         let waiting = self.queue.iter().map(Bytes::len).sum::<usize>() - self.written;
-        self.charge = self.budget.as_ref().map(|budget| budget.hold(waiting));
+        self.charge = self.peer.as_ref().map(|peer| peer.hold(waiting));
         Poll::Ready(Ok(Step::Changed))
     }
 

@@ -66,7 +66,7 @@ where
     let token = shutdown.clone();
     let task = tokio::spawn(async move {
         serve(
-            Link::new(socket, session, peer.as_deref(), Arc::new(Meters::new())),
+            Link::new(socket, session, peer.clone(), Arc::new(Meters::new())),
             Inbound::new(sender, peer),
             &options,
             UnknownFields::Refuse,
@@ -216,6 +216,25 @@ async fn constant_traffic_does_not_postpone_deadlines() {
     let endless = stream::repeat_with(|| Ok(welcome(1000)));
     let served = start_over(io, far, endless.boxed(), options).await;
     timeout(seconds(10), served.task).await.expect("dropped after the write time-out").unwrap();
+}
+
+/// As over HTTP/2, it has as long as nobody needs the memory.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_reads_nothing_has_little_time_while_too_much_is_held() {
+    const HELD: usize = 64 * 1024;
+    let limits = Limits { held_by_all: HELD, held_at_most: HELD, ..Limits::production(8) };
+    let ledger = Ledger::new(limits, Proxies::default());
+    let connect = |address: &str| {
+        let address = address.parse().unwrap();
+        Peer::new(address, ledger.connect(address).unwrap())
+    };
+    let (io, far) = duplex(1024);
+    let session = stream::iter([Ok(Delivery::from(frame(10_000)))]).chain(stream::pending()).boxed();
+    let peer = Some(connect("192.0.2.1"));
+    let mut served = start_for(peer, io, far, session, Options::default()).await;
+    assert!(timeout(seconds(20), &mut served.task).await.is_err(), "it has a minute");
+    let _held = connect("192.0.2.2").hold(HELD);
+    timeout(seconds(3), &mut served.task).await.expect("too much is held").unwrap();
 }
 
 #[tokio::test(start_paused = true)]

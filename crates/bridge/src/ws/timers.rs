@@ -1,5 +1,6 @@
 use tokio::time::Instant;
 
+use crate::limits::STALL_CHECK;
 use crate::options::Options;
 
 /// The deadlines of one connection. A separate value, so that a connection needs one
@@ -44,10 +45,9 @@ impl<'o> Timers<'o> {
         self.grace.is_some()
     }
 
-    /// The deadline that has elapsed, if any. `blocked` is when the socket last
-    /// stopped accepting data.
+    /// The deadline that has elapsed, if any. `blocked` is until when a socket that accepts no data may do so.
     pub(super) fn due(&mut self, now: Instant, blocked: Option<Instant>) -> Option<Due> {
-        if blocked.is_some_and(|since| now >= since + self.options.write_timeout) {
+        if blocked.is_some_and(|until| now >= until) {
             return Some(Due::Stalled);
         }
         if self.grace.is_some_and(|grace| now >= grace) {
@@ -63,10 +63,10 @@ impl<'o> Timers<'o> {
         None
     }
 
-    /// The next deadline.
-    pub(super) fn next(&self, blocked: Option<Instant>) -> Instant {
+    /// The next deadline. `blocked` may come sooner when others hold more.
+    pub(super) fn next(&self, now: Instant, blocked: Option<Instant>) -> Instant {
         let idle = self.heard + self.options.idle_timeout;
-        let stalled = blocked.map(|since| since + self.options.write_timeout);
+        let stalled = blocked.map(|until| until.min(now + STALL_CHECK));
         [self.grace, stalled].into_iter().flatten().fold(idle.min(self.ping), Instant::min)
     }
 }
@@ -82,12 +82,12 @@ mod tests {
         let (options, start) = (Options::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut timers = Timers::new(&options, start);
-        assert_eq!((timers.due(at(29), None), timers.next(None)), (None, at(30)));
+        assert_eq!((timers.due(at(29), None), timers.next(at(29), None)), (None, at(30)));
         assert_eq!(timers.due(at(30), None), Some(Due::Ping));
-        assert_eq!((timers.due(at(30), None), timers.next(None)), (None, at(60)));
+        assert_eq!((timers.due(at(30), None), timers.next(at(30), None)), (None, at(60)));
         timers.heard(at(40));
         assert_eq!(timers.due(at(90), None), Some(Due::Ping));
-        assert_eq!(timers.next(None), at(115));
+        assert_eq!(timers.next(at(90), None), at(115));
         assert_eq!(timers.due(at(115), None), Some(Due::Idle));
     }
 
@@ -96,10 +96,11 @@ mod tests {
         let (options, start) = (Options::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut timers = Timers::new(&options, start);
-        assert_eq!(timers.next(Some(at(5))), at(30));
+        assert_eq!(timers.next(at(5), Some(at(65))), at(7), "it is looked whether others hold too much");
+        assert_eq!(timers.next(at(5), Some(at(6))), at(6));
         timers.heard(at(50));
-        assert_eq!(timers.due(at(65), Some(at(5))), Some(Due::Stalled));
+        assert_eq!(timers.due(at(65), Some(at(65))), Some(Due::Stalled));
         timers.shut_down(at(50));
-        assert_eq!(timers.due(at(80), Some(at(60))), Some(Due::Grace));
+        assert_eq!(timers.due(at(80), Some(at(120))), Some(Due::Grace));
     }
 }
