@@ -80,8 +80,7 @@ impl Accounts {
 
     /// What has the profile of `caller` follow their token, if it does.
     fn followed(&self, caller: &Caller) -> Option<&ProfileClaims> {
-        let claims = self.claims.as_ref().filter(|_| caller.profile.is_some() && !caller.is_service);
-        claims.filter(|claims| !claims.is_ahead(caller))
+        self.claims.as_ref().filter(|_| caller.profile.is_some() && !caller.is_service)
     }
 
     /// What a call has to wait for before it is carried out, which then begins within the turn: calls of one user are

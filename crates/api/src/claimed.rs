@@ -8,7 +8,6 @@ use parlance_store::{Store, StoreError, UpdateError, User, UserChange, UserState
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
-use crate::limits::MAX_ISSUED_AHEAD;
 
 /// Called with a user whose profile has changed.
 pub(crate) type Changed = Arc<dyn Fn(&UserId) + Send + Sync>;
@@ -22,13 +21,6 @@ pub(crate) struct ProfileClaims {
 }
 
 impl ProfileClaims {
-    /// Whether the token of `caller` claims to be issued later than any clock is ahead, such as in milliseconds. It is not
-    /// followed: none of the later tokens would be.
-    pub(crate) fn is_ahead(&self, caller: &Caller) -> bool {
-        let latest = self.clock.now().0 / 1_000 + MAX_ISSUED_AHEAD;
-        caller.issued_at.is_some_and(|issued| issued > latest)
-    }
-
     /// Creates the profile of `caller`, or changes the one that was found.
     pub(crate) async fn follow(&self, found: Option<User>, caller: &Caller) -> Result<(), Error> {
         let now = self.clock.now();

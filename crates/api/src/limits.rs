@@ -164,6 +164,10 @@ pub(crate) const INVITED_PAGES: usize = 10;
 /// own, some 10 units on DynamoDB.
 pub(crate) const INVITED_FOR_ONE: usize = 4;
 
+/// Rooms that a session reads to open, for one operation: with as many as a user may have, half of a burst of the default
+/// rate, so that two devices may connect at once.
+pub(crate) const ROOMS_FOR_ONE: usize = 50;
+
 /// Notes of those who ask to join a room that are read for one operation: a unit each on DynamoDB.
 pub(crate) const NOTES_FOR_ONE: usize = 20;
 
@@ -259,9 +263,6 @@ pub(crate) const FILTERED_ROWS: usize = 2_000;
 
 /// Bytes below space among the tags and lengths of an everyday entry of a page, which JSON does not escape.
 pub(crate) const ENTRY_TAGS: usize = 128;
-
-/// How far ahead a token may be issued whose claims a profile follows, seconds: more than the clock of any issuer is wrong.
-pub(crate) const MAX_ISSUED_AHEAD: u64 = 3600;
 
 /// Operations that an id costs of which there is no user: who tries ids learns some 5 a second instead of 100.
 pub(crate) const UNKNOWN_ID_COST: usize = 20;

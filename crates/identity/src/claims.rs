@@ -186,6 +186,10 @@ mod tests {
             refused(json!({ "exp": past }), "expired");
         }
         refused(json!({"nbf": NOW + 3600}), "nbf: lies in the future");
+        good(json!({"iat": NOW + CLOCK_SKEW}));
+        for later in [json!(NOW + CLOCK_SKEW + 1), json!(NOW as f64 + 61.5), json!(1e300), json!(u64::MAX)] {
+            refused(json!({ "iat": later }), "iat: lies in the future");
+        }
         refused(json!({"exp": "1800000060"}), "exp: must be a number of seconds since 1970-01-01");
         refused(json!({ "exp": null }), "exp: must be a number of seconds since 1970-01-01");
         refused(json!({ "nbf": [1] }), "nbf: must be a number of seconds since 1970-01-01");
@@ -275,6 +279,7 @@ mod tests {
         assert_eq!(read(&json!({"exp": NOW}), &strict).map(|caller| caller.expires_at), Ok(NOW));
         assert_eq!(read(&json!({"exp": NOW - 1}), &strict), Err("expired".to_owned()));
         assert_eq!(read(&json!({"nbf": NOW + 1}), &strict), Err("nbf: lies in the future".to_owned()));
+        assert_eq!(read(&json!({"iat": NOW + 1}), &strict), Err("iat: lies in the future".to_owned()));
     }
 
     #[test]

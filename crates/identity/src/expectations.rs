@@ -30,18 +30,19 @@ impl Default for Expectations {
 }
 
 impl Expectations {
-    /// Revocations are kept for the longest life of a token, so none may live longer.
+    /// Tokens are revoked by the time at which they were issued, so none may have been issued later than now. Revocations
+    /// are kept for the longest life of a token, so none may live longer.
     pub(crate) fn check_lifetime(
         &self,
         issued: Option<u64>,
         expires: u64,
         now: u64,
     ) -> Result<(), TokenProblem> {
-        let Some(most) = self.max_lifetime else { return Ok(()) };
-        match issued.ok_or(TokenProblem::Missing("iat"))? {
-            issued if issued > now.saturating_add(self.skew) => Err(TokenProblem::NotIssued),
-            issued if expires.saturating_sub(issued) > most => Err(TokenProblem::LivesLong(most)),
-            _ => Ok(()),
+        if issued.is_some_and(|issued| issued > now.saturating_add(self.skew)) {
+            return Err(TokenProblem::NotIssued);
         }
+        let Some(most) = self.max_lifetime else { return Ok(()) };
+        let issued = issued.ok_or(TokenProblem::Missing("iat"))?;
+        if expires.saturating_sub(issued) > most { Err(TokenProblem::LivesLong(most)) } else { Ok(()) }
     }
 }

@@ -19,7 +19,8 @@ use crate::sessions::Sessions;
 use crate::subscribe::{Subscribed, Subscribing, subscribe};
 
 impl Sessions {
-    /// Subscribes a new session to the rooms of its user, each from the client's cursor. Returns it with the heads.
+    /// Subscribes a new session to the rooms of its user, each from the client's cursor. Returns it with the heads. Counts the
+    /// rooms in `read`, also those of a session that is refused.
     pub(crate) async fn catch_up(
         &self,
         operations: &Arc<dyn Operations>,
@@ -27,6 +28,7 @@ impl Sessions {
         caller: &Caller,
         mut cursors: HashMap<RoomId, Cursor>,
         outlet: Option<Outlet>,
+        read: &mut usize,
     ) -> Result<(OpenSession, Vec<v1::Cursor>), Error> {
         // After the stream was registered to be ended: a change of the account from now on ends it.
         operations.check_account(caller).await.map_err(Error::Operation)?;
@@ -43,6 +45,7 @@ impl Sessions {
         let until = Instant::now() + ROOMS_PATIENCE;
         loop {
             let page = self.store.rooms_of(user, after.as_ref(), size).await?;
+            *read += page.rows.len();
             if after.is_none() && page.rows.is_empty() && page.damaged.is_empty() {
                 // Anyone who is or was a member of a room exists as a user.
                 operations.ensure_user(caller).await.map_err(Error::Operation)?;

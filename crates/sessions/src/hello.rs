@@ -27,7 +27,10 @@ impl Session {
             let _turn = sessions.opening().await;
             // Before anything is read: see `Online::register`.
             let online = Online::register(&sessions, &caller.user).await.ok_or(Error::Draining)?;
-            sessions.catch_up(&operations, online, &caller, cursors, outlet).await
+            let mut read = 0;
+            let opened = sessions.catch_up(&operations, online, &caller, cursors, outlet, &mut read).await;
+            operations.charge_rooms(&caller, read);
+            opened
         })
         .await?;
         let (session, now) = (open.mailbox.session(), self.sessions.clock.now());

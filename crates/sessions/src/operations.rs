@@ -28,6 +28,9 @@ pub trait Operations: Send + Sync + 'static {
     /// A rate was exceeded.
     fn check_hello<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>>;
 
+    /// Counts that a session of `caller` has read as many rooms to open, which shows only at its end: the user owes for them.
+    fn charge_rooms(&self, caller: &Caller, rooms: usize);
+
     /// The caller of the stream `number` of `caller` by a new token, which it lasts as long as from now on. Counted as
     /// an operation.
     ///

@@ -117,6 +117,8 @@ impl Operations for Few {
         async { Ok(()) }.boxed()
     }
 
+    fn charge_rooms(&self, _: &Caller, _: usize) {}
+
     fn refresh<'a>(
         &'a self,
         caller: &'a Caller,

@@ -54,6 +54,7 @@ use v1::client_frame::Operation;
 use v1::reply::Result as Reply;
 
 use crate::gate::{Call, Gate};
+use crate::limits::ROOMS_FOR_ONE;
 use crate::{Api, Error};
 
 /// A room that the caller may read, and how much of it.
@@ -72,6 +73,10 @@ impl Operations for Api {
 
     fn check_hello<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>> {
         async move { Ok(self.gate.check_hello(caller).await?) }.boxed()
+    }
+
+    fn charge_rooms(&self, caller: &Caller, rooms: usize) {
+        self.gate.charge(caller, rooms / ROOMS_FOR_ONE);
     }
 
     fn refresh<'a>(
