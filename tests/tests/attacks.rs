@@ -130,6 +130,22 @@ async fn frames_that_achieve_nothing_end_the_connection() {
     pair.talk().await;
 }
 
+/// Each costs the server a hundred times as much as the peer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fields_that_no_request_may_have_end_the_connection() {
+    let server = Server::start().await;
+    let pair = Pair::of(&server).await;
+    // A field of the static table, without its name and value.
+    let block = [get_block("/healthz"), vec![0x90; 400]].concat();
+    let mut io = connect(&server).await;
+    let requests: Vec<u8> = (0..50).flat_map(|number| whole(1 + 2 * number, &block)).collect();
+    let _ = io.write_all(&requests).await;
+    timeout(SENT_AWAY / 2, is_sent_away(&mut io))
+        .await
+        .expect("long before one that nobody has signed in on");
+    pair.talk().await;
+}
+
 /// Of fragments without content the library returns none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_of_websockets_that_achieve_nothing_end_the_connection() {

@@ -22,6 +22,7 @@ use crate::limits::ENDING;
 use crate::link::Link;
 use crate::metered::{Metered, Reading};
 use crate::suppressible_waker::{SuppressibleWaker, Unsuppressed};
+use crate::trust::Trust;
 
 /// When a silent peer is pinged, and how long it has to answer.
 #[derive(Debug, Clone, Copy)]
@@ -30,15 +31,6 @@ pub struct KeepAlive {
     pub after: Duration,
     /// Timeout for the answer.
     pub timeout: Duration,
-}
-
-/// How far a peer is trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
-    /// Any client: limits apply.
-    Bounded,
-    /// A member of the same fleet.
-    Full,
 }
 
 /// A connection after its handshake. Separate from serving it, so that no memory of the handshake is kept while it
@@ -66,7 +58,7 @@ where
         })
         .await;
         let woken = Waker::from(Arc::new(Unsuppressed(wakeups.clone())));
-        let stream = Metered::new(stream, reading.clone(), woken, trust == Trust::Full);
+        let stream = Metered::new(stream, reading.clone(), woken, trust);
         let mut connection = builder.handshake(stream).await?;
         let pings = connection.ping_pong();
         Ok(Self { link: Link::new(connection, wakeups, reading), pings, trust })
@@ -123,7 +115,7 @@ where
                     }
                     quiet_since = Instant::now();
                 }
-                () = unused.as_mut(), if trust == Trust::Bounded => {
+                () = unused.as_mut(), if trust != Trust::Full => {
                     let idle = peer.ledger().limits().idle;
                     let rest = match peer.is_identified() {
                         true if !answers.is_empty() => idle,
@@ -166,9 +158,8 @@ where
 
 /// Whether one more request is refused because of what the peer holds or because it is unauthenticated.
 fn is_too_much(peer: &Peer, trust: Trust, under_way: usize) -> bool {
-    let is_bounded = trust == Trust::Bounded && !peer.is_proxy();
     let is_anonymous = || !peer.is_identified() && under_way >= peer.ledger().limits().anonymous_streams;
-    is_bounded && (peer.held().is_full() || is_anonymous())
+    trust == Trust::Bounded && (peer.held().is_full() || is_anonymous())
 }
 
 /// Answers a request of too many fields, as HTTP/2 answers one whose fields are too large.

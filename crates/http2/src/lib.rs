@@ -10,6 +10,7 @@
 
 mod answer;
 mod connection;
+mod field_meter;
 mod first_bytes;
 mod frame_meter;
 mod headers;
@@ -22,7 +23,9 @@ mod stall;
 mod suppressible_waker;
 #[cfg(test)]
 mod tests;
+mod trust;
 
-pub use connection::{Connection, KeepAlive, Trust};
+pub use connection::{Connection, KeepAlive};
 pub use first_bytes::{Heard, Opened, Version};
 pub use headers::{has_too_many_fields, header_bytes};
+pub use trust::Trust;

@@ -28,6 +28,10 @@ pub(crate) const LEAST_DATA: usize = 5;
 /// hundred in memory.
 pub(crate) const MAX_FIELDS: usize = 64;
 
+/// Fields of the header block of such a request: those, and what stands for its first line. Each one more counts as a frame
+/// that achieves nothing.
+pub(crate) const BLOCK_FIELDS: usize = MAX_FIELDS + 5;
+
 /// Bytes that a header field takes beside its name and value: its place in the map.
 pub(crate) const FIELD_BYTES: usize = 100;
 

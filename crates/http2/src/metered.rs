@@ -8,13 +8,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::frame_meter::FrameMeter;
+use crate::trust::Trust;
 
 /// Control flags shared by the owner of a connection and its stream.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     /// Whether the polling task only writes.
     paused: AtomicBool,
-    /// Whether too many frames achieved nothing: no more is read.
+    /// Whether too many frames or fields achieved nothing: no more is read.
     flooded: AtomicBool,
 }
 
@@ -44,8 +45,8 @@ pub(crate) struct Metered<S> {
 }
 
 impl<S> Metered<S> {
-    pub(crate) fn new(io: S, reading: Arc<Reading>, task: Waker, is_trusted: bool) -> Self {
-        let meter = (!is_trusted).then(FrameMeter::new);
+    pub(crate) fn new(io: S, reading: Arc<Reading>, task: Waker, trust: Trust) -> Self {
+        let meter = (trust != Trust::Full).then(|| FrameMeter::new(trust == Trust::Bounded));
         Self { io, reading, task, meter }
     }
 }

@@ -59,7 +59,6 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
     let of_errors = headers.lines();
     let places = Arc::new(Semaphore::new(max_connections));
     let protocols = Arc::new(Protocols::with(peers));
-    let trust = if peers == Peers::Bridges { Trust::Full } else { Trust::Bounded };
     // Log lines about failures to accept.
     let mut complaints = Bucket::default();
     loop {
@@ -122,6 +121,11 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
                     }
                     Some((Version::Http2, stream)) => {
                         let heard = stream.heard();
+                        let trust = match peers {
+                            Peers::Bridges => Trust::Full,
+                            Peers::Clients if peer.is_proxy() => Trust::Proxy,
+                            Peers::Clients => Trust::Bounded,
+                        };
                         let opened = timeout(
                             HEADER_TIMEOUT,
                             Box::pin(Connection::open(stream, protocols.http2(&peer), trust)),
