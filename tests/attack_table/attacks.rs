@@ -47,6 +47,7 @@ attacks! {
     "streams of Chat without hello", 8, http2::silent_streams;
     "slow headers", 150, http1::slow_headers;
     "slow bodies", 50, http1::slow_bodies;
+    "probes in a row", 4, http1::probes;
     "slow handshakes", 50, websocket::slow_handshakes;
     "rapid reset", 4, http2::rapid_reset;
     "MadeYouReset", 4, http2::made_you_reset;

@@ -52,6 +52,19 @@ pub(crate) async fn slow_bodies(target: Target) {
     slow(&target, &head, b" ").await;
 }
 
+/// As fast as they are answered, and some ahead.
+pub(crate) async fn probes(target: Target) {
+    let some = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
+    loop {
+        let (reading, writing) = target.connect().await.into_split();
+        let answers = async {
+            let mut reading = BufReader::new(reading);
+            while answered(&target, &mut reading).await {}
+        };
+        tokio::join!(target.flood(writing, some.as_bytes()), answers);
+    }
+}
+
 /// From sixteen addresses.
 pub(crate) async fn idle_connections(target: Target) {
     static NEXT: AtomicU8 = AtomicU8::new(0);

@@ -7,6 +7,8 @@ use parlance_proto::v1::{self, RoomKind};
 use parlance_tests::{
     Cluster, Conversation, DOORS, GrpcWeb, Http, Server, Setup, eventually, fresh, refused,
 };
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tonic::Code;
 
 const FULL: Code = Code::ResourceExhausted;
@@ -288,4 +290,77 @@ async fn requests_without_a_caller_have_a_rate() {
     for _ in 0..30 {
         assert_eq!(http.get("/v1/inbox").bearer(&alice.token).answer().await.status, 200);
     }
+}
+
+/// Reads an answer of HTTP/1, and returns its status.
+async fn status(io: &mut BufReader<TcpStream>) -> u16 {
+    let (mut line, mut length) = (String::new(), 0);
+    io.read_line(&mut line).await.unwrap();
+    let status = line.split(' ').nth(1).unwrap().parse().unwrap();
+    while !line.trim().is_empty() {
+        line.clear();
+        io.read_line(&mut line).await.unwrap();
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    io.read_exact(&mut vec![0; length]).await.unwrap();
+    status
+}
+
+/// They cost little each, and wait once there are too many of them.
+#[tokio::test]
+async fn requests_that_no_other_rate_counts_have_one() {
+    let server = Server::start_with(&["--anonymous-rate", "1"]).await;
+    let alice = server.person("alice").await;
+    let limited = async || {
+        let page = Http::new(server.admin()).get("/metrics").answer().await;
+        let page = String::from_utf8_lossy(&page.body).into_owned();
+        let name = "parlance_limited_total{limit=\"other_requests\"} ";
+        page.lines().find_map(|line| line.strip_prefix(name)?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let mut io = BufReader::new(TcpStream::connect(server.address()).await.unwrap());
+    let request = |line: &str, headers: &str| format!("{line} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    // Pipelined, and as many as a connection may have at once.
+    const BURST: usize = 200;
+    io.write_all(request("GET /healthz", "").repeat(BURST + 30).as_bytes()).await.unwrap();
+    for _ in 0..BURST + 30 {
+        assert_eq!(status(&mut io).await, 200);
+    }
+    let preflight = "Origin: http://localhost\r\nAccess-Control-Request-Method: GET\r\n";
+    let too_many_fields = "x: y\r\n".repeat(64);
+    let mut before = limited().await;
+    assert!(before > 0);
+    for (line, headers, expected) in [
+        ("GET /readyz", "", 200),
+        ("GET /", "", 200),
+        ("GET /assets/none", "", 404),
+        ("GET /v1/rooms", "", 401),
+        ("PUT /v1/rooms", "", 405),
+        ("GET /parlance.v1.ServerService/GetServer", "", 405),
+        ("POST /parlance.v1.ServerService/GetServer", "Content-Length: 0\r\n", 415),
+        ("OPTIONS /v1/rooms", preflight, 200),
+        ("GET /", "Origin: http://evil.example\r\n", 403),
+        ("GET /", &too_many_fields, 431),
+    ] {
+        // On a busy machine, some are due again by now.
+        let mut tries = 0..50;
+        let now = loop {
+            tries.next().unwrap_or_else(|| panic!("{line} is not counted"));
+            io.write_all(request(line, headers).as_bytes()).await.unwrap();
+            assert_eq!(status(&mut io).await, expected, "{line}");
+            match limited().await {
+                now if now > before => break now,
+                _ => {}
+            }
+        };
+        before = now;
+    }
+    let token = format!("Authorization: Bearer {}\r\n", alice.token);
+    io.write_all(request("GET /v1/inbox", &token).as_bytes()).await.unwrap();
+    assert_eq!(
+        (status(&mut io).await, limited().await),
+        (200, before),
+        "that of a caller is counted for them"
+    );
 }

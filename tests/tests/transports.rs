@@ -82,10 +82,12 @@ async fn every_answer_says_what_browsers_may_not_do_with_it() {
 async fn refusals_before_the_app_have_the_same_headers() {
     let (server, _dir) = keyed(&["--edge-listen", "127.0.0.1:0"]).await;
     let long = format!("GET / HTTP/1.1\r\nHost: a\r\nx-long: {}\r\n\r\n", "x".repeat(64 * 1024));
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{}\r\n", "x: y\r\n".repeat(63));
     let (clients, admin, bridges) = (server.address(), server.admin(), server.bridges());
     for (address, request, expected) in [
         (&clients, "GET / HTTP/1.1\r\nno header\r\n\r\n", "400"),
         (&clients, &*long, "431"),
+        (&clients, &*many, "431"),
         (&admin, "no request\r\n\r\n", "400"),
         (&bridges, "GET / HTTP/1.1\r\nno header\r\n\r\n", "400"),
         (&bridges, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parlance_runtime::rate::Keyed;
 
 use crate::budget::Budget;
-use crate::limits::{IPV6_PREFIX, Limits};
+use crate::limits::{IPV6_PREFIX, LONGEST_WAIT, Limits};
 use crate::proxies::Proxies;
 use crate::total::Total;
 use crate::users::Users;
@@ -30,6 +30,8 @@ pub struct Ledger {
     addresses: Mutex<HashMap<IpAddr, Address>>,
     /// Answers that belong to no caller, by address.
     answers: Option<Keyed<IpAddr>>,
+    /// Requests that no other rate counts, by address.
+    other_requests: Option<Keyed<IpAddr>>,
 }
 
 /// The connections of one address.
@@ -82,6 +84,7 @@ impl Ledger {
             anonymous: AtomicUsize::new(0),
             addresses: Mutex::default(),
             answers: limits.anonymous_answers.map(Keyed::new),
+            other_requests: limits.other_requests.map(Keyed::new),
             limits,
         })
     }
@@ -158,14 +161,26 @@ impl Ledger {
         })
     }
 
+    /// Counts a request of `address` that no other rate counts.
+    ///
+    /// # Errors
+    /// When the next one is allowed.
+    pub(crate) fn check_other(&self, address: IpAddr) -> Result<(), Duration> {
+        self.other_requests.as_ref().map_or(Ok(()), |requests| requests.take(&counted_as(address)))
+    }
+
+    /// The same, whether or not it is allowed. Returns how long its answer has to wait.
+    pub(crate) fn owe_other(&self, address: IpAddr) -> Duration {
+        let Some(requests) = &self.other_requests else { return Duration::ZERO };
+        requests.owe(&counted_as(address), 1, LONGEST_WAIT)
+    }
+
     /// Forgets addresses that were not answered for a while, and users for whom nothing is held.
     pub fn trim(&self) {
         let mut users = self.behind_proxies.lock().unwrap_or_else(PoisonError::into_inner);
         users.retain(|_, budget| budget.strong_count() > 0);
         drop(users);
-        if let Some(answers) = &self.answers {
-            answers.trim();
-        }
+        self.answers.iter().chain(&self.other_requests).for_each(Keyed::trim);
     }
 
     /// The number of addresses with connections.

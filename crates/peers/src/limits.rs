@@ -27,6 +27,11 @@ pub struct Limits {
     pub idle: Duration,
     /// Answers to requests of one address that belong to no caller, such as unknown paths. `None`: no limit.
     pub anonymous_answers: Option<Rate>,
+    /// Requests of one address that no other rate counts: probes, files, preflights, and those that are refused before anything
+    /// is read for them. `None`: no limit.
+    pub other_requests: Option<Rate>,
+    /// The same on one connection, whose next answers wait meanwhile.
+    pub other_requests_of_connection: Option<Rate>,
     /// Concurrent streams on an unauthenticated connection: as many as most clients allow themselves, and all of them
     /// small.
     pub anonymous_streams: usize,
@@ -75,6 +80,8 @@ impl Limits {
             anonymous_age_when_crowded: Duration::from_secs(5),
             idle: Duration::from_secs(300),
             anonymous_answers: None,
+            other_requests: None,
+            other_requests_of_connection: None,
             anonymous_streams: 100,
             held_behind_proxies: 4 * 1024 * 1024,
             held_by_connection: 1024 * 1024,
@@ -100,6 +107,10 @@ pub(crate) const HELLO_BYTES: usize = 16 * 1024;
 
 /// First messages of a stream that may be hellos: one that was refused is sent again.
 pub const HELLO_TRIES: usize = 4;
+
+/// How long an answer waits at most because of the rate of [`Limits::other_requests`]: as long as a browser, which would
+/// rather wait, and no longer than others do.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// How often an answer that waits for what others hold looks whether there is room.
 pub(crate) const TOTAL_CHECK: Duration = Duration::from_millis(250);

@@ -1,17 +1,19 @@
 use std::any::Any;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue};
+use parlance_runtime::rate::Bucket;
+use tokio::time::Instant;
 
 use crate::budget::{Budget, Charge, ChargedTo, Reservation};
 use crate::forwarded::{FORWARDED_FOR, client_address};
 use crate::held::Held;
 use crate::ledger::{Ledger, Place};
-use crate::limits::Limits;
+use crate::limits::{LONGEST_WAIT, Limits};
 
 /// The other end of one connection. An extension of each request on it.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Peer {
     is_identified: AtomicBool,
     place: Place,
     held: Held,
+    /// Requests that no other rate counts.
+    other_requests: Mutex<Bucket>,
     /// The listener's permit, held as long as anything of the connection is left.
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
 }
@@ -33,6 +37,7 @@ impl Peer {
             is_identified: AtomicBool::new(false),
             place,
             held,
+            other_requests: Mutex::default(),
             slot: OnceLock::new(),
         })
     }
@@ -126,6 +131,28 @@ impl Peer {
         self.ledger().answer(self.client(headers))
     }
 
+    /// Counts a request of `client` on this connection that no other rate counts. Returns how long its answer has to wait.
+    ///
+    /// # Errors
+    /// Behind a proxy, when the client's next one is allowed: an answer that waits there would keep others waiting.
+    pub fn pace(&self, client: IpAddr) -> Result<Duration, Duration> {
+        let ledger = self.ledger();
+        let paced = match ledger.limits().other_requests_of_connection {
+            _ if self.is_proxy() => ledger.check_other(client).map(|()| Duration::ZERO),
+            Some(rate) => {
+                let mut of_connection = self.other_requests.lock().unwrap_or_else(PoisonError::into_inner);
+                let wait = of_connection.owe(rate, 1, LONGEST_WAIT, Instant::now());
+                drop(of_connection);
+                Ok(wait.max(ledger.owe_other(client)))
+            }
+            None => Ok(ledger.owe_other(client)),
+        };
+        if paced != Ok(Duration::ZERO) {
+            metrics::counter!("parlance_limited_total", "limit" => "other_requests").increment(1);
+        }
+        paced
+    }
+
     /// Whether it is one of the operator's proxies: one client's behaviour must not be charged to the others.
     pub fn is_proxy(&self) -> bool {
         self.place.is_of_proxy()
@@ -156,6 +183,8 @@ pub fn settle_client(headers: &mut HeaderMap, peer: Option<&Peer>) {
 
 #[cfg(test)]
 mod tests {
+    use parlance_runtime::rate::Rate;
+
     use super::*;
     use crate::limits::UNCHARGED_BYTES;
     use crate::{Proxies, settled_client};
@@ -189,6 +218,34 @@ mod tests {
         let (held, of_nobody) = (client.hold(3), proxy.budget_of(None).hold(2));
         assert_eq!((client.budget_of(None).held(), proxy.held().bytes(), ledger.held()), (3, 0, 5));
         drop((held, of_nobody));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_no_other_rate_counts_wait_but_not_behind_proxies() {
+        let limits = Limits {
+            other_requests: Some(Rate::per_second(20, 10)),
+            other_requests_of_connection: Some(Rate::per_second(2, 4)),
+            ..Limits::production(8)
+        };
+        let ledger = Ledger::new(limits, Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]));
+        let connect = |address: &str| {
+            let address = address.parse().unwrap();
+            Peer::new(address, ledger.connect(address).unwrap())
+        };
+        let (one, other, proxy) = (connect("192.0.2.1"), connect("192.0.2.1"), connect("10.0.0.1"));
+        let wait = |peer: &Peer, times: usize| {
+            (0..times).map(|_| peer.pace(peer.address()).unwrap().as_millis()).collect::<Vec<_>>()
+        };
+        assert_eq!(wait(&one, 6), [0, 0, 0, 500, 1_000, 1_500], "of the connection");
+        assert_eq!(wait(&other, 6), [0, 0, 0, 500, 1_000, 1_500]);
+        let third = connect("192.0.2.1");
+        assert_eq!(wait(&third, 2), [200, 250], "of the address");
+        assert_eq!(wait(&third, 100).last(), Some(&10_000), "nobody waits for longer");
+        assert_eq!(wait(&connect("192.0.2.2"), 3), [0, 0, 0]);
+        let client = "198.51.100.7".parse().unwrap();
+        assert!((0..10).all(|_| proxy.pace(client) == Ok(Duration::ZERO)));
+        assert_eq!(proxy.pace(client), Err(Duration::from_millis(50)));
+        assert_eq!(proxy.pace("198.51.100.8".parse().unwrap()), Ok(Duration::ZERO));
     }
 
     /// One user's unread answers hasten nobody else.

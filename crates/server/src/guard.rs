@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::origin::{Origin, host_and_port};
+use crate::paced::uncounted;
 
 /// The allowed origins.
 #[derive(Debug, Clone)]
@@ -78,7 +79,7 @@ fn refusal(guard: &Guard, request: &Request) -> Option<Response> {
 
 fn refuse(reason: &str, message: &str) -> Response {
     let body = format!(r#"{{"error":{{"code":7,"message":"{message}","reason":"{reason}"}}}}"#);
-    (StatusCode::FORBIDDEN, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    uncounted((StatusCode::FORBIDDEN, [(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 #[cfg(test)]

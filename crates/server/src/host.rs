@@ -8,13 +8,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::origin::host_and_port;
+use crate::paced::uncounted;
 
 /// Rejects requests that name no host, or more than one.
 pub(crate) async fn check(request: Request, next: Next) -> Response {
     match problem(&request) {
         Some(problem) => {
             let body = format!(r#"{{"error":{{"code":3,"message":"{problem}","reason":"bad_host"}}}}"#);
-            (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+            let kind = [(header::CONTENT_TYPE, "application/json")];
+            uncounted((StatusCode::BAD_REQUEST, kind, body).into_response())
         }
         None => next.run(request).await,
     }

@@ -18,7 +18,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use parlance_http2::has_too_many_fields;
-use parlance_peers::{Budget, Peer, Reservation};
+use parlance_peers::{Budget, Charge, Peer, Reservation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -110,7 +110,11 @@ where
             // Not as an answer of the app, so that it gets its headers.
             let mut answer = Response::new(Charged::nothing(self.peer.held().budget().clone()));
             *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Box::pin(std::future::ready(Ok(answer)));
+            let wait = self.peer.pace(self.peer.client(request.headers())).unwrap_or_default();
+            return Box::pin(async move {
+                sleep(wait).await;
+                Ok(answer)
+            });
         }
         self.answering.store(true, Ordering::Relaxed);
         let (answer, peer, answering) = (self.app.call(request), self.peer.clone(), self.answering.clone());
@@ -137,13 +141,14 @@ struct Charged {
     unwritten: Weak<()>,
 }
 
-/// A piece of a body, and the mark of its connection while it waits to be written.
-struct Marked {
+/// A piece of a body that waits to be written: its peer is charged for it, and its connection is marked.
+struct Unwritten {
     bytes: Bytes,
+    _charge: Charge,
     _mark: Option<Arc<()>>,
 }
 
-impl AsRef<[u8]> for Marked {
+impl AsRef<[u8]> for Unwritten {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -165,8 +170,8 @@ impl HttpBody for Charged {
         cx: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let charge = |bytes| marked(self.budget.charge(bytes), &self.unwritten);
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(charge))))
+        let hold = |bytes| unwritten(bytes, &self.budget, &self.unwritten);
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(hold))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -179,8 +184,9 @@ impl HttpBody for Charged {
 }
 
 /// `bytes`, which are not written until the last copy of them is dropped.
-fn marked(bytes: Bytes, unwritten: &Weak<()>) -> Bytes {
-    Bytes::from_owner(Marked { bytes, _mark: unwritten.upgrade() })
+fn unwritten(bytes: Bytes, budget: &Arc<Budget>, mark: &Weak<()>) -> Bytes {
+    let _charge = budget.hold(bytes.len());
+    Bytes::from_owner(Unwritten { bytes, _charge, _mark: mark.upgrade() })
 }
 
 impl Drop for Charged {
@@ -366,7 +372,8 @@ mod tests {
         // Behind a proxy it is charged to a user.
         let waiting = |stream: &Stream<_>| {
             assert_eq!(stream.peer.held().bytes(), 0);
-            Some(marked(Bytes::from_static(b"rest of a body"), &Arc::downgrade(&stream.unwritten)))
+            let (rest, of_user) = (Bytes::from_static(b"rest of a body"), Budget::new(100));
+            Some(unwritten(rest, &of_user, &Arc::downgrade(&stream.unwritten)))
         };
         assert_eq!(read(ERROR, waiting).await, ERROR);
     }

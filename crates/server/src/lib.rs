@@ -24,6 +24,7 @@ mod limits;
 mod listener;
 mod node;
 mod origin;
+mod paced;
 mod planned;
 mod proxy_header;
 mod readiness;

@@ -108,6 +108,13 @@ pub(crate) const ANONYMOUS_RATE: u32 = 50;
 /// A burst of them, seconds of the rate: an office whose clients connect again.
 pub(crate) const ANONYMOUS_BURST: u32 = 20;
 
+/// Requests from one address that no other rate counts (probes, files of the web app, refusals), for each one that belongs to
+/// no caller: an office that opens the app anew, or a CI. They cost tens of microseconds each.
+pub(crate) const OTHER_RATE: u32 = 20;
+
+/// The same on one connection: a browser loads the app with some fifty.
+pub(crate) const OTHER_RATE_OF_CONNECTION: u32 = 10;
+
 /// Bytes of a MiB, the unit of the option for memory.
 pub(crate) const MIB: usize = 1024 * 1024;
 

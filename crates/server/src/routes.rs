@@ -27,6 +27,7 @@ use crate::bridge::caller;
 use crate::guard::{self, Guard};
 use crate::host;
 use crate::limits::{PREFLIGHT_AGE, PROBE_BYTES};
+use crate::paced::{pace, uncounted};
 use crate::readiness::{Readiness, healthz, readyz};
 use crate::reflection;
 use crate::web;
@@ -150,13 +151,17 @@ async fn not_at_a_worker() -> Response {
 
 fn with_common(app: Router, common: Common) -> Router {
     let guard = common.guard;
-    app.route("/healthz", get(healthz))
+    let probes = Router::new()
+        .route("/healthz", get(healthz))
         .route("/readyz", get(readyz).with_state(common.readiness))
+        .layer(MapResponseLayer::new(uncounted));
+    app.merge(probes)
         .layer(MapResponseLayer::new(with_error_details))
         .layer(cors(guard.clone()))
         .layer(MapResponseLayer::new(without_cors))
         .layer(middleware::from_fn_with_state(guard, guard::check))
         .layer(middleware::from_fn(host::check))
+        .layer(middleware::from_fn(pace))
         .layer(middleware::from_fn_with_state(common.headers, answer_headers::add))
 }
 

@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,10 @@ use crate::bridge::RunningBridge;
 use crate::config::{Config, Identity, Role};
 use crate::descriptors::Descriptors;
 use crate::guard::Guard;
-use crate::limits::{ANONYMOUS_BURST, OPERATORS, OPERATORS_DEADLINE, REPORT_EVERY, ROOMS_DEADLINE};
+use crate::limits::{
+    ANONYMOUS_BURST, OPERATORS, OPERATORS_DEADLINE, OTHER_RATE, OTHER_RATE_OF_CONNECTION, REPORT_EVERY,
+    ROOMS_DEADLINE,
+};
 use crate::listener::{Entrance, Peers};
 use crate::node::Node;
 use crate::readiness::{Readiness, follow_health};
@@ -143,10 +145,16 @@ impl Server {
             let (shutdown, tracker) = (shutdown.clone(), connections.clone());
             connections.spawn(listener::serve(entrance, shutdown, tracker));
         };
-        let anonymous_answers = config.anonymous_rate.map(NonZeroU32::get);
-        let anonymous_answers =
-            anonymous_answers.map(|rate| Rate::per_second(rate, rate.saturating_mul(ANONYMOUS_BURST)));
-        let limits = Limits { anonymous_answers, ..Limits::production(max_connections) };
+        let anonymous = |times: u32| {
+            let rate = config.anonymous_rate?.get().saturating_mul(times);
+            Some(Rate::per_second(rate, rate.saturating_mul(ANONYMOUS_BURST)))
+        };
+        let limits = Limits {
+            anonymous_answers: anonymous(1),
+            other_requests: anonymous(OTHER_RATE),
+            other_requests_of_connection: anonymous(OTHER_RATE_OF_CONNECTION),
+            ..Limits::production(max_connections)
+        };
         let ledger = Ledger::new(limits, config.trusted_proxies.clone());
         // They forward their clients' addresses.
         let of_bridges = ledger.beside(limits_of_operator(max_connections), Proxies::everyone());

@@ -7,6 +7,9 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use parlance_peers::ChargedTo;
 use rust_embed::{EmbeddedFile, RustEmbed};
+use tower::util::MapResponseLayer;
+
+use crate::paced::uncounted;
 
 /// The output of `npm run build`; compressible files are also included as `.gz`.
 #[derive(RustEmbed)]
@@ -45,7 +48,7 @@ pub(crate) fn router(image_origins: &[String]) -> anyhow::Result<Router> {
     };
     let router =
         BESIDE.into_iter().fold(router, |router, name| router.route(&format!("/{name}"), beside(name)));
-    Ok(router.with_state(policy))
+    Ok(router.layer(MapResponseLayer::new(uncounted)).with_state(policy))
 }
 
 async fn page(State(policy): State<HeaderValue>, headers: HeaderMap) -> Response {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::{Request, StatusCode, Version};
 use parlance_bridge::Options;
-use parlance_peers::{Ledger, Limits, Peer, Proxies};
+use parlance_peers::{HeaderCharge, Ledger, Limits, Peer, Proxies};
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 
@@ -39,6 +39,20 @@ async fn held(path: &str, proxies: Proxies, bytes: usize) -> usize {
     let mut answering = pin!(server.bridge.router().oneshot(request));
     assert!(timeout(Duration::from_secs(5), &mut answering).await.is_err(), "it is not answered");
     ledger.held()
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_are_charged_while_their_body_may_still_come() {
+    let server = Server::start(Options::default()).await;
+    let (ledger, peer) = peer(Proxies::default());
+    let mut request = Request::get("/v1/rooms").body(begun(0)).unwrap();
+    request.extensions_mut().insert(HeaderCharge::new(&peer.budget_of(None), 3_000));
+    request.extensions_mut().insert(peer);
+    let mut answering = Box::pin(server.bridge.router().oneshot(request));
+    assert!(timeout(Duration::from_secs(5), &mut answering).await.is_err(), "it is not answered");
+    assert_eq!(ledger.held(), 3_000);
+    drop(answering);
+    assert_eq!(ledger.held(), 0);
 }
 
 /// Its sender decides how long that takes.

@@ -229,8 +229,8 @@ pub struct Options {
     pub failed_token_rate: Option<u32>,
 
     /// Requests per second from one address that belong to no caller (GetServer, the description of the
-    /// API, unknown paths), with bursts of 20 times as many; 0: no limit [default: 50, none with
-    /// --user-rate 0]
+    /// API, unknown paths), with bursts of 20 times as many; probes, files and refusals: 20 times as
+    /// many, 10 times on one connection; 0: no limit [default: 50, none with --user-rate 0]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_ANONYMOUS_RATE", value_name = "N")]
     #[serde(alias = "anonymous_rate")]
     pub anonymous_rate: Option<u32>,
