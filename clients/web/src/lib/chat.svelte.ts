@@ -48,7 +48,7 @@ export class Chat {
   /** Whom the user is about to mute in a room. */
   muting = $state.raw<{ room: Room; userId: string; done: (is: boolean) => void }>();
   /** The question to be confirmed. */
-  question = $state.raw<{ text: string; action: string; answer: (is: boolean) => void }>();
+  question = $state.raw<{ text: string; action: string; isDestructive: boolean; answer: (is: boolean) => void }>();
 
   /** All other users, by name. */
   readonly others: readonly Person[] = $derived.by(() =>
@@ -181,9 +181,9 @@ export class Chat {
   }
 
   /** Asks for confirmation of something irreversible. */
-  confirm(question: string, action: string): Promise<boolean> {
+  confirm(question: string, action: string, { isDestructive = false } = {}): Promise<boolean> {
     return new Promise((resolve) => {
-      this.question = { text: question, action, answer: (is) => ((this.question = undefined), resolve(is)) };
+      this.question = { text: question, action, isDestructive, answer: (is) => ((this.question = undefined), resolve(is)) };
     });
   }
 

@@ -77,14 +77,14 @@ export async function handOver(chat: Chat, room: Room, userId: string): Promise<
 /** Removes a member, after a question. */
 export async function remove(chat: Chat, room: Room, userId: string): Promise<void> {
   const question = texts.details.askRemove(chat.people.fullName(userId), chat.titleOf(room));
-  if (!(await chat.confirm(question, texts.details.remove))) return;
+  if (!(await chat.confirm(question, texts.details.remove, { isDestructive: true }))) return;
   await chat.attempt(texts.failures.remove, () => chat.client.call("removeMember", { roomId: room.id, userId }));
 }
 
 /** Bans somebody, after a question. */
 export async function ban(chat: Chat, room: Room, userId: string): Promise<void> {
   const question = texts.details.askBan(chat.people.fullName(userId), chat.titleOf(room));
-  if (!(await chat.confirm(question, texts.details.ban))) return;
+  if (!(await chat.confirm(question, texts.details.ban, { isDestructive: true }))) return;
   await chat.attempt(texts.failures.ban, () => room.banMember(userId));
 }
 
@@ -119,13 +119,13 @@ export async function unfreeze(chat: Chat, room: Room): Promise<void> {
 
 /** Deletes a room, after a question. Whoever has it open is told. */
 export async function deleteRoom(chat: Chat, room: Room): Promise<void> {
-  if (!(await chat.confirm(texts.details.askDelete(chat.titleOf(room)), texts.details.delete))) return;
+  if (!(await chat.confirm(texts.details.askDelete(chat.titleOf(room)), texts.details.delete, { isDestructive: true }))) return;
   await chat.attempt(texts.failures.deleteRoom, () => room.deleteRoom());
 }
 
 /** Deletes a message of somebody else, after a question. */
 export async function removeMessage(chat: Chat, room: Room, seq: number): Promise<void> {
-  if (!(await chat.confirm(texts.message.deleteForEveryone, texts.message.delete))) return;
+  if (!(await chat.confirm(texts.message.deleteForEveryone, texts.message.delete, { isDestructive: true }))) return;
   await chat.attempt(texts.failures.deleteMessage, () => room.delete(seq));
 }
 

@@ -196,6 +196,10 @@ export const en = {
     cancel: "Cancel",
     send: "Send",
     save: "Save",
+    cannotMentionAll: {
+      admins: "Only the owner and admins can mention everyone here: @all is sent as text, and notifies nobody.",
+      owner: "Only the owner can mention everyone here: @all is sent as text, and notifies nobody.",
+    },
     bytesLeft: (count: number) => plural(count, { one: "# byte left", other: "# bytes left" }),
     bytesOver: (count: number) => plural(count, { one: "Too long by # byte", other: "Too long by # bytes" }),
   },
