@@ -38,7 +38,8 @@ test.each(["dark", "light"] as const)("screens of a phone, %s", async (colorSche
     await me.getByRole("button", { name: "Sign in with a name" }).click();
     await me.getByLabel("Your name").fill("Maya Lindqvist");
     await me.getByRole("button", { name: "Start chatting" }).click();
-    await me.getByTestId("connection").getByText("Online").waitFor();
+    // Attached, not visible: the opened room hides it.
+    await me.getByTestId("connection").getByText("Online").waitFor({ state: "attached" });
     await shoot(me, "05-lobby-first");
     await me.getByRole("link", { name: "Back to conversations" }).click();
     await shoot(me, "05-list-first");
