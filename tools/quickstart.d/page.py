@@ -65,6 +65,11 @@ class Page:
     def stale_copies(self) -> list[str]:
         return [f"{name} is not {copy}" for name, copy in self.copies.items() if self.files[name] != (ROOT / copy).read_text()]
 
+    def not_printed(self, printed: str) -> list[str]:
+        """Expected lines that were not printed. N is a number."""
+        pattern = lambda line: r"\d+".join(map(re.escape, re.split(r"\bN\b", line)))  # noqa: E731
+        return [line for line in self.expected if not re.search(pattern(line), printed)]
+
     def write(self, folder: Path):
         for name, text in self.files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +103,7 @@ class Shell:
         self._output = folder.parent / "printed"
         with self._output.open("w") as output:
             self._shell = subprocess.Popen(
-                ["bash", "-c", script],
+                ["sh", "-c", script],
                 cwd=folder,
                 env=os.environ | environment,
                 # Stays open: some programs end with their input.
