@@ -9,7 +9,7 @@ import { composer, entry, message, open, People, say } from "./browser.js";
 
 /** Pictures to be looked at, in this folder. */
 const FOLDER = process.env["SCREENS"]!;
-const PHONE: BrowserContextOptions = { viewport: { width: 390, height: 760 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
+const PHONE: BrowserContextOptions = { viewport: { width: 360, height: 700 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
 
 /** Every screen as a phone shows it, in dark and light: `SCREENS=folder npm run screens`. */
 test.each(["dark", "light"] as const)("screens of a phone, %s", async (colorScheme) => {
@@ -104,6 +104,7 @@ test.each(["dark", "light"] as const)("screens of a phone, %s", async (colorSche
     await shoot(me, "22-details");
     await me.getByRole("button", { name: "Title, topic and picture" }).click();
     await shoot(me, "23-edit-room");
+    expect(await me.getByRole("dialog").evaluate((dialog) => dialog.scrollHeight - dialog.clientHeight), "nothing to scroll").toBe(0);
     await me.keyboard.press("Escape");
     await me.getByRole("button", { name: "Add people" }).click();
     await shoot(me, "24-add-people");
@@ -138,7 +139,8 @@ test.each(["dark", "light"] as const)("screens of a phone, %s", async (colorSche
     await me.reload();
     await me.getByText("does not exist").waitFor();
     await shoot(me, "32-not-yours");
-    await me.goto(`${server.url}/#/user/priya-raman`);
+    await me.goto(`${server.url}/#/person/priya-raman`);
+    await message(me, "One more thing").waitFor();
     await shoot(me, "33-direct");
     // A channel that one is not in.
     await jonas.getByRole("button", { name: "New conversation" }).click();
