@@ -195,6 +195,9 @@ pub(crate) const SESSIONS_AGAIN: Duration = Duration::from_secs(30);
 /// Messages of one import request, which is a call of 128 KiB at most: texts of 200 bytes fill it.
 pub(crate) const MAX_IMPORTED_AT_ONCE: usize = 500;
 
+/// Bytes of texts and data that are read for one page of messages, most of them of edits: 64 of the largest.
+pub(crate) const MAX_SCAN_BYTES: usize = 1024 * 1024;
+
 /// Bytes after which a page ends, regardless of the requested page size. 200 messages of everyday
 /// length fit. A session can queue 64 pages for a client that does not read: 8 MiB.
 pub(crate) const MAX_PAGE_BYTES: usize = 128 * 1024;

@@ -90,6 +90,20 @@ pub trait LogStore: Send + Sync + 'static {
         latest: bool,
     ) -> Result<Vec<Entry>, StoreError>;
 
+    /// Like [`read`](Self::read), and may end as soon as the events hold `bytes` bytes of texts and data, so that fewer than
+    /// `limit` may not be all.
+    async fn read_within(
+        &self,
+        room: &RoomId,
+        range: SeqRange,
+        limit: usize,
+        latest: bool,
+        bytes: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let _ = bytes;
+        self.read(room, range, limit, latest).await
+    }
+
     /// The present form of the message at `seq`, if it was changed.
     async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError>;
 

@@ -8,30 +8,36 @@ use crate::limits::{MAX_PAST_EVENTS, PAST_PAGE, PAST_PAGE_BYTES};
 use crate::store::Store;
 pub use crate::until::Until;
 
-/// What was read of the log for earlier forms.
+/// What was read of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PastRead {
+pub struct LogRead {
     /// The number of events.
     pub events: usize,
     /// Their texts and data.
     pub bytes: usize,
 }
 
-impl PastRead {
+impl LogRead {
     /// As many as pages of a list with these events.
     pub fn pages(self) -> usize {
         (self.events / MAX_PAGE_SIZE).max(self.bytes / PAST_PAGE_BYTES)
     }
 
-    fn add(&mut self, event: &Event) {
+    /// Counts an event.
+    pub fn add(&mut self, event: &Event) {
         self.events += 1;
-        self.bytes += match &event.body {
-            Body::Message(message) => message.text.as_str().len() + message.data.bytes(),
-            Body::MessageEdited { text, data, .. } => {
-                text.as_str().len() + data.as_ref().map_or(0, parlance_core::Data::bytes)
-            }
-            _ => 0,
-        };
+        self.bytes += content_bytes(event);
+    }
+}
+
+/// Bytes of the texts and data of an event that may be large.
+pub(crate) fn content_bytes(event: &Event) -> usize {
+    match &event.body {
+        Body::Message(message) => message.text.as_str().len() + message.data.bytes(),
+        Body::MessageEdited { text, data, .. } => {
+            text.as_str().len() + data.as_ref().map_or(0, parlance_core::Data::bytes)
+        }
+        _ => 0,
     }
 }
 
@@ -54,7 +60,7 @@ pub async fn as_of(
     until: Until,
     entries: Vec<Entry>,
 ) -> Result<Vec<Entry>, StoreError> {
-    as_of_within(store, room, until, entries, MAX_PAST_EVENTS, &mut PastRead::default()).await
+    as_of_within(store, room, until, entries, MAX_PAST_EVENTS, &mut LogRead::default()).await
 }
 
 /// Like [`as_of`], adding what is read to `read`.
@@ -66,7 +72,7 @@ pub async fn as_of_counted(
     room: &RoomId,
     until: Until,
     entries: Vec<Entry>,
-    read: &mut PastRead,
+    read: &mut LogRead,
 ) -> Result<Vec<Entry>, StoreError> {
     as_of_within(store, room, until, entries, MAX_PAST_EVENTS, read).await
 }
@@ -81,7 +87,7 @@ pub async fn as_of_within(
     until: Until,
     entries: Vec<Entry>,
     max_events: u64,
-    read: &mut PastRead,
+    read: &mut LogRead,
 ) -> Result<Vec<Entry>, StoreError> {
     let Some(mut past) = PastForms::of(&entries, until.seq()) else { return Ok(entries) };
     let earliest = (until.seq() + 1).saturating_sub(max_events);

@@ -1,17 +1,17 @@
 use parlance_core::{
-    Action, Body, Caller, Command, Entry, Message, MessageKind, Outcome, Refusal, RoomId, SeqRange,
+    Action, Body, Caller, Command, Entry, Message, MessageKind, Outcome, Refusal, RoomId, SeqRange, UserId,
 };
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
-use parlance_store::past::{PastRead, Until, as_of_counted, is_changed};
+use parlance_store::past::{LogRead, Until, as_of_counted, is_changed};
 use prost::Message as _;
 use v1::send_message_request::Target;
 
 use super::rooms::Asked;
 use super::{Access, parse};
 use crate::gate::Admitted;
-use crate::limits::{MAX_PAGE_BYTES, TYPING};
-use crate::turns::in_line;
+use crate::limits::{MAX_PAGE_BYTES, MAX_SCAN_BYTES, TYPING};
+use crate::turns::{Turn, in_line};
 use crate::{Api, Error};
 
 impl Api {
@@ -113,11 +113,26 @@ impl Api {
         until: Until,
         entries: Vec<Entry>,
     ) -> Result<Vec<Entry>, Error> {
+        self.as_of_in_turn(caller, room, until, entries, None).await
+    }
+
+    /// The same for a caller who may have the turn.
+    async fn as_of_in_turn(
+        &self,
+        caller: &Caller,
+        room: &RoomId,
+        until: Until,
+        entries: Vec<Entry>,
+        turn: Option<Turn<UserId>>,
+    ) -> Result<Vec<Entry>, Error> {
         if !is_changed(&entries, until) {
             return Ok(entries);
         }
-        let _turn = self.costly_turn(caller).await?;
-        let mut read = PastRead::default();
+        let _turn = match turn {
+            Some(turn) => turn,
+            None => self.costly_turn(caller).await?,
+        };
+        let mut read = LogRead::default();
         let entries = as_of_counted(self.store(), room, until, entries, &mut read).await;
         self.gate.charge(caller, read.pages());
         Ok(entries?)
@@ -145,16 +160,23 @@ impl Api {
         // In scan order, in their present form.
         let mut found: Vec<Entry> = Vec::new();
         let mut next_seq = if latest { request.before_seq } else { after_seq };
-        let (mut bytes, mut scanned) = (0, 0);
+        let mut bytes = 0;
+        // Most of what is scanned may be no messages, such as edits, which are not in the answer.
+        let (mut scanned, mut turn) = (LogRead::default(), None);
         let mut has_more = false;
         'ranges: for mut range in ranges {
             while range.from <= range.to {
-                if found.len() >= size || scanned >= self.sizes().max_scan || bytes > MAX_PAGE_BYTES {
+                let is_long = scanned.events >= self.sizes().max_scan || scanned.bytes >= MAX_SCAN_BYTES;
+                if found.len() >= size || is_long || bytes > MAX_PAGE_BYTES {
                     has_more = true;
                     break 'ranges;
                 }
+                if scanned.pages() > 0 && turn.is_none() {
+                    turn = Some(self.costly_turn(caller).await?);
+                }
+                let limit = size.min(self.sizes().page_read);
                 let mut entries =
-                    self.store().read(&room, range, size.min(self.sizes().page_read), latest).await?;
+                    self.store().read_within(&room, range, limit, latest, MAX_PAGE_BYTES).await?;
                 if entries.is_empty() {
                     break;
                 }
@@ -163,15 +185,15 @@ impl Api {
                 }
                 for entry in entries {
                     let seq = entry.event.seq;
+                    if is_message(&entry) && found.len() >= size {
+                        has_more = true;
+                        break 'ranges;
+                    }
+                    scanned.add(&entry.event);
                     if is_message(&entry) {
-                        if found.len() >= size {
-                            has_more = true;
-                            break 'ranges;
-                        }
                         bytes += convert::entry(room.as_str(), &entry).encoded_len();
                         found.push(entry);
                     }
-                    scanned += 1;
                     next_seq = seq;
                     if latest {
                         range.to = seq - 1;
@@ -181,9 +203,11 @@ impl Api {
                 }
             }
         }
+        // The first page is what was asked for.
+        self.gate.charge(caller, scanned.pages().saturating_sub(1));
         let mut messages: Vec<v1::Event> = Vec::with_capacity(found.len());
         let mut bytes = 0;
-        for entry in self.as_of(caller, &room, until, found).await? {
+        for entry in self.as_of_in_turn(caller, &room, until, found, turn).await? {
             let message = convert::entry(room.as_str(), &entry);
             bytes += message.encoded_len();
             if let Some(last) = messages.last().filter(|_| bytes > MAX_PAGE_BYTES) {
@@ -274,7 +298,8 @@ impl Api {
                     let read_to = last.event.seq;
                     return Ok((found, Some(read_to)));
                 }
-                let entries = self.store().read(room, range, size.min(self.sizes().page_read), false).await?;
+                let limit = size.min(self.sizes().page_read);
+                let entries = self.store().read_within(room, range, limit, false, MAX_PAGE_BYTES).await?;
                 let Some(last) = entries.last() else { break };
                 range.from = last.event.seq + 1;
                 let encoded = |entry| convert::entry(room.as_str(), entry).encoded_len();

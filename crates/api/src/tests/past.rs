@@ -1,10 +1,16 @@
 //! Messages as they were at an earlier seq.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use parlance_core::limits::MAX_TEXT_BYTES;
 use parlance_core::{Body, Entry, RoomId, SeqRange};
 use parlance_proto::v1;
-use parlance_store::past::{self, PastRead, Until};
+use parlance_store::past::{self, LogRead, Until};
 use parlance_store::{LogStore, Store, StoreError};
 
-use crate::testing::{TestNode, caller, group, remove};
+use crate::testing::{TestNode, caller, group, remove, user_caller};
+use crate::{Parts, PeopleLimits, Sizes};
 
 /// Sends as many messages as alice; returns their seqs.
 async fn send(node: &TestNode, room: &RoomId, count: usize) -> Vec<u64> {
@@ -54,7 +60,7 @@ async fn as_of_within(
     entries: Vec<Entry>,
     most: u64,
 ) -> Result<Vec<Entry>, StoreError> {
-    past::as_of_within(store, room, until, entries, most, &mut PastRead::default()).await
+    past::as_of_within(store, room, until, entries, most, &mut LogRead::default()).await
 }
 
 fn texts(entries: &[Entry]) -> Vec<(&str, bool)> {
@@ -125,4 +131,41 @@ async fn page_of_the_past_is_folded_once() {
         assert_eq!(past, [["as sent"; 8], ["as sent"; 8]]);
         assert_eq!((of_messages, of_events), (messages + 1, events + 1));
     }
+}
+
+/// Large edits of one message are no part of a page of messages, and have to be read for it.
+#[tokio::test(start_paused = true)]
+async fn page_of_messages_ends_by_what_is_read_for_it() {
+    let limits = PeopleLimits { operations: NonZeroU32::new(10), ..PeopleLimits::NONE };
+    let change = |parts| Parts { limits, sizes: &Sizes::PRODUCTION, ..parts };
+    let (node, room) = TestNode::with_group_from(change).await;
+    let alice = caller("alice");
+    let seq = send(&node, &room, 1).await[0];
+    for number in 0..140 {
+        let request = v1::EditMessageRequest {
+            room_id: room.to_string(),
+            seq,
+            text: "x".repeat(MAX_TEXT_BYTES),
+            request_id: format!("edit-{number}"),
+            ..Default::default()
+        };
+        node.api.edit_message(&alice, request).await.unwrap();
+    }
+    let list = async |before_seq, page_size| {
+        let room_id = room.to_string();
+        let request = v1::ListMessagesRequest { room_id, before_seq, page_size, ..Default::default() };
+        node.api.list_messages(&alice, request).await.unwrap()
+    };
+    let first = list(0, 50).await;
+    assert_eq!((first.messages.len(), first.has_more, first.next_seq), (0, true, seq + 41));
+    // 100 edits were read: 12 pages of 128 KiB, of which one is free.
+    assert_eq!((0..100).filter(|_| node.api.gate.check_rate(&user_caller("alice")).is_ok()).count(), 9);
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let second = list(first.next_seq, 50).await;
+    let seqs: Vec<u64> = second.messages.iter().map(|event| event.seq).collect();
+    assert_eq!(seqs, [seq]);
+    // A page within what is free costs nothing more.
+    tokio::time::advance(Duration::from_secs(10)).await;
+    list(seq + 8, 8).await;
+    assert_eq!((0..100).filter(|_| node.api.gate.check_rate(&user_caller("alice")).is_ok()).count(), 20);
 }

@@ -234,8 +234,19 @@ impl LogStore for Embedded {
         limit: usize,
         latest: bool,
     ) -> Result<Vec<Entry>, StoreError> {
+        self.read_within(room, range, limit, latest, usize::MAX).await
+    }
+
+    async fn read_within(
+        &self,
+        room: &RoomId,
+        range: SeqRange,
+        limit: usize,
+        latest: bool,
+        bytes: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
         let room = room.clone();
-        self.view(move |view| view.read(&room, range, limit, latest)).await
+        self.view(move |view| view.read(&room, range, limit, latest, bytes)).await
     }
 
     async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError> {

@@ -6,6 +6,7 @@ use parlance_core::{Chunk, Entry, Event, Member, Overlay, RoomId, SeqRange, User
 
 use super::keys;
 use super::tables::{Table, Tables, Visible, damaged};
+use crate::past::content_bytes;
 use crate::record::{
     Place, decode_chunk, decode_member, decode_overlay, decode_place, decode_room, decode_user,
 };
@@ -163,17 +164,21 @@ impl View {
         range: SeqRange,
         limit: usize,
         latest: bool,
+        bytes: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         let mut events: Vec<Event> = Vec::with_capacity(limit.min(256));
         let mut chunks = self.chunks(room, range.from, range.to)?;
-        while events.len() < limit {
+        let mut held = 0;
+        while events.len() < limit && held < bytes {
             let Some(chunk) = (if latest { chunks.next_back() } else { chunks.next() }) else { break };
-            let within = chunk?.into_events().into_iter().filter(|event| range.contains(event.seq));
+            let (of_chunk, before) = (chunk?.into_events(), events.len());
+            let within = of_chunk.into_iter().filter(|event| range.contains(event.seq));
             if latest {
                 events.extend(within.rev());
             } else {
                 events.extend(within);
             }
+            held += events[before..].iter().map(content_bytes).sum::<usize>();
         }
         events.truncate(limit);
         if latest {

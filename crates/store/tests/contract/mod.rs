@@ -63,6 +63,7 @@ macro_rules! contract {
             }
             reads {
                 a_range_is_read_from_either_end
+                a_read_within_bytes_ends_early_or_not
                 ranges_cut_chunks_of_many_events
                 nothing_is_read_outside_the_log
                 an_edited_message_reads_as_it_is_now

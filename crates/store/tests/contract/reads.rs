@@ -65,6 +65,21 @@ pub(crate) async fn nothing_is_read_outside_the_log(store: AnyStore) {
     }
 }
 
+/// How much less is left to the store: it reads whole chunks, or pages of them.
+pub(crate) async fn a_read_within_bytes_ends_early_or_not(store: AnyStore) {
+    let node = four_chunks(&store).await;
+    let range = SeqRange { from: 1, to: 9 };
+    for (latest, bytes) in [(false, 1), (true, 1), (false, 2), (true, 2), (false, usize::MAX)] {
+        let entries = node.store.read_within(node.id(), range, 5, latest, bytes).await.unwrap();
+        let seqs: Vec<u64> = entries.iter().map(|entry| entry.event.seq).collect();
+        let all: Vec<u64> = if latest { (5..=9).collect() } else { (1..=5).collect() };
+        let at_least = if bytes == usize::MAX { 5 } else { 2 };
+        let (is_end, count) =
+            if latest { (all.ends_with(&seqs), seqs.len()) } else { (all.starts_with(&seqs), seqs.len()) };
+        assert!(is_end && count >= at_least, "{seqs:?}, latest: {latest}, {bytes} bytes");
+    }
+}
+
 async fn entry(node: &Node, seq: u64) -> Entry {
     let range = SeqRange { from: seq, to: seq };
     node.store.read(node.id(), range, 1, false).await.unwrap().remove(0)
