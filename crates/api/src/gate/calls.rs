@@ -164,7 +164,7 @@ calls! {
         DeleteMessage DeleteMessageRequest { room_id },
         AddReaction AddReactionRequest { room_id },
         RemoveReaction RemoveReactionRequest { room_id },
-        CreateRoom CreateRoomRequest,
+        CreateRoom CreateRoomRequest { room_id },
         JoinRoom JoinRoomRequest { room_id },
         LeaveRoom LeaveRoomRequest { room_id },
         AcceptInvitation AcceptInvitationRequest { room_id },
@@ -172,7 +172,7 @@ calls! {
         JoinByLink JoinByLinkRequest { room_id },
         RequestToJoin RequestToJoinRequest { room_id },
         WithdrawJoinRequest WithdrawJoinRequestRequest { room_id },
-        UpdateUser UpdateUserRequest,
+        UpdateUser UpdateUserRequest { user_id },
         BlockUser BlockUserRequest { user_id },
         UnblockUser UnblockUserRequest { user_id },
         ReportMessage ReportMessageRequest { room_id },
@@ -204,4 +204,18 @@ calls! {
         MuteMember MuteMemberRequest { room_id, user_id },
         UnmuteMember UnmuteMemberRequest { room_id, user_id },
     ;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The audit log says by it who was renamed, and which room was created.
+    #[test]
+    fn a_call_says_what_it_is_about() {
+        let (room, user) = ("order-42".to_owned(), "alice".to_owned());
+        let created = v1::CreateRoomRequest { room_id: room.clone(), ..Default::default() };
+        let renamed = v1::UpdateUserRequest { user_id: user.clone(), ..Default::default() };
+        assert_eq!((created.about().room_id, renamed.about().user_id), (&*room, &*user));
+    }
 }
